@@ -1,0 +1,3 @@
+"""A drop-in Caffe on PyTorch."""
+
+__version__ = '1.0.0'

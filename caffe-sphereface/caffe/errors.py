@@ -1,0 +1,8 @@
+"""The one exception every bad input ends in."""
+
+
+class CaffeError(Exception):
+    """A file, a network or a request that cannot be used.
+
+    The message is a single line that names the file and the layer and says what was expected.
+    """

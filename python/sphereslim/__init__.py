@@ -1,0 +1,1 @@
+"""Prune, substitute and quantize Caffe networks, driven by their prototxt."""
