@@ -1,0 +1,183 @@
+"""The Blob: an N-dimensional float32 array of data and another of its diff, with a host and a device side."""
+
+import weakref
+from math import prod
+
+import numpy as np
+import torch
+
+from caffe import mode
+from caffe.errors import CaffeError
+
+_CPU = torch.device('cpu')
+
+
+class Memory:
+    """One float32 array that may live on the CPU or on a GPU and may be shared by several blobs.
+
+    On the CPU the numpy view that Python sees and the tensor that layers see are the same memory. On a GPU the host copy
+    is made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew.
+    Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
+    then the values are copied into it, because such views follow the blob.
+    """
+
+    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view')
+
+    def __init__(self):
+        self._tensor = None
+        self._host = None
+        self._host_is_newest = False
+        self._view = None
+
+    def get(self, shape, device):
+        """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
+        tensor = self._tensor
+        if tensor is not None and not self._host_is_newest and tensor.shape == shape and tensor.device == device:
+            return tensor
+        if self._host_is_newest:
+            tensor = self._host
+            self._host_is_newest = False
+        if tensor is None or tensor.numel() != prod(shape):
+            tensor = torch.zeros(shape, device=device)
+        tensor = tensor.to(device).reshape(shape)
+        self._tensor = tensor
+        return tensor
+
+    def set(self, tensor):
+        """Take new values: by reference, or by copy where a numpy view must follow."""
+        if self._viewed() and self._tensor is not None and self._tensor.numel() == tensor.numel():
+            if self._tensor.data_ptr() != tensor.data_ptr():
+                self._tensor.copy_(tensor.reshape(self._tensor.shape))
+        else:
+            self._tensor = tensor
+        self._host_is_newest = False
+
+    def clear(self):
+        """Make everything zero, without touching memory unless a numpy view must follow."""
+        if self._viewed() and self._tensor is not None:
+            self._tensor.zero_()
+        else:
+            self._tensor = None
+        self._host_is_newest = False
+
+    def is_clear(self):
+        """True when nothing was written since creation or `clear` and nobody holds a view to write through."""
+        return self._tensor is None and not self._host_is_newest
+
+    def numpy(self, shape, device):
+        """A writable numpy array of `shape`: the memory itself on the CPU, a synchronised host copy for a GPU."""
+        if device.type == 'cpu':
+            return self._cpu_view(shape)
+        if not self._host_is_newest:
+            current = self.get(shape, device)
+            if self._host is None or self._host.numel() != current.numel():
+                self._host = torch.empty(shape)
+            self._host = self._host.reshape(shape).copy_(current)
+            self._host_is_newest = True
+        return self._host.reshape(shape).numpy()
+
+    def _cpu_view(self, shape):
+        view = self._view() if self._view else None
+        tensor = self.get(shape, _CPU)
+        if view is None or view.shape != tuple(shape) or view.ctypes.data != tensor.data_ptr():
+            if not tensor.is_contiguous():
+                tensor = self._tensor = tensor.contiguous()
+            view = tensor.numpy()
+            self._view = weakref.ref(view)
+        return view
+
+    def _viewed(self):
+        return self._view is not None and self._view() is not None
+
+
+class Blob:
+    """Data and diff of one shape.
+
+    Layers use the torch side: `tensor`, `grad`, `add_grad`, `keep`. Python users see numpy: `data` and `diff` are
+    writable views that outlive the net, without copies on the CPU.
+    """
+
+    __slots__ = ('_shape', '_data', '_diff', 'name', '__weakref__')
+
+    def __init__(self, *shape, name=''):
+        self._shape = tuple(int(s) for s in shape)
+        self._data = Memory()
+        self._diff = Memory()
+        self.name = name
+
+    @property
+    def shape(self):
+        """The dimensions, outermost first, as a tuple of ints."""
+        return self._shape
+
+    def reshape(self, *dims):
+        """Change the dimensions; values are kept when the count stays the same and are zero otherwise."""
+        shape = tuple(int(d) for d in (dims[0] if len(dims) == 1 and not np.isscalar(dims[0]) else dims))
+        if shape != self._shape:
+            if any(d < 0 for d in shape):
+                raise CaffeError(f"blob '{self.name}': cannot take shape {shape}, expected dimensions of at least 0")
+            self._shape = shape
+
+    @property
+    def count(self):
+        """The number of values."""
+        return prod(self._shape)
+
+    def _legacy(self, axis):
+        if len(self._shape) > 4:
+            raise CaffeError(f"blob '{self.name}': num, channels, height and width exist up to 4 axes, not {self._shape}")
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    num = property(lambda self: self._legacy(0), doc='The first dimension, 1 where there is none.')
+    channels = property(lambda self: self._legacy(1), doc='The second dimension, 1 where there is none.')
+    height = property(lambda self: self._legacy(2), doc='The third dimension, 1 where there is none.')
+    width = property(lambda self: self._legacy(3), doc='The fourth dimension, 1 where there is none.')
+
+    @property
+    def data(self):
+        """The values as a writable numpy view."""
+        return self._data.numpy(self._shape, mode.device())
+
+    @property
+    def diff(self):
+        """The gradient as a writable numpy view."""
+        return self._diff.numpy(self._shape, mode.device())
+
+    @property
+    def tensor(self):
+        """The values as a torch tensor on the device that nets run on."""
+        return self._data.get(self._shape, mode.device())
+
+    @tensor.setter
+    def tensor(self, value):
+        self._data.set(value)
+
+    @property
+    def grad(self):
+        """The diff as a torch tensor on the device that nets run on."""
+        return self._diff.get(self._shape, mode.device())
+
+    @grad.setter
+    def grad(self, value):
+        self._diff.set(value)
+
+    def add_grad(self, value):
+        """Add to the diff, as backward does for parameters."""
+        self._diff.set(value if self._diff.is_clear() else self.grad + value.reshape(self._shape))
+
+    def clear_grad(self):
+        """Set the diff to zero."""
+        self._diff.clear()
+
+    def keep(self):
+        """The values as a tensor that later writes to this blob do not change (for in-place layers)."""
+        tensor = self.tensor
+        return tensor.clone() if self._data._viewed() else tensor
+
+    def share_data(self, other):
+        """Use the other blob's values as this one's own from now on; the counts must agree."""
+        self._data = other._data
+
+    def share_diff(self, other):
+        """Use the other blob's diff as this one's own from now on; the counts must agree."""
+        self._diff = other._diff

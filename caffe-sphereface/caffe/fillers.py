@@ -1,0 +1,81 @@
+"""Initial values of parameters: one function a filler type, from a shape to a tensor."""
+
+import math
+
+import torch
+
+from caffe import random
+from caffe.errors import CaffeError
+
+
+def fill(blob, param, owner=''):
+    """Write initial values into a blob as its FillerParameter says.
+
+    `owner` names the layer in errors. Raises CaffeError for an unknown filler type.
+    """
+    if param.type not in _FILLERS:
+        known = ', '.join(sorted(_FILLERS))
+        raise CaffeError(f"{owner}: unknown filler '{param.type}', expected one of: {known}")
+    blob.tensor = _FILLERS[param.type](blob.shape, param)
+
+
+def _constant(shape, param):
+    return torch.full(shape, param.value)
+
+
+def _uniform_between(shape, low, high):
+    return torch.empty(shape).uniform_(low, high, generator=random.generator())
+
+
+def _uniform(shape, param):
+    return _uniform_between(shape, param.min, param.max)
+
+
+def _normal(shape, mean, std):
+    return torch.empty(shape).normal_(mean, std, generator=random.generator())
+
+
+def _gaussian(shape, param):
+    values = _normal(shape, param.mean, param.std)
+    if param.sparse >= 0:
+        # `sparse` is the expected number of non-zero weights of each output
+        values *= torch.empty(shape).bernoulli_(min(1.0, param.sparse / shape[0]), generator=random.generator())
+    return values
+
+
+def _positive_unitball(shape, param):
+    values = _uniform_between(shape, 0, 1)
+    return values / values.reshape(shape[0], -1).sum(1).reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _fan(shape, param):
+    """The n of Glorot & Bengio 2010 and He et al. 2015: fan in, fan out or their average."""
+    count = math.prod(shape)
+    fan_in = count / shape[0]
+    fan_out = count / (shape[1] if len(shape) > 1 else 1)
+    return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out, param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]
+
+
+def _xavier(shape, param):
+    bound = math.sqrt(3 / _fan(shape, param))
+    return _uniform_between(shape, -bound, bound)
+
+
+def _msra(shape, param):
+    return _normal(shape, 0, math.sqrt(2 / _fan(shape, param)))
+
+
+def _bilinear(shape, param):
+    """The kernel of bilinear upsampling, for Deconvolution: square, separable, the same for every channel."""
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise CaffeError(f'bilinear filler: expected square 4-axis weights, got shape {tuple(shape)}')
+    factor = (shape[3] + 1) // 2
+    centre = (2 * factor - 1 - factor % 2) / (2 * factor)
+    line = 1 - (torch.arange(shape[3]) / factor - centre).abs()
+    return torch.outer(line, line).expand(shape).clone()
+
+
+_FILLERS = {
+    'constant': _constant, 'uniform': _uniform, 'gaussian': _gaussian, 'positive_unitball': _positive_unitball,
+    'xavier': _xavier, 'msra': _msra, 'bilinear': _bilinear,
+}

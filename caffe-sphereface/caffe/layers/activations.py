@@ -1,0 +1,74 @@
+"""ReLU and PReLU."""
+
+import torch
+
+from caffe.blob import Blob
+from caffe.fillers import fill
+from caffe.layers.registry import Layer, register
+from caffe.proto import caffe_pb2
+
+
+@register('ReLU')
+class ReLU(Layer):
+    """y = max(x, 0) + negative_slope · min(x, 0)."""
+
+    bottoms = 1
+    tops = 1
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        slope = self.param.relu_param.negative_slope
+        x = bottom[0].tensor
+        top[0].tensor = torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            # in place, `bottom` holds y; its sign is that of x for slopes of at least 0
+            slope = self.param.relu_param.negative_slope
+            x = bottom[0].tensor
+            backward = torch.ops.aten
+            bottom[0].grad = backward.leaky_relu_backward(top[0].grad, x, slope, False) if slope else \
+                backward.threshold_backward(top[0].grad, x, 0)
+
+
+@register('PReLU')
+class PReLU(Layer):
+    """y = max(x, 0) + a_c · min(x, 0) with a learned slope a_c a channel, or one for all (He et al. 2015)."""
+
+    bottoms = 1
+    tops = 1
+
+    def setup(self, bottom, top):
+        param = self.param.prelu_param
+        channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        self.blobs.append(Blob(*(() if param.channel_shared else (channels,)), name=self.name))
+        filler = param.filler if param.HasField('filler') else \
+            caffe_pb2.FillerParameter(type='constant', value=0.25)
+        fill(self.blobs[0], filler, f"layer '{self.name}'")
+
+    def reshape(self, bottom, top):
+        if not self.param.prelu_param.channel_shared and bottom[0].shape[1:2] != self.blobs[0].shape:
+            self.error(f'bottom of shape {bottom[0].shape} has other channels than its {self.blobs[0].count} slopes')
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self._x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+        top[0].tensor = torch.prelu(self._x, self.blobs[0].tensor.reshape(-1))
+
+    def backward(self, top, propagate_down, bottom):
+        slope = self.blobs[0].tensor.reshape(-1)
+        dx, dslope = torch.ops.aten._prelu_kernel_backward(top[0].grad, self._x, self._broadcast(slope))
+        if self.param_propagate_down[0]:
+            self.blobs[0].add_grad(self._sum_of(dslope))
+        if propagate_down[0]:
+            bottom[0].grad = dx
+
+    def _broadcast(self, slope):
+        return slope.reshape(1, -1, *[1] * (self._x.dim() - 2)) if self._x.dim() > 1 else slope
+
+    def _sum_of(self, dslope):
+        if self.param.prelu_param.channel_shared:
+            return dslope.sum().reshape(self.blobs[0].shape)
+        return dslope.sum([axis for axis in range(dslope.dim()) if axis != 1])

@@ -1,0 +1,82 @@
+"""InnerProduct: y = x·Wᵀ + b over all axes from `axis` on."""
+
+from math import prod
+
+import torch
+
+from caffe.blob import Blob
+from caffe.fillers import fill
+from caffe.layers.registry import Layer, register
+
+
+@register('InnerProduct')
+class InnerProduct(Layer):
+    """Fully connected layer.
+
+    Weights have shape (outputs, inputs), or (inputs, outputs) with `transpose`. With the SphereFace fork's `normalize`
+    every row of the weights is divided in place by its L2 norm (1e-6 under the root) before use. A second and third
+    bottom supply weights and bias in place of learned ones.
+    """
+
+    bottoms = (1, 3)
+    tops = 1
+
+    def setup(self, bottom, top):
+        param = self.param.inner_product_param
+        self.outputs, self.bias, self.transpose = param.num_output, param.bias_term, param.transpose
+        self.from_axis = self.axis(param.axis, bottom[0])
+        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        if not self.outputs:
+            self.error('num_output is 0, expected at least 1')
+        if len(bottom) > 1:
+            return
+        shape = (self.inputs, self.outputs) if self.transpose else (self.outputs, self.inputs)
+        self.blobs.append(Blob(*shape, name=self.name))
+        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        if self.bias:
+            self.blobs.append(Blob(self.outputs, name=self.name))
+            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        if prod(shape[self.from_axis:]) != self.inputs:
+            self.error(f'bottom of shape {shape} has {prod(shape[self.from_axis:])} inputs, the weights have {self.inputs}')
+        top[0].reshape(*shape[:self.from_axis], self.outputs)
+
+    def _sources(self, bottom):
+        """The blobs of weights and bias: bottoms where given, else learned ones."""
+        blobs = bottom[1:] if len(bottom) > 1 else self.blobs
+        return blobs[0], blobs[1] if self.bias and len(blobs) > 1 else None
+
+    def forward(self, bottom, top):
+        weight, bias = self._sources(bottom)
+        if self.param.inner_product_param.normalize and not self.transpose:
+            rows = weight.tensor
+            rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
+        matrix = weight.tensor.reshape(self.inputs, -1) if self.transpose else \
+            weight.tensor.reshape(self.outputs, -1).t()
+        x = bottom[0].tensor.reshape(-1, self.inputs)
+        y = torch.addmm(bias.tensor.reshape(-1), x, matrix) if bias else x @ matrix
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        weight, bias = self._sources(bottom)
+        dy = top[0].grad.reshape(-1, self.outputs)
+        learned = len(bottom) == 1
+        needs = self.param_propagate_down if learned else propagate_down[1:]
+        if needs[0]:
+            x = bottom[0].tensor.reshape(-1, self.inputs)
+            self._give(weight, x.t() @ dy if self.transpose else dy.t() @ x, learned)
+        if bias and needs[1]:
+            self._give(bias, dy.sum(0), learned)
+        if propagate_down[0]:
+            w = weight.tensor.reshape(self.inputs, -1).t() if self.transpose else weight.tensor.reshape(self.outputs, -1)
+            bottom[0].grad = (dy @ w).reshape(bottom[0].shape)
+
+    @staticmethod
+    def _give(blob, grad, learned):
+        grad = grad.reshape(blob.shape)
+        if learned:
+            blob.add_grad(grad)
+        else:
+            blob.grad = grad

@@ -1,0 +1,22 @@
+"""Input: blobs that the user fills; Parameter: a blob that is learned."""
+
+from caffe.layers.registry import Layer, register
+
+
+@register('Input')
+class Input(Layer):
+    """Tops of stated shapes (one for all or one each), left as the user wrote them."""
+
+    bottoms = 0
+    tops = (1, None)
+
+    def setup(self, bottom, top):
+        shapes = self.param.input_param.shape
+        if len(shapes) not in (0, 1, len(top)):
+            self.error(f'has {len(shapes)} shapes for {len(top)} tops, expected one for all or one each')
+        for i, blob in enumerate(top):
+            if shapes:
+                blob.reshape(*shapes[i if len(shapes) > 1 else 0].dim)
+
+    def forward(self, bottom, top):
+        pass

@@ -1,0 +1,98 @@
+"""The base of every layer and the table of types that a prototxt can name."""
+
+from caffe import mode
+from caffe.errors import CaffeError
+
+_types = {}
+
+
+def register(*names):
+    """Class decorator: make a Layer known under one or more Caffe type names."""
+
+    def add(cls):
+        for name in names:
+            _types[name] = cls
+        return cls
+
+    return add
+
+
+def layer_types():
+    """The sorted names of all types that exist."""
+    return sorted(_types)
+
+
+def create_layer(param, phase):
+    """Make the layer that a LayerParameter describes; its blobs and tops are not set up yet."""
+    if param.type not in _types:
+        known = ', '.join(layer_types())
+        raise CaffeError(f"layer '{param.name}': unknown type '{param.type}', expected one of: {known}")
+    return _types[param.type](param, phase)
+
+
+class Layer:
+    """One layer of a net: its parameters, and forward and backward on blobs, stated explicitly.
+
+    `blobs` are its learned parameters. Subclasses state how many bottoms and tops they take as an exact number or as
+    (min, max) with None for no bound, and override `setup`, `reshape`, `forward` and `backward`.
+    """
+
+    bottoms = (0, None)
+    tops = (0, None)
+    loss = False
+    auto_top = False
+    # False for bottoms that never get a diff (labels): their index -> False
+    no_diff_bottoms = ()
+
+    def __init__(self, param, phase=0):
+        self.param = param
+        self.phase = phase
+        self.blobs = []
+        self.param_propagate_down = []
+
+    @property
+    def name(self):
+        """The layer's name in its net."""
+        return self.param.name
+
+    @property
+    def type(self):
+        """The Caffe type name."""
+        return self.param.type
+
+    @property
+    def device(self):
+        """The torch.device to compute on."""
+        return mode.device()
+
+    def error(self, message):
+        """Raise CaffeError with a message that names this layer."""
+        raise CaffeError(f"layer '{self.name}' ({self.type}): {message}")
+
+    def check_counts(self, bottom, top):
+        """Raise CaffeError unless the layer has as many bottoms and tops as its type takes."""
+        for what, wanted, have in (('bottom', self.bottoms, len(bottom)), ('top', self.tops, len(top))):
+            low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted)
+            if have < low or (high is not None and have > high):
+                text = str(low) if low == high else f'{low} or more' if high is None else f'{low} to {high}'
+                self.error(f'has {have} {what} blobs, expected {text}')
+
+    def setup(self, bottom, top):
+        """Check the parameters and create `blobs`; called once, before the first `reshape`."""
+
+    def reshape(self, bottom, top):
+        """Give the tops their shapes; called before every forward."""
+
+    def forward(self, bottom, top):
+        """Compute the tops from the bottoms."""
+        raise NotImplementedError
+
+    def backward(self, top, propagate_down, bottom):
+        """Overwrite the diffs of the bottoms marked in `propagate_down`, add to the diffs of `blobs`."""
+
+    def axis(self, index, blob, what='axis'):
+        """`index` as a non-negative axis of `blob` (negative counts from the end); CaffeError when out of range."""
+        axes = len(blob.shape)
+        if not -axes <= index < axes:
+            self.error(f'{what} {index} is out of range for a blob of shape {blob.shape}')
+        return index % axes

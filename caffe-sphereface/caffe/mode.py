@@ -1,0 +1,45 @@
+"""Where nets run: one device for the whole process, as in Caffe."""
+
+import torch
+
+from caffe.errors import CaffeError
+
+_CPU = torch.device('cpu')
+_state = {'device': _CPU, 'index': 0}
+
+
+def device():
+    """The torch.device that layers compute on."""
+    return _state['device']
+
+
+def set_mode_cpu():
+    """Run every net on the CPU."""
+    _state['device'] = _CPU
+
+
+def set_mode_gpu():
+    """Run every net on the GPU chosen by `set_device`, in full float32 precision (TF32 off).
+
+    Raises CaffeError where PyTorch sees no CUDA device.
+    """
+    if not torch.cuda.is_available():
+        raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one (use -gpu only on a GPU machine)')
+    if _state['index'] >= torch.cuda.device_count():
+        raise CaffeError(f'GPU mode: no device {_state["index"]}, this machine has {torch.cuda.device_count()}')
+    set_tf32(False)
+    torch.cuda.set_device(_state['index'])
+    _state['device'] = torch.device('cuda', _state['index'])
+
+
+def set_device(index):
+    """Choose the GPU by number; it is used from the next `set_mode_gpu`, or at once in GPU mode."""
+    _state['index'] = int(index)
+    if _state['device'].type == 'cuda':
+        set_mode_gpu()
+
+
+def set_tf32(allowed):
+    """Allow or forbid TensorFloat-32 in matrix products and convolutions on the GPU."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed

@@ -1,0 +1,102 @@
+"""Reading and writing Caffe's text and binary files, with errors that name the file."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from caffe.proto.upgrade import upgrade_net, upgrade_solver
+
+
+def read_bytes(path):
+    """The content of a file; CaffeError naming it when it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CaffeError(f'{path}: cannot be read ({error.strerror or error})') from None
+
+
+def read_text_message(path, message):
+    """Parse a prototxt file into `message` and return it; CaffeError with file, line and reason otherwise."""
+    try:
+        text = read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise CaffeError(f'{path}: is not text, expected a prototxt') from None
+    return parse_text(text, message, path)
+
+
+def parse_text(text, message, origin):
+    """Parse prototxt text into `message` and return it; `origin` names it in errors."""
+    try:
+        return text_format.Parse(text, message)
+    except (text_format.ParseError, RecursionError) as error:
+        reason = ' '.join(str(error).split())
+        raise CaffeError(f'{origin}:{reason} (expected a {message.DESCRIPTOR.name})') from None
+
+
+def read_net(source):
+    """A NetParameter from a prototxt path (or a NetParameter itself), upgraded from old forms."""
+    if isinstance(source, caffe_pb2.NetParameter):
+        net = caffe_pb2.NetParameter()
+        net.CopyFrom(source)
+        origin = source.name or 'net'
+    else:
+        net, origin = read_text_message(source, caffe_pb2.NetParameter()), source
+    return upgrade_net(net, str(origin))
+
+
+def read_solver(source):
+    """A SolverParameter from a prototxt path (or a SolverParameter itself), upgraded from old forms."""
+    if isinstance(source, caffe_pb2.SolverParameter):
+        solver = caffe_pb2.SolverParameter()
+        solver.CopyFrom(source)
+        origin = 'solver'
+    else:
+        solver, origin = read_text_message(source, caffe_pb2.SolverParameter()), source
+    return upgrade_solver(solver, str(origin))
+
+
+@contextmanager
+def whole_file(path):
+    """Yield a temporary path beside `path` that replaces it when the block ends well and vanishes otherwise.
+
+    Raises CaffeError naming `path` when writing fails (a full disk, a missing folder).
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+        os.close(handle)
+        os.chmod(temporary, 0o666 & ~_umask())
+        yield temporary
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise CaffeError(f'{path}: cannot be written ({error.strerror or error})') from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path, *chunks):
+    """Write a file whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text_message(path, message):
+    """Write a message as prototxt, whole or not at all."""
+    write_bytes(path, text_format.MessageToString(message).encode())

@@ -1,0 +1,63 @@
+"""The parameters of a net to and from .caffemodel files."""
+
+import torch
+
+from caffe.errors import CaffeError
+from caffe.proto import wire
+from caffe.proto.files import read_bytes, write_bytes
+from caffe.weights_hdf5 import load_hdf5
+
+
+def copy_from(net, path):
+    """Copy the parameters of layers that have the same name from a .caffemodel (binary or HDF5, told by content).
+
+    Raises CaffeError where counts or shapes of a layer's blobs differ; nothing is copied then.
+    """
+    if read_bytes(path)[:4] == b'\x89HDF':
+        load_hdf5(net, path)
+        return
+    by_name = {layer.name: layer for layer in net.layers}
+    chosen = [(by_name[name], arrays) for name, arrays in wire.read_weights(path) if name in by_name]
+    for layer, arrays in chosen:
+        if len(arrays) != len(layer.blobs):
+            raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}) has {len(arrays)} parameter blobs, "
+                             f'the net expects {len(layer.blobs)}')
+        for i, (array, blob) in enumerate(zip(arrays, layer.blobs)):
+            if not same_shape(array.shape, blob.shape):
+                raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}), blob {i} has shape {array.shape}, "
+                                 f'the net expects {blob.shape}')
+    for layer, arrays in chosen:
+        for array, blob in zip(arrays, layer.blobs):
+            set_values(blob, array)
+
+
+def set_values(blob, array):
+    """Put a copy of a numpy array into a blob of the same count."""
+    blob.tensor = torch.from_numpy(array.reshape(blob.shape).copy()).to(blob.tensor.device)
+
+
+def same_shape(saved, expected):
+    """True when shapes agree, a legacy 4-axis shape matching the same shape without its leading ones."""
+    if tuple(saved) == tuple(expected):
+        return True
+    return len(saved) == 4 and len(expected) <= 4 and tuple(saved) == (1,) * (4 - len(expected)) + tuple(expected)
+
+
+def to_bytes(net, with_diff=False):
+    """A net with its parameters as the bytes of a binary NetParameter."""
+    message = wire.raw_class('NetParameter')(name=net.name)
+    for layer in net.layers:
+        raw = message.layer.add()
+        raw.ParseFromString(layer.param.SerializePartialToString())
+        del raw.blobs[:]
+        for blob in layer.blobs:
+            saved = raw.blobs.add()
+            wire.fill_blob(saved, blob.tensor.detach().cpu().numpy())
+            if with_diff:
+                wire.fill_blob(saved, blob.grad.cpu().numpy(), 'diff')
+    return wire.move_to_master_numbers(message)
+
+
+def save(net, path, with_diff=False):
+    """Write a binary .caffemodel, whole or not at all."""
+    write_bytes(path, to_bytes(net, with_diff))

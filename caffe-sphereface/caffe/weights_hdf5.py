@@ -1,0 +1,55 @@
+"""Parameters in HDF5 files: /data/<layer>/<index>, and /diff/… when gradients are kept too."""
+
+import h5py
+
+from caffe.errors import CaffeError
+from caffe.proto.files import whole_file
+
+
+def load_hdf5(net, path):
+    """Copy parameters of layers with the same name from an HDF5 file.
+
+    Raises CaffeError where the file is no such file or a layer's blobs differ in count or shape.
+    """
+    from caffe.weights import set_values
+
+    try:
+        with h5py.File(path, 'r') as file:
+            for layer, index, values in _matching(net, file, path):
+                set_values(layer.blobs[index], values)
+    except OSError as error:
+        raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+
+
+def _matching(net, file, path):
+    if 'data' not in file:
+        raise CaffeError(f'{path}: has no group /data, expected the weights of a net')
+    found = []
+    for layer in net.layers:
+        group = file['data'].get(layer.name)
+        if group is None:
+            continue
+        for i, blob in enumerate(layer.blobs):
+            if str(i) not in group:
+                if layer.param.param and i < len(layer.param.param) and layer.param.param[i].name:
+                    continue  # a shared parameter is kept with its owner only
+                raise CaffeError(f"{path}: layer '{layer.name}' has {len(group)} blobs, expected {len(layer.blobs)}")
+            values = group[str(i)][()].astype('f4')
+            if values.shape != blob.shape:
+                raise CaffeError(f"{path}: layer '{layer.name}', blob {i} has shape {values.shape}, "
+                                 f'the net expects {blob.shape}')
+            found.append((layer, i, values))
+    return found
+
+
+def save_hdf5(net, path, with_diff=False):
+    """Write the parameters as HDF5, whole or not at all; a shared parameter stands with its owner."""
+    owned = set(net.learnable.names)
+    with whole_file(path) as temporary, h5py.File(temporary, 'w') as file:
+        for layer in net.layers:
+            data = file.require_group(f'data/{layer.name}')
+            for i, blob in enumerate(layer.blobs):
+                if (layer.name, i) in owned:
+                    data[str(i)] = blob.tensor.cpu().numpy()
+                    if with_diff:
+                        file[f'diff/{layer.name}/{i}'] = blob.grad.cpu().numpy()
