@@ -1,0 +1,51 @@
+"""Messages as the text a person would write: short messages on one line, a blank line between sections."""
+
+import io
+
+import numpy as np
+from google.protobuf import text_format
+
+_ONE_LINE = 88
+
+
+def to_text(message, comment=''):
+    """A NetParameter or SolverParameter as prototxt, under `comment` as `#` lines; weights (`blobs`) are left out."""
+    return '\n'.join([*comment_lines(comment), *field_lines(message)]) + '\n'
+
+
+def comment_lines(comment):
+    """A text as `#` lines."""
+    return [f'# {line}'.rstrip() for line in comment.splitlines()]
+
+
+def field_lines(message):
+    """The lines of a message's fields, in the schema's order."""
+    lines = []
+    for field, value in message.ListFields():
+        if field.name == 'blobs':
+            continue
+        for item in value if _is_repeated(value) else [value]:
+            lines.extend(_field(field, item))
+    return lines
+
+
+def _is_repeated(value):
+    return not isinstance(value, (str, bytes)) and hasattr(value, '__len__')
+
+
+def _field(field, value):
+    if field.message_type is None:
+        return [f'{field.name}: {_scalar(field, value)}']
+    inner = field_lines(value)
+    line = f'{field.name} {{ {" ".join(inner)} }}' if inner else f'{field.name} {{ }}'
+    if len(line) <= _ONE_LINE:
+        return [line]
+    return [f'{field.name} {{', *(f'  {text}' for text in inner), '}']
+
+
+def _scalar(field, value):
+    if field.cpp_type == field.CPPTYPE_FLOAT and np.isfinite(value):
+        return np.format_float_positional(np.float32(value), trim='-')
+    out = io.StringIO()
+    text_format.PrintFieldValue(field, value, out)
+    return out.getvalue()

@@ -1,0 +1,160 @@
+"""Reading, writing and rewriting prototxt files as messages of Caffe's own schema.
+
+Every function that changes a net returns a new NetParameter and leaves its argument alone.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.inputs import copy_of, input_shape, is_data, with_inputs
+from sphereslim.prototext import to_text
+
+__all__ = [
+    'copy_of',
+    'find_layer',
+    'input_shape',
+    'is_data',
+    'parse_net',
+    'read_net',
+    'read_solver',
+    'with_data',
+    'with_inputs',
+    'with_widths',
+    'write_prototxt',
+    'write_text',
+]
+
+
+def read_net(path):
+    """The NetParameter in a prototxt file; SlimError names file, line and reason."""
+    net = _parse(path, caffe_pb2.NetParameter())
+    if net.layers:
+        raise SlimError(f'{path}: old form with `layers`, expected `layer`; run upgrade_net_proto_text on it first')
+    return _with_input_layers(net)
+
+
+def read_solver(path):
+    """The SolverParameter in a prototxt file; SlimError names file, line and reason."""
+    return _parse(path, caffe_pb2.SolverParameter())
+
+
+def parse_net(text, origin='text'):
+    """The NetParameter in a string; `origin` names it in errors."""
+    return _with_input_layers(_parse_text(text, caffe_pb2.NetParameter(), origin))
+
+
+def write_prototxt(path, message, comment=''):
+    """Write a net or solver as readable text, whole or not at all, under `comment` as `#` lines."""
+    write_text(path, to_text(message, comment))
+
+
+def write_text(path, text):
+    """Write a text file through a temporary name in the same folder."""
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
+    try:
+        with os.fdopen(handle, 'w') as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
+
+
+def find_layer(net, name):
+    """The LayerParameter of that name; SlimError lists the layers that exist."""
+    for layer in net.layer:
+        if layer.name == name:
+            return layer
+    known = ', '.join(layer.name for layer in net.layer)
+    raise SlimError(f"net '{net.name}': no layer '{name}', expected one of: {known}")
+
+
+def with_data(net, source, root_folder='', batch_size=None):
+    """The net with its ImageData layers reading the list `source` of pictures under `root_folder`."""
+    result = copy_of(net)
+    layers = [layer for layer in result.layer if layer.type == 'ImageData']
+    if not layers:
+        raise SlimError(f"net '{net.name}': has no ImageData layer to read {source}")
+    for layer in layers:
+        layer.image_data_param.source = str(source)
+        layer.image_data_param.root_folder = str(root_folder)
+        if batch_size:
+            layer.image_data_param.batch_size = batch_size
+    return result
+
+
+def with_widths(net, widths):
+    """The net with `num_output` of the named Convolution and InnerProduct layers set: {layer name: filters}.
+
+    Input channels follow by Caffe's own shape inference; a depthwise consumer (group = num_output) follows its input.
+    Meant for chains: the members of a sum must be given the same width by the caller.
+    """
+    result = copy_of(net)
+    changed = {}
+    for name in widths:
+        find_layer(net, name)
+    for layer in result.layer:
+        width = widths.get(layer.name) or next((changed[b] for b in layer.bottom if b in changed), None)
+        convolution = layer.convolution_param
+        depthwise = layer.type == 'Convolution' and convolution.group == convolution.num_output > 1
+        if layer.name in widths:
+            _set_num_output(layer, widths[layer.name])
+        elif depthwise and width:
+            convolution.num_output = convolution.group = width
+        elif layer.type in ('Convolution', 'InnerProduct'):
+            width = None
+        for top in layer.top:
+            changed.pop(top, None) if width is None else changed.update({top: width})
+    return result
+
+
+def _set_num_output(layer, width):
+    if layer.type == 'Convolution':
+        layer.convolution_param.num_output = width
+    elif layer.type == 'InnerProduct':
+        layer.inner_product_param.num_output = width
+    else:
+        raise SlimError(f"layer '{layer.name}' ({layer.type}): has no filters, expected a Convolution or InnerProduct")
+
+
+def _parse(path, message):
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    except UnicodeDecodeError:
+        raise SlimError(f'{path}: is not text, expected a prototxt') from None
+    return _parse_text(text, message, path)
+
+
+def _parse_text(text, message, origin):
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        reason = ' '.join(str(error).split())
+        raise SlimError(f'{origin}:{reason}') from None
+
+
+def _with_input_layers(net):
+    """The old `input:` with `input_dim:` or `input_shape` turned into Input layers."""
+    if not net.input:
+        return net
+    shapes = [list(s.dim) for s in net.input_shape]
+    shapes = shapes or [list(net.input_dim[i : i + 4]) for i in range(0, len(net.input_dim), 4)]
+    result = copy_of(net)
+    for field in ('input', 'input_dim', 'input_shape', 'layer'):
+        result.ClearField(field)
+    for name, shape in zip(net.input, shapes):
+        result.layer.add(name=name, type='Input', top=[name], input_param={'shape': [{'dim': shape}]})
+    result.layer.extend(net.layer)
+    return result
