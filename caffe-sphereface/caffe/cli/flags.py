@@ -1,0 +1,108 @@
+"""Command lines as Caffe's tools take them (gflags): one or two dashes, `=` or a space, `--name` and `--noname`."""
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+
+from caffe.errors import CaffeError
+
+_TRUE, _FALSE = ('true', 't', 'yes', 'y', '1'), ('false', 'f', 'no', 'n', '0')
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag: its name, its default (whose type, bool, int, float or str, is the flag's) and a line of help."""
+
+    name: str
+    default: object
+    help: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A command line: the command's name, what it does, its flags, and its positionals as (name, help).
+
+    A positional whose name ends in `?` may be left out (None then); one that ends in `*` takes all that is left.
+    """
+
+    prog: str
+    about: str
+    flags: tuple = ()
+    positionals: tuple = field(default=())
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise CaffeError(f'{message} (see {self.prog} --help)')
+
+
+def parse(argv, spec):
+    """Read a command line: (values by flag name as attributes, list of positionals).
+
+    `argv` is without the program's name. `--help` prints the help and exits with 0. Raises CaffeError with one line for
+    an unknown flag, a value of the wrong type, a missing or a surplus positional.
+    """
+    parser, kinds = _build(spec)
+    values = parser.parse_intermixed_args(_normalise(argv, kinds))
+    positionals = [getattr(values, f'positional_{i}') for i in range(len(spec.positionals))]
+    if spec.positionals and spec.positionals[-1][0].endswith('*'):
+        positionals[-1:] = positionals[-1]
+    for i in range(len(spec.positionals)):
+        delattr(values, f'positional_{i}')
+    return values, positionals
+
+
+def _build(spec):
+    parser = _Parser(spec.prog, description=spec.about, allow_abbrev=False, add_help=False,
+                     epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME.')
+    kinds = {}
+    for flag in spec.flags:
+        kinds[flag.name] = type(flag.default)
+        shown = '' if flag.default in ('', None) else f' (default: {str(flag.default).lower()})'
+        text = (flag.help + shown).replace('%', '%%')
+        if isinstance(flag.default, bool):
+            parser.add_argument(f'--{flag.name}', dest=flag.name, action='store_true', default=flag.default, help=text)
+            parser.add_argument(f'--no{flag.name}', dest=flag.name, action='store_false', default=flag.default,
+                                help=argparse.SUPPRESS)
+        else:
+            parser.add_argument(f'--{flag.name}', dest=flag.name, type=type(flag.default), default=flag.default,
+                                metavar=type(flag.default).__name__.upper(), help=text)
+    for i, (name, text) in enumerate(spec.positionals):
+        parser.add_argument(f'positional_{i}', metavar=name.rstrip('?*'), help=text.replace('%', '%%'),
+                            nargs=name[-1] if name[-1] in '?*' else None)
+    parser.add_argument('--help', action='help', help='show this and exit')
+    return parser, {**kinds, 'help': bool}
+
+
+def _normalise(argv, kinds):
+    """Two dashes for every known flag, `--name`/`--noname` for switches with a stated value, `--help` for -h."""
+    out = []
+    for word in argv:
+        name, _, value = word.lstrip('-').partition('=')
+        switch = kinds.get(name) is bool
+        if word == '-h':
+            word = '--help'
+        elif word.startswith('-') and switch and '=' in word:
+            if value.lower() not in _TRUE + _FALSE:
+                raise CaffeError(f"--{name}: '{value}' is not a truth value, expected true or false")
+            word = f'--{name}' if value.lower() in _TRUE else f'--no{name}'
+        elif word.startswith('-') and (name in kinds or (name.startswith('no') and kinds.get(name[2:]) is bool)):
+            word = '--' + word.lstrip('-')
+        out.append(word)
+    return out
+
+
+def run(spec, action, argv=None):
+    """Parse the command line and call `action(values, positionals)`; the exit status.
+
+    A CaffeError becomes one line on stderr and status 1, an interrupt status 130.
+    """
+    try:
+        values, positionals = parse(sys.argv[1:] if argv is None else argv, spec)
+        return action(values, positionals) or 0
+    except CaffeError as error:
+        print(f'{spec.prog}: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f'{spec.prog}: interrupted', file=sys.stderr)
+        return 130
