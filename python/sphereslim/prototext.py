@@ -6,6 +6,8 @@ import numpy as np
 from google.protobuf import text_format
 
 _ONE_LINE = 88
+_SOLVER_FIRST = ['net', 'train_net', 'test_net', 'test_iter', 'test_interval', 'type', 'base_lr', 'lr_policy', 'gamma',
+                 'power', 'stepsize', 'stepvalue', 'max_iter']  # fmt: skip
 
 
 def to_text(message, comment=''):
@@ -21,12 +23,19 @@ def comment_lines(comment):
 def field_lines(message):
     """The lines of a message's fields, in the schema's order."""
     lines = []
-    for field, value in message.ListFields():
+    for field, value in sorted(message.ListFields(), key=_position):
         if field.name == 'blobs':
             continue
         for item in value if _is_repeated(value) else [value]:
             lines.extend(_field(field, item))
     return lines
+
+
+def _position(entry):
+    """Fields come in the schema's order, those that a person puts first in a solver before the others."""
+    field, _ = entry
+    first = _SOLVER_FIRST if field.containing_type.name == 'SolverParameter' else []
+    return first.index(field.name) - len(first) if field.name in first else field.number
 
 
 def _is_repeated(value):

@@ -1,0 +1,26 @@
+"""How a command ends: its status, one line on bad input, quietly on Ctrl-C."""
+
+import sys
+
+from sphereslim.errors import SlimError
+
+
+def run_command(main):
+    """Call `main()` and exit with its status; bad input prints one line and exits with 1, Ctrl-C with 130."""
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if not isinstance(error, _bad_input()):
+            raise
+        sys.exit(f'error: {error}')
+
+
+def _bad_input():
+    """The library's exception, the operating system's, and the engine's once loaded (a genuine Caffe has none)."""
+    engine = sys.modules.get('caffe.errors')
+    return (SlimError, OSError) + ((engine.CaffeError,) if engine else ())
