@@ -1,0 +1,30 @@
+"""What a loss over labelled positions is divided by: LossParameter's ignore_label and normalization modes."""
+
+from caffe.proto.caffe_pb2 import LossParameter
+
+
+class Normalizer:
+    """The divisor of a loss whose items lie on `outer` x `inner` positions, some of which may be ignored.
+
+    `default` is the mode when neither `normalization` nor the older `normalize` is given.
+    """
+
+    def __init__(self, param, default=LossParameter.VALID):
+        self.ignore_label = param.ignore_label if param.HasField('ignore_label') else None
+        if param.HasField('normalization'):
+            self.mode = param.normalization
+        elif param.HasField('normalize'):
+            self.mode = LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
+        else:
+            self.mode = default
+
+    def mask(self, labels):
+        """1.0 where a label counts and 0.0 where it is ignored (float tensor of their shape), None when all count."""
+        return None if self.ignore_label is None else (labels != self.ignore_label).float()
+
+    def divisor(self, outer, inner, mask):
+        """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels."""
+        if self.mode == LossParameter.VALID and mask is not None:
+            return mask.sum().clamp(min=1)
+        count = {LossParameter.BATCH_SIZE: outer, LossParameter.NONE: 1}.get(self.mode, outer * inner)
+        return max(1, count)
