@@ -1,0 +1,1 @@
+"""Pictures of faces for training and verification: synthetic people, alignment, lists and pairs."""

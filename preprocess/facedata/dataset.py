@@ -1,0 +1,147 @@
+"""A folder of synthetic faces: pictures, landmarks, training list and pairs.
+
+    raw/<Name>/<Name>_0001.jpg       250×250 pictures
+    aligned/<Name>/<Name>_0001.jpg   112×96 crops of them
+    landmarks.txt                    `path x1 y1 … x5 y5`, paths below raw/, pixels 0-based (see facedata.align)
+    train.txt                        `path label`, paths below aligned/, labels from 0: the people to train on
+    pairs.txt                        LFW's form, over the other people
+    faces.json                       the settings; written last, so it marks a finished set
+"""
+
+import json
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facedata import names, pairs
+from facedata.align import align
+from facedata.errors import FaceDataError
+from facedata.files import write
+from facedata.identity import sample_person
+from facedata.render import SIZE, landmarks, render
+from facedata.view import sample_view
+
+RENDERER = 1  # counts up when the same settings give other pictures
+QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
+FINISHED, STARTED = 'faces.json', 'faces.started.json'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What makes a set; two sets of equal settings are equal byte for byte."""
+
+    people: int = 120  # to train on
+    pictures: int = 12  # of each of them
+    test_people: int = 50
+    test_pictures: int = 6
+    folds: int = 10
+    pairs: int = 30  # matched ones per fold, and as many mismatched
+    seed: int = 1
+
+    def check(self):
+        """Raises FaceDataError naming the setting that makes no sense."""
+        for name, value in asdict(self).items():
+            least = 0 if name == 'seed' else 1
+            if value < least:
+                raise FaceDataError(f'{name} is {value}, expected at least {least}')
+
+
+def is_finished(out, settings):
+    """Whether `out` holds the whole set of these settings. Raises FaceDataError if it holds something else."""
+    out = Path(out)
+    if out.is_dir() and any(out.iterdir()):
+        marks = [out / mark for mark in (FINISHED, STARTED) if (out / mark).is_file()]
+        if not marks:
+            raise FaceDataError(f'{out}: holds other files; name an empty or new folder')
+        _check_same(marks[0], settings)
+        return marks[0].name == FINISHED
+    return False
+
+
+def make(out, settings, workers=1, progress=lambda results, total: results):
+    """Write the set into folder `out`, continuing where an interrupted run stopped.
+
+    `workers` processes render; `progress(results, total)` wraps the stream of finished people.
+    Raises FaceDataError for impossible settings or a folder that holds something else, OSError if it cannot be written.
+    """
+    settings.check()
+    out, people = Path(out), settings.people + settings.test_people
+    every = names.made_up(people, settings.seed)
+    folds = pairs.draw(every[settings.people:], settings.test_pictures, settings.folds, settings.pairs,
+                       np.random.default_rng((settings.seed, 2)))
+    if is_finished(out, settings):
+        return
+    write(out / STARTED, _mark(settings))
+    job = partial(_person, out, settings)
+    points = list(progress(_map(job, list(enumerate(every)), workers), people))
+    write(out / 'landmarks.txt', ''.join(line for lines in points for line in lines))
+    write(out / 'train.txt', ''.join(f'{names.picture(name, number)} {label}\n'
+                                     for label, name in enumerate(every[:settings.people])
+                                     for number in range(1, settings.pictures + 1)))
+    write(out / 'pairs.txt', pairs.as_text(folds))
+    write(out / FINISHED, _mark(settings))
+    (out / STARTED).unlink()
+
+
+def _mark(settings):
+    return json.dumps({'renderer': RENDERER, **asdict(settings)}, indent=1) + '\n'
+
+
+def _check_same(mark, settings):
+    try:
+        found = json.loads(mark.read_text())
+    except ValueError:
+        raise FaceDataError(f'{mark}: not the settings of a set of faces; remove the folder') from None
+    for key, value in json.loads(_mark(settings)).items():
+        if found.get(key) != value:
+            raise FaceDataError(f'{mark.parent}: holds faces with {key} {found.get(key)}, expected {value}; '
+                                'name another folder or remove this one')
+
+
+def _map(job, items, workers):
+    """job(item) for each item, in order, by `workers` processes."""
+    if workers == 1:
+        yield from map(job, items)
+        return
+    # Fresh processes: forking one that already runs OpenCV's or torch's threads can hang.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=_start_worker)
+    try:
+        yield from pool.map(job, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    cv2.setNumThreads(1)
+
+
+def _person(out, settings, numbered_name):
+    """Write one person's pictures that are not there yet; returns the lines of landmarks.txt."""
+    index, name = numbered_name
+    person = sample_person(np.random.default_rng((settings.seed, 3, index)))
+    count = settings.pictures if index < settings.people else settings.test_pictures
+    return [_picture(out, settings, person, index, names.picture(name, number), number)
+            for number in range(1, count + 1)]
+
+
+def _picture(out, settings, person, index, path, number):
+    view = sample_view(np.random.default_rng((settings.seed, 4, index, number)), person.habit_glasses, SIZE)
+    raw, aligned = out / 'raw' / path, out / 'aligned' / path
+    points = np.round(landmarks(person, view), 2)
+    if not (raw.is_file() and aligned.is_file()):
+        encoded = _encode(render(person, view))
+        write(raw, encoded)
+        # From the picture as stored, so that aligning the raw folder again gives these very crops.
+        write(aligned, _encode(align(cv2.imdecode(encoded, cv2.IMREAD_COLOR), points)))
+    return f'{path} ' + ' '.join(f'{value:.2f}' for value in points.ravel()) + '\n'
+
+
+def _encode(image):
+    return cv2.imencode('.jpg', image, QUALITY)[1]

@@ -1,0 +1,2 @@
+class FaceDataError(ValueError):
+    """Bad input to the face data library; the message is the one line to show to the user."""

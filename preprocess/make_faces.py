@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Make a set of synthetic faces: rendered people in raw 250x250 pictures and aligned 112x96 crops.
+
+The folder gets raw/ and aligned/ with a folder per person, landmarks.txt (five points per raw picture), train.txt
+(Caffe ImageData list below aligned/), pairs.txt (LFW's form, over people who are not in train.txt) and faces.json
+(the settings). The same settings give the same bytes, with any number of workers. Run it again to continue after an
+interruption; a finished folder is left as it is.
+"""
+
+import argparse
+import os
+import sys
+
+from tqdm import tqdm
+
+from facedata import dataset
+from facedata.errors import FaceDataError
+
+
+def main():
+    args = parse_arguments()
+    settings = dataset.Settings(**{name: getattr(args, name) for name in dataset.Settings.__dataclass_fields__})
+    try:
+        settings.check()
+        if dataset.is_finished(args.out, settings):
+            print(f'{args.out}: already there, nothing to do')
+            return
+        dataset.make(args.out, settings, args.workers, show_progress)
+    except (FaceDataError, OSError) as error:
+        sys.exit(f'make_faces: {error}')
+    except KeyboardInterrupt:
+        sys.exit('make_faces: interrupted; the same command continues')
+    total = settings.people * settings.pictures + settings.test_people * settings.test_pictures
+    print(f'{args.out}: {total} pictures of {settings.people} people to train on and {settings.test_people} to test on')
+
+
+def parse_arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    default = dataset.Settings()
+    parser.add_argument('--out', default='data/faces', help='folder to write')
+    for name, help_text in {
+        'people': 'people to train on', 'pictures': 'pictures of each of them',
+        'test_people': 'people of pairs.txt', 'test_pictures': 'pictures of each of them',
+        'folds': 'folds of pairs.txt, no person in two of them',
+        'pairs': 'matched pairs per fold, and as many mismatched', 'seed': 'another seed gives other people',
+    }.items():
+        parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name), help=help_text)
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes that render')
+    return parser.parse_args()
+
+
+def positive(text):
+    """The type of --workers."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
+    return int(text)
+
+
+def show_progress(results, total):
+    return tqdm(results, total=total, desc='rendering', unit='person')
+
+
+if __name__ == '__main__':
+    main()
