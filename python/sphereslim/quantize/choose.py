@@ -1,0 +1,62 @@
+"""Which blobs are quantized, with how many bits."""
+
+from sphereslim.quantize.errors import QuantizeError
+from sphereslim.quantize.schemes import SCHEMES
+
+MAX_BITS = 16
+FLOAT_BITS = 32
+
+
+def is_convolution(layer_type):
+    """Convolution, Deconvolution and their depthwise relatives of other builds."""
+    return 'convolution' in layer_type.lower()
+
+
+def is_vector(shape):
+    """Biases, slopes, norm statistics: at most one axis longer than 1."""
+    return sum(extent > 1 for extent in shape) <= 1
+
+
+def check_bits(bits, scheme, where='bits'):
+    """Returns `bits`, or raises QuantizeError when the scheme cannot use them."""
+    if scheme == 'binary' and bits != 1:
+        raise QuantizeError(f'{where}: {bits}, expected 1 for the binary scheme')
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+        raise QuantizeError(f'{where}: {bits}, expected a whole number from 1 to {MAX_BITS}')
+    return bits
+
+
+def bits_of_layers(bits, layers, scheme, only):
+    """{layer name: bits} of the layers to quantize.
+
+    `bits` is one number, or a mapping from layer names to numbers in which `*` stands for all others and 32 keeps
+    a layer as it is. `layers` are (name, type) pairs; `only` is 'conv' or 'all'.
+    """
+    if scheme != 'binary' and scheme not in SCHEMES:
+        raise QuantizeError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, "binary"])}')
+    if only not in ('conv', 'all'):
+        raise QuantizeError(f'layers {only}: expected conv or all')
+    asked = bits if isinstance(bits, dict) else {'*': bits}
+    names = {name for name, _ in layers}
+    unknown = sorted(set(asked) - names - {'*'})
+    if unknown:
+        raise QuantizeError(f'bits of layer {unknown[0]}: the net has no such layer with weights')
+    candidates = [name for name, kind in layers if name in asked or only == 'all' or is_convolution(kind)]
+    widths = {name: asked.get(name, asked.get('*', FLOAT_BITS)) for name in candidates}
+    return {name: check_bits(width, scheme, f'bits of layer {name}' if name in asked else 'bits')
+            for name, width in widths.items() if width != FLOAT_BITS}
+
+
+def parse_bits(text):
+    """`6` -> 6; `conv1=8,conv2=6,*=5` -> {'conv1': 8, 'conv2': 6, '*': 5}."""
+    if '=' not in text:
+        return _whole_number(text, text)
+    pairs = [item.rpartition('=') for item in text.split(',')]
+    return {name: _whole_number(width, text) for name, _, width in pairs}
+
+
+def _whole_number(word, text):
+    try:
+        return int(word)
+    except ValueError:
+        raise QuantizeError(f'bits {text}: expected a number, or name=number,name=number') from None

@@ -1,0 +1,70 @@
+"""A quantized network in memory."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Dictionary:
+    """Signed float32 `values`: indices of `bits` bits address the first 2^bits, escapes the few that follow."""
+
+    bits: int
+    values: np.ndarray
+
+
+@dataclass
+class QuantizedBlob:
+    """Either `floats` (a blob kept as it was) or `indices` into dictionary number `dictionary`.
+
+    `escapes` maps a dictionary entry of 2^bits or more to the ascending positions that take it. `scales`, when
+    there are any, multiply the dictionary's values: one per filter (slice of axis 0) or one for the blob.
+    `error` is |Q(x) - x| / |x| with Euclidean norms.
+    """
+
+    shape: tuple
+    legacy: bool = False
+    floats: np.ndarray | None = None
+    dictionary: int | None = None
+    indices: np.ndarray | None = None
+    escapes: dict = field(default_factory=dict)
+    scales: np.ndarray | None = None
+    error: float = 0.0
+
+    @property
+    def count(self):
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass
+class QuantizedLayer:
+    """The blobs of one layer, in Caffe's order."""
+
+    name: str
+    type: str
+    blobs: list
+
+
+@dataclass
+class QuantizedNet:
+    """Layers with blobs, in the order of the caffemodel; `deploy` is the text of a prototxt or ''."""
+
+    name: str
+    scheme: str
+    scope: str
+    dictionaries: list
+    layers: list
+    deploy: str = ''
+
+
+def blob_values(net, blob):
+    """The float32 weights of `blob` (a QuantizedBlob of `net`), in its shape."""
+    if blob.dictionary is None:
+        return blob.floats.reshape(blob.shape)
+    dictionary = net.dictionaries[blob.dictionary]
+    values = dictionary.values[blob.indices]
+    for entry, positions in blob.escapes.items():
+        values[positions] = dictionary.values[entry]
+    if blob.scales is not None:
+        values = (values.reshape(len(blob.scales), -1) * blob.scales[:, None]).astype(np.float32)
+    return values.reshape(blob.shape)

@@ -1,0 +1,105 @@
+"""The quantizers: how weights become levels.
+
+A scheme turns weights x into codes, positions in an ascending table of signed float32 levels, so that
+Q(x) = table[codes]. Everything is computed in float64 and rounded once, to the float32 of the table.
+
+log (published with the 1.13 MB CelebA model): f = log|x|, s = sign(x), q = (fmax - fmin) / 2^b,
+Q'(f) = floor((f - fmin) / q) * q + fmin, Q(x) = s * exp(Q'(f)); zero stays zero. Magnitudes take the levels
+0 .. 2^b, the last one by the largest weights alone. Published sizes are bits * weights / 8, so the sign is one
+of the bits: `log` with `bits` bits has b = bits - 1. `log+sign` has b = bits and its sign costs one bit more.
+
+linear: min-max with rounding to the nearest of 2^bits levels, Q(x) = round((x - min) / q) * q + min,
+q = (max - min) / (2^bits - 1).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+NO_SPAN = (np.inf, -np.inf)
+
+
+class Scheme(NamedTuple):
+    """`span(x)` -> (low, high); `table(span, bits)` -> float32 levels; `codes(x, span, bits)` -> int32 positions;
+    `index_bits(bits)` -> bits stored per weight."""
+
+    span: Callable
+    table: Callable
+    codes: Callable
+    index_bits: Callable
+
+
+def merge_spans(spans):
+    """The span of several blobs together; (0, 0) when none has any."""
+    low, high = (min(low for low, _ in spans), max(high for _, high in spans)) if spans else NO_SPAN
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def log_span(x):
+    """(fmin, fmax) of log|x| over the weights that are not zero."""
+    magnitudes = np.abs(x[x != 0]).astype(np.float64)
+    return (float(np.log(magnitudes.min())), float(np.log(magnitudes.max()))) if magnitudes.size else NO_SPAN
+
+
+def log_table(span, b):
+    """-exp(Q') descending in magnitude, 0, exp(Q') ascending: 2 * (2^b + 1) + 1 levels."""
+    low, high = span
+    magnitudes = np.exp(np.arange(2 ** b + 1) * ((high - low) / 2 ** b) + low)
+    return np.concatenate([-magnitudes[::-1], [0.0], magnitudes]).astype(np.float32)
+
+
+def log_codes(x, span, b):
+    """Positions in `log_table`."""
+    low, high = span
+    step = (high - low) / 2 ** b
+    magnitudes = np.abs(x.astype(np.float64))
+    magnitudes[magnitudes == 0] = np.exp(low)
+    levels = np.floor((np.log(magnitudes) - low) / step) if step else np.zeros(x.shape)
+    levels = np.clip(levels, 0, 2 ** b).astype(np.int32)
+    return 2 ** b + 1 + np.sign(x).astype(np.int32) * (levels + 1)
+
+
+def linear_span(x):
+    """(min, max) of the weights."""
+    return (float(x.min()), float(x.max())) if x.size else NO_SPAN
+
+
+def linear_table(span, bits):
+    """2^bits levels from min to max."""
+    low, high = span
+    return (np.arange(2 ** bits) * ((high - low) / (2 ** bits - 1)) + low).astype(np.float32)
+
+
+def linear_codes(x, span, bits):
+    """Positions in `linear_table`."""
+    low, high = span
+    step = (high - low) / (2 ** bits - 1)
+    levels = np.round((x.astype(np.float64) - low) / step) if step else np.zeros(x.shape)
+    return np.clip(levels, 0, 2 ** bits - 1).astype(np.int32)
+
+
+SCHEMES = {
+    'log': Scheme(log_span, lambda span, bits: log_table(span, bits - 1),
+                  lambda x, span, bits: log_codes(x, span, bits - 1), lambda bits: bits),
+    'log+sign': Scheme(log_span, log_table, log_codes, lambda bits: bits + 1),
+    'linear': Scheme(linear_span, linear_table, linear_codes, lambda bits: bits),
+}
+
+
+def log_min_max(x, b):
+    """Q(x) of the published formula with 2^b intervals, float32 of x's shape."""
+    return quantized(x, 'log+sign', b)
+
+
+def linear_min_max(x, bits):
+    """Q(x) of the linear scheme, float32 of x's shape."""
+    return quantized(x, 'linear', bits)
+
+
+def quantized(x, scheme, bits):
+    """Q(x) for one array by itself, without making a file's indices of it."""
+    x = np.asarray(x, np.float32)
+    chosen = SCHEMES[scheme]
+    span = merge_spans([chosen.span(x)])
+    return chosen.table(span, bits)[chosen.codes(x, span, bits)]
