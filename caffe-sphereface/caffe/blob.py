@@ -21,13 +21,14 @@ class Memory:
     then the values are copied into it, because such views follow the blob.
     """
 
-    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view')
+    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent')
 
     def __init__(self):
         self._tensor = None
         self._host = None
         self._host_is_newest = False
         self._view = None
+        self._lent = False
 
     def get(self, shape, device):
         """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
@@ -50,7 +51,13 @@ class Memory:
                 self._tensor.copy_(tensor.reshape(self._tensor.shape))
         else:
             self._tensor = tensor
+            self._lent = False
         self._host_is_newest = False
+
+    def lend(self, tensor):
+        """Take values that somebody else owns and changes later: they are copied once Python asks for a view."""
+        self.set(tensor)
+        self._lent = self._tensor is tensor
 
     def clear(self):
         """Make everything zero, without touching memory unless a numpy view must follow."""
@@ -58,6 +65,7 @@ class Memory:
             self._tensor.zero_()
         else:
             self._tensor = None
+            self._lent = False
         self._host_is_newest = False
 
     def is_clear(self):
@@ -80,8 +88,9 @@ class Memory:
         view = self._view() if self._view else None
         tensor = self.get(shape, _CPU)
         if view is None or view.shape != tuple(shape) or view.ctypes.data != tensor.data_ptr():
-            if not tensor.is_contiguous():
-                tensor = self._tensor = tensor.contiguous()
+            if self._lent or not tensor.is_contiguous():
+                tensor = self._tensor = tensor.clone(memory_format=torch.contiguous_format)
+                self._lent = False
             view = tensor.numpy()
             self._view = weakref.ref(view)
         return view
@@ -125,7 +134,7 @@ class Blob:
 
     def _legacy(self, axis):
         if len(self._shape) > 4:
-            raise CaffeError(f"blob '{self.name}': num, channels, height and width exist up to 4 axes, not {self._shape}")
+            raise CaffeError(f"blob '{self.name}' of shape {self._shape}: num, channels, height and width need 4 axes at most")
         return self._shape[axis] if axis < len(self._shape) else 1
 
     num = property(lambda self: self._legacy(0), doc='The first dimension, 1 where there is none.')
@@ -164,6 +173,10 @@ class Blob:
     def add_grad(self, value):
         """Add to the diff, as backward does for parameters."""
         self._diff.set(value if self._diff.is_clear() else self.grad + value.reshape(self._shape))
+
+    def lend_grad(self, value):
+        """Show a tensor that somebody else goes on changing as the diff, without a copy until Python looks at it."""
+        self._diff.lend(value)
 
     def clear_grad(self):
         """Set the diff to zero."""

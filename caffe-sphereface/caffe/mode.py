@@ -24,7 +24,7 @@ def set_mode_gpu():
     Raises CaffeError where PyTorch sees no CUDA device.
     """
     if not torch.cuda.is_available():
-        raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one (use -gpu only on a GPU machine)')
+        raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
     if _state['index'] >= torch.cuda.device_count():
         raise CaffeError(f'GPU mode: no device {_state["index"]}, this machine has {torch.cuda.device_count()}')
     set_tf32(False)

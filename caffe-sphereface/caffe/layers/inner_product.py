@@ -39,8 +39,9 @@ class InnerProduct(Layer):
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape
-        if prod(shape[self.from_axis:]) != self.inputs:
-            self.error(f'bottom of shape {shape} has {prod(shape[self.from_axis:])} inputs, the weights have {self.inputs}')
+        inputs = prod(shape[self.from_axis:])
+        if inputs != self.inputs:
+            self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
         top[0].reshape(*shape[:self.from_axis], self.outputs)
 
     def _sources(self, bottom):
@@ -70,8 +71,9 @@ class InnerProduct(Layer):
         if bias and needs[1]:
             self._give(bias, dy.sum(0), learned)
         if propagate_down[0]:
-            w = weight.tensor.reshape(self.inputs, -1).t() if self.transpose else weight.tensor.reshape(self.outputs, -1)
-            bottom[0].grad = (dy @ w).reshape(bottom[0].shape)
+            w = weight.tensor
+            rows = w.reshape(self.inputs, -1).t() if self.transpose else w.reshape(self.outputs, -1)
+            bottom[0].grad = (dy @ rows).reshape(bottom[0].shape)
 
     @staticmethod
     def _give(blob, grad, learned):

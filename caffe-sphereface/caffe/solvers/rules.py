@@ -1,0 +1,98 @@
+"""Update rules: from gradients to the change of the parameters, in place, on lists of tensors.
+
+A rule takes (w, g, h, s): lists of parameters, gradients and history tensors for one group of parameters that share a
+rate, and the Settings. It changes `w` and `h` and returns the updates that were subtracted from `w`, which become the
+parameters' diffs. `h` holds `slots` lists, each parallel to `w`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass
+class Settings:
+    """What a rule needs: the solver's parameters, the group's rate r and weight decay, and the iteration."""
+
+    param: object
+    rate: float
+    decay: float
+    iteration: int
+
+
+def sgd(w, g, h, s):
+    """h = momentum·h + r·(g + decay·w); w −= h. The rate is inside the history."""
+    # torch's kernel computes buf = momentum·buf + (1−dampening)·(g + decay·w); w −= lr·buf in one pass over memory
+    torch._fused_sgd_(w, g, h[0], weight_decay=s.decay, momentum=s.param.momentum, lr=1.0, dampening=1.0 - s.rate,
+                      nesterov=False, maximize=False, is_first_step=False)
+    return h[0]
+
+
+def nesterov(w, g, h, s):
+    """h' = momentum·h + r·g; w −= (1+momentum)·h' − momentum·h, which is momentum·h' + r·g."""
+    scaled = torch._foreach_mul(_decayed(w, g, s), s.rate)
+    torch._foreach_mul_(h[0], s.param.momentum)
+    torch._foreach_add_(h[0], scaled)
+    return _subtract(w, torch._foreach_add(scaled, h[0], alpha=s.param.momentum))
+
+
+def adagrad(w, g, h, s):
+    """h += g²; w −= r·g/(√h + delta)."""
+    g = _decayed(w, g, s)
+    torch._foreach_addcmul_(h[0], g, g)
+    return _subtract(w, _over_root(g, h[0], s.rate, s.param.delta))
+
+
+def rmsprop(w, g, h, s):
+    """h = rms_decay·h + (1−rms_decay)·g²; w −= r·g/(√h + delta)."""
+    g = _decayed(w, g, s)
+    _average_square(h[0], g, s.param.rms_decay)
+    return _subtract(w, _over_root(g, h[0], s.rate, s.param.delta))
+
+
+def adadelta(w, g, h, s):
+    """Two averages with `momentum`: of g² and of the unscaled update u = g·√((h₂+delta)/(h₁+delta)); w −= r·u."""
+    g = _decayed(w, g, s)
+    squares, changes = h
+    _average_square(squares, g, s.param.momentum)
+    ratio = torch._foreach_div(torch._foreach_add(changes, s.param.delta), torch._foreach_add(squares, s.param.delta))
+    update = torch._foreach_mul(g, torch._foreach_sqrt(ratio))
+    _average_square(changes, update, s.param.momentum)
+    return _subtract(w, torch._foreach_mul(update, s.rate))
+
+
+def adam(w, g, h, s):
+    """m, v; w −= r·√(1−β₂^t)/(1−β₁^t)·m/(√v + delta), t = iteration + 1 (Kingma & Ba 2015, with delta outside)."""
+    g = _decayed(w, g, s)
+    beta1, beta2, t = s.param.momentum, s.param.momentum2, s.iteration + 1
+    m, v = h
+    torch._foreach_lerp_(m, g, 1 - beta1)
+    _average_square(v, g, beta2)
+    correction = (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t)
+    return _subtract(w, _over_root(m, v, s.rate * correction, s.param.delta))
+
+
+def _decayed(w, g, s):
+    return torch._foreach_add(g, w, alpha=s.decay) if s.decay else list(g)
+
+
+def _average_square(h, g, keep):
+    torch._foreach_mul_(h, keep)
+    torch._foreach_addcmul_(h, g, g, value=1 - keep)
+
+
+def _over_root(g, h, rate, delta):
+    root = torch._foreach_sqrt(h)
+    torch._foreach_add_(root, delta)
+    scaled = torch._foreach_mul(g, rate)
+    torch._foreach_div_(scaled, root)
+    return scaled
+
+
+def _subtract(w, update):
+    torch._foreach_sub_(w, update)
+    return update
+
+
+RULES = {'SGD': (sgd, 1), 'Nesterov': (nesterov, 1), 'AdaGrad': (adagrad, 1), 'RMSProp': (rmsprop, 1),
+         'AdaDelta': (adadelta, 2), 'Adam': (adam, 2)}

@@ -1,0 +1,206 @@
+"""The Solver: train nets and test nets, the iterations between them, snapshots and resumes."""
+
+from collections import deque
+from pathlib import Path
+
+from caffe import log, random
+from caffe.errors import CaffeError
+from caffe.net import Net
+from caffe.proto import caffe_pb2
+from caffe.proto.files import read_solver
+from caffe.solvers import policy, report, state_files
+from caffe.solvers.nets import test_net_params, train_net_param
+from caffe.solvers.update import Updater
+
+
+class Solver:
+    """Optimises the net that a solver prototxt (a path or a SolverParameter) describes.
+
+    `net`, `test_nets`, `iter`, `lr` and `param` can be looked at between steps. Raises CaffeError for bad files.
+    """
+
+    kind = None
+
+    def __init__(self, source, origin=None):
+        self.param = read_solver(source)
+        if self.kind:
+            self.param.type = self.kind
+        self.origin = source if isinstance(source, (str, Path)) else origin
+        log.info('solver.cpp:44', f'Initializing solver from parameters: \n{self.param}')
+        policy.check_policy(self.param)
+        self._check()
+        if self.param.random_seed >= 0:
+            random.set_seed(self.param.random_seed)
+        self.iter, self.current_step = 0, 0
+        self.net = self._make_net(train_net_param(self.param, self.origin), caffe_pb2.TRAIN)
+        self.test_nets = [self._make_net(p, caffe_pb2.TEST) for p in test_net_params(self.param, self.origin)]
+        self.updater = Updater(self.param, self.net.learnable)
+        self.action = lambda: None
+        self.stopped_early = False
+        self._callbacks = []
+        self._losses = deque(maxlen=max(1, self.param.average_loss))
+        self._last_snapshot = None
+        log.info('solver.cpp:57', 'Solver scaffolding done.')
+
+    def _check(self):
+        for field in ('iter_size', 'average_loss'):
+            if getattr(self.param, field) < 1:
+                raise CaffeError(f'{self.origin}: {field} is {getattr(self.param, field)}, expected at least 1')
+        folder = Path(self._prefix()).parent
+        if self.param.snapshot and not folder.is_dir():
+            raise CaffeError(f'{self.origin}: snapshot_prefix {self._prefix()}: no folder {folder} to write into')
+
+    def _make_net(self, named, phase):
+        origin, param = named
+        log.info('solver.cpp:87', f'Creating {"training" if phase == caffe_pb2.TRAIN else "test"} net from {origin}')
+        try:
+            net = Net(param, phase)
+        except CaffeError as error:
+            raise CaffeError(f'{origin}: {error}') from None
+        log.info('net.cpp:51', f'Initializing net from parameters: \n{net.param}')
+        return net
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    @property
+    def lr(self):
+        """The learning rate of the last update, or of the first one before any."""
+        return policy.learning_rate(self.param, self.iter, self.current_step)
+
+    def step(self, iterations):
+        """Run a number of training iterations."""
+        stop = self.iter + iterations
+        self._losses.clear()
+        clock = report.Clock(self.iter)
+        while self.iter < stop:
+            self.net.clear_param_diffs()
+            if self._is_test_time():
+                self.test_all()
+                if self.stopped_early:
+                    break
+            for on_start, _ in self._callbacks:
+                on_start()
+            self._losses.append(self._forward_backward())
+            if self._is_display_time():
+                report.training(self.net, self.iter, self.smoothed_loss(), clock, self.param.display)
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            if self._obey(self.action()):
+                break
+
+    def _forward_backward(self):
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            loss = loss + self.net.run_forward()
+            self.net.run_backward()
+        return loss / self.param.iter_size
+
+    def _obey(self, request):
+        """Snapshot when due or asked for; True when asked to stop."""
+        if (self.param.snapshot and self.iter % self.param.snapshot == 0) or request == 'snapshot':
+            self.snapshot()
+        self.stopped_early = self.stopped_early or request == 'stop'
+        return self.stopped_early
+
+    def _is_display_time(self):
+        return self.param.display and self.iter % self.param.display == 0
+
+    def _is_test_time(self):
+        return self.param.test_interval and self.iter % self.param.test_interval == 0 and self.test_nets and (
+            self.iter > 0 or self.param.test_initialization)
+
+    def smoothed_loss(self):
+        """The mean loss over the last `average_loss` iterations of this `step` call."""
+        return sum(float(loss) for loss in self._losses) / max(1, len(self._losses))
+
+    def apply_update(self):
+        """Update the parameters from their diffs at the present iteration's rate."""
+        step = policy.next_step(self.param, self.iter, self.current_step)
+        if self.param.lr_policy == 'multistep' and step != self.current_step:
+            log.info('sgd_solver.cpp:46', f'MultiStep Status: Iteration {self.iter}, step = {step}')
+        self.current_step = step
+        rate = policy.learning_rate(self.param, self.iter, step)
+        if self._is_display_time():
+            log.info('sgd_solver.cpp:105', f'Iteration {self.iter}, lr = {log.number(rate)}')
+        self.updater.apply(rate, self.iter)
+
+    def solve(self, resume_file=None):
+        """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end."""
+        log.info('solver.cpp:279', f'Solving {self.net.name}')
+        log.info('solver.cpp:280', f'Learning Rate Policy: {self.param.lr_policy}')
+        self.stopped_early = False
+        if resume_file:
+            log.info('solver.cpp:285', f'Restoring previous solver status from {resume_file}')
+            self.restore(resume_file)
+        self.step(self.param.max_iter - self.iter)
+        if self.param.snapshot_after_train and self._last_snapshot != self.iter:
+            self.snapshot()
+        if self.stopped_early:
+            log.info('solver.cpp:295', 'Optimization stopped early.')
+            return
+        if self._is_display_time():
+            self._losses.append(self.net.run_forward())
+            log.info('solver.cpp:310', f'Iteration {self.iter}, loss = {log.number(self.smoothed_loss())}')
+        if self._is_test_time():
+            self.test_all()
+        log.info('solver.cpp:315', 'Optimization Done.')
+
+    # -- testing ------------------------------------------------------------------------------------------------------
+
+    def test_all(self):
+        """Run every test net for its test_iter batches with the present weights and log the mean outputs."""
+        for index, net in enumerate(self.test_nets):
+            log.info('solver.cpp:330', f'Iteration {self.iter}, Testing net (#{index})')
+            net.share_with(self.net)
+            report.testing(net, self.param.test_iter[index], self.param.test_compute_loss, self._asked_to_stop)
+
+    def _asked_to_stop(self):
+        request = self.action()
+        if request == 'snapshot':
+            self.snapshot()
+        self.stopped_early = self.stopped_early or request == 'stop'
+        return self.stopped_early
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _prefix(self):
+        """snapshot_prefix; the solver's own name where it is missing, inside it where it is a folder."""
+        stem = Path(self.origin).with_suffix('') if self.origin else Path('solver')
+        if not self.param.snapshot_prefix:
+            return str(stem)
+        if Path(self.param.snapshot_prefix).is_dir():
+            return str(Path(self.param.snapshot_prefix) / stem.name)
+        return self.param.snapshot_prefix
+
+    def snapshot(self):
+        """Write weights, then the state that names them; each file whole or not at all."""
+        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        ending, kind = ('.h5', 'HDF5') if hdf5 else ('', 'binary proto')
+        weights = f'{self._prefix()}_iter_{self.iter}.caffemodel{ending}'
+        log.info('solver.cpp:447', f'Snapshotting to {kind} file {weights}')
+        save = self.net.save_hdf5 if hdf5 else self.net.save
+        save(weights, self.param.snapshot_diff)
+        state = f'{self._prefix()}_iter_{self.iter}.solverstate{ending}'
+        log.info('sgd_solver.cpp:273', f'Snapshotting solver state to {kind} file {state}')
+        state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history)
+        self._last_snapshot = self.iter
+
+    def restore(self, path):
+        """Continue from a .solverstate: its weights, iteration, rate step and history."""
+        iteration, step, learned_net, history = state_files.read_state(path)
+        if learned_net:
+            self.net.copy_from(str(state_files.find_weights(learned_net, path)))
+        state_files.restore_history(self.updater, history, path)
+        self.iter, self.current_step = iteration, step
+
+    # -- what pycaffe offers besides ----------------------------------------------------------------------------------
+
+    def share_weights(self, net):
+        """Let another net use the training net's parameters."""
+        net.share_with(self.net)
+
+    def add_callback(self, on_start, on_gradients_ready):
+        """Call `on_start()` before each iteration's forward and `on_gradients_ready()` before each update."""
+        self._callbacks.append((on_start, on_gradients_ready))

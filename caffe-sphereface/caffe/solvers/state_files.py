@@ -1,0 +1,73 @@
+"""Solver states: iteration, rate step, history and the weights they belong to, as binary or HDF5 files."""
+
+from pathlib import Path
+
+import h5py
+import torch
+
+from caffe.errors import CaffeError
+from caffe.proto import wire
+from caffe.proto.files import read_bytes, whole_file, write_bytes
+
+
+def write_state(path, iteration, step, learned_net, history):
+    """Write a .solverstate, whole or not at all; HDF5 when the name ends in .h5."""
+    arrays = [h.cpu().numpy() for h in history]
+    if str(path).endswith('.h5'):
+        _write_hdf5(path, iteration, step, learned_net, arrays)
+        return
+    state = wire.raw_class('SolverState')(iter=iteration, learned_net=str(learned_net), current_step=step)
+    for array in arrays:
+        wire.fill_blob(state.history.add(), array)
+    write_bytes(path, state.SerializeToString())
+
+
+def _write_hdf5(path, iteration, step, learned_net, arrays):
+    with whole_file(path) as temporary, h5py.File(temporary, 'w') as file:
+        file['iter'], file['current_step'] = iteration, step
+        file['learned_net'] = str(learned_net)
+        for i, array in enumerate(arrays):
+            file[f'history/{i}'] = array
+
+
+def read_state(path):
+    """(iteration, rate step, learned_net path or '', history arrays) of a .solverstate, told by content."""
+    if read_bytes(path)[:4] == b'\x89HDF':
+        return _read_hdf5(path)
+    state = wire.parse_raw(path, 'SolverState')
+    if not state.HasField('iter'):
+        raise CaffeError(f'{path}: has no iteration, expected a .solverstate')
+    history = [wire.blob_array(blob, f'{path}: history {i}') for i, blob in enumerate(state.history)]
+    return state.iter, state.current_step, state.learned_net, history
+
+
+def _read_hdf5(path):
+    try:
+        with h5py.File(path, 'r') as file:
+            learned = file['learned_net'][()] if 'learned_net' in file else b''
+            history = [file[f'history/{i}'][()] for i in range(len(file.get('history', ())))]
+            return int(file['iter'][()]), int(file['current_step'][()]), _text(learned), history
+    except (OSError, KeyError) as error:
+        raise CaffeError(f'{path}: is not a whole HDF5 solver state ({" ".join(str(error).split())})') from None
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def find_weights(learned_net, state_path):
+    """Where the weights of a state lie: as written, or beside the state file when it was moved."""
+    for candidate in (Path(learned_net), Path(state_path).parent / Path(learned_net).name):
+        if candidate.is_file():
+            return candidate
+    raise CaffeError(f'{state_path}: its weights {learned_net} are neither there nor beside it')
+
+
+def restore_history(updater, arrays, path):
+    """Put saved history arrays into an Updater; CaffeError where number or shapes differ from the net's."""
+    if len(arrays) != len(updater.history):
+        raise CaffeError(f'{path}: holds {len(arrays)} history blobs, the solver expects {len(updater.history)}')
+    for i, (array, mine) in enumerate(zip(arrays, updater.history)):
+        if array.size != mine.numel():
+            raise CaffeError(f'{path}: history {i} has shape {array.shape}, the solver expects {tuple(mine.shape)}')
+    updater.history = [torch.from_numpy(a.reshape(h.shape).copy()) for a, h in zip(arrays, updater.history)]

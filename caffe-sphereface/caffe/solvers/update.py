@@ -1,0 +1,67 @@
+"""One update of a net's parameters: clip, average, decay, rule."""
+
+from collections import defaultdict
+
+import torch
+
+from caffe import log
+from caffe.errors import CaffeError
+from caffe.solvers.rules import RULES, Settings
+
+
+class Updater:
+    """Applies a solver's rule to the learnable parameters of a net and keeps the history.
+
+    `history` is a flat list of tensors in the order of the solver state file: all parameters' first slot, then all
+    parameters' second slot where the rule has two.
+    """
+
+    def __init__(self, param, learnable):
+        if param.type not in RULES:
+            raise CaffeError(f"solver type '{param.type}': expected one of {', '.join(sorted(RULES))}")
+        if param.regularization_type not in ('L1', 'L2'):
+            raise CaffeError(f"regularization_type '{param.regularization_type}': expected L1 or L2")
+        self.param, self.learnable = param, learnable
+        self.rule, self.slots = RULES[param.type]
+        self.history = [torch.zeros(blob.shape) for _ in range(self.slots) for blob in learnable.blobs]
+
+    def apply(self, rate, iteration):
+        """Change every parameter whose lr_mult is not 0; its diff is the update that was subtracted."""
+        blobs = self.learnable.blobs
+        scale = self._clip_scale() / self.param.iter_size
+        groups = defaultdict(list)
+        for k in range(len(blobs)):
+            if self.learnable.lr[k]:
+                groups[self.learnable.lr[k], self.learnable.decay[k]].append(k)
+        for (lr_mult, decay_mult), members in groups.items():
+            w = [blobs[k].tensor for k in members]
+            g = [blobs[k].grad for k in members]
+            if scale != 1:
+                g = torch._foreach_mul(g, scale)
+            decay = self.param.weight_decay * decay_mult
+            if decay and self.param.regularization_type == 'L1':
+                g = torch._foreach_add(g, [x.sign() for x in w], alpha=decay)
+                decay = 0.0
+            updates = self.rule(w, g, self._slots(members, w[0].device),
+                                Settings(self.param, rate * lr_mult, decay, iteration))
+            for k, update in zip(members, updates):
+                blobs[k].lend_grad(update)
+
+    def _slots(self, members, device):
+        count = len(self.learnable.blobs)
+        for k in range(len(self.history)):
+            if self.history[k].device != device:
+                self.history[k] = self.history[k].to(device)
+        return [[self.history[slot * count + k] for k in members] for slot in range(self.slots)]
+
+    def _clip_scale(self):
+        """The factor that brings the global L2 norm of all diffs down to clip_gradients."""
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in self.learnable.blobs])).norm())
+        if norm <= limit:
+            return 1.0
+        log.info('sgd_solver.cpp:84', f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
+                                      f'{log.number(limit)}) by scale factor {log.number(limit / norm)}')
+        return limit / norm
