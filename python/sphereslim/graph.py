@@ -1,0 +1,93 @@
+"""Following channels through a net: who makes them, who carries them, who reads them.
+
+Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `channel_rules`.
+"""
+
+from sphereslim import weighted_rules  # noqa: F401  (registers its rules)
+from sphereslim.channel_rules import apply_rule
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.errors import RequestError
+from sphereslim.trace import Trace
+
+
+def follow(*nets):
+    """Follow the channels of NetParameters that share layers by name (say train and deploy) in both phases."""
+    result = Trace()
+    for net in nets:
+        _check(net)
+        for phase in _phases(net):
+            _walk(result, net, phase)
+    _tie_shared(result)
+    return result
+
+
+def _check(net):
+    if len(net.layers):
+        raise RequestError(f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
+                           'run upgrade_net_proto_text on it first')
+    if not len(net.layer):
+        raise RequestError(f"net '{net.name}' has no layers")
+
+
+def _phases(net):
+    """Both phases, or one where no layer tells them apart."""
+    ruled = any(len(layer.include) or len(layer.exclude) for layer in net.layer)
+    return (caffe.TRAIN, caffe.TEST) if ruled else (caffe.TEST,)
+
+
+def _included(layer, phase):
+    if len(layer.include):
+        return any(_meets(rule, phase) for rule in layer.include)
+    return not any(_meets(rule, phase) for rule in layer.exclude)
+
+
+def _meets(rule, phase):
+    return ((not rule.HasField('phase') or rule.phase == phase) and rule.min_level <= 0
+            and (not rule.HasField('max_level') or rule.max_level >= 0) and not len(rule.stage))
+
+
+def _walk(result, net, phase):
+    blobs, source, unread = {}, {}, {}
+    layers = [layer for layer in (*_old_inputs(net), *net.layer) if _included(layer, phase)]
+    for layer in layers:
+        result.layers.setdefault(layer.name, layer)
+        _note_shared(result, layer)
+        for bottom in layer.bottom:
+            if bottom not in blobs:
+                raise RequestError(f"layer '{layer.name}' reads blob '{bottom}', which no layer before it makes")
+            result.readers.setdefault(source[bottom], set()).add(layer.name)
+            unread.pop(bottom, None)
+        flows = apply_rule(result, layer, [blobs[b] for b in layer.bottom])
+        for top, flow in zip(layer.top, flows):
+            blobs[top], source[top], unread[top] = flow, (layer.name, top), flow
+            if flow is not None:
+                result.tops[layer.name, top] = flow
+    for top, flow in unread.items():
+        result.pin([flow], f"blob '{top}' is an output of the net")
+
+
+def _old_inputs(net):
+    """Input layers for the `input:` fields of old prototxts."""
+    shapes = [list(s.dim) for s in net.input_shape]
+    shapes = shapes or [list(net.input_dim[i:i + 4]) for i in range(0, len(net.input_dim), 4)]
+    return [caffe_pb2.LayerParameter(name=name, type='Input', top=[name], input_param={'shape': [{'dim': shape}]})
+            for name, shape in zip(net.input, shapes)]
+
+
+def _note_shared(result, layer):
+    for index, spec in enumerate(layer.param):
+        if spec.name:
+            result.shared.setdefault(spec.name, {})[layer.name, index] = None
+
+
+def _tie_shared(result):
+    """Axes of parameters that layers share by name go together; one that only some of them know must stay."""
+    for name, holders in result.shared.items():
+        for axis in (0, 1):
+            found = [result.axes.get((*holder, axis)) for holder in holders]
+            known = [entry for entry in found if entry is not None]
+            for entry in known:
+                if len(known) < len(found) or len(entry.ids) != len(known[0].ids):
+                    result.pins.append((entry.ids, f"layers that share parameter '{name}' read it differently"))
+                else:
+                    result.tie(known[0].ids, entry.ids)

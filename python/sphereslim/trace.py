@@ -1,0 +1,111 @@
+"""What is written down while channels are followed through a net.
+
+Every output channel of a layer with weights gets a number, its id. A blob is then the list of the ids along its channel
+axis (`Flow`). What must go together is written down as ties between ids, what must stay as pins.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sphereslim.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The channel ids along axis 1 of a blob; `flat` where each stands for an unknown number of neighbours (H·W)."""
+
+    ids: np.ndarray
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a weight blob that runs over channels: `ids` in order, each repeated H·W times where `block`.
+
+    `role` is 'output' (the layer's own channels) or 'input' (the channels it reads); `ndim` is the number of axes the
+    blob is read with (0: as stored), as old files pad shapes with ones.
+    """
+
+    layer: str
+    blob: int
+    axis: int
+    ids: np.ndarray
+    role: str
+    ndim: int = 0
+    block: bool = False
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A field of a layer that counts channels: `path` like 'convolution_param.num_output'.
+
+    Its value is the number of kept channels among the first `ends[0]` of `ids`; a repeated field (`several`) has an
+    entry for each of `ends`.
+    """
+
+    layer: str
+    path: str
+    ids: np.ndarray
+    ends: tuple
+    several: bool = False
+
+
+@dataclass
+class Trace:
+    """What following the channels of one or more nets has shown so far."""
+
+    made: dict = field(default_factory=dict)      # layer → Flow of the channels it makes
+    axes: dict = field(default_factory=dict)      # (layer, blob, axis) → Axis
+    edits: dict = field(default_factory=dict)     # (layer, path) → Edit
+    tops: dict = field(default_factory=dict)      # (layer, top) → Flow
+    readers: dict = field(default_factory=dict)   # (layer, top) → {names of the layers that read this version}
+    layers: dict = field(default_factory=dict)    # layer → LayerParameter
+    ties: list = field(default_factory=list)      # (ids, ids): must go together, one by one
+    pins: list = field(default_factory=list)      # (ids, reason): must stay
+    caveats: list = field(default_factory=list)   # (ids, note): masking and removing differ
+    shared: dict = field(default_factory=dict)    # name of a shared parameter → {(layer, blob): None}, in order
+    count: int = 0
+
+    def make(self, layer, number):
+        """The flow of the channels a layer makes; the same one for a layer of the same name in another net."""
+        if layer.name not in self.made:
+            self.made[layer.name] = self.fresh(number)
+        flow = self.made[layer.name]
+        if len(flow.ids) != number:
+            raise RequestError(f"layer '{layer.name}' has {len(flow.ids)} outputs in one net and {number} in the other")
+        return flow
+
+    def fresh(self, number):
+        """A flow of channels that no layer's weights make."""
+        self.count += number
+        return Flow(np.arange(self.count - number, self.count))
+
+    def tie(self, first, *others):
+        """Say that channels at the same place in equally long lists go together."""
+        self.ties.extend((first, other) for other in others)
+
+    def pin(self, flows, reason):
+        """Say that the channels of these flows cannot be removed."""
+        self.pins.extend((flow.ids, reason) for flow in flows if flow is not None)
+
+    def note(self, flow, caveat):
+        """Say that removing channels of the flow changes what passes through the others."""
+        self.caveats.append((flow.ids, caveat))
+
+    def axis(self, layer, blob, axis, flow, role, ndim=0, block=False):
+        """Write down that this axis of the layer's blob runs over the flow's channels."""
+        entry = Axis(layer.name, blob, axis, flow.ids, role, ndim, block or flow.flat)
+        known = self.axes.setdefault((layer.name, blob, axis), entry)
+        if len(known.ids) != len(flow.ids):
+            raise RequestError(f"layer '{layer.name}' reads {len(known.ids)} channels in one place and "
+                               f'{len(flow.ids)} in another')
+        self.tie(known.ids, flow.ids)
+
+    def count_field(self, layer, path, ids):
+        """Write down that this field of the layer counts these channels."""
+        self.edits[layer.name, path] = Edit(layer.name, path, ids, (len(ids),))
+
+    def points_field(self, layer, path, ids, points):
+        """Write down that this repeated field of the layer cuts these channels at `points`."""
+        self.edits[layer.name, path] = Edit(layer.name, path, ids, tuple(points), several=True)

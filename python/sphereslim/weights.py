@@ -1,0 +1,51 @@
+"""Numpy arrays out of the blobs of a caffemodel, and back into them."""
+
+import numpy as np
+
+from sphereslim.errors import RequestError
+
+_DATA_TAG = b'\x2a'         # wire tag of BlobProto.data: field 5, length-delimited
+_DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
+
+
+def weight_layers(weights):
+    """{layer name: layer message} of the layers of a NetParameter that hold blobs, old `layers` messages included."""
+    return {layer.name: layer for layer in (*weights.layer, *weights.layers) if len(layer.blobs)}
+
+
+def blob_shape(blob):
+    """The shape of a BlobProto as a tuple: its `shape`, or the four legacy fields num, channels, height, width."""
+    if blob.HasField('shape') or not any(blob.HasField(f) for f in ('num', 'channels', 'height', 'width')):
+        return tuple(int(d) for d in blob.shape.dim)
+    return (blob.num, blob.channels, blob.height, blob.width)
+
+
+def blob_array(blob):
+    """The values of a BlobProto as a float32 (float64 for `double_data`) array of its shape."""
+    values = np.array(blob.double_data, np.float64) if len(blob.double_data) else np.array(blob.data, np.float32)
+    shape = blob_shape(blob)
+    if values.size != np.prod(shape, dtype=np.int64):
+        raise RequestError(f'a blob of shape {shape} holds {values.size} numbers')
+    return values.reshape(shape)
+
+
+def set_blob_array(blob, array):
+    """Replace the values of a BlobProto by `array`, in the precision and the kind of shape it has; drops its diff."""
+    legacy, double = not blob.HasField('shape') and array.ndim == 4, len(blob.double_data) > 0
+    blob.Clear()
+    if legacy:
+        blob.num, blob.channels, blob.height, blob.width = array.shape
+    else:
+        blob.shape.dim.extend(array.shape)
+    raw = np.ascontiguousarray(array, '<f8' if double else '<f4').tobytes()
+    # Parsing the packed wire form is a plain copy; extending the field one number at a time takes seconds.
+    blob.MergeFromString((_DOUBLE_DATA_TAG if double else _DATA_TAG) + _varint(len(raw)) + raw)
+
+
+def _varint(number):
+    out = bytearray()
+    while number > 0x7f:
+        out.append(number & 0x7f | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
