@@ -1,0 +1,15 @@
+"""Training logs: read them (`parse_log`), join what belongs together (`stages`), line up, judge and draw.
+
+    from sphereslim.logs import parse_log
+    for run in parse_log('train.log'):
+        print(run.name, run.ending, len(run.train))
+        for row in run.train:
+            print(row.iteration, row.seconds, row.loss, row.lr, row.outputs)
+"""
+
+from sphereslim.logs.parser import LogParser, parse_log
+from sphereslim.logs.run import Run
+from sphereslim.logs.source import LogError
+from sphereslim.logs.table import Row, Table
+
+__all__ = ['LogError', 'LogParser', 'Row', 'Run', 'Table', 'parse_log']

@@ -1,0 +1,120 @@
+"""A quantity over the iterations of a training: smoothing, crossing a level, finding steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Curve:
+    """`value` (and `seconds` of training, NaN where unknown) at `iteration`, ascending, float arrays of one length.
+
+    reading_error: how far a value may be off because it was read off a printed figure.
+    """
+    quantity: str
+    iteration: np.ndarray
+    value: np.ndarray
+    seconds: np.ndarray | None = None
+    reading_error: float = 0.0
+
+    def __post_init__(self):
+        self.iteration = np.asarray(self.iteration, float)
+        self.value = np.asarray(self.value, float)
+        if self.seconds is None:
+            self.seconds = np.full(self.iteration.shape, np.nan)
+
+    def __len__(self):
+        return len(self.iteration)
+
+    def finite(self):
+        """The same without NaN and infinite values."""
+        keep = np.isfinite(self.value)
+        return Curve(self.quantity, self.iteration[keep], self.value[keep], self.seconds[keep], self.reading_error)
+
+    def spacing(self):
+        """Median distance between points, in iterations."""
+        return float(np.median(np.diff(self.iteration))) if len(self) > 1 else 0.0
+
+    def seconds_at(self, iteration):
+        """Seconds of training at an iteration, None where the log has no times."""
+        known = np.isfinite(self.seconds)
+        if not known.any():
+            return None
+        return float(np.interp(iteration, self.iteration[known], self.seconds[known]))
+
+
+def smooth(curve, at, half_width, breaks=()):
+    """(value, standard error) of `curve` at the iterations `at`: a straight line fitted within ±half_width of each.
+
+    A window never reaches over an iteration of `breaks` (where the rate steps and the loss drops). The standard
+    error comes from the scatter around the fitted lines and the weights of local linear regression. NaN outside
+    the curve and where a window holds no point. Linear time in points and places.
+    """
+    curve = curve.finite()
+    at = np.asarray(at, float)
+    if not len(curve):
+        return np.full(at.shape, np.nan), np.full(at.shape, np.nan)
+    sums = _Sums(curve.iteration, curve.value, half_width, breaks)
+    own, _ = sums.line(curve.iteration)
+    scatter = _Sums(curve.iteration, np.abs(curve.value - own), half_width, breaks)
+    value, leverage = sums.line(at)
+    # Mean absolute deviation of normal noise is sigma * sqrt(2 / pi).
+    sigma = scatter.mean(at) * np.sqrt(np.pi / 2)
+    return value, sigma * np.sqrt(leverage)
+
+
+class _Sums:
+    """Running sums that give every window's straight line at once."""
+
+    def __init__(self, x, y, half_width, breaks):
+        self.x, self.half_width = x, half_width
+        self.origin, self.scale = x[0], max(x[-1] - x[0], 1.0)
+        u = (x - self.origin) / self.scale
+        self.totals = [np.concatenate([[0.0], np.cumsum(term)]) for term in (np.ones_like(u), u, u * u, y, u * y)]
+        self.edges = np.concatenate([[-np.inf], np.sort(np.asarray(list(breaks), float)), [np.inf]])
+
+    def windows(self, at):
+        segment = np.searchsorted(self.edges, at, side='right') - 1
+        low = np.maximum(at - self.half_width, self.edges[segment])
+        first = np.searchsorted(self.x, low, side='left')
+        last = np.searchsorted(self.x, at + self.half_width, side='right')
+        last = np.minimum(last, np.searchsorted(self.x, self.edges[segment + 1], side='left'))
+        return first, np.maximum(last, first)
+
+    def line(self, at):
+        first, last = self.windows(at)
+        n, su, suu, sy, suy = (total[last] - total[first] for total in self.totals)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            mean_u, mean_y = su / n, sy / n
+            spread = suu - n * mean_u ** 2
+            flat = (n < 3) | (spread < 1e-12)
+            slope = np.where(flat, 0.0, (suy - n * mean_u * mean_y) / spread)
+            off = (at - self.origin) / self.scale - mean_u
+            value = mean_y + slope * off
+            leverage = 1 / n + np.where(flat, 0.0, off ** 2 / spread)
+        outside = (at < self.x[0]) | (at > self.x[-1])
+        return np.where(outside, np.nan, value), leverage
+
+    def mean(self, at):
+        first, last = self.windows(at)
+        with np.errstate(divide='ignore', invalid='ignore'):
+            return (self.totals[3][last] - self.totals[3][first]) / (self.totals[0][last] - self.totals[0][first])
+
+
+def steps(curve, relative=1e-5):
+    """[(last iteration before, first iteration after, factor)] of every change of a curve made of plateaus."""
+    curve = curve.finite()
+    before, after = curve.value[:-1], curve.value[1:]
+    changed = np.flatnonzero(np.abs(after - before) > relative * np.maximum(np.abs(before), np.abs(after)))
+    return [(int(curve.iteration[place]), int(curve.iteration[place + 1]),
+             float(after[place] / before[place]) if before[place] else np.inf) for place in changed]
+
+
+def first_reaching(curve, level, half_width, breaks=()):
+    """The first iteration where the smoothed curve reaches `level` from the side it starts on, or None."""
+    curve = curve.finite()
+    if not len(curve):
+        return None
+    value, _ = smooth(curve, curve.iteration, half_width, breaks)
+    beyond = value <= level if value[0] >= level else value >= level
+    return float(curve.iteration[np.argmax(beyond)]) if beyond.any() else None

@@ -1,0 +1,163 @@
+"""Judge a published curve against ours: differences at checkpoints, a verdict with its tolerance, times to a loss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphereslim.logs.curves import first_reaching, smooth
+
+IDENTICAL, MATCHES, DIFFERS, CANNOT_TELL = 'identical', 'matches', 'differs', 'cannot tell'
+FEW_POINTS = 8
+STANDARD_ERRORS = 3
+ENOUGH = 0.9
+
+
+@dataclass
+class Tolerance:
+    """Allowed difference: `relative` to the published value plus `absolute`. exact: printed values, not smoothed."""
+    relative: float = 0.0
+    absolute: float = 0.0
+    exact: bool = False
+
+
+def tolerance_of(quantity, relative):
+    """Tolerance for a quantity; `relative` is the share allowed for losses and distances."""
+    if quantity == 'lr' or quantity.startswith('lambda'):
+        return Tolerance(relative=1e-4, exact=True)
+    if 'accuracy' in quantity:
+        return Tolerance(absolute=0.02)
+    return Tolerance(relative=relative)
+
+
+def compare(published, ours, breaks, relative=0.05, checkpoints=12):
+    """Verdict on two Curves of one quantity over the iterations that both have.
+
+    breaks: iterations where the rate steps. Returns a dict: quantity, verdict, text, tolerance (words), overlap
+    (first, last iteration), half_width of the smoothing in iterations, checkpoints [{iteration, published, ours,
+    difference, allowed}].
+    """
+    allowed = tolerance_of(published.quantity, relative)
+    bad = [f'{_bad(curve)} values that are not numbers in {whose}'
+           for curve, whose in ((published, 'the published log'), (ours, 'ours')) if _bad(curve)]
+    published, ours = published.finite(), ours.finite()
+    result = {'quantity': published.quantity, 'overlap': None, 'half_width': 0.0, 'tolerance': '', 'checkpoints': []}
+    if not len(published) or not len(ours):
+        return {**result, 'verdict': CANNOT_TELL, 'text': '; '.join(['no values', *bad])}
+    low = max(published.iteration[0], ours.iteration[0])
+    high = min(published.iteration[-1], ours.iteration[-1])
+    if low > high:
+        return {**result, 'verdict': CANNOT_TELL, 'text': '; '.join(
+            [f'no common iterations: published {_span(published)}, ours {_span(ours)}', *bad])}
+    result.update(overlap=(low, high))
+    if allowed.exact:
+        result.update(_exact(published, ours, low, high, allowed, checkpoints))
+    else:
+        result.update(_smoothed(published, ours, low, high, allowed, breaks, checkpoints))
+    if _same(published, ours):
+        result.update(verdict=IDENTICAL, text=f'all {len(ours)} values are the same')
+    if bad:
+        result['text'] += '; ' + '; '.join(bad)
+        result['verdict'] = DIFFERS if len(bad) == 1 else result['verdict']
+    return result
+
+
+def smoothing_width(published, ours):
+    """Half the smoothing window in iterations: 2 % of what both cover, and five points of the sparser curve."""
+    low = max(published.iteration[0], ours.iteration[0])
+    high = min(published.iteration[-1], ours.iteration[-1])
+    if min(_within(published, low, high), _within(ours, low, high)) < FEW_POINTS:
+        return 0.0
+    return max(0.02 * (high - low), 2.5 * published.spacing(), 2.5 * ours.spacing())
+
+
+def times_to_reach(published, ours, breaks, levels=()):
+    """[{level, published: {iteration, seconds}, ours: ...}] for smoothed curves; None where a level is not reached.
+
+    Without `levels`, those at a quarter, half, three quarters and nine tenths of the published change.
+    """
+    published, ours = published.finite(), ours.finite()
+    if min(len(published), len(ours)) < FEW_POINTS:
+        return []
+    widths = [max(0.02 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
+              for curve in (published, ours)]
+    if not levels:
+        value, _ = smooth(published, published.iteration, widths[0], breaks)
+        levels = [float(f'{value[0] + share * (value[-1] - value[0]):.3g}') for share in (0.25, 0.5, 0.75, 0.9)]
+    return [{'level': level, **{whose: _reach(curve, level, width, breaks) for whose, curve, width in
+                                (('published', published, widths[0]), ('ours', ours, widths[1]))}}
+            for level in dict.fromkeys(levels)]
+
+
+def _reach(curve, level, width, breaks):
+    iteration = first_reaching(curve, level, width, breaks)
+    return None if iteration is None else {'iteration': iteration, 'seconds': curve.seconds_at(iteration)}
+
+
+def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
+    width = smoothing_width(published, ours)
+    at = np.unique(np.round(np.linspace(low, high, checkpoints))) if width else _common(published, ours, low, high)
+    if width:
+        (theirs, their_error), (mine, my_error) = (smooth(curve, at, width, breaks) for curve in (published, ours))
+        noise = STANDARD_ERRORS * np.hypot(their_error, my_error)
+        words = f' + {STANDARD_ERRORS} standard errors of the smoothed curves (±{width:g} iterations)'
+    else:
+        theirs, mine = (np.interp(at, curve.iteration, curve.value) for curve in (published, ours))
+        noise, words = np.zeros(at.shape), ', too few points to smooth'
+    reading = published.reading_error + ours.reading_error
+    limit = allowed.relative * np.abs(theirs) + allowed.absolute + reading + noise
+    parts = [f'{100 * allowed.relative:g} %' if allowed.relative else '',
+             f'{allowed.absolute:g}' if allowed.absolute else '', f'{reading:g} for reading a figure' if reading else '']
+    return {'half_width': width, 'tolerance': ' + '.join(part for part in parts if part) + words,
+            **_judge(at, theirs, mine, limit)}
+
+
+def _exact(published, ours, low, high, allowed, checkpoints):
+    """Printed values side by side; where the iterations differ ours must lie between the published ones around it."""
+    inside = (ours.iteration >= low) & (ours.iteration <= high)
+    at, mine = ours.iteration[inside], ours.value[inside]
+    if not at.size:
+        return {'verdict': CANNOT_TELL, 'text': 'no value of ours among the published iterations', 'checkpoints': []}
+    before = published.value[np.searchsorted(published.iteration, at, side='right') - 1]
+    after = published.value[np.minimum(np.searchsorted(published.iteration, at, side='left'), len(published) - 1)]
+    nearest = np.clip(mine, np.minimum(before, after), np.maximum(before, after))
+    judged = _judge(at, nearest, mine, allowed.relative * np.abs(nearest))
+    chosen = np.unique(np.linspace(0, at.size - 1, checkpoints).astype(int))
+    return {**judged, 'tolerance': f'{100 * allowed.relative:g} % of the printed value, not smoothed',
+            'checkpoints': [judged['checkpoints'][place] for place in chosen]}
+
+
+def _judge(at, theirs, mine, limit):
+    keep = np.isfinite(theirs) & np.isfinite(mine) & np.isfinite(limit)
+    at, theirs, mine, limit = at[keep], theirs[keep], mine[keep], limit[keep]
+    if not at.size:
+        return {'verdict': CANNOT_TELL, 'text': 'no common points', 'checkpoints': []}
+    difference = mine - theirs
+    inside = np.abs(difference) <= limit
+    matches = inside.mean() >= ENOUGH and np.all(np.abs(difference) <= 2 * limit)
+    largest = np.argmax(np.abs(difference))
+    text = (f'{inside.sum()} of {at.size} checkpoints within tolerance; ours is {difference.mean():+.4g} on average, '
+            f'{difference[largest]:+.4g} at most (iteration {at[largest]:g})')
+    points = [{'iteration': float(a), 'published': float(b), 'ours': float(c), 'difference': float(d),
+               'allowed': float(e)} for a, b, c, d, e in zip(at, theirs, mine, difference, limit)]
+    return {'verdict': MATCHES if matches else DIFFERS, 'text': text, 'checkpoints': points}
+
+
+def _common(published, ours, low, high):
+    every = np.union1d(published.iteration, ours.iteration)
+    return every[(every >= low) & (every <= high)]
+
+
+def _within(curve, low, high):
+    return int(((curve.iteration >= low) & (curve.iteration <= high)).sum())
+
+
+def _same(one, other):
+    return np.array_equal(one.iteration, other.iteration) and np.array_equal(one.value, other.value)
+
+
+def _bad(curve):
+    return int((~np.isfinite(curve.value)).sum())
+
+
+def _span(curve):
+    return f'{curve.iteration[0]:g} to {curve.iteration[-1]:g}'
