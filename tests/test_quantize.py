@@ -52,7 +52,7 @@ def make_net(**weights):
 
 def published(x, b, low=None, high=None):
     """The published formula, element by element."""
-    logs = [math.log(abs(v)) for v in x.reshape(-1).tolist() if v]
+    logs = [np.log(np.float64(abs(v))) for v in x.reshape(-1).tolist() if v]
     if not logs:
         return np.zeros_like(x)
     low, high = min(logs) if low is None else low, max(logs) if high is None else high
@@ -61,7 +61,7 @@ def published(x, b, low=None, high=None):
     def one(v):
         if v == 0:
             return 0.0
-        level = math.floor((math.log(abs(v)) - low) / step) if step else 0
+        level = np.floor((np.log(np.float64(abs(v))) - low) / step) if step else 0
         return math.copysign(float(np.exp(np.float64(level * step + low))), v)
 
     return np.array([one(v) for v in x.reshape(-1).tolist()], np.float32).reshape(x.shape)
