@@ -57,6 +57,8 @@ def _byte_columns(indices):
 
 def _pack_stream(values, bits):
     """Eight values of `bits` bits fill one word, whose low `bits` bytes are kept."""
+    if bits == 1:
+        return np.packbits(values, bitorder='little').tobytes()
     groups = -(-len(values) // 8)
     padded = np.zeros((groups, 8), np.uint8)
     padded.reshape(-1)[:len(values)] = values
@@ -67,6 +69,8 @@ def _pack_stream(values, bits):
 
 
 def _unpack_stream(data, count, bits):
+    if bits == 1:
+        return np.unpackbits(data, count=count, bitorder='little')
     groups = -(-count // 8)
     padded = np.zeros(groups * bits, np.uint8)
     padded[:len(data)] = data
