@@ -22,6 +22,7 @@ __all__ = [
     'parse_net',
     'read_net',
     'read_solver',
+    'to_text',
     'with_data',
     'with_inputs',
     'with_widths',

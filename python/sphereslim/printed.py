@@ -1,0 +1,117 @@
+"""Printed figures beside computed ones: when they agree, and tables that show it."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from sphereslim.tables import markdown_table, text_table
+
+COLUMNS = ('row', 'quantity', 'ours', 'print', 'difference', 'verdict')
+
+
+@dataclass
+class Cell:
+    """One figure of a table: `ours` computed, `printed` a Decimal whose exponent tells the last printed place."""
+
+    row: str
+    column: str
+    ours: float
+    printed: Decimal
+    note: str = ''
+
+    @property
+    def step(self):
+        """One unit in the last printed place."""
+        return 10.0 ** self.printed.as_tuple().exponent
+
+    @property
+    def difference(self):
+        """Ours minus the print."""
+        return self.ours - float(self.printed)
+
+    @property
+    def agrees(self):
+        """Whether our figure rounds to the print; a tie may go either way."""
+        return abs(self.difference) <= 0.5 * self.step * (1 + 1e-9)
+
+    @property
+    def verdict(self):
+        """'agrees', 'cut' or 'raised' (the print is ours rounded down or up, not to the nearest), or 'differs'."""
+        if self.agrees:
+            return 'agrees'
+        if abs(self.difference) < self.step:
+            return 'cut' if self.difference > 0 else 'raised'
+        return 'differs'
+
+
+@dataclass
+class Table:
+    """A published table: its cells in order, and notes on how it is to be read."""
+
+    title: str
+    source: str
+    cells: list
+    notes: list = field(default_factory=list)
+
+    def as_json(self):
+        """Plain dicts and lists; numbers in their plain unit."""
+        cells = [
+            {'row': c.row, 'column': c.column, 'ours': c.ours, 'printed': float(c.printed)}
+            | {'difference': c.difference, 'verdict': c.verdict, 'note': c.note}
+            for c in self.cells
+        ]
+        return {'title': self.title, 'source': self.source, 'notes': self.notes, 'cells': cells}
+
+    def as_text(self):
+        """Aligned text with the notes below."""
+        return self._render(text_table, '')
+
+    def as_markdown(self):
+        """A Markdown section with the notes as a list."""
+        return self._render(markdown_table, '### ')
+
+    def _render(self, table, heading):
+        marks = {id(c): f' [{i}]' for i, c in enumerate((c for c in self.cells if c.note), start=1)}
+        rows = [_row(c, marks.get(id(c), '')) for c in self.cells]
+        remarks = [f'[{i}] {c.row}, {c.column}: {c.note}' for i, c in enumerate((c for c in self.cells if c.note), 1)]
+        lines = [f'- {note}' for note in [self.source, *self.notes]] + [f'- {remark}' for remark in remarks]
+        return f'{heading}{self.title}\n\n{table(COLUMNS, rows, left=2)}\n\n' + '\n'.join(lines)
+
+
+def explain_total(cell, rows):
+    """The cell of a printed total, with a note where it is at odds with the print's own rows."""
+    if cell.agrees:
+        return cell
+    added = sum(float(row.printed) for row in rows)
+    room = sum(0.5 * row.step for row in rows) + 0.5 * cell.step
+    if abs(added - float(cell.printed)) <= room:
+        return cell
+    cell.note = f'the printed rows add up to {scaled_like(added, cell.printed)}, not to the printed total'
+    short = cell.ours - float(cell.printed)
+    same = [row.row for row in rows if abs(row.ours - short) <= 0.5 * cell.step]
+    if same:
+        cell.note += f'; what is missing is one row the size of {" or ".join(same)}'
+    return cell
+
+
+def scaled_like(number, printed, digits=0):
+    """`number` with the unit and the decimals of a printed figure, and `digits` more decimals."""
+    factor, unit = _unit(float(printed))
+    decimals = max(0, round(-printed.as_tuple().exponent + _power(factor))) + digits
+    return f'{number / factor:.{decimals}f}{unit}'
+
+
+def _row(cell, mark):
+    shown = [scaled_like(v, cell.printed, d) for v, d in ((cell.ours, 2), (cell.printed, 0), (cell.difference, 2))]
+    shown[2] = shown[2] if shown[2].startswith('-') else f'+{shown[2]}'
+    return [cell.row, cell.column, *shown, cell.verdict + mark]
+
+
+def _unit(size):
+    for factor, unit in ((1e9, ' G'), (1e6, ' M'), (1e3, ' K')):
+        if size >= factor:
+            return factor, unit
+    return 1, ''
+
+
+def _power(factor):
+    return len(str(int(factor))) - 1

@@ -1,0 +1,123 @@
+"""The analytic cells of the sources' tables, computed from the prototxts and held against the print.
+
+A table is a function of (folder of networks, folder of published figures) that returns a `Table`; `TABLES` names them.
+"""
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+
+from sphereslim.counts import kept_count
+from sphereslim.errors import SlimError
+from sphereslim.netstats import measure, total
+from sphereslim.printed import Cell, Table, explain_total
+from sphereslim.prototxt import read_net, with_widths
+
+MEBI = 2**20
+_VGG_COLUMNS = ('params', 'params_pruned', 'flops', 'flops_pruned', 'activation_mb', 'activation_mb_pruned')
+
+
+def read_published(folder, name):
+    """A file of published figures with its numbers as Decimal, so that the digits printed are known."""
+    path = Path(folder) / f'{name}.json'
+    try:
+        return json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    except ValueError as error:
+        raise SlimError(f'{path}: is not JSON ({error})') from None
+
+
+def sphereface_prune(prototxt, published):
+    """Parameters without the classifier: base networks, MobileNets, and pruned at the printed rates."""
+    print_ = read_published(published, 'sphereface_prune')
+    cells = []
+    for row in print_['base_models'] + print_['comparison']:
+        name, rate = row['net'], row.get('rate')
+        net = _deploy(prototxt, name.lower())
+        if rate is not None:
+            net = with_widths(net, _kept(net, print_['prune_layers'][name], float(rate), pairs=True))
+        label = name if rate is None else f'{name} at {float(rate):g}'
+        cells.append(Cell(label, 'params', total(measure(net), 'network').parameters, row['params']))
+    return Table('Sphereface-Prune: parameters without fc6', print_['source'], _unique(cells))
+
+
+def vgg16(prototxt, published):
+    """Table 1 of the entropy paper: every convolution of VGG-16 before and after, the totals and the ratios."""
+    print_ = read_published(published, 'entropy')
+    net = _deploy(prototxt, 'vgg16')
+    pruned = with_widths(net, _kept(net, _between(net, print_['pruned_layers']), 0.5))
+    ours = _convolution_rows(net, pruned)
+    cells = []
+    for name, *values in print_['table1']['rows']:
+        cells += [Cell(name, column, *pair) for column, *pair in zip(_VGG_COLUMNS, ours[name], values)]
+    for index, (column, value) in enumerate(zip(_VGG_COLUMNS, print_['table1']['total'])):
+        rows = [cell for cell in cells if cell.column == column and cell.row != 'total']
+        cells.append(explain_total(Cell('total', column, sum(row[index] for row in ours.values()), value), rows))
+    cells += _ratios(cells, print_['table3'][1])
+    notes = ['params count weights without biases; flops are multiply-accumulates; 1 MB is 2^20 bytes']
+    return Table('Entropy paper, Table 1: VGG-16 pruned at 0.5', print_['source'], cells, notes)
+
+
+def webface(prototxt, published):
+    """Table 4 of the entropy paper: the WebFace net and its three pruned versions."""
+    print_ = read_published(published, 'entropy')
+    net = _deploy(prototxt, 'webface')
+    layers = _between(net, print_['webface_pruned_layers'])
+    cells = []
+    for row in print_['table4']:
+        kept = re.search(r'Pruned-(\d+)', row['model'])
+        slim = with_widths(net, _kept(net, layers, int(kept[1]) / 100)) if kept else net
+        sums = total(measure(slim), 'network')
+        cells.append(Cell(row['model'], 'flops', sums.macs, row['flops']))
+        cells.append(Cell(row['model'], 'params', sums.weights, row['params']))
+    notes = ['params count weights without biases and classifier; kept filters are rounded down']
+    return Table('Entropy paper, Table 4: WebFace net', print_['source'], cells, notes)
+
+
+TABLES = {'sphereface-prune': sphereface_prune, 'vgg16': vgg16, 'webface': webface}
+
+
+def _deploy(prototxt, name):
+    return read_net(Path(prototxt) / name / 'deploy.prototxt')
+
+
+def _kept(net, layers, rate, pairs=False):
+    """{layer: filters kept at `rate`} for named Convolution layers."""
+    filters = {layer.name: layer.convolution_param.num_output for layer in net.layer}
+    return {name: kept_count(filters[name], rate, pairs=pairs) for name in layers}
+
+
+def _between(net, text):
+    """The convolutions from the first to the last that a text such as 'conv1_1 to conv4_3 …' names."""
+    first, last = re.match(r'(\w+) to (\w+)', text).groups()
+    names = [layer.name for layer in net.layer if layer.type == 'Convolution']
+    return names[names.index(first) : names.index(last) + 1]
+
+
+def _convolution_rows(net, pruned):
+    """{convolution: (params, pruned, MACs, pruned, MB, pruned)}."""
+    pairs = [(a, b) for a, b in zip(measure(net), measure(pruned)) if a.type == 'Convolution']
+    return {
+        a.name: (a.weights, b.weights, a.macs, b.macs, a.activation_bytes / MEBI, b.activation_bytes / MEBI)
+        for a, b in pairs
+    }
+
+
+def _ratios(cells, printed):
+    """The compression of parameters and of MACs by our totals, noting what the print's totals give."""
+    totals = {cell.column: cell for cell in cells if cell.row == 'total'}
+    result = []
+    for column, key in (('params', 'compression_x'), ('flops', 'flops_x')):
+        before, after = totals[column], totals[f'{column}_pruned']
+        cell = Cell('original / pruned', column, before.ours / after.ours, printed[key])
+        if not cell.agrees:
+            cell.note = f"the printed totals give {before.printed / after.printed:.3f}; see the note on the total"
+        result.append(cell)
+    return result
+
+
+def _unique(cells):
+    """Cells without repetitions: two tables of a source may print the same figure."""
+    return list({(cell.row, cell.column, cell.printed): cell for cell in cells}.values())

@@ -1,0 +1,28 @@
+"""Plain tables as aligned text or Markdown."""
+
+
+def text_table(columns, rows, left=1):
+    """Aligned text; the first `left` columns start at the left, the others end at the right."""
+    cells = [[str(c) for c in row] for row in [columns, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = ['  '.join(_pad(c, w, i < left) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in cells]
+    return '\n'.join([lines[0], '  '.join('-' * w for w in widths), *lines[1:]])
+
+
+def markdown_table(columns, rows, left=1):
+    """A Markdown table with the same alignment."""
+    rule = ['---' if i < left else '---:' for i in range(len(columns))]
+    lines = ['| ' + ' | '.join(str(c).replace('|', '\\|') for c in row) + ' |' for row in [columns, rule, *rows]]
+    return '\n'.join(lines)
+
+
+def scaled(number, digits=4):
+    """A number with K, M or G: 12562496 is '12.56 M'."""
+    for factor, unit in ((1e9, 'G'), (1e6, 'M'), (1e3, 'K')):
+        if abs(number) >= factor:
+            return f'{number / factor:.{digits}g} {unit}'
+    return f'{number:.{digits}g}'
+
+
+def _pad(text, width, left):
+    return text.ljust(width) if left else text.rjust(width)
