@@ -1,0 +1,104 @@
+"""Sampling a caffe.Net: batches of pictures go through, chosen blobs come out as they are at chosen layers.
+
+A blob that in-place layers overwrite exists in several versions; a `Stop` names one of them.
+"""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from sphereslim.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A version of a blob: after the forward of layer number `index` of a net."""
+
+    index: int
+    blob: str
+
+
+class Sampler:
+    """A caffe.Net with the batches to run through it.
+
+    `feed` is None where the net has its own data layer, of which `batches` forwards are taken; else an iterable, or a
+    function that returns one each time it is called, of {input blob: array}, of which at most `batches` are taken.
+    `progress` wraps the iteration over batches, as tqdm does.
+    """
+
+    def __init__(self, net, feed=None, batches=None, progress=iter):
+        if feed is None and not batches:
+            raise RequestError('a net that reads its own data needs a number of batches')
+        self.net = net
+        self._feed, self._batches, self._progress = feed, batches, progress
+        self._index = {name: i for i, name in enumerate(net._layer_names)}
+
+    def after(self, layer, top):
+        """The version of blob `top` that a layer leaves behind."""
+        return Stop(self._number(layer), top)
+
+    def before(self, layer, place=0):
+        """The version of its bottom number `place` that a layer reads."""
+        return Stop(self._number(layer) - 1, self.net.bottom_names[layer][place])
+
+    def blobs(self, stops):
+        """Run the net batch by batch, no further than needed; yields a copy of each stop's blob as a list."""
+        for batch in self._progress(self._inputs()):
+            yield self._forward(batch, stops, max(stop.index for stop in stops))
+
+    def gradients(self, stops):
+        """Like `blobs`, yields (blobs, their diffs) after a backward pass.
+
+        The objective is the net's loss; in a net without one half the squared length of its outputs, which needs no
+        labels.
+        """
+        last = len(self._index) - 1
+        has_loss = any(self.net.blob_loss_weights.values())
+        for batch in self._progress(self._inputs()):
+            data = self._forward(batch, stops, last)
+            for name in () if has_loss else self.net.outputs:
+                self.net.blobs[name].diff[...] = self.net.blobs[name].data
+            yield data, self._backward(stops, last)
+
+    def _number(self, layer):
+        if layer not in self._index:
+            raise RequestError(f"layer '{layer}' is not in the net that is run")
+        return self._index[layer]
+
+    def _inputs(self):
+        if self._feed is None:
+            return range(self._batches)
+        return islice(self._feed() if callable(self._feed) else self._feed, self._batches)
+
+    def _forward(self, batch, stops, last):
+        if self._feed is not None:
+            self._set_inputs(batch)
+        found, start = {}, 0
+        for stop in sorted(set(stops), key=lambda stop: stop.index):
+            start = self._run_to(start, stop.index)
+            found[stop] = np.array(self.net.blobs[stop.blob].data)
+        self._run_to(start, last)
+        return [found[stop] for stop in stops]
+
+    def _run_to(self, start, end):
+        if start <= end:
+            self.net._forward(start, end)
+        return max(start, end + 1)
+
+    def _set_inputs(self, batch):
+        for name, array in batch.items():
+            if name not in self.net.blobs:
+                raise RequestError(f"the net has no input blob '{name}', expected one of: {', '.join(self.net.inputs)}")
+            self.net.blobs[name].reshape(*array.shape)
+            self.net.blobs[name].data[...] = array
+
+    def _backward(self, stops, last):
+        found, start = {}, last
+        for stop in sorted(set(stops), key=lambda stop: -stop.index):
+            if start > stop.index:
+                self.net._backward(start, stop.index + 1)
+                start = stop.index
+            found[stop] = np.array(self.net.blobs[stop.blob].diff)
+        self.net.clear_param_diffs()
+        return [found[stop] for stop in stops]

@@ -1,0 +1,28 @@
+"""What every criterion is: a way to measure a group and a way to choose from what was measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+def highest(scores, keep):
+    """The `keep` indices of the highest scores, ascending, and the scores; of equal ones the first stay."""
+    scores = np.asarray(scores, np.float64)
+    return np.sort(np.argsort(-scores, kind='stable')[:keep]), scores
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`measure(context, **options)` gives the evidence, `choose(evidence, keep)` the (kept indices, scores).
+
+    The evidence is the same for every `keep`, so that one measurement serves several rates. `pairs` says that channels
+    leave two by two; `options` names the options of `measure` with their defaults.
+    """
+
+    name: str
+    source: str
+    measure: Callable
+    choose: Callable = highest
+    pairs: bool = False
+    options: dict = field(default_factory=dict)
