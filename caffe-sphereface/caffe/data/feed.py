@@ -1,0 +1,112 @@
+"""From a source of items to the tops of a data layer: order, random draws, shards, reading ahead."""
+
+import numpy as np
+import torch
+
+from caffe import mode, random
+from caffe.data.prefetch import Prefetcher
+from caffe.data.shard import shard
+from caffe.data.transformer import Transformer
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
+
+class Order:
+    """The endless sequence of indices 0 … count-1, shuffled anew each time round when `shuffle` is set."""
+
+    def __init__(self, count, shuffle=False, skip=0, generator=None):
+        self._count, self._shuffle, self._generator = count, shuffle, generator
+        self._sequence = generator.permutation(count) if shuffle else range(count)
+        self._position = skip
+
+    def peek(self):
+        """The index that `step` gives next."""
+        return int(self._sequence[self._position])
+
+    def step(self, keep=True):
+        """The next index."""
+        index = self.peek()
+        self._position += 1
+        if self._position == self._count:
+            self._position = 0
+            if self._shuffle:
+                self._sequence = self._generator.permutation(self._count)
+        return index
+
+
+def own_generator():
+    """A numpy Generator for one data layer, seeded by the process-wide one.
+
+    It makes what a layer draws independent of when its threads draw it.
+    """
+    return np.random.default_rng(random.numpy_generator().integers(2**63))
+
+
+def plan_batches(step, batch_size, transformer, generator, phase):
+    """Yield batches of (item, random draws of its transformation) without end.
+
+    `step(keep)` gives the next item of the source; with `keep` False it only passes over it. In TRAIN each of several
+    processes gets its share of the items, and the draws that a single process would make for them.
+    """
+    while True:
+        rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
+        items = [step(i % count == rank) for i in range(batch_size * count)]
+        draws = transformer.draws(generator, batch_size * count)
+        yield list(zip(items[rank::count], draws[rank::count]))
+
+
+class Feed:
+    """The reading-ahead half of a data layer: puts one batch after another into its tops.
+
+    `step`, `load(item, slot)` and `first` (an item to learn the shape from) describe the source; they must not refer to
+    the layer.
+    """
+
+    def __init__(self, layer, transformer, step, load, batch_size, generator, ahead=4):
+        if not batch_size:
+            layer.error('batch_size is 0, expected at least 1')
+        self.transformer, self._load, self.batch_size = transformer, load, batch_size
+
+        def place(planned, slot):
+            item, draw = planned
+            return load(item, draw, slot)
+
+        plan = plan_batches(step, batch_size, transformer, generator, layer.phase)
+        self._prefetcher = Prefetcher(plan, place, batch_size, ahead)
+
+    def shape_tops(self, layer, top, first):
+        """Give the tops the shapes that a batch of items like `first` has."""
+        shapes = []
+
+        def slot(shape, dtype):
+            shapes.append(shape)
+            return np.empty(shape, dtype)
+
+        try:
+            self._load(first, np.zeros(3), slot)
+        except CaffeError as error:
+            layer.error(str(error))
+        top[0].reshape(self.batch_size, *shapes[0])
+        if len(top) > 1:
+            top[1].reshape(self.batch_size)
+
+    def forward(self, layer, top):
+        """Wait for the next batch and put it into the tops."""
+        try:
+            batch = self._prefetcher.next()
+        except CaffeError as error:
+            layer.error(str(error))
+        device = mode.device()
+        top[0].reshape(*batch.data.shape)
+        top[0].tensor = self.transformer.finish(batch.data, device)
+        if len(top) > 1:
+            top[1].reshape(len(batch.labels))
+            top[1].tensor = torch.from_numpy(batch.labels).to(device)
+
+
+def make_transformer(layer):
+    """The Transformer that a layer's transform_param asks for, errors naming the layer."""
+    try:
+        return Transformer(layer.param.transform_param, layer.phase)
+    except CaffeError as error:
+        layer.error(str(error))

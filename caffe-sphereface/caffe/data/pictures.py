@@ -1,0 +1,46 @@
+"""Reading pictures: BGR or grey uint8 arrays from files and from bytes."""
+
+import os
+
+import cv2
+import numpy as np
+
+from caffe.errors import CaffeError
+
+
+def read_picture(path, color=True, height=0, width=0):
+    """The picture of a file as uint8 (height, width, 3) in BGR, or (height, width) when `color` is False.
+
+    It is resized bilinearly where `height` and `width` are given. CaffeError naming the file when it is missing or no
+    picture.
+    """
+    image = decode_picture(read_small(path), path, color)
+    if height and width and image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+def read_small(path):
+    """The bytes of a file, with fewer calls than pathlib makes: this runs once a picture."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            return os.read(handle, os.fstat(handle).st_size)
+        finally:
+            os.close(handle)
+    except (OSError, ValueError) as error:
+        raise CaffeError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error})') from None
+
+
+def decode_picture(content, origin, color=None):
+    """Decode the bytes of a JPEG, PNG, … file: BGR if `color`, grey if False, as it is stored if None."""
+    flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if len(content) else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise CaffeError(f'{origin}: is not a picture that OpenCV can decode ({len(content)} bytes)')
+    if image.dtype != np.uint8:
+        raise CaffeError(f'{origin}: has {image.dtype} values, expected 8 bits a channel')
+    return image
