@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sphereslim.logs.curves import steps
 from sphereslim.logs.figures import read_figure
 from sphereslim.logs.lambdas import check_lambdas, published_heads
 from sphereslim.logs.parser import parse_log
 from sphereslim.logs.schedule import check_rate
 from sphereslim.logs.source import LogError
-from sphereslim.logs.stages import Stage, stages
+from sphereslim.logs.stages import Stage, rate_steps, stages
 from sphereslim.logs.verdict import compare, times_to_reach
 
 
@@ -51,12 +50,11 @@ def pair(published, ours):
 
 def judge(published, ours, relative, levels, checkpoints):
     """The Pair of two stages, all quantities that both show."""
-    breaks = sorted({high for stage in (published, ours) if 'lr' in stage.curves
-                     for _, high, factor in steps(stage.curves['lr']) if not 0.8 < factor < 1.25})
+    breaks = sorted({*rate_steps(published), *rate_steps(ours)})
     common = [name for name in published.curves if name in ours.curves]
     verdicts = [compare(published.curves[name], ours.curves[name], breaks, relative, checkpoints) for name in common]
     times = []
-    if 'loss' in common:
+    if any(verdict['quantity'] == 'loss' and verdict['overlap'] for verdict in verdicts):
         times = times_to_reach(published.curves['loss'], ours.curves['loss'], breaks, levels)
     return Pair(published, ours, breaks, verdicts, times)
 
@@ -92,5 +90,5 @@ def _namesake(stage, published):
 
 def _told_by(name, names):
     """Whether `name` stands in `names` as a whole word, case and kind of separator aside."""
-    words = re.sub(r'[\W_]+', ' ', name.lower()).strip()
-    return f' {words} ' in f" {re.sub(r'[\W_]+', ' ', names.lower())} "
+    whole, part = (re.sub(r'[\W_]+', ' ', text.lower()).strip() for text in (names, name))
+    return f' {part} ' in f' {whole} '

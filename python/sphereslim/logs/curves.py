@@ -110,11 +110,9 @@ def steps(curve, relative=1e-5):
              float(after[place] / before[place]) if before[place] else np.inf) for place in changed]
 
 
-def first_reaching(curve, level, half_width, breaks=()):
-    """The first iteration where the smoothed curve reaches `level` from the side it starts on, or None."""
+def first_reaching(curve, level, falling, half_width, breaks=()):
+    """The first iteration where the smoothed curve is at `level` or beyond it (below if `falling`), or None."""
     curve = curve.finite()
-    if not len(curve):
-        return None
     value, _ = smooth(curve, curve.iteration, half_width, breaks)
-    beyond = value <= level if value[0] >= level else value >= level
+    beyond = value <= level if falling else value >= level
     return float(curve.iteration[np.argmax(beyond)]) if beyond.any() else None

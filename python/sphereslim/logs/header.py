@@ -2,7 +2,7 @@
 
 import re
 
-from sphereslim.logs import prototext
+from sphereslim.logs import textformat
 
 PROTOTEXT_LINE = re.compile(r'\s*(?:[\w.]+\s*:\s*\S.*|\w+\s*\{.*|\}\s*)?$')
 OPENINGS = (('Initializing solver from parameters', 'solver'), ('Initializing net from parameters', 'net'))
@@ -43,7 +43,7 @@ class HeaderBlock:
             return
         text = '\n'.join(self._lines)
         if self._kind == 'solver':
-            self._run.solver = prototext.parse(text)
+            self._run.solver = textformat.parse(text)
         elif not self._run.net_text:
             self._run.net_text = self._texts.setdefault(text, text)
         self._run = None

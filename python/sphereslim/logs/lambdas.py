@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.logs import prototext
+from sphereslim.logs import textformat
 from sphereslim.logs.schedule import PRINTED
 
 FIELDS = {'base': 1.0, 'gamma': 0.0, 'power': 1.0, 'lambda_min': 0.0, 'iteration': 0.0}
@@ -20,11 +20,11 @@ def declared_heads(run):
     """{lambda's top: parameters} of the MarginInnerProduct layers in the net the log prints."""
     heads = {}
     for layer in run.net.get('layer', []):
-        if not isinstance(layer, dict) or prototext.one(layer, 'type') != 'MarginInnerProduct':
+        if not isinstance(layer, dict) or textformat.one(layer, 'type') != 'MarginInnerProduct':
             continue
-        param = prototext.one(layer, 'margin_inner_product_param', {})
+        param = textformat.one(layer, 'margin_inner_product_param', {})
         if len(layer.get('top', [])) > 1 and isinstance(param, dict):
-            heads[layer['top'][1]] = {key: prototext.number(param, key, value) for key, value in FIELDS.items()}
+            heads[layer['top'][1]] = {key: textformat.number(param, key, value) for key, value in FIELDS.items()}
     return heads
 
 

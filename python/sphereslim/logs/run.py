@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from sphereslim.logs import prototext
+from sphereslim.logs import textformat
 from sphereslim.logs.table import Table
 
 ITERATION_OF_STATE = re.compile(r'_iter_(\d+)\.solverstate')
@@ -57,8 +57,8 @@ class Run:
 
     @property
     def net(self):
-        """The training net as {field: [values]} (see prototext.parse), {} without one."""
-        return prototext.parse(self.net_text)
+        """The training net as {field: [values]} (see textformat.parse), {} without one."""
+        return textformat.parse(self.net_text)
 
     @property
     def name(self):
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def iter_size(self):
-        return int(prototext.number(self.solver, 'iter_size', 1))
+        return int(textformat.number(self.solver, 'iter_size', 1))
 
     @property
     def ending(self):
@@ -93,9 +93,9 @@ def _tops_by_role(net):
               'Accuracy': ('accuracy', 0)}
     tops = {}
     for layer in net.get('layer', []):
-        if not isinstance(layer, dict) or prototext.one(layer, 'type') not in places:
+        if not isinstance(layer, dict) or textformat.one(layer, 'type') not in places:
             continue
-        role, place = places[prototext.one(layer, 'type')]
+        role, place = places[textformat.one(layer, 'type')]
         names = layer.get('top', [])
         if place < len(names):
             tops[names[place]] = role

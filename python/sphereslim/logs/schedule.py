@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sphereslim.logs import prototext
+from sphereslim.logs import textformat
 from sphereslim.logs.curves import Curve, steps
 
 # glog prints six significant digits: half a unit of the last is at most 5e-6 of the value; single precision adds less.
@@ -17,7 +17,7 @@ def expected_rate(solver, iteration):
     fixed, step base·γ^⌊it/stepsize⌋, exp base·γ^it, inv base·(1+γ·it)^−power, multistep, poly
     base·(1−it/max_iter)^power, sigmoid base/(1+e^(−γ·(it−stepsize))).
     """
-    value = {key: prototext.number(solver, key, 0.0) for key in
+    value = {key: textformat.number(solver, key, 0.0) for key in
              ('base_lr', 'gamma', 'power', 'stepsize', 'max_iter')}
     base, gamma, power, size = value['base_lr'], value['gamma'], value['power'], value['stepsize']
     policies = {'fixed': lambda: base,
@@ -28,17 +28,17 @@ def expected_rate(solver, iteration):
                 'poly': lambda: base * (1 - iteration / value['max_iter']) ** power,
                 'sigmoid': lambda: base / (1 + math.exp(-gamma * (iteration - size)))}
     try:
-        return float(policies[prototext.one(solver, 'lr_policy')]())
+        return float(policies[textformat.one(solver, 'lr_policy')]())
     except (KeyError, ArithmeticError, TypeError):
         return None
 
 
 def declared_steps(solver):
     """The iterations at which the solver block of a multistep or step policy lowers the rate, in order."""
-    policy = prototext.one(solver, 'lr_policy')
+    policy = textformat.one(solver, 'lr_policy')
     if policy == 'multistep':
         return sorted(float(step) for step in solver.get('stepvalue', []) if _is_number(step))
-    size, end = prototext.number(solver, 'stepsize', 0), prototext.number(solver, 'max_iter', 0)
+    size, end = textformat.number(solver, 'stepsize', 0), textformat.number(solver, 'max_iter', 0)
     return list(np.arange(size, end, size)) if policy == 'step' and 0 < size and end / size < 10_000 else []
 
 
@@ -50,7 +50,7 @@ def check_rate(run):
     """
     rows, values = run.train.series('lr', output=False)
     iteration = run.train.iteration[rows]
-    policy = prototext.one(run.solver, 'lr_policy')
+    policy = textformat.one(run.solver, 'lr_policy')
     declared = declared_steps(run.solver)
     found = [(low, high) for low, high, _ in steps(Curve('lr', iteration, values))]
     result = {'declared': declared, 'found': found}

@@ -6,12 +6,14 @@ import re
 import zlib
 from pathlib import Path
 
+from sphereslim.errors import SlimError
+
 LONGEST_LINE = 1 << 16
 HALF_WRITTEN_TAIL = re.compile(r'[^\s:=(]*$')
 BYTE_ORDER_MARKS = ((b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'), (b'\xef\xbb\xbf', 'utf-8-sig'))
 
 
-class LogError(ValueError):
+class LogError(SlimError):
     """A log or curve file that cannot be used; the message is one line naming the file and what was expected."""
 
 

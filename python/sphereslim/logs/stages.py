@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.logs import prototext
-from sphereslim.logs.curves import Curve
+from sphereslim.logs import textformat
+from sphereslim.logs.curves import Curve, steps
 
 QUANTITIES = ('loss', 'lambda', 'inter-class distance', 'lr', 'accuracy', 'test loss', 'test accuracy')
 
@@ -44,6 +44,13 @@ def stages(runs, label):
     return [Stage(name, _names(group, label), _curves(group), group) for name, group in zip(labels, groups)]
 
 
+def rate_steps(stage):
+    """Iterations from which a stage's rate is another by a quarter or more (not the small ones of inv or poly)."""
+    if 'lr' not in stage.curves:
+        return []
+    return [after for _, after, factor in steps(stage.curves['lr']) if not 0.8 < factor < 1.25]
+
+
 def _continues(run, group):
     last = group[-1]
     known = [_identity(run), _identity(last)]
@@ -55,7 +62,7 @@ def _continues(run, group):
 
 
 def _identity(run):
-    solver = [prototext.one(run.solver, key, '') for key in ('snapshot_prefix', 'net', 'train_net')]
+    solver = [textformat.one(run.solver, key, '') for key in ('snapshot_prefix', 'net', 'train_net')]
     return run.name, *solver
 
 
@@ -70,7 +77,7 @@ def _labels(groups, label):
 def _own_label(run):
     """What tells one stage from another: the snapshots' name, else the net's file, else its name."""
     for key in ('snapshot_prefix', 'net', 'train_net'):
-        path = prototext.one(run.solver, key)
+        path = textformat.one(run.solver, key)
         if path:
             return '/'.join(part for part in Path(path).parts[-2:] if part not in ('/', '.', '..'))
     return run.name

@@ -62,34 +62,37 @@ def compare(published, ours, breaks, relative=0.05, checkpoints=12):
 
 
 def smoothing_width(published, ours):
-    """Half the smoothing window in iterations: 2 % of what both cover, and five points of the sparser curve."""
+    """Half the smoothing window in iterations, 0 for too few points: 2 % of what both cover; for sparse curves up to
+    6 %, so that noise averages out over some 25 points; never less than five points."""
     low = max(published.iteration[0], ours.iteration[0])
     high = min(published.iteration[-1], ours.iteration[-1])
     if min(_within(published, low, high), _within(ours, low, high)) < FEW_POINTS:
         return 0.0
-    return max(0.02 * (high - low), 2.5 * published.spacing(), 2.5 * ours.spacing())
+    spacing = max(published.spacing(), ours.spacing())
+    return max(0.02 * (high - low), min(12 * spacing, 0.06 * (high - low)), 2.5 * spacing)
 
 
 def times_to_reach(published, ours, breaks, levels=()):
-    """[{level, published: {iteration, seconds}, ours: ...}] for smoothed curves; None where a level is not reached.
+    """[{level, published: {iteration, seconds}, ours: ...}]: where the smoothed curves are first at a level or beyond.
 
-    Without `levels`, those at a quarter, half, three quarters and nine tenths of the published change.
+    Beyond is the side the published curve goes to; None where a curve never gets there. Without `levels`, those
+    at a quarter, half, three quarters and nine tenths of the published change.
     """
     published, ours = published.finite(), ours.finite()
     if min(len(published), len(ours)) < FEW_POINTS:
         return []
     widths = [max(0.02 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
               for curve in (published, ours)]
-    if not levels:
-        value, _ = smooth(published, published.iteration, widths[0], breaks)
-        levels = [float(f'{value[0] + share * (value[-1] - value[0]):.3g}') for share in (0.25, 0.5, 0.75, 0.9)]
-    return [{'level': level, **{whose: _reach(curve, level, width, breaks) for whose, curve, width in
+    value, _ = smooth(published, published.iteration, widths[0], breaks)
+    first, last = value[0], value[-1]
+    levels = levels or [float(f'{first + share * (last - first):.3g}') for share in (0.25, 0.5, 0.75, 0.9)]
+    return [{'level': level, **{whose: _reach(curve, level, first >= last, width, breaks) for whose, curve, width in
                                 (('published', published, widths[0]), ('ours', ours, widths[1]))}}
             for level in dict.fromkeys(levels)]
 
 
-def _reach(curve, level, width, breaks):
-    iteration = first_reaching(curve, level, width, breaks)
+def _reach(curve, level, falling, width, breaks):
+    iteration = first_reaching(curve, level, falling, width, breaks)
     return None if iteration is None else {'iteration': iteration, 'seconds': curve.seconds_at(iteration)}
 
 
@@ -104,11 +107,24 @@ def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
         theirs, mine = (np.interp(at, curve.iteration, curve.value) for curve in (published, ours))
         noise, words = np.zeros(at.shape), ', too few points to smooth'
     reading = published.reading_error + ours.reading_error
-    limit = allowed.relative * np.abs(theirs) + allowed.absolute + reading + noise
-    parts = [f'{100 * allowed.relative:g} %' if allowed.relative else '',
-             f'{allowed.absolute:g}' if allowed.absolute else '', f'{reading:g} for reading a figure' if reading else '']
-    return {'half_width': width, 'tolerance': ' + '.join(part for part in parts if part) + words,
-            **_judge(at, theirs, mine, limit)}
+    own = allowed.relative * np.abs(theirs) + allowed.absolute + reading
+    judged = _judge(at, theirs, mine, own + noise)
+    if judged['verdict'] == MATCHES and _too_noisy(theirs, own, noise):
+        judged.update(verdict=CANNOT_TELL, text=f'the noise hides any difference; {judged["text"]}')
+    parts = [part for amount, part in ((allowed.relative, f'{100 * allowed.relative:g} %'),
+                                           (allowed.absolute, f'{allowed.absolute:g}'),
+                                           (reading, f'{reading:g} for reading a figure')) if amount]
+    return {'half_width': width, 'tolerance': ' + '.join(parts) + words,
+            **judged}
+
+
+def _too_noisy(theirs, own, noise):
+    """Whether the standard errors outweigh the tolerance and are large beside what the curve does at all."""
+    keep = np.isfinite(theirs) & np.isfinite(noise)
+    if not keep.any():
+        return False
+    typical = np.median(noise[keep])
+    return typical > 2 * np.median(own[keep]) and typical > 0.25 * np.ptp(theirs[keep])
 
 
 def _exact(published, ours, low, high, allowed, checkpoints):

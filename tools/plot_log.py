@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Draw a Caffe training log: loss, lambda, inter-class distance, rate, accuracy, tests.
+
+With --follow the picture is drawn again whenever the log has grown, until Ctrl-C; a line on the terminal says how far
+the training is and how long it will take.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
+
+from sphereslim.command import run_command  # noqa: E402
+from sphereslim.logs import LogError, parse_log  # noqa: E402
+from sphereslim.logs.follow import Follower, progress  # noqa: E402
+from sphereslim.logs.output import write_file  # noqa: E402
+from sphereslim.logs.plots import draw_log, png  # noqa: E402
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     epilog='Example: tools/plot_log.py work/base/train.log -o base.png --follow')
+    parser.add_argument('log', metavar='LOG', help='a log of caffe train, plain or .gz')
+    parser.add_argument('-o', '--output', metavar='PNG', help='the picture (default: the log\'s name with .png)')
+    parser.add_argument('--follow', action='store_true', help='go on while the log is written; Ctrl-C ends')
+    parser.add_argument('--interval', metavar='SECONDS', type=float, default=5.0,
+                        help='how often --follow looks at the log (default 5)')
+    options = parser.parse_args()
+    if options.interval <= 0:
+        parser.error('expected an --interval above 0')
+    return options
+
+
+def draw(runs, log, output):
+    write_file(output, png(draw_log(runs, Path(log).name), dpi=120))
+    print(f'{output}: {progress(runs)}', flush=True)
+
+
+def follow(log, output, interval):
+    follower = Follower(log)
+    try:
+        while True:
+            if follower.read_on() and any(run.rows for run in follower.runs):
+                draw(follower.runs, log, output)
+            time.sleep(interval)
+    except KeyboardInterrupt:
+        print('\nstopped; ' + (f'the last picture is {output}' if Path(output).exists() else 'nothing was drawn'))
+    return 0
+
+
+def main():
+    options = arguments()
+    output = options.output or f'{options.log.removesuffix(".gz")}.png'
+    if not options.follow:
+        return draw(parse_log(options.log), options.log, output)
+    if options.log.endswith('.gz'):
+        raise LogError(f'{options.log}: a compressed log is not written to, expected a plain one with --follow')
+    return follow(options.log, output, options.interval)
+
+
+if __name__ == '__main__':
+    run_command(main)
