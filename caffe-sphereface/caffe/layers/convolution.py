@@ -1,0 +1,93 @@
+"""Convolution and Deconvolution over 0 to 3 spatial axes."""
+
+import torch
+
+from caffe.blob import Blob
+from caffe.fillers import fill
+from caffe.layers.registry import Layer, register
+from caffe.layers.spatial import Window
+
+
+@register('Convolution', 'Deconvolution')
+class Convolution(Layer):
+    """Cross-correlation with learned filters of shape (outputs, channels / group, kernel…); sizes round down.
+
+    Deconvolution is its transpose, with filters of shape (channels, outputs / group, kernel…). Each bottom is filtered
+    with the same weights into its own top.
+    """
+
+    bottoms = (1, None)
+    tops = (1, None)
+
+    def setup(self, bottom, top):
+        param = self.param.convolution_param
+        self.transposed = self.type == 'Deconvolution'
+        self.window = Window(self, bottom[0])
+        self.channels = bottom[0].shape[self.window.axis]
+        self.outputs, self.group = param.num_output, param.group
+        if len(bottom) != len(top):
+            self.error(f'has {len(bottom)} bottoms and {len(top)} tops, expected as many tops as bottoms')
+        if not self.outputs:
+            self.error('num_output is 0, expected at least 1')
+        for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
+            if not self.group or count % self.group:
+                self.error(f'group {self.group} does not divide {what}, {count}')
+        self._make_blobs(param)
+
+    def _make_blobs(self, param):
+        rows, columns = (self.channels, self.outputs) if self.transposed else (self.outputs, self.channels)
+        self.blobs.append(Blob(rows, columns // self.group, *self.window.kernel, name=self.name))
+        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        if param.bias_term:
+            self.blobs.append(Blob(self.outputs, name=self.name))
+            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+
+    def reshape(self, bottom, top):
+        window = self.window
+        sizes = window.transposed_output if self.transposed else window.output
+        for source, target in zip(bottom, top):
+            shape = source.shape
+            if len(shape) != window.axis + 1 + window.axes or shape[window.axis] != self.channels:
+                self.error(f'bottom of shape {shape} does not fit weights for {self.channels} channels '
+                           f'and {window.axes} spatial axes')
+            target.reshape(*shape[:window.axis], self.outputs, *sizes(shape[window.axis + 1:]))
+
+    def _as_batch(self, tensor):
+        """(pictures, channels, space…) with at least one spatial axis, as the kernels take it."""
+        window = self.window
+        if window.axis == 1 and window.axes:
+            return tensor
+        shape = tensor.shape
+        return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
+
+    def _weight(self):
+        weight = self.blobs[0].tensor
+        return weight if self.window.axes else weight.unsqueeze(-1)
+
+    def _geometry(self):
+        window = self.window
+        none = not window.axes
+        return ([*window.stride, *[1] * none], [*window.pad, *[0] * none], [*window.dilation, *[1] * none],
+                self.transposed, [0] * max(1, window.axes), self.group)
+
+    def forward(self, bottom, top):
+        bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
+        for source, target in zip(bottom, top):
+            y = torch.convolution(self._as_batch(source.tensor), self._weight(), bias, *self._geometry())
+            target.tensor = y.reshape(target.shape)
+
+    def backward(self, top, propagate_down, bottom):
+        wanted = [*self.param_propagate_down, False][:2]
+        weight = self._weight()
+        for source, target, needed in zip(bottom, top, propagate_down):
+            if not (needed or any(wanted)):
+                continue
+            dx, dweight, dbias = torch.ops.aten.convolution_backward(
+                self._as_batch(target.grad), self._as_batch(source.tensor), weight, [self.outputs],
+                *self._geometry(), [needed, *wanted])
+            if needed:
+                source.grad = dx.reshape(source.shape)
+            for blob, grad in zip(self.blobs, (dweight, dbias)):
+                if grad is not None:
+                    blob.add_grad(grad.reshape(blob.shape))
+

@@ -1,0 +1,68 @@
+"""The geometry of sliding windows, as Convolution, Deconvolution and Im2col read it from a ConvolutionParameter."""
+
+from math import prod
+
+
+class Window:
+    """Kernel, stride, pad and dilation (tuples, one value a spatial axis) of a layer with a `convolution_param`.
+
+    Leading axes before `axis` count as a batch; the axes behind it are spatial. Raises CaffeError through `layer`
+    for values that contradict each other or the bottom.
+    """
+
+    def __init__(self, layer, blob):
+        param = layer.param.convolution_param
+        self.layer = layer
+        self.axis = layer.axis(param.axis, blob)
+        self.axes = len(blob.shape) - self.axis - 1
+        if self.axes > 3:
+            layer.error(f'bottom of shape {blob.shape} has {self.axes} spatial axes, expected at most 3')
+        self.kernel = self._values('kernel', 'kernel_size', None)
+        self.stride = self._values('stride', 'stride', 1)
+        self.pad = self._values('pad', 'pad', 0)
+        self.dilation = self._spread('dilation', list(param.dilation), 1)
+        for what in ('kernel', 'stride', 'dilation'):
+            if 0 in getattr(self, what):
+                layer.error(f'{what} is {getattr(self, what)}, expected values of at least 1')
+        self.span = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel))
+
+    def _values(self, what, field, default):
+        """The repeated field, or the pair of fields with _h and _w that 2-D layers may give in its place."""
+        param = self.layer.param.convolution_param
+        repeated = list(getattr(param, field))
+        if not (param.HasField(f'{what}_h') or param.HasField(f'{what}_w')):
+            return self._spread(field, repeated, default)
+        if repeated:
+            self.layer.error(f'has {field} as well as {what}_h or {what}_w, expected one of both')
+        if self.axes != 2:
+            self.layer.error(f'{what}_h and {what}_w need a bottom with 2 spatial axes, it has {self.axes}')
+        return getattr(param, f'{what}_h'), getattr(param, f'{what}_w')
+
+    def _spread(self, field, values, default):
+        if not values:
+            if default is None and self.axes:
+                self.layer.error(f'{field} is missing, expected it or kernel_h and kernel_w')
+            values = [default]
+        if len(values) not in (1, self.axes) and self.axes:
+            self.layer.error(f'{field} is given {len(values)} times, '
+                             f'expected once or once a spatial axis ({self.axes})')
+        return tuple(values * self.axes if len(values) == 1 else values)
+
+    def batch(self, shape):
+        """How many pictures a blob of this shape holds."""
+        return prod(shape[:self.axis])
+
+    def output(self, size):
+        """Spatial output of a convolution for a spatial input `size`; rounds down."""
+        out = tuple((n + 2 * p - s) // t + 1 for n, p, s, t in zip(size, self.pad, self.span, self.stride))
+        if any(n < 1 for n in out):
+            self.layer.error(f'kernel of span {self.span} is larger than the padded input '
+                             f'{tuple(n + 2 * p for n, p in zip(size, self.pad))}')
+        return out
+
+    def transposed_output(self, size):
+        """Spatial output of a deconvolution for a spatial input `size`."""
+        out = tuple(t * (n - 1) + s - 2 * p for n, p, s, t in zip(size, self.pad, self.span, self.stride))
+        if any(n < 1 for n in out):
+            self.layer.error(f'pad {self.pad} leaves no output for an input of {tuple(size)}')
+        return out
