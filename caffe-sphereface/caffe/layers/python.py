@@ -1,0 +1,100 @@
+"""Layers written in Python: `type: "Python"`, and `caffe.Layer`, the base that users derive from.
+
+A prototxt with a Python layer is a program: loading it imports and runs the named module from sys.path.
+"""
+
+import importlib
+
+from caffe.errors import CaffeError
+from caffe.layers.registry import Layer as EngineLayer
+from caffe.layers.registry import register
+
+
+class Layer:
+    """The base class of a user's layer.
+
+    Before `setup` it gets `param_str` (the text of the prototxt), `phase` (caffe.TRAIN or caffe.TEST) and `blobs`, to
+    which `self.blobs.add_blob(*shape)` adds parameters. Subclasses override the four methods; `bottom` and `top` are
+    sequences of blobs with numpy `data` and `diff`. Subclasses need not call this class's __init__.
+    """
+
+    type = 'Python'
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def setup(self, bottom, top):
+        """Check what is given and create parameters; called once."""
+
+    def reshape(self, bottom, top):
+        """Give the tops their shapes with `top[i].reshape(*dims)`; called before every forward."""
+
+    def forward(self, bottom, top):
+        """Write `top[i].data` from `bottom[i].data`."""
+
+    def backward(self, top, propagate_down, bottom):
+        """Write `bottom[i].diff` from `top[i].diff` where `propagate_down[i]`."""
+
+
+@register('Python')
+class PythonLayer(EngineLayer):
+    """Runs the class `python_param.layer` of the module `python_param.module`.
+
+    Attributes that this class does not have are those of the user's object, so that `net.layers[i].its_method()` works.
+    """
+
+    _own = frozenset(('param', 'phase', 'blobs', 'param_propagate_down', 'user'))
+
+    def __init__(self, param, phase=0):
+        super().__init__(param, phase)
+        python = param.python_param
+        if not python.module or not python.layer:
+            self.error('has no module or no layer, expected python_param { module: "…" layer: "…" }')
+        self.user = self._create(python.module, python.layer)
+
+    def _create(self, module, name):
+        try:
+            cls = getattr(importlib.import_module(module), name)
+        except Exception as error:
+            self._fail(f'{module}.{name} cannot be imported from sys.path', error)
+        try:
+            return cls(self.param)
+        except Exception as error:
+            self._fail(f'{module}.{name} cannot be created', error)
+
+    def __getattr__(self, name):
+        if name in PythonLayer._own:
+            raise AttributeError(name)
+        return getattr(self.user, name)
+
+    def __setattr__(self, name, value):
+        if name in PythonLayer._own:
+            super().__setattr__(name, value)
+        else:
+            setattr(self.user, name, value)
+
+    def _fail(self, what, error):
+        text = ' '.join(str(error).split())
+        raise CaffeError(f"layer '{self.name}' (Python): {what}: {type(error).__name__}: {text}") from error
+
+    def _call(self, method, *args):
+        try:
+            getattr(self.user, method)(*args)
+        except Exception as error:
+            python = self.param.python_param
+            self._fail(f'{python.module}.{python.layer}.{method} failed', error)
+
+    def setup(self, bottom, top):
+        self.user.param_str = self.param.python_param.param_str
+        self.user.phase = self.phase
+        self.user.blobs = self.blobs
+        self._call('setup', bottom, top)
+
+    def reshape(self, bottom, top):
+        self._call('reshape', bottom, top)
+
+    def forward(self, bottom, top):
+        self._call('forward', bottom, top)
+
+    def backward(self, top, propagate_down, bottom):
+        self._call('backward', top, propagate_down, bottom)
