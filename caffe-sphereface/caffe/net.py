@@ -36,7 +36,7 @@ class Net:
             self._build(net)
         except CaffeError as error:
             origin = network_file if isinstance(network_file, str) else None
-            raise CaffeError(f'{origin}: {error}' if origin else str(error)) from None
+            raise CaffeError(f'{origin}: {error}' if origin else str(error)) from error.__cause__
         if weights:
             self.copy_from(weights)
 
