@@ -1,7 +1,8 @@
 """A drop-in Caffe on PyTorch."""
 
 from caffe.errors import CaffeError
-from caffe.layers import Layer, layer_types
+from caffe.layers import layer_types
+from caffe.layers.python import Layer
 from caffe.mode import set_device, set_mode_cpu, set_mode_gpu
 from caffe.net import Net
 from caffe.proto.caffe_pb2 import TEST, TRAIN
