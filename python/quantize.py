@@ -4,10 +4,10 @@
 import argparse
 import json
 import os
-import sys
 
+from sphereslim.command import run_command
+from sphereslim.errors import SlimError
 from sphereslim.quantize import (
-    QuantizeError,
     dequantize,
     quantize_net,
     read_net,
@@ -28,10 +28,7 @@ EXAMPLES = """examples:
 
 def main(arguments=None):
     options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
-        sys.exit(f'quantize: {" ".join(str(error).split())}')
+    options.run(options)
 
 
 def _parser():
@@ -105,7 +102,7 @@ def _read_bits(text):
         with open(text, encoding='utf-8') as file:
             return json.load(file)
     except json.JSONDecodeError as error:
-        raise QuantizeError(f'{text}: not JSON ({error})') from None
+        raise SlimError(f'{text}: not JSON ({error})') from None
 
 
 def run_dequantize(options):
@@ -115,7 +112,7 @@ def run_dequantize(options):
         check_fits(net, options.deploy)
     if options.write_deploy:
         if not quantized.deploy:
-            raise QuantizeError(f'{options.quantized}: no deploy prototxt in it (quantize --deploy puts one there)')
+            raise SlimError(f'{options.quantized}: no deploy prototxt in it (quantize --deploy puts one there)')
         write_bytes(options.write_deploy, quantized.deploy.encode())
     data = net.SerializeToString()
     write_bytes(options.output, data)
@@ -123,4 +120,4 @@ def run_dequantize(options):
 
 
 if __name__ == '__main__':
-    main()
+    run_command(main)

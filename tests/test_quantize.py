@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sphereslim.command import run_command
 from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
 from sphereslim.quantize import (
-    QuantizeError,
     blob_values,
     dequantize,
     linear_min_max,
@@ -217,7 +218,7 @@ def test_a_damaged_byte_is_detected(tmp_path_factory, data):
         bad[position] ^= data.draw(st.integers(1, 255))
     path.write_bytes(bytes(bad[:position]) if damage == 'cut' else bytes(bad) + bytes([position % 256] * 3)
                      if damage == 'append' else bytes(bad))
-    with pytest.raises(QuantizeError, match='net.qcaffemodel'):
+    with pytest.raises(SlimError, match='net.qcaffemodel'):
         read_quantized(path)
 
 
@@ -275,28 +276,32 @@ def test_legacy_shapes_stay_legacy():
     ({'nowhere': 4}, 'log', 'layer nowhere'), ({'fc': 40}, 'log', 'bits of layer fc: 40'),
 ])
 def test_bad_requests(bits, scheme, message):
-    with pytest.raises(QuantizeError, match=message):
+    with pytest.raises(SlimError, match=message):
         quantize_net(make_net(fc=[[1, 2], [3, 4]]), bits, scheme)
 
 
 def test_bad_weights_name_their_layer():
-    with pytest.raises(QuantizeError, match='layer fc, blob 0: infinite'):
+    with pytest.raises(SlimError, match='layer fc, blob 0: infinite'):
         quantize_net(make_net(fc=[[1, np.inf], [3, 4]]), 4)
     net = make_net(fc=[[1, 2], [3, 4]])
     del net.layer[0].blobs[0].data[3:]
-    with pytest.raises(QuantizeError, match='layer fc, blob 0: 3 values'):
+    with pytest.raises(SlimError, match='layer fc, blob 0: a blob of shape .2, 2. holds 3'):
         quantize_net(net, 4)
 
 
 def run(*arguments):
-    runpy.run_path(str(COMMAND))['main']([str(argument) for argument in arguments])
+    main = runpy.run_path(str(COMMAND))['main']
+    run_command(lambda: main([str(argument) for argument in arguments]))
 
 
 def test_commands_there_and_back(tmp_path, capsys):
     net = make_net(conv1=np.random.default_rng(4).normal(size=(8, 3, 3, 3)))
     (tmp_path / 'net.caffemodel').write_bytes(net.SerializeToString())
-    run('quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--bits', 'conv1=5')
-    run('inspect', tmp_path / 'q')
+    for arguments in (['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--bits', 'conv1=5'],
+                      ['inspect', tmp_path / 'q']):
+        with pytest.raises(SystemExit) as stop:
+            run(*arguments)
+        assert not stop.value.code
     table = capsys.readouterr().out
     assert '8x3x3x3' in table and f'{(tmp_path / "q").stat().st_size} bytes' in table
     fresh = [sys.executable, COMMAND, 'dequantize', tmp_path / 'q', tmp_path / 'back.caffemodel']
@@ -316,7 +321,7 @@ def test_commands_fail_with_one_line(tmp_path, monkeypatch, arguments):
     with pytest.raises(SystemExit) as stop:
         run(*arguments)
     # sys.exit(text) prints the text on stderr and exits with status 1.
-    assert stop.value.code.startswith('quantize: ') and '\n' not in stop.value.code
+    assert stop.value.code.startswith('error: ') and '\n' not in stop.value.code
     assert not Path('out').exists()
 
 

@@ -1,4 +1,4 @@
-"""Weights in and out of Caffe's BlobProto, and caffemodel files."""
+"""Caffemodel files, their layers and blobs."""
 
 import os
 
@@ -6,33 +6,34 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from sphereslim.engine import caffe_pb2
-from sphereslim.quantize.errors import QuantizeError
+from sphereslim.errors import SlimError
+from sphereslim.weights import blob_array, set_blob_array
 
 _HDF5 = b'\x89HDF\r\n\x1a\n'
 
 
 def read_net(path):
-    """The NetParameter in a binary caffemodel; raises QuantizeError naming the file."""
+    """The NetParameter in a binary caffemodel; raises SlimError naming the file."""
     data = read_bytes(path)
     if data.startswith(_HDF5):
-        raise QuantizeError(f'{path}: HDF5 weights, expected a binary caffemodel (load it and save() one)')
+        raise SlimError(f'{path}: HDF5 weights, expected a binary caffemodel (load it and save() one)')
     net = caffe_pb2.NetParameter()
     try:
         net.ParseFromString(data)
     except DecodeError:
-        raise QuantizeError(f'{path}: not a caffemodel or cut short ({len(data)} bytes)') from None
+        raise SlimError(f'{path}: not a caffemodel or cut short ({len(data)} bytes)') from None
     if not any(layer.blobs for layer in net_layers(net)):
-        raise QuantizeError(f'{path}: no layer with weights in it, expected a caffemodel')
+        raise SlimError(f'{path}: no layer with weights in it, expected a caffemodel')
     return net
 
 
 def read_bytes(path):
-    """The file's bytes; raises QuantizeError naming the file."""
+    """The file's bytes; raises SlimError naming the file."""
     try:
         with open(path, 'rb') as file:
             return file.read()
     except OSError as error:
-        raise QuantizeError(f'{path}: {error.strerror}') from None
+        raise SlimError(f'{path}: {error.strerror}') from None
 
 
 def write_bytes(path, data):
@@ -43,7 +44,7 @@ def write_bytes(path, data):
             file.write(data)
         os.replace(temporary, path)
     except OSError as error:
-        raise QuantizeError(f'{path}: {error.strerror}') from None
+        raise SlimError(f'{path}: {error.strerror}') from None
 
 
 def net_layers(net):
@@ -64,26 +65,19 @@ def is_legacy(blob):
     return not blob.HasField('shape') and any(map(blob.HasField, ('num', 'channels', 'height', 'width')))
 
 
-def blob_shape(blob):
-    """The blob's dimensions as a tuple, always four for a legacy blob."""
-    return (blob.num, blob.channels, blob.height, blob.width) if is_legacy(blob) else tuple(blob.shape.dim)
-
-
-def blob_array(blob, where):
+def finite_array(blob, where):
     """Weights as float32 in the blob's shape; `where` names the blob in errors."""
-    data = np.array(blob.double_data or blob.data, np.float32)
-    shape = blob_shape(blob)
-    if np.prod(shape, dtype=np.int64) != data.size:
-        raise QuantizeError(f'{where}: {data.size} values, expected {shape}')
+    try:
+        data = blob_array(blob).astype(np.float32)
+    except SlimError as error:
+        raise SlimError(f'{where}: {error}') from None
     if not np.isfinite(data).all():
-        raise QuantizeError(f'{where}: infinite or not-a-number weights')
-    return data.reshape(shape)
+        raise SlimError(f'{where}: infinite or not-a-number weights')
+    return data
 
 
 def fill_blob(blob, values, legacy):
-    """Writes float32 `values` and their shape into a BlobProto."""
-    if legacy:
-        blob.num, blob.channels, blob.height, blob.width = values.shape
-    else:
-        blob.shape.dim.extend(values.shape)
-    blob.data.extend(values.reshape(-1).tolist())
+    """Writes float32 `values` and their shape into a new BlobProto."""
+    if not legacy:
+        blob.shape.SetInParent()
+    set_blob_array(blob, values)

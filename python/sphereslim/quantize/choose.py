@@ -1,6 +1,6 @@
 """Which blobs are quantized, with how many bits."""
 
-from sphereslim.quantize.errors import QuantizeError
+from sphereslim.errors import SlimError
 from sphereslim.quantize.schemes import SCHEMES
 
 MAX_BITS = 16
@@ -18,11 +18,11 @@ def is_vector(shape):
 
 
 def check_bits(bits, scheme, where='bits'):
-    """Returns `bits`, or raises QuantizeError when the scheme cannot use them."""
+    """Returns `bits`, or raises SlimError when the scheme cannot use them."""
     if scheme == 'binary' and bits != 1:
-        raise QuantizeError(f'{where}: {bits}, expected 1 for the binary scheme')
+        raise SlimError(f'{where}: {bits}, expected 1 for the binary scheme')
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
-        raise QuantizeError(f'{where}: {bits}, expected a whole number from 1 to {MAX_BITS}')
+        raise SlimError(f'{where}: {bits}, expected a whole number from 1 to {MAX_BITS}')
     return bits
 
 
@@ -33,14 +33,14 @@ def bits_of_layers(bits, layers, scheme, only):
     a layer as it is. `layers` are (name, type) pairs; `only` is 'conv' or 'all'.
     """
     if scheme != 'binary' and scheme not in SCHEMES:
-        raise QuantizeError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, "binary"])}')
+        raise SlimError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, "binary"])}')
     if only not in ('conv', 'all'):
-        raise QuantizeError(f'layers {only}: expected conv or all')
+        raise SlimError(f'layers {only}: expected conv or all')
     asked = bits if isinstance(bits, dict) else {'*': bits}
     names = {name for name, _ in layers}
     unknown = sorted(set(asked) - names - {'*'})
     if unknown:
-        raise QuantizeError(f'bits of layer {unknown[0]}: the net has no such layer with weights')
+        raise SlimError(f'bits of layer {unknown[0]}: the net has no such layer with weights')
     candidates = [name for name, kind in layers if name in asked or only == 'all' or is_convolution(kind)]
     widths = {name: asked.get(name, asked.get('*', FLOAT_BITS)) for name in candidates}
     return {name: check_bits(width, scheme, f'bits of layer {name}' if name in asked else 'bits')
@@ -59,4 +59,4 @@ def _whole_number(word, text):
     try:
         return int(word)
     except ValueError:
-        raise QuantizeError(f'bits {text}: expected a number, or name=number,name=number') from None
+        raise SlimError(f'bits {text}: expected a number, or name=number,name=number') from None

@@ -9,7 +9,7 @@ import zlib
 
 import numpy as np
 
-from sphereslim.quantize.errors import QuantizeError
+from sphereslim.errors import SlimError
 from sphereslim.quantize.packing import index_type, pack, unpack
 
 PACKED, ZLIB, LZMA = range(3)
@@ -29,16 +29,16 @@ def encode(indices, bits, wanted):
 
 
 def decode(coding, data, count, bits):
-    """The `count` indices in `data`; raises QuantizeError."""
+    """The `count` indices in `data`; raises SlimError."""
     if coding == PACKED:
         return unpack(data, count, bits)
     try:
         planes = zlib.decompress(data, -15) if coding == ZLIB else lzma.decompress(data, lzma.FORMAT_RAW, filters=_LZMA)
     except (zlib.error, lzma.LZMAError) as error:
-        raise QuantizeError(f'entropy-coded indices cannot be read ({error})') from None
+        raise SlimError(f'entropy-coded indices cannot be read ({error})') from None
     width = (bits + 7) // 8
     if len(planes) != count * width:
-        raise QuantizeError(f'{len(planes)} bytes of index planes, expected {count * width}')
+        raise SlimError(f'{len(planes)} bytes of index planes, expected {count * width}')
     indices = np.zeros(count, index_type(bits))
     for i, plane in enumerate(np.frombuffer(planes, np.uint8).reshape(width, count)):
         indices |= plane.astype(indices.dtype) << np.array(8 * i, indices.dtype)

@@ -6,10 +6,10 @@ import zlib
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from sphereslim.errors import SlimError
 from sphereslim.quantize import entropy
 from sphereslim.quantize import qcaffemodel_pb2 as pb
 from sphereslim.quantize.blobs import read_bytes, write_bytes
-from sphereslim.quantize.errors import QuantizeError
 from sphereslim.quantize.model import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
 
 FORMAT = 'qcaffemodel 1'
@@ -25,7 +25,7 @@ def write_quantized(net, path, coding='none'):
 
 
 def read_quantized(path):
-    """The QuantizedNet in a file; raises QuantizeError naming it when it is cut short, damaged or something else."""
+    """The QuantizedNet in a file; raises SlimError naming it when it is cut short, damaged or something else."""
     return unpack_network(read_network(path), path)
 
 
@@ -36,22 +36,22 @@ def read_network(path):
     try:
         file.ParseFromString(data)
     except DecodeError:
-        raise QuantizeError(f'{path}: not a qcaffemodel or cut short ({len(data)} bytes)') from None
+        raise SlimError(f'{path}: not a qcaffemodel or cut short ({len(data)} bytes)') from None
     if not file.format.startswith('qcaffemodel'):
-        raise QuantizeError(f'{path}: not a qcaffemodel ({len(data)} bytes)')
+        raise SlimError(f'{path}: not a qcaffemodel ({len(data)} bytes)')
     if file.format != FORMAT:
-        raise QuantizeError(f'{path}: format "{file.format}", expected "{FORMAT}"')
+        raise SlimError(f'{path}: format "{file.format}", expected "{FORMAT}"')
     intact = hashlib.sha256(file.network).digest() == file.sha256
     file.DiscardUnknownFields()
     if not intact or file.SerializeToString() != data:
-        raise QuantizeError(f'{path}: damaged, its checksum does not match ({len(data)} bytes)')
+        raise SlimError(f'{path}: damaged, its checksum does not match ({len(data)} bytes)')
     return pb.Network.FromString(file.network)
 
 
 def to_bytes(net, coding='none'):
     """The bytes of the file."""
     if coding not in entropy.CODINGS:
-        raise QuantizeError(f'coding {coding}: expected one of {", ".join(entropy.CODINGS)}')
+        raise SlimError(f'coding {coding}: expected one of {", ".join(entropy.CODINGS)}')
     network = pack_network(net, entropy.CODINGS[coding]).SerializeToString(deterministic=True)
     digest = hashlib.sha256(network).digest()
     return pb.QCaffeModel(format=FORMAT, sha256=digest, network=network).SerializeToString()
@@ -80,8 +80,8 @@ def unpack_network(network, path):
         for number, blob in enumerate(layer.blob):
             try:
                 blobs.append(_unpack_blob(dictionaries, blob))
-            except (ValueError, IndexError) as error:
-                raise QuantizeError(f'{path}: layer {layer.name}, blob {number}: {error}') from None
+            except (SlimError, ValueError) as error:
+                raise SlimError(f'{path}: layer {layer.name}, blob {number}: {error}') from None
         layers.append(QuantizedLayer(layer.name, layer.type, blobs))
     deploy = zlib.decompress(network.deploy).decode() if network.deploy else ''
     return QuantizedNet(network.name, network.scheme, network.scope, dictionaries, layers, deploy)
@@ -144,4 +144,4 @@ def _unpack_escape(escape, count):
 
 def _expect(condition, message):
     if not condition:
-        raise QuantizeError(message)
+        raise SlimError(message)

@@ -1,22 +1,22 @@
 """Do weights belong to a network?"""
 
 from sphereslim.engine import caffe
-from sphereslim.quantize.blobs import blob_shape, net_layers
-from sphereslim.quantize.errors import QuantizeError
+from sphereslim.errors import SlimError
+from sphereslim.weights import blob_shape, weight_layers
 
 
 def check_fits(net, prototxt):
-    """Raises QuantizeError unless every layer of the `prototxt` that has weights finds blobs of its shapes in `net`.
+    """Raises SlimError unless every layer of the `prototxt` that has weights finds blobs of its shapes in `net`.
 
     Layers that only `net` has are fine, as they are for Caffe: training leaves some behind.
     """
-    given = {layer.name: [blob_shape(blob) for blob in layer.blobs] for layer in net_layers(net) if layer.blobs}
+    given = {name: [blob_shape(blob) for blob in layer.blobs] for name, layer in weight_layers(net).items()}
     wanted = {name: [tuple(blob.data.shape) for blob in blobs]
               for name, blobs in caffe.Net(str(prototxt), caffe.TEST).params.items()}
     for name, shapes in wanted.items():
         found = given.get(name, [])
         if [_core(shape) for shape in found] != [_core(shape) for shape in shapes]:
-            raise QuantizeError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, '
+            raise SlimError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, '
                                 f'the weights have {_text(found)}')
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sphereslim.engine import caffe_pb2
-from sphereslim.quantize.blobs import blob_array, fill_blob, is_legacy, net_layers, type_name
+from sphereslim.errors import SlimError
+from sphereslim.quantize.blobs import fill_blob, finite_array, is_legacy, net_layers, type_name
 from sphereslim.quantize.choose import bits_of_layers, check_bits, is_vector
 from sphereslim.quantize.dictionary import build_dictionary, index
-from sphereslim.quantize.errors import QuantizeError
 from sphereslim.quantize.model import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
 from sphereslim.quantize.schemes import SCHEMES, merge_spans
 
@@ -29,10 +29,10 @@ def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=Non
     scope: 'layer' gives every blob its own range and dictionary, 'network' one range for all.
     only: 'conv' quantizes convolution layers alone, 'all' every layer.
     vectors: bits for biases, slopes and norm statistics, which stay float32 when it is None.
-    Raises QuantizeError.
+    Raises SlimError.
     """
     if scope not in ('layer', 'network'):
-        raise QuantizeError(f'scope {scope}: expected layer or network')
+        raise SlimError(f'scope {scope}: expected layer or network')
     if vectors is not None:
         check_bits(vectors, scheme, 'bits of vectors')
     with_blobs = [layer for layer in net_layers(net) if layer.blobs]
@@ -70,7 +70,7 @@ def dequantize(quantized):
 def _plan_layer(layer, bits, vectors):
     blobs, targets = [], []
     for number, proto in enumerate(layer.blobs):
-        weights = blob_array(proto, f'layer {layer.name}, blob {number}')
+        weights = finite_array(proto, f'layer {layer.name}, blob {number}')
         width = vectors if is_vector(weights.shape) else bits
         blob = QuantizedBlob(weights.shape, is_legacy(proto))
         blobs.append(blob)

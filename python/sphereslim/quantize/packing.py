@@ -7,7 +7,7 @@ exactly ceil(count * bits / 8) bytes.
 
 import numpy as np
 
-from sphereslim.quantize.errors import QuantizeError
+from sphereslim.errors import SlimError
 
 MAX_INDEX_BITS = 17
 
@@ -34,9 +34,9 @@ def pack(indices, bits):
 
 
 def unpack(data, count, bits):
-    """The `count` indices of `bits` bits in `data`; raises QuantizeError when its length does not fit."""
+    """The `count` indices of `bits` bits in `data`; raises SlimError when its length does not fit."""
     if len(data) != packed_size(count, bits):
-        raise QuantizeError(f'{len(data)} bytes of indices, expected {packed_size(count, bits)} '
+        raise SlimError(f'{len(data)} bytes of indices, expected {packed_size(count, bits)} '
                             f'for {count} indices of {bits} bits')
     whole, rest = divmod(bits, 8)
     indices = np.zeros(count, index_type(bits))

@@ -51,7 +51,7 @@ def sizes(network, file_bytes):
 
 
 def inspect_text(path):
-    """The table and the totals of a file, as lines of text; raises QuantizeError."""
+    """The table and the totals of a file, as lines of text; raises SlimError."""
     network = read_network(path)
     with open(path, 'rb') as file:
         total = sizes(network, len(file.read()))

@@ -1,0 +1,43 @@
+"""Pictures as a network's input."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sphereslim.errors import SlimError
+
+_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
+
+
+def list_images(source, count):
+    """Up to `count` paths, evenly spread: the pictures under a folder, or the first words of a list file's lines."""
+    source = Path(source)
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob('*') if path.suffix.lower() in _SUFFIXES)
+    elif source.is_file():
+        lines = [line.split() for line in source.read_text().splitlines()]
+        paths = [source.parent / words[0] for words in lines if words]
+    else:
+        raise SlimError(f'{source}: no such folder or list of images')
+    if not paths:
+        raise SlimError(f'{source}: no images')
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)]
+
+
+def load_images(paths, shape, mean, scale, rgb):
+    """(N, C, H, W) float32 of (pixel - mean) * scale, resized to `shape` (C, H, W); BGR unless `rgb`."""
+    channels, height, width = shape
+    return np.stack([_load(path, channels, (width, height), mean, scale, rgb) for path in paths])
+
+
+def _load(path, channels, size, mean, scale, rgb):
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise SlimError(f'{path}: not an image')
+    if (image.shape[1], image.shape[0]) != size:
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    image = image.reshape(*image.shape[:2], channels)
+    if rgb:
+        image = image[:, :, ::-1]
+    return (image.transpose(2, 0, 1).astype(np.float32) - mean) * np.float32(scale)

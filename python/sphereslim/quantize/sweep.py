@@ -1,0 +1,104 @@
+"""Accuracy against size: one quantized network per combination of scheme, layers, scope and bits."""
+
+import json
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.quantize.blobs import write_bytes
+from sphereslim.quantize.files import write_quantized
+from sphereslim.quantize.net import dequantize, quantize_net
+
+COLUMNS = ('scheme', 'layers', 'scope', 'bits', 'bytes', 'value')
+ROWS_FILE = 'sweep.json'
+
+
+def combinations(schemes, layers, scopes, bits):
+    """The rows to fill, bits varying fastest."""
+    return [{'scheme': scheme, 'layers': only, 'scope': scope, 'bits': width}
+            for scheme in schemes for only in layers for scope in scopes for width in bits]
+
+
+def run_point(net, point, folder, prototxt, measure, coding='none'):
+    """Quantizes `net` as `point` says, keeps its qcaffemodel in `folder`, measures the dequantized weights.
+
+    Returns the finished row: the point with the file's `bytes` and the measured `value`.
+    """
+    quantized = quantize_net(net, point['bits'], point['scheme'], point['scope'], point['layers'])
+    path = Path(folder) / '{scheme}-{layers}-{scope}-{bits:02d}.qcaffemodel'.format(**point)
+    size = write_quantized(quantized, path, coding)
+    return {**point, 'bytes': size, 'value': measured(dequantize(quantized), folder, prototxt, measure)}
+
+
+def measured(net, folder, prototxt, measure):
+    """`measure` of a NetParameter by way of a caffemodel that does not outlive the call."""
+    path = Path(folder) / 'measured.caffemodel'
+    write_bytes(path, net.SerializeToString())
+    try:
+        return float(measure(str(prototxt), str(path)))
+    finally:
+        path.unlink()
+
+
+class Rows:
+    """Finished rows in `folder`, written after each one, so that a run that was stopped goes on where it was.
+
+    `subject` says what was measured on what; rows of another subject are refused.
+    """
+
+    def __init__(self, folder, subject):
+        self.path = Path(folder) / ROWS_FILE
+        self.subject = subject
+        self.rows = self._read()
+
+    def find(self, point):
+        """The finished row of a point, or None."""
+        return next((row for row in self.rows if all(row[key] == value for key, value in point.items())), None)
+
+    def add(self, row):
+        self.rows.append(row)
+        write_bytes(self.path, json.dumps({'subject': self.subject, 'rows': self.rows}, indent=1).encode())
+
+    def _read(self):
+        if not self.path.exists():
+            return []
+        try:
+            stored = json.loads(self.path.read_text())
+            same, rows = stored['subject'] == self.subject, stored['rows']
+        except (ValueError, KeyError, TypeError):
+            raise SlimError(f'{self.path}: not a table of a sweep') from None
+        if not same:
+            raise SlimError(f'{self.path}: rows of another network or measure; expected another folder')
+        return rows
+
+
+def table_text(rows, reference, name):
+    """A Markdown table; `reference` is (bytes, value) of the network as it was, `name` that of the measure."""
+    lines = [f'| scheme | layers | scope | bits | bytes | times smaller | {name} |', '|---|---|---|---|---|---|---|',
+             f'| none | | | 32 | {reference[0]} | 1.00 | {reference[1]:.6g} |']
+    lines += [f'| {row["scheme"]} | {row["layers"]} | {row["scope"]} | {row["bits"]} | {row["bytes"]} '
+              f'| {reference[0] / row["bytes"]:.2f} | {row["value"]:.6g} |' for row in rows]
+    return '\n'.join(lines) + '\n'
+
+
+def plot(rows, reference, name, path, logarithmic):
+    """One line per scheme, layers and scope: the measure against the file's size in MB (10^6 bytes)."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    for key in dict.fromkeys((row['scheme'], row['layers'], row['scope']) for row in rows):
+        line = [row for row in rows if (row['scheme'], row['layers'], row['scope']) == key]
+        axes.plot([row['bytes'] / 1e6 for row in line], [row['value'] for row in line], 'o-', label=', '.join(key))
+        for row in line:
+            axes.annotate(str(row['bits']), (row['bytes'] / 1e6, row['value']), textcoords='offset points',
+                          xytext=(0, 5), ha='center', fontsize=7)
+    if logarithmic:
+        axes.set_yscale('log')
+    else:
+        axes.axhline(reference[1], color='grey', linestyle='--', label='float32')
+    axes.set(xlabel='file size, MB (numbers: bits per weight)', ylabel=name)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
