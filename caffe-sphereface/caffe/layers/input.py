@@ -1,5 +1,6 @@
 """Input: blobs that the user fills; Parameter: a blob that is learned."""
 
+from caffe.blob import Blob
 from caffe.layers.registry import Layer, register
 
 
@@ -17,6 +18,26 @@ class Input(Layer):
         for i, blob in enumerate(top):
             if shapes:
                 blob.reshape(*shapes[i if len(shapes) > 1 else 0].dim)
+
+    def forward(self, bottom, top):
+        pass
+
+
+@register('Parameter')
+class Parameter(Layer):
+    """A learned blob of the stated shape, as a top."""
+
+    bottoms = 0
+    tops = 1
+
+    def setup(self, bottom, top):
+        self.blobs.append(Blob(*self.param.parameter_param.shape.dim, name=self.name))
+
+    def reshape(self, bottom, top):
+        # again before each forward: sharing parameters between layers or nets may have rebound the blob
+        top[0].reshape(*self.blobs[0].shape)
+        top[0].share_data(self.blobs[0])
+        top[0].share_diff(self.blobs[0])
 
     def forward(self, bottom, top):
         pass

@@ -6,8 +6,8 @@ import torch
 
 from caffe.blob import Blob
 from caffe.fillers import fill
-from caffe.layers.labels import pick
 from caffe.layers.registry import Layer, register
+from caffe.layers.rows import take_rows
 
 
 @register('InterClass')
@@ -61,7 +61,7 @@ class InterClass(Layer):
         self._mean = mean = weight.mean(0)
         if param.normalize:
             self._mean = mean / (mean.square().sum() + 1e-5).sqrt()
-        self._own = pick(self, weight.unsqueeze(0), self._label[None, :, None].expand(1, -1, self.inputs)).squeeze(0)
+        self._own = take_rows(self, weight, self._label)
         if param.type == param.MEAN:
             top[0].tensor = self._distance = 1 - (self._own @ self._mean).mean()
         else:

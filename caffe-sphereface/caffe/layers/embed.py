@@ -1,0 +1,45 @@
+"""Embed: a learned vector for each index."""
+
+import torch
+
+from caffe.blob import Blob
+from caffe.fillers import fill
+from caffe.layers.registry import Layer, register
+from caffe.layers.rows import refuse_index_gradient, take_rows
+
+
+@register('Embed')
+class Embed(Layer):
+    """Rows of the weights (input_dim, num_output), chosen by the bottom's whole numbers, plus a bias."""
+
+    bottoms = 1
+    tops = 1
+    no_diff_bottoms = (0,)
+
+    def setup(self, bottom, top):
+        param = self.param.embed_param
+        if not param.num_output or not param.input_dim:
+            self.error(f'num_output is {param.num_output} and input_dim {param.input_dim}, expected at least 1')
+        self.blobs.append(Blob(param.input_dim, param.num_output, name=self.name))
+        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        if param.bias_term:
+            self.blobs.append(Blob(param.num_output, name=self.name))
+            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape, self.param.embed_param.num_output)
+
+    def forward(self, bottom, top):
+        self._index = bottom[0].tensor.reshape(-1).long()
+        y = take_rows(self, self.blobs[0].tensor, self._index)
+        if len(self.blobs) > 1:
+            y += self.blobs[1].tensor
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        refuse_index_gradient(self, propagate_down, 0)
+        dy = top[0].grad.reshape(-1, self.param.embed_param.num_output)
+        if self.param_propagate_down[0]:
+            self.blobs[0].add_grad(torch.zeros_like(self.blobs[0].tensor).index_add_(0, self._index, dy))
+        if len(self.blobs) > 1 and self.param_propagate_down[1]:
+            self.blobs[1].add_grad(dy.sum(0))

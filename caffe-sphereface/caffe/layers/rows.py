@@ -1,0 +1,18 @@
+"""Picking rows of a tensor by indices that come from a blob."""
+
+
+def take_rows(layer, table, index):
+    """`table[index]` for a flat long tensor; an error naming the range when an index is none of the rows."""
+    try:
+        return table.index_select(0, index)
+    except (IndexError, RuntimeError):
+        low, high = int(index.min()), int(index.max())
+        if low >= 0 and high < len(table):
+            raise
+        layer.error(f'has indices from {low} to {high}, expected 0 to {len(table) - 1}')
+
+
+def refuse_index_gradient(layer, propagate_down, index):
+    """An error when backward wants a gradient of the bottom that holds indices."""
+    if propagate_down[index]:
+        layer.error(f'bottom {index} holds indices and has no gradient, expected one that nothing learned produces')
