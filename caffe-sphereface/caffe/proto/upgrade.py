@@ -1,6 +1,9 @@
 """Old forms of nets and solvers, brought to the present one as Caffe does when it loads them."""
 
+from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.proto.upgrade_v0 import is_v0, upgrade_v0
+from caffe.proto.upgrade_v1 import upgrade_v1
 
 _SOLVER_TYPES = {caffe_pb2.SolverParameter.SGD: 'SGD', caffe_pb2.SolverParameter.NESTEROV: 'Nesterov',
                  caffe_pb2.SolverParameter.ADAGRAD: 'AdaGrad', caffe_pb2.SolverParameter.RMSPROP: 'RMSProp',
@@ -8,13 +11,50 @@ _SOLVER_TYPES = {caffe_pb2.SolverParameter.SGD: 'SGD', caffe_pb2.SolverParameter
 
 
 def upgrade_net(net, origin):
-    """Upgrade a NetParameter in place and return it; `origin` names it in errors."""
+    """Upgrade a NetParameter (plain or raw) in place and return it; `origin` names it in errors."""
+    if is_v0(net):
+        upgrade_v0(net, origin)
+    if net.layers:
+        upgrade_v1(net, origin)
+    if net.input:
+        _upgrade_input(net, origin)
+    for layer in net.layer:
+        if layer.type == 'BatchNorm' and len(layer.param) == 3:
+            _freeze(layer)
     return net
+
+
+def _upgrade_input(net, origin):
+    """`input` with `input_shape` or four `input_dim` each becomes an Input layer in front of the others."""
+    if net.input_shape and net.input_dim:
+        raise CaffeError(f'{origin}: has input_shape and input_dim, expected one of them')
+    fours = [net.input_dim[i:i + 4] for i in range(0, len(net.input_dim), 4)]
+    shapes = [shape.dim for shape in net.input_shape] or fours
+    if shapes and (len(shapes) != len(net.input) or (net.input_dim and len(net.input_dim) % 4)):
+        raise CaffeError(f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
+                         f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim an input')
+    old = type(net)()
+    old.CopyFrom(net)
+    for field in ('input', 'input_shape', 'input_dim', 'layer'):
+        net.ClearField(field)
+    if shapes:
+        layer = net.layer.add(name='input', type='Input', top=old.input)
+        for dims in shapes:
+            layer.input_param.shape.add(dim=dims)
+    net.layer.extend(old.layer)
+
+
+def _freeze(layer):
+    """The running statistics of BatchNorm are no weights: no solver may change them."""
+    for spec in layer.param:
+        spec.lr_mult = spec.decay_mult = 0
 
 
 def upgrade_solver(solver, origin):
     """Upgrade a SolverParameter in place and return it: the enum `solver_type` becomes the text `type`."""
     if solver.HasField('solver_type'):
+        if solver.HasField('type'):
+            raise CaffeError(f'{origin}: has solver_type and type, expected one of them')
         solver.type = _SOLVER_TYPES[solver.solver_type]
         solver.ClearField('solver_type')
     return solver

@@ -1,0 +1,70 @@
+"""V1 nets (2014): `layers { type: CONVOLUTION … }` with types as an enum and parameters' multipliers as lists."""
+
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+
+_V1 = caffe_pb2.V1LayerParameter
+_TYPES = {
+    'NONE': '', 'ABSVAL': 'AbsVal', 'ACCURACY': 'Accuracy', 'ARGMAX': 'ArgMax', 'BNLL': 'BNLL', 'CONCAT': 'Concat',
+    'CONTRASTIVE_LOSS': 'ContrastiveLoss', 'CONVOLUTION': 'Convolution', 'DATA': 'Data',
+    'DECONVOLUTION': 'Deconvolution', 'DROPOUT': 'Dropout', 'DUMMY_DATA': 'DummyData',
+    'EUCLIDEAN_LOSS': 'EuclideanLoss', 'ELTWISE': 'Eltwise', 'EXP': 'Exp', 'FLATTEN': 'Flatten',
+    'HDF5_DATA': 'HDF5Data', 'HDF5_OUTPUT': 'HDF5Output', 'HINGE_LOSS': 'HingeLoss', 'IM2COL': 'Im2col',
+    'IMAGE_DATA': 'ImageData', 'INFOGAIN_LOSS': 'InfogainLoss', 'INNER_PRODUCT': 'InnerProduct', 'LRN': 'LRN',
+    'MEMORY_DATA': 'MemoryData', 'MULTINOMIAL_LOGISTIC_LOSS': 'MultinomialLogisticLoss', 'MVN': 'MVN',
+    'POOLING': 'Pooling', 'POWER': 'Power', 'RELU': 'ReLU', 'SIGMOID': 'Sigmoid',
+    'SIGMOID_CROSS_ENTROPY_LOSS': 'SigmoidCrossEntropyLoss', 'SILENCE': 'Silence', 'SLICE': 'Slice',
+    'SOFTMAX': 'Softmax', 'SOFTMAX_LOSS': 'SoftmaxWithLoss', 'SPLIT': 'Split', 'TANH': 'TanH',
+    'THRESHOLD': 'Threshold', 'WINDOW_DATA': 'WindowData',
+}
+_SHARE_MODES = {_V1.STRICT: caffe_pb2.ParamSpec.STRICT, _V1.PERMISSIVE: caffe_pb2.ParamSpec.PERMISSIVE}
+_OWN_PARAMETERS = {'DATA': 'data_param', 'IMAGE_DATA': 'image_data_param', 'WINDOW_DATA': 'window_data_param'}
+
+
+def upgrade_v1(net, origin):
+    """Rewrite the `layers` of a V1 net as `layer`, in place."""
+    if net.layer:
+        raise CaffeError(f"{origin}: has 'layer' and 'layers' blocks, expected one kind")
+    for old in net.layers:
+        _move_transformation(old)
+        _convert(old, net.layer.add())
+    del net.layers[:]
+
+
+def _move_transformation(old):
+    """scale, mean_file, crop_size and mirror of a data layer's own parameters belong into transform_param."""
+    name = _OWN_PARAMETERS.get(_V1.LayerType.Name(old.type))
+    if name is None or not old.HasField(name):
+        return
+    own = getattr(old, name)
+    for field in ('scale', 'mean_file', 'crop_size', 'mirror'):
+        if own.HasField(field):
+            setattr(old.transform_param, field, getattr(own, field))
+            own.ClearField(field)
+
+
+def _convert(old, new):
+    new.name = old.name
+    if not old.HasField('name'):
+        new.ClearField('name')
+    if old.HasField('type'):
+        new.type = _TYPES[_V1.LayerType.Name(old.type)]
+    for name in ('bottom', 'top', 'include', 'exclude', 'blobs', 'loss_weight'):
+        getattr(new, name).extend(getattr(old, name))
+    for field, value in old.ListFields():
+        if field.name.endswith('_param'):
+            getattr(new, field.name).CopyFrom(value)
+    _convert_specs(old, new)
+
+
+def _convert_specs(old, new):
+    count = max(map(len, (old.param, old.blob_share_mode, old.blobs_lr, old.weight_decay)))
+    specs = [new.param.add() for _ in range(count)]
+    for spec, name in zip(specs, old.param):
+        spec.name = name
+    for spec, mode in zip(specs, old.blob_share_mode):
+        spec.share_mode = _SHARE_MODES[mode]
+    for spec, rate in zip(specs, old.blobs_lr):
+        spec.lr_mult = rate
+    for spec, decay in zip(specs, old.weight_decay):
+        spec.decay_mult = decay
