@@ -174,9 +174,9 @@ class Net:
                     layer.error(f'cannot share parameters of shape {source.shape}, its own shape is {mine.shape}')
                 mine.share_data(source)
 
-    def save(self, path):
-        """Write the net with its parameters as a binary .caffemodel, whole or not at all."""
-        weights.save(self, path)
+    def save(self, path, with_diff=False):
+        """Write the net with its parameters (and their diffs) as a binary .caffemodel, whole or not at all."""
+        weights.save(self, path, with_diff)
 
     def save_hdf5(self, path, with_diff=False):
         """Write the parameters as HDF5, whole or not at all."""

@@ -1,0 +1,39 @@
+"""A set of faces to train and to verify on: aligned pictures, a training list, pairs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+
+
+@dataclass(frozen=True)
+class Faces:
+    """`pictures`: the folder of aligned faces; `train`: ImageData list below it; `pairs`: LFW's form; `people`: classes."""
+
+    pictures: Path
+    train: Path
+    pairs: Path
+    people: int
+    count: int
+
+
+def open_faces(folder):
+    """The Faces in a folder with aligned/, train.txt and pairs.txt; SlimError says what is missing or wrong in them."""
+    folder = Path(folder)
+    pictures, train, pairs = folder / 'aligned', folder / 'train.txt', folder / 'pairs.txt'
+    for path in (pictures, train, pairs):
+        if not path.exists():
+            raise SlimError(f'{path}: not there, expected aligned/, train.txt and pairs.txt in {folder}')
+    labels = [_label(train, number, line) for number, line in enumerate(train.read_text().splitlines(), 1)]
+    if not labels:
+        raise SlimError(f'{train}: is empty, expected lines of `path label`')
+    if set(labels) != set(range(max(labels) + 1)):
+        raise SlimError(f'{train}: labels are not dense, expected every number from 0 to {max(labels)}')
+    return Faces(pictures, train, pairs, max(labels) + 1, len(labels))
+
+
+def _label(path, number, line):
+    words = line.rsplit(maxsplit=1)
+    if len(words) != 2 or not words[1].isdigit():
+        raise SlimError(f"{path}:{number}: '{line}', expected `path label`")
+    return int(words[1])

@@ -1,0 +1,64 @@
+"""Files that matter are written whole or not at all."""
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+
+
+@contextmanager
+def whole_file(path):
+    """Yield a temporary path in the folder of `path` that replaces it when the block ends well; SlimError otherwise."""
+    path = Path(path)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
+        os.close(handle)
+        os.chmod(temporary, 0o644)
+        yield temporary
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be written ({error.strerror or error})') from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def write_bytes(path, content):
+    """Write a binary file whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+        file.write(content)
+
+
+def write_json(path, values):
+    """Write a JSON file whole or not at all."""
+    write_bytes(path, (json.dumps(values, indent=1) + '\n').encode())
+
+
+def read_json(path):
+    """The content of a JSON file; SlimError naming it otherwise."""
+    try:
+        return json.loads(Path(path).read_text())
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    except ValueError as error:
+        raise SlimError(f'{path}: is not JSON ({error})') from None
+
+
+def read_weights(path, message):
+    """Parse a binary caffemodel into a NetParameter `message`; SlimError naming the file when it is cut short."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    try:
+        message.ParseFromString(content)
+    except Exception:  # protobuf's DecodeError has moved between its versions
+        raise SlimError(f'{path}: is not a whole caffemodel ({len(content)} bytes; truncated or another format)') from None
+    if not message.layer and not message.layers:
+        raise SlimError(f'{path}: holds no layers, expected a caffemodel')
+    return message

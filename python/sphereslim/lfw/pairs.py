@@ -1,0 +1,75 @@
+"""Reading pairs.txt of LFW's view 2."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sphereslim.errors import SlimError
+
+_ENDINGS = ('.jpg', '.png', '.jpeg', '.bmp', '.pgm', '.ppm', '.JPG', '.PNG')
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """`pictures`: paths in order of first use; `left`, `right`: indices into them (P,); `same` (P,) bool; `fold` (P,)."""
+
+    pictures: tuple
+    left: np.ndarray
+    right: np.ndarray
+    same: np.ndarray
+    fold: np.ndarray
+
+
+def read_pairs(path, folder):
+    """The Pairs of a file in LFW's form over pictures `folder/<Name>/<Name>_0001.jpg` (any common ending).
+
+    Header `folds count`, or `count` for a single fold; then each fold's matched pairs `name i j` and its mismatched
+    ones `name1 i name2 j`. SlimError names the line of a bad pair, or the picture that is missing.
+    """
+    lines = _lines(path)
+    folds, count = _header(path, lines[0])
+    if len(lines) != 1 + 2 * folds * count:
+        raise SlimError(f'{path}: {len(lines) - 1} pairs, its header promises {folds} folds of 2 x {count}')
+    index, rows = {}, []
+    for number, words in enumerate(lines[1:]):
+        names = _names(path, number + 2, words, same=number % (2 * count) < count)
+        rows.append([index.setdefault(name, len(index)) for name in names])
+    pictures = tuple(_find(Path(folder), *name) for name in index)
+    left, right = np.array(rows).T
+    order = np.arange(len(rows))
+    return Pairs(pictures, left, right, order % (2 * count) < count, order // (2 * count))
+
+
+def _lines(path):
+    try:
+        lines = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SlimError(f'{path}: cannot be read as a list of pairs ({error})') from None
+    if not lines:
+        raise SlimError(f'{path}: is empty, expected a header and pairs')
+    return lines
+
+
+def _header(path, words):
+    if not all(word.isdigit() for word in words) or len(words) not in (1, 2):
+        raise SlimError(f"{path}:1: '{' '.join(words)}', expected `folds count` in whole numbers")
+    numbers = [int(word) for word in words]
+    return (1, *numbers) if len(numbers) == 1 else tuple(numbers)
+
+
+def _names(path, line, words, same):
+    """((person, number), (person, number)) of one pair."""
+    numbers = words[1:] if same else words[1::2]
+    if len(words) != (3 if same else 4) or not all(n.isdigit() for n in numbers):
+        expected = '`name i j` (a matched pair)' if same else '`name1 i name2 j` (a mismatched pair)'
+        raise SlimError(f"{path}:{line}: '{' '.join(words)}', expected {expected}")
+    return ((words[0], int(words[1])), (words[0] if same else words[2], int(words[-1])))
+
+
+def _find(folder, person, number):
+    stem = folder / person / f'{person}_{number:04d}'
+    for ending in _ENDINGS:
+        if stem.with_suffix(ending).is_file():
+            return stem.with_suffix(ending)
+    raise SlimError(f'{stem}.jpg: no such picture (nor with another ending), but pairs use it')

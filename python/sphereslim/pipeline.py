@@ -1,0 +1,122 @@
+"""Pruning layer by layer: base training, then per layer select, prune and fine-tune, then a last round.
+
+Each stage is a folder (see `stage`); a stage never edits what it starts from, and a finished one is left alone.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sphereslim.activations import Sampler
+from sphereslim.classifier import with_classes
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.faces import Faces
+from sphereslim.files import read_json, read_weights, write_bytes, write_json
+from sphereslim.groups import Groups
+from sphereslim.lfw import evaluate
+from sphereslim.prototxt import read_net, read_solver, with_data, write_prototxt
+from sphereslim.schedule import Schedule, solver_for
+from sphereslim.selection import select
+from sphereslim.stage import Stage
+from sphereslim.surgery import prune
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: `net` is a folder of prototxts, `layers` are pruned in order down to `rate`, the share kept."""
+
+    folder: Path
+    net: Path
+    faces: Faces
+    layers: tuple
+    rate: float
+    criterion: str
+    base: Schedule
+    fine_tune: Schedule
+    last_round: Schedule
+    batches: int = 1
+    multiple: int = 1
+    seed: int = 1
+
+    def stages(self):
+        """The Stage of the base, of every layer, and of the last round, in order."""
+        names = ['base', *self.layers, 'last-round']
+        return [Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names)]
+
+
+def emit_base(plan, stage):
+    """Write the prototxts of the base training."""
+    train = with_classes(with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/',
+                                   plan.base.batch), plan.faces.people)
+    _emit(plan, stage, train, read_net(plan.net / 'deploy.prototxt'), plan.base)
+
+
+def emit_pruned(plan, before, stage, layer, progress=iter):
+    """Select and remove filters of `layer` from what the stage `before` ended with, and write the next stage."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    if stage.is_emitted():
+        return
+    train, deploy = read_net(before.train), read_net(before.deploy)
+    groups = Groups(train, deploy)
+    sampler = Sampler(seeded_net(before.train, before.final, plan.seed), batches=plan.batches, progress=progress)
+    selection = select(groups, layer, plan.criterion, sampler, plan.rate, plan.seed, plan.multiple)
+    weights = read_weights(before.final, caffe_pb2.NetParameter())
+    (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
+    write_bytes(stage.init, pruned.SerializeToString())
+    write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,
+                                 'data': str(plan.faces.train), 'parameters_before': count(weights),
+                                 'parameters_after': count(pruned)})
+    _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', plan.fine_tune.batch), deploy,
+          plan.fine_tune)
+
+
+def emit_last(plan, before, stage):
+    """Write the last round: the pruned net as it is, trained on."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(stage.init, before.final.read_bytes())
+    train = with_data(read_net(before.train), plan.faces.train, f'{plan.faces.pictures}/', plan.last_round.batch)
+    _emit(plan, stage, train, read_net(before.deploy), plan.last_round)
+
+
+def _emit(plan, stage, train, deploy, schedule):
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_prototxt(stage.train, train)
+    write_prototxt(stage.deploy, deploy)
+    base = read_solver(plan.net / 'solver.prototxt')
+    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, plan.seed))
+
+
+def seeded_net(prototxt, weights, seed):
+    """A `caffe.Net` in phase TRAIN with a data layer whose order and mirroring repeat."""
+    caffe.set_random_seed(seed)
+    return caffe.Net(str(prototxt), str(weights), caffe.TRAIN)
+
+
+def count(weights):
+    """The number of values in all blobs of a NetParameter."""
+    return sum(len(blob.data) + len(blob.double_data) for layer in weights.layer for blob in layer.blobs)
+
+
+def evaluate_stage(plan, stage, moment, **how):
+    """Accuracy of a stage `before` (its init) or `after` training, kept in its evaluation.json and read from there."""
+    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
+    if moment not in known:
+        weights = {'before': stage.init, 'after': stage.final}[moment]
+        known[moment] = evaluate(stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, **how).as_dict()
+        write_json(stage.evaluation, known)
+    return known[moment]
+
+
+def check(plan):
+    """Meet what a run would fail on after an hour: SlimError for unknown layers, rates and missing network files."""
+    for name in ('train', 'deploy', 'solver'):
+        if not (plan.net / f'{name}.prototxt').is_file():
+            raise SlimError(f'{plan.net / name}.prototxt: not there, expected train, deploy and solver in {plan.net}')
+    groups = Groups(read_net(plan.net / 'train.prototxt'), read_net(plan.net / 'deploy.prototxt'))
+    for layer in plan.layers:
+        groups.of(layer)
+    if not 0 < plan.rate <= 1:
+        raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')
+
+
+__all__ = ['Plan', 'check', 'emit_base', 'emit_last', 'emit_pruned', 'evaluate_stage']

@@ -1,0 +1,62 @@
+"""How long and how fast a stage trains, and the solver that says so."""
+
+from dataclasses import dataclass, field
+
+from sphereslim.errors import SlimError
+from sphereslim.inputs import copy_of
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One training: `iterations` of `batch` pictures at `base_lr`, times `gamma` at each of `steps`.
+
+    `snapshot` 0 keeps only the end. `iter_size` batches make one iteration.
+    """
+
+    iterations: int
+    base_lr: float
+    batch: int
+    steps: tuple = ()
+    gamma: float = 0.1
+    display: int = 20
+    snapshot: int = 0
+    iter_size: int = 1
+    average_loss: int = 1
+    extra: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values, name='schedule'):
+        """A Schedule from the values of a settings file; SlimError names what is missing or unknown."""
+        known = set(cls.__dataclass_fields__)
+        missing = {'iterations', 'base_lr', 'batch'} - set(values)
+        unknown = set(values) - known
+        if missing or unknown:
+            raise SlimError(f'{name}: missing {sorted(missing) or "nothing"}, unknown {sorted(unknown) or "nothing"}; '
+                            f'expected values of: {", ".join(sorted(known))}')
+        return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
+
+
+def solver_for(base, schedule, net, prefix, seed):
+    """A SolverParameter like `base` (momentum, decay, type, …) for `net` (a path) on a Schedule.
+
+    Snapshots go to files that start with `prefix`; `seed` makes the run repeatable.
+    """
+    solver = copy_of(base)
+    for name in ('stepvalue', 'net', 'train_net', 'net_param', 'solver_mode', 'stepsize'):
+        solver.ClearField(name)
+    solver.net = str(net)
+    solver.base_lr, solver.max_iter, solver.display = schedule.base_lr, schedule.iterations, schedule.display
+    if schedule.steps:
+        solver.lr_policy, solver.gamma = 'multistep', schedule.gamma
+        solver.stepvalue.extend(schedule.steps)
+    else:
+        solver.lr_policy = 'fixed'
+        solver.ClearField('gamma')
+    solver.snapshot, solver.snapshot_prefix = schedule.snapshot, str(prefix)
+    solver.random_seed = seed
+    for name in ('iter_size', 'average_loss'):
+        if getattr(schedule, name) != 1:
+            setattr(solver, name, getattr(schedule, name))
+    for name, value in schedule.extra.items():
+        setattr(solver, name, value)
+    return solver

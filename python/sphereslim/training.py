@@ -1,0 +1,80 @@
+"""Running `caffe train` as a process: its log kept, its progress followed, its failures told in one line."""
+
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+
+from sphereslim.engine import caffe_command
+from sphereslim.errors import SlimError
+
+_ITERATION = re.compile(r'Iteration (\d+).*, loss = (\S+)')
+EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: `iteration` and the smoothed `loss` of the last display."""
+
+    iteration: int
+    loss: float
+
+
+def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progress: None, keep_on_interrupt=False):
+    """Run `caffe train` to its end with its output appended to the file `log`; `watch` gets each Progress.
+
+    Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot when
+    `keep_on_interrupt`, and at once otherwise. SlimError tells the command's own last line when it fails, and stops
+    the run with advice when the loss is no number or stays at the value of a dead softmax (87.3365).
+    """
+    command = [*caffe_command(), 'train', f'--solver={solver}']
+    command += [f'--weights={weights}'] if weights else []
+    command += [f'--snapshot={snapshot}'] if snapshot else []
+    command += [f'--gpu={gpu}'] if gpu is not None else []
+    # a session of its own, so that Ctrl-C reaches the process only through here
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                               start_new_session=True, env={**os.environ, 'GLOG_logtostderr': '1'})
+    try:
+        last = _follow(process, log, watch, solver)
+    except BaseException:
+        _end(process, signal.SIGINT if keep_on_interrupt else signal.SIGTERM)
+        raise
+    if process.wait():
+        raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
+
+
+def _follow(process, log, watch, solver):
+    """Copy the process's lines to the log until it ends; the last one."""
+    last, dead = '', 0
+    with open(log, 'a', buffering=1) as file:
+        for line in process.stderr:
+            file.write(line)
+            last = line.strip() or last
+            found = _ITERATION.search(line)
+            if found:
+                progress = Progress(int(found[1]), float(found[2]))
+                dead = dead + 1 if _is_dead(progress.loss) else 0
+                if progress.loss != progress.loss or dead >= 3:
+                    raise SlimError(_advice(solver, progress))
+                watch(progress)
+    return last
+
+
+def _is_dead(loss):
+    return loss != loss or loss > EXPLODED - 0.01
+
+
+def _advice(solver, progress):
+    return (f'{solver}: the loss exploded at iteration {progress.iteration} (loss {progress.loss:g}); try a smaller '
+            'base_lr, a larger lambda_min or a smaller alpha, or start from trained weights')
+
+
+def _end(process, number):
+    if process.poll() is None:
+        process.send_signal(number)
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
