@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Quantize a caffemodel into a .qcaffemodel, and back."""
+"""Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget."""
 
 import argparse
 import json
@@ -15,14 +15,33 @@ from sphereslim.quantize import (
     write_bytes,
     write_quantized,
 )
-from sphereslim.quantize.choose import parse_bits
+from sphereslim.quantize.choose import parse_bits, parse_range
 from sphereslim.quantize.fit import check_fits
+from sphereslim.quantize.images import list_images, load_images
+from sphereslim.quantize.measure import (
+    OutputDistance,
+    accuracy_of_test_phase,
+    input_shape,
+    load_weights,
+    named_measure,
+)
+from sphereslim.quantize.plan import file_digest, measure_costs
 from sphereslim.quantize.report import inspect_text
+from sphereslim.quantize.sensitivity import fit_budget, quantizable_layers
+from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
+from tqdm import tqdm
 
+SCHEMES = ('log', 'log+sign', 'linear', 'binary')
+SCOPES = ('layer', 'network')
+LAYERS = ('conv', 'all')
+CODINGS = ('none', 'zlib', 'lzma')
 EXAMPLES = """examples:
   python python/quantize.py quantize net.caffemodel net.qcaffemodel --bits 6 --deploy deploy.prototxt
   python python/quantize.py inspect net.qcaffemodel
   python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
+  python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
+      --budget 1000000 --coding zlib
 """
 
 
@@ -38,6 +57,8 @@ def _parser():
     _add_quantize(commands)
     _add_dequantize(commands)
     _add_inspect(commands)
+    _add_sweep(commands)
+    _add_allocate(commands)
     return parser
 
 
@@ -48,23 +69,70 @@ def _add_quantize(commands):
     command.add_argument('--bits', help='1 to 16; or conv1=8,conv2=6,*=5 (* all others, 32 keeps a layer '
                          'as it is, without * layers not named stay as they are); or a JSON file of names and bits '
                          '(default 6, or 1 for the binary scheme)')
-    add_scheme(command)
+    _add_scheme(command)
     command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm '
                          'statistics of the chosen layers (they stay float32 otherwise)')
-    command.add_argument('--coding', choices=['none', 'zlib', 'lzma'], default='none',
-                         help='entropy coding of the indices (default none)')
     command.add_argument('--deploy', help='deploy prototxt: weights are checked against it, the file keeps it')
     command.set_defaults(run=run_quantize)
 
 
-def add_scheme(command):
-    command.add_argument('--scheme', choices=['log', 'log+sign', 'linear', 'binary'], default='log',
+def _add_scheme(command):
+    command.add_argument('--scheme', choices=SCHEMES, default='log',
                          help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
                          'one bit more per weight); linear min-max; binary: sign times mean magnitude per filter')
-    command.add_argument('--scope', choices=['layer', 'network'], default='layer',
+    command.add_argument('--scope', choices=SCOPES, default='layer',
                          help='one range and dictionary per blob (default), or for the whole network')
-    command.add_argument('--layers', choices=['conv', 'all'], default='all',
+    _add_layers_and_coding(command)
+
+
+def _add_layers_and_coding(command):
+    command.add_argument('--layers', choices=LAYERS, default='all',
                          help='quantize convolutions only, or every layer (default)')
+    command.add_argument('--coding', choices=CODINGS, default='none',
+                         help='entropy coding of the indices (default none)')
+
+
+def _add_images(command):
+    command.add_argument('--images', help='a folder or a list file of pictures whose outputs are compared')
+    command.add_argument('--count', type=int, default=64, help='pictures to take, evenly spread (default 64)')
+    command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
+    command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
+    command.add_argument('--rgb', action='store_true', help='the net wants RGB (default BGR)')
+
+
+def _add_sweep(commands):
+    command = commands.add_parser('sweep', help='accuracy against size over bits: one table, one plot; goes on where '
+                                  'it was stopped')
+    command.add_argument('weights', help='a caffemodel')
+    command.add_argument('folder', help='where files, sweep.json, sweep.md and sweep.png go')
+    command.add_argument('--deploy', required=True, help='the prototxt to measure with')
+    command.add_argument('--bits', default='4-12', help='4-12 or 4,6,8 (default 4-12)')
+    command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=['log'], help='default log')
+    command.add_argument('--scopes', nargs='+', choices=SCOPES, default=list(SCOPES), help='default both')
+    command.add_argument('--layers', nargs='+', choices=LAYERS, default=['all'], help='default all')
+    command.add_argument('--coding', choices=CODINGS, default='none', help='entropy coding (default none)')
+    command.add_argument('--accuracy', metavar='MODULE:FUNCTION', help='measure with a function of (prototxt, '
+                         'caffemodel) that gives an accuracy')
+    command.add_argument('--test-iterations', type=int, metavar='N', help='measure the mean of --top over N batches of '
+                         "the prototxt's own TEST data")
+    command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
+    _add_images(command)
+    command.set_defaults(run=run_sweep)
+
+
+def _add_allocate(commands):
+    command = commands.add_parser('allocate', help='bits per layer by sensitivity under a size budget; goes on where '
+                                  'it was stopped')
+    command.add_argument('weights', help='a caffemodel')
+    command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
+    command.add_argument('--deploy', required=True, help='the deploy prototxt')
+    command.add_argument('--budget', type=int, required=True, help='largest size of the file in bytes')
+    command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
+    command.add_argument('--scheme', choices=SCHEMES[:-1], default='log', help='default log')
+    command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
+    _add_layers_and_coding(command)
+    _add_images(command)
+    command.set_defaults(run=run_allocate)
 
 
 def _add_dequantize(commands):
@@ -117,6 +185,61 @@ def run_dequantize(options):
     data = net.SerializeToString()
     write_bytes(options.output, data)
     print(f'{options.output}: {len(data)} bytes, {len(net.layer)} layers with weights')
+
+
+def run_sweep(options):
+    net = read_net(options.weights)
+    measure, name, logarithmic = _measure(options)
+    os.makedirs(options.folder, exist_ok=True)
+    subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding}
+    rows = Rows(options.folder, subject)
+    points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
+    for point in tqdm([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
+        rows.add(run_point(net, point, options.folder, options.deploy, measure, options.coding))
+    done = [rows.find(point) for point in points]
+    reference = (os.path.getsize(options.weights), float(measure(options.deploy, options.weights)))
+    text = table_text(done, reference, name)
+    write_bytes(os.path.join(options.folder, 'sweep.md'), text.encode())
+    plot(done, reference, name, os.path.join(options.folder, 'sweep.png'), logarithmic)
+    print(text)
+
+
+def _measure(options):
+    """(measure, its name, whether it is a distance, for a logarithmic axis)."""
+    if options.accuracy:
+        return named_measure(options.accuracy), options.accuracy, False
+    if options.test_iterations:
+        return accuracy_of_test_phase(options.test_iterations, options.top), options.top, False
+    distance, paths = _distance(options)
+    name = f'output distance on {len(paths)} images of {options.images}'
+    return distance, f'{name}, mean {options.mean:g}, scale {options.scale:g}{", RGB" * options.rgb}', True
+
+
+def _distance(options):
+    if not options.images:
+        raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
+    paths = list_images(options.images, options.count)
+    images = load_images(paths, input_shape(options.deploy), options.mean, options.scale, options.rgb)
+    return OutputDistance(options.deploy, options.weights, images), paths
+
+
+def run_allocate(options):
+    net = read_net(options.weights)
+    check_fits(net, options.deploy)
+    distance, paths = _distance(options)
+    subject = {'files': file_digest(options.weights, options.deploy, *paths), 'scheme': options.scheme,
+               'coding': options.coding, 'pixels': [options.mean, options.scale, options.rgb]}
+    layers = quantizable_layers(net, options.scheme, options.layers)
+    costs = measure_costs(net, distance, layers, parse_range(options.bits), options.scheme, options.coding,
+                          f'{options.output}.costs.json', subject, lambda todo: tqdm(todo, desc='layers x bits'))
+    quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
+    size = write_quantized(quantized, options.output, options.coding)
+    write_bytes(f'{options.output}.bits.json', json.dumps(bits, indent=1).encode())
+    for name in layers:
+        print(f'{bits[name]:3d} bits  {name}')
+    load_weights(distance.net, quantized)
+    print(f'{options.output}: {size} bytes of {options.budget}, output distance {distance.distance():.6g} '
+          f'on {len(paths)} images')
 
 
 if __name__ == '__main__':

@@ -55,6 +55,18 @@ def parse_bits(text):
     return {name: _whole_number(width, text) for name, _, width in pairs}
 
 
+def parse_range(text):
+    """`4-12` -> [4, ..., 12]; `4,6,8` -> [4, 6, 8]."""
+    first, dash, last = text.partition('-')
+    if dash:
+        widths = list(range(_whole_number(first, text), _whole_number(last, text) + 1))
+    else:
+        widths = [_whole_number(word, text) for word in text.split(',')]
+    if not widths or not all(1 <= width <= MAX_BITS for width in widths):
+        raise SlimError(f'bits {text}: expected a range such as 4-12 or a list such as 4,6,8 within 1 to {MAX_BITS}')
+    return widths
+
+
 def _whole_number(word, text):
     try:
         return int(word)

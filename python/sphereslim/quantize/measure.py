@@ -9,6 +9,7 @@ import numpy as np
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.quantize.model import blob_values
 
 
 class OutputDistance:
@@ -45,6 +46,14 @@ class OutputDistance:
             tops = self.net.forward()
             rows.append(np.concatenate([np.array(tops[name]).reshape(len(part), -1) for name in sorted(tops)], axis=1))
         return np.concatenate(rows).astype(np.float64)
+
+
+def load_weights(net, quantized):
+    """Puts the weights of a QuantizedNet into the layers of a caffe.Net that have its names."""
+    for layer in quantized.layers:
+        if layer.name in net.params:
+            for blob, source in zip(net.params[layer.name], layer.blobs):
+                blob.data[...] = blob_values(quantized, source).reshape(blob.data.shape)
 
 
 def input_shape(prototxt):

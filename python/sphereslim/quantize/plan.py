@@ -1,0 +1,47 @@
+"""Measuring every layer at every width, resumable, for the allocation of bits."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.quantize.blobs import write_bytes
+from sphereslim.quantize.sensitivity import Cost, layer_cost
+
+
+def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject, progress):
+    """{layer: [Cost]} for `layers` at `widths`, read from the file `cache` as far as it goes.
+
+    The cache is written after every layer; `subject` says what was measured on what, and another subject's cache is
+    refused. `progress` wraps the list of (layer, bits) still to measure, as tqdm does.
+    """
+    known = _read(cache, subject)
+    missing = [(name, bits) for name in layers for bits in widths
+               if bits not in {cost.bits for cost in known.get(name, [])}]
+    for position, (name, bits) in enumerate(progress(missing)):
+        known.setdefault(name, []).append(layer_cost(net, distance, name, bits, scheme, coding))
+        if position + 1 == len(missing) or missing[position + 1][0] != name:
+            write_bytes(cache, json.dumps({'subject': subject, 'costs': known}).encode())
+    return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
+
+
+def file_digest(*paths):
+    """A short digest of the files' contents, to tell subjects apart."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(cache, subject):
+    if not Path(cache).exists():
+        return {}
+    try:
+        stored = json.loads(Path(cache).read_text())
+        same = stored['subject'] == subject
+        costs = {name: [Cost(*cost) for cost in costs] for name, costs in stored['costs'].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise SlimError(f'{cache}: not the sensitivities of layers') from None
+    if not same:
+        raise SlimError(f'{cache}: sensitivities of another network, scheme or images; expected another output')
+    return costs
