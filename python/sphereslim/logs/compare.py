@@ -71,7 +71,8 @@ def self_checks(stage, published_folder):
 
 def _logs(path):
     if path.is_file():
-        return [(path, path.name)]
+        # Every stage's log is called train.log: its folder tells them apart.
+        return [(path, f'{path.resolve().parent.name}/{path.name}' if path.name == 'train.log' else path.name)]
     logs = sorted([*path.glob('*/train.log'), *path.glob('train.log')])
     if not logs:
         raise LogError(f'{path}: no train.log in this folder or in the folders of its stages')

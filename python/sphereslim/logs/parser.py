@@ -10,7 +10,7 @@ from sphereslim.logs.writer import RunWriter
 
 # Fewer than 19 digits, so that no garbled iteration overflows 64 bits.
 COUNT = r'(\d{1,18})'
-NUMBER = r'([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf|1\.#\w+))'
+NUMBER = r'([-+]?(?:1\.#\w+|\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf))'
 LOSS = re.compile(rf'Iteration {COUNT}([^=]*?)\bloss = {NUMBER}')
 INTERVAL = re.compile(r'(\d+\.?\d*(?:e-?\d+)?) ?s/\d+ iter')
 LR = re.compile(rf'Iteration {COUNT},? lr = {NUMBER}')
@@ -155,6 +155,8 @@ class LogParser:
         if message.thread in self._repeaters:
             return None
         writer = self._latest if message.thread is None else self._writers.get(message.thread)
+        if writer and message.thread is not None and writer.thread not in (None, message.thread):
+            return None
         if writer is None and self._latest and self._latest.thread is None:
             return self._latest
         if writer is None and self._latest is None:

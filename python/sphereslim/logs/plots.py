@@ -39,13 +39,14 @@ def draw_pairs(quantity, pairs):
 def draw_curve(axes, curve, breaks, colour, style='-', label=None):
     """One curve into `axes`: its points faint and the smoothed line over them; plateaus as steps."""
     curve = curve.finite()
-    if curve.quantity in ON_LOG_SCALE or len(curve) < 8:
-        axes.plot(curve.iteration, curve.value, style, color=colour, lw=1.4, label=label,
-                  drawstyle='steps-post' if curve.quantity == 'lr' else 'default', marker='.' if len(curve) < 8 else '')
+    if curve.quantity in ON_LOG_SCALE or curve.quantity.startswith('test ') or len(curve) < 8:
+        axes.plot(curve.iteration, curve.value, style, color=colour, lw=1.4, label=label, ms=4,
+                  marker='.' if len(curve) < 99 else '',
+                  drawstyle='steps-post' if curve.quantity == 'lr' else 'default')
         return
     width = max(0.01 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
     value, _ = smooth(curve, curve.iteration, width, breaks)
-    axes.plot(curve.iteration, curve.value, '.', color=colour, ms=2, alpha=0.2, mew=0, rasterized=True)
+    axes.plot(curve.iteration, curve.value, '.', color=colour, alpha=0.25, mew=0, ms=2 if len(curve) > 2000 else 3.5)
     axes.plot(curve.iteration, value, style, color=colour, lw=1.4, label=label)
 
 
