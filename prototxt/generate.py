@@ -15,8 +15,9 @@ sys.path[:0] = [str(ROOT), str(ROOT.parent / 'python')]
 from netgen import mtcnn, sfplus, solvers, sphereface, vgg  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.engine import caffe_pb2  # noqa: E402
+from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.prototext import comment_lines, field_lines, to_text  # noqa: E402
-from sphereslim.prototxt import copy_of, write_text  # noqa: E402
+from sphereslim.prototxt import copy_of  # noqa: E402
 
 DATA_NOTE = """
 Change `source` (lines of `path label`) and `root_folder` to your pictures, and the classifier's num_output to
@@ -132,7 +133,7 @@ def main():
         print(f'{ROOT / name}: {"differs from what this generator writes" if check else "written"}')
         if not check:
             (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
-            write_text(ROOT / name, files[name])
+            write_bytes(ROOT / name, files[name].encode())
     print(f'{len(files) - len(stale)} of {len(files)} files were up to date')
     return 1 if check and stale else 0
 

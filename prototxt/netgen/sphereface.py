@@ -86,8 +86,8 @@ def inter_class(alpha, iteration=16000):
     settings = {'num_output': CLASSES, 'type': 'AMONG', 'iteration': iteration}
     settings |= {'alpha_start_iter': iteration + 1, 'alpha_start_value': alpha}
     weight = WEIGHT | {'name': 'fc6_w'}
-    top = 'maximize_inter_class_dist'
-    return layer('inter_class_dist_output', 'InterClass', ['fc5', 'label'], top, param=[weight], inter_class_param=settings)
+    return layer('inter_class_dist_output', 'InterClass', ['fc5', 'label'], 'maximize_inter_class_dist', param=[weight],
+                 inter_class_param=settings)  # fmt: skip
 
 
 def train_net(layers, head=None):

@@ -62,7 +62,10 @@ def open_net(net, shape=None, weights=None):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'net.prototxt'
         write_prototxt(path, with_inputs(net, shape))
-        opened = caffe.Net(str(path), caffe.TEST)
+        try:
+            opened = caffe.Net(str(path), caffe.TEST)
+        except RuntimeError as error:
+            raise SlimError(str(error).replace(str(path), f"net '{net.name}'")) from None
     if weights:
         if not Path(weights).is_file():
             raise SlimError(f'{weights}: no such file, expected a caffemodel')

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from math import ceil
 
 from sphereslim.tables import markdown_table, text_table
 
 COLUMNS = ('row', 'quantity', 'ours', 'print', 'difference', 'verdict')
+_UNITS = {0: '', 3: ' K', 6: ' M', 9: ' G'}
 
 
 @dataclass
@@ -77,41 +79,38 @@ class Table:
         return f'{heading}{self.title}\n\n{table(COLUMNS, rows, left=2)}\n\n' + '\n'.join(lines)
 
 
+def note_unequal_prints(cells):
+    """Notes on cells one unit off in the last place whose very figure the same source prints in another way."""
+    for cell in cells:
+        others = [c for c in cells if c.ours == cell.ours and c.agrees and c.step == cell.step]
+        if cell.verdict in ('cut', 'raised') and others:
+            shown = scaled_like(others[0].printed, others[0].printed)
+            cell.note = f'the same figure is printed as {shown} for {others[0].row}, {others[0].column}'
+
+
 def explain_total(cell, rows):
     """The cell of a printed total, with a note where it is at odds with the print's own rows."""
-    if cell.agrees:
-        return cell
+    printed = float(cell.printed)
     added = sum(float(row.printed) for row in rows)
     room = sum(0.5 * row.step for row in rows) + 0.5 * cell.step
-    if abs(added - float(cell.printed)) <= room:
+    if cell.agrees or abs(added - printed) <= room:
         return cell
     cell.note = f'the printed rows add up to {scaled_like(added, cell.printed)}, not to the printed total'
-    short = cell.ours - float(cell.printed)
-    same = [row.row for row in rows if abs(row.ours - short) <= 0.5 * cell.step]
-    if same:
-        cell.note += f'; what is missing is one row the size of {" or ".join(same)}'
+    same = [row.row for row in rows if abs(row.ours - cell.difference) <= 0.5 * cell.step]
+    if same and len(same) < len(rows):
+        cell.note += f', which lacks one row the size of {" or ".join(same)}'
     return cell
 
 
 def scaled_like(number, printed, digits=0):
     """`number` with the unit and the decimals of a printed figure, and `digits` more decimals."""
-    factor, unit = _unit(float(printed))
-    decimals = max(0, round(-printed.as_tuple().exponent + _power(factor))) + digits
-    return f'{number / factor:.{decimals}f}{unit}'
+    exponent = printed.as_tuple().exponent
+    power = max(3 * ceil(exponent / 3), 3 * min(3, (printed.adjusted()) // 3), 0)
+    decimals = max(0, power - exponent) + digits
+    return f'{float(number) / 10**power:.{decimals}f}{_UNITS[power]}'
 
 
 def _row(cell, mark):
     shown = [scaled_like(v, cell.printed, d) for v, d in ((cell.ours, 2), (cell.printed, 0), (cell.difference, 2))]
     shown[2] = shown[2] if shown[2].startswith('-') else f'+{shown[2]}'
     return [cell.row, cell.column, *shown, cell.verdict + mark]
-
-
-def _unit(size):
-    for factor, unit in ((1e9, ' G'), (1e6, ' M'), (1e3, ' K')):
-        if size >= factor:
-            return factor, unit
-    return 1, ''
-
-
-def _power(factor):
-    return len(str(int(factor))) - 1

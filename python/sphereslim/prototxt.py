@@ -3,14 +3,13 @@
 Every function that changes a net returns a new NetParameter and leaves its argument alone.
 """
 
-import os
-import tempfile
 from pathlib import Path
 
 from google.protobuf import text_format
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.files import write_bytes
 from sphereslim.inputs import copy_of, input_shape, is_data, with_inputs
 from sphereslim.prototext import to_text
 
@@ -25,9 +24,7 @@ __all__ = [
     'to_text',
     'with_data',
     'with_inputs',
-    'with_widths',
     'write_prototxt',
-    'write_text',
 ]
 
 
@@ -51,24 +48,7 @@ def parse_net(text, origin='text'):
 
 def write_prototxt(path, message, comment=''):
     """Write a net or solver as readable text, whole or not at all, under `comment` as `#` lines."""
-    write_text(path, to_text(message, comment))
-
-
-def write_text(path, text):
-    """Write a text file through a temporary name in the same folder."""
-    path = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
-    try:
-        with os.fdopen(handle, 'w') as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        os.unlink(temporary)
-        raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
+    write_bytes(path, to_text(message, comment).encode())
 
 
 def find_layer(net, name):
@@ -92,40 +72,6 @@ def with_data(net, source, root_folder='', batch_size=None):
         if batch_size:
             layer.image_data_param.batch_size = batch_size
     return result
-
-
-def with_widths(net, widths):
-    """The net with `num_output` of the named Convolution and InnerProduct layers set: {layer name: filters}.
-
-    Input channels follow by Caffe's own shape inference; a depthwise consumer (group = num_output) follows its input.
-    Meant for chains: the members of a sum must be given the same width by the caller.
-    """
-    result = copy_of(net)
-    changed = {}
-    for name in widths:
-        find_layer(net, name)
-    for layer in result.layer:
-        width = widths.get(layer.name) or next((changed[b] for b in layer.bottom if b in changed), None)
-        convolution = layer.convolution_param
-        depthwise = layer.type == 'Convolution' and convolution.group == convolution.num_output > 1
-        if layer.name in widths:
-            _set_num_output(layer, widths[layer.name])
-        elif depthwise and width:
-            convolution.num_output = convolution.group = width
-        elif layer.type in ('Convolution', 'InnerProduct'):
-            width = None
-        for top in layer.top:
-            changed.pop(top, None) if width is None else changed.update({top: width})
-    return result
-
-
-def _set_num_output(layer, width):
-    if layer.type == 'Convolution':
-        layer.convolution_param.num_output = width
-    elif layer.type == 'InnerProduct':
-        layer.inner_product_param.num_output = width
-    else:
-        raise SlimError(f"layer '{layer.name}' ({layer.type}): has no filters, expected a Convolution or InnerProduct")
 
 
 def _parse(path, message):

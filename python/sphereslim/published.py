@@ -6,13 +6,16 @@ A table is a function of (folder of networks, folder of published figures) that 
 import json
 import re
 from decimal import Decimal
+from math import prod
 from pathlib import Path
 
 from sphereslim.counts import kept_count
 from sphereslim.errors import SlimError
+from sphereslim.groups import Groups
 from sphereslim.netstats import measure, total
-from sphereslim.printed import Cell, Table, explain_total
-from sphereslim.prototxt import read_net, with_widths
+from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints
+from sphereslim.prototxt import read_net
+from sphereslim.surgery import prune_prototxt
 
 MEBI = 2**20
 _VGG_COLUMNS = ('params', 'params_pruned', 'flops', 'flops_pruned', 'activation_mb', 'activation_mb_pruned')
@@ -37,7 +40,7 @@ def sphereface_prune(prototxt, published):
         name, rate = row['net'], row.get('rate')
         net = _deploy(prototxt, name.lower())
         if rate is not None:
-            net = with_widths(net, _kept(net, print_['prune_layers'][name], float(rate), pairs=True))
+            net = _pruned(net, print_['prune_layers'][name], float(rate), pairs=True)
         label = name if rate is None else f'{name} at {float(rate):g}'
         cells.append(Cell(label, 'params', total(measure(net), 'network').parameters, row['params']))
     return Table('Sphereface-Prune: parameters without fc6', print_['source'], _unique(cells))
@@ -47,16 +50,23 @@ def vgg16(prototxt, published):
     """Table 1 of the entropy paper: every convolution of VGG-16 before and after, the totals and the ratios."""
     print_ = read_published(published, 'entropy')
     net = _deploy(prototxt, 'vgg16')
-    pruned = with_widths(net, _kept(net, _between(net, print_['pruned_layers']), 0.5))
-    ours = _convolution_rows(net, pruned)
+    pruned = _pruned(net, _between(net, print_['pruned_layers']), 0.5)
+    stats = measure(net), measure(pruned)
+    ours = _convolution_rows(*stats)
     cells = []
     for name, *values in print_['table1']['rows']:
         cells += [Cell(name, column, *pair) for column, *pair in zip(_VGG_COLUMNS, ours[name], values)]
+    note_unequal_prints(cells)
     for index, (column, value) in enumerate(zip(_VGG_COLUMNS, print_['table1']['total'])):
         rows = [cell for cell in cells if cell.column == column and cell.row != 'total']
-        cells.append(explain_total(Cell('total', column, sum(row[index] for row in ours.values()), value), rows))
+        whole = _all_outputs(stats[index % 2]) if 'activation' in column else sum(row.ours for row in rows)
+        cells.append(explain_total(Cell('total', column, whole, value), rows))
     cells += _ratios(cells, print_['table3'][1])
-    notes = ['params count weights without biases; flops are multiply-accumulates; 1 MB is 2^20 bytes']
+    notes = [
+        'params count weights without biases; flops are multiply-accumulates; 1 MB is 2^20 bytes',
+        'the activation total counts the output of every layer, those of ReLU, pooling and the picture included: the '
+        'reading closest to the print, which does not say what is in it',
+    ]
     return Table('Entropy paper, Table 1: VGG-16 pruned at 0.5', print_['source'], cells, notes)
 
 
@@ -68,7 +78,7 @@ def webface(prototxt, published):
     cells = []
     for row in print_['table4']:
         kept = re.search(r'Pruned-(\d+)', row['model'])
-        slim = with_widths(net, _kept(net, layers, int(kept[1]) / 100)) if kept else net
+        slim = _pruned(net, layers, int(kept[1]) / 100) if kept else net
         sums = total(measure(slim), 'network')
         cells.append(Cell(row['model'], 'flops', sums.macs, row['flops']))
         cells.append(Cell(row['model'], 'params', sums.weights, row['params']))
@@ -83,10 +93,11 @@ def _deploy(prototxt, name):
     return read_net(Path(prototxt) / name / 'deploy.prototxt')
 
 
-def _kept(net, layers, rate, pairs=False):
-    """{layer: filters kept at `rate`} for named Convolution layers."""
-    filters = {layer.name: layer.convolution_param.num_output for layer in net.layer}
-    return {name: kept_count(filters[name], rate, pairs=pairs) for name in layers}
+def _pruned(net, layers, rate, pairs=False):
+    """The net with as many filters in the named layers as `rate` keeps; costs do not depend on which."""
+    groups = Groups(net)
+    kept = {name: range(kept_count(groups.of(name).size, rate, pairs)) for name in layers}
+    return prune_prototxt([net], kept, groups)[0]
 
 
 def _between(net, text):
@@ -96,13 +107,18 @@ def _between(net, text):
     return names[names.index(first) : names.index(last) + 1]
 
 
-def _convolution_rows(net, pruned):
-    """{convolution: (params, pruned, MACs, pruned, MB, pruned)}."""
-    pairs = [(a, b) for a, b in zip(measure(net), measure(pruned)) if a.type == 'Convolution']
+def _convolution_rows(whole, pruned):
+    """{convolution: (params, pruned, MACs, pruned, MB, pruned)} from the stats of both nets."""
+    pairs = [(a, b) for a, b in zip(whole, pruned) if a.type == 'Convolution']
     return {
         a.name: (a.weights, b.weights, a.macs, b.macs, a.activation_bytes / MEBI, b.activation_bytes / MEBI)
         for a, b in pairs
     }
+
+
+def _all_outputs(stats):
+    """Megabytes of every layer's first output, as if none worked in place."""
+    return sum(4 * prod(s.shape) for s in stats) / MEBI
 
 
 def _ratios(cells, printed):
