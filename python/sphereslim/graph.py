@@ -5,13 +5,13 @@ Only the prototxt is needed, neither weights nor sizes; how flows pass a layer i
 
 from sphereslim import weighted_rules  # noqa: F401  (registers its rules)
 from sphereslim.channel_rules import apply_rule
-from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine import caffe
 from sphereslim.errors import RequestError
 from sphereslim.trace import Trace
 
 
 def follow(*nets):
-    """Follow the channels of NetParameters that share layers by name (say train and deploy) in both phases."""
+    """Follow the channels of NetParameters, as `read_net` gives them, in both phases; layers of one name are one."""
     result = Trace()
     for net in nets:
         _check(net)
@@ -48,7 +48,7 @@ def _meets(rule, phase):
 
 def _walk(result, net, phase):
     blobs, source, unread = {}, {}, {}
-    layers = [layer for layer in (*_old_inputs(net), *net.layer) if _included(layer, phase)]
+    layers = [layer for layer in net.layer if _included(layer, phase)]
     for layer in layers:
         result.layers.setdefault(layer.name, layer)
         _note_shared(result, layer)
@@ -64,14 +64,6 @@ def _walk(result, net, phase):
                 result.tops[layer.name, top] = flow
     for top, flow in unread.items():
         result.pin([flow], f"blob '{top}' is an output of the net")
-
-
-def _old_inputs(net):
-    """Input layers for the `input:` fields of old prototxts."""
-    shapes = [list(s.dim) for s in net.input_shape]
-    shapes = shapes or [list(net.input_dim[i:i + 4]) for i in range(0, len(net.input_dim), 4)]
-    return [caffe_pb2.LayerParameter(name=name, type='Input', top=[name], input_param={'shape': [{'dim': shape}]})
-            for name, shape in zip(net.input, shapes)]
 
 
 def _note_shared(result, layer):

@@ -48,7 +48,13 @@ class Group:
 
     @property
     def prunable(self):
+        """Whether channels can be removed."""
         return not self.reason
+
+    @property
+    def is_trunk(self):
+        """Whether several layers make the channels together, as along a residual trunk."""
+        return len(self.makers) > 1
 
 
 class Groups:
@@ -89,7 +95,7 @@ class Groups:
         names = ', '.join(group.name for group in self.prunable()) or 'none, as no layer can be pruned'
         if layer not in self.trace.layers:
             raise RequestError(f"no layer '{layer}' in the net, expected one of: {names}")
-        why = group.reason if group else f'a {self.trace.layers[layer].type} layer makes no channels'
+        why = group.reason if group else f'it makes no channels ({self.trace.layers[layer].type})'
         raise RequestError(f"layer '{layer}' cannot be pruned: {why}; expected one of: {names}")
 
     def units_of(self, group, layer, top):

@@ -1,0 +1,43 @@
+"""What pruning is held against: the whole net run with the removed channels set to zero wherever they occur."""
+
+import numpy as np
+
+
+def masked_outputs(net, groups, mask, inputs):
+    """Outputs of a caffe.Net of which every blob loses the channels that `mask` (a bool per channel id) drops."""
+    _fill(net, inputs)
+    for index, layer in enumerate(net._layer_names):
+        net._forward(index, index)
+        for top in net.top_names[layer]:
+            flow = groups.trace.tops.get((layer, top))
+            if flow is not None:
+                block = net.blobs[top].data.shape[1] // len(flow.ids)
+                net.blobs[top].data[:, ~np.repeat(mask[flow.ids], block)] = 0
+    return {name: np.array(net.blobs[name].data) for name in net.outputs}
+
+
+def outputs(net, inputs):
+    """Outputs of a caffe.Net."""
+    _fill(net, inputs)
+    net._forward(0, len(net._layer_names) - 1)
+    return {name: np.array(net.blobs[name].data) for name in net.outputs}
+
+
+def _fill(net, inputs):
+    for name, array in inputs.items():
+        net.blobs[name].reshape(*array.shape)
+        net.blobs[name].data[...] = array
+
+
+def randomize(net, rng):
+    """Give every parameter of a caffe.Net numbers that make each channel matter, variances positive."""
+    for layer, blobs in net.params.items():
+        kind = net.layers[list(net._layer_names).index(layer)].type
+        for blob in blobs:
+            spread = 1 / np.sqrt(max(np.prod(blob.data.shape[1:]), 1)) if blob.data.ndim > 1 else 0.3
+            blob.data[...] = rng.normal(0, spread, blob.data.shape)
+        if kind == 'BatchNorm':
+            blobs[1].data[...] = rng.uniform(0.5, 1.5, blobs[1].data.shape)
+            blobs[2].data[...] = 1
+        elif kind == 'Scale':
+            blobs[0].data[...] = rng.uniform(0.5, 1.5, blobs[0].data.shape)

@@ -1,0 +1,197 @@
+"""Channel groups: a pruned net gives what the whole net gives with the removed channels set to zero."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from masking import masked_outputs, outputs, randomize
+from random_nets import MOVES, NETS, build
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import RequestError
+from sphereslim.files import read_weights
+from sphereslim.groups import Groups
+from sphereslim.netfiles import run_net, weights_of
+from sphereslim.prototxt import find_layer, parse_net, read_net
+from sphereslim.surgery import prune
+from sphereslim.weights import blob_shape
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
+
+
+def input_of(net, rng):
+    return {name: rng.normal(0, 1, net.blobs[name].data.shape) for name in net.inputs}
+
+
+def assert_masked_is_pruned(proto, kept_of, seed=0):
+    rng = np.random.default_rng(seed)
+    groups = Groups(proto)
+    whole = run_net(proto)
+    randomize(whole, rng)
+    weights, inputs = weights_of(whole), input_of(whole, rng)
+    kept = {group.name: kept_of(group, rng) for group in groups.prunable()}
+    (pruned_proto,), pruned_weights = prune([proto], weights, kept, groups)
+    expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)
+    found = outputs(run_net(pruned_proto, pruned_weights), inputs)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5 * max(1, np.abs(value).max()), err_msg=name)
+    return pruned_weights
+
+
+def half(group, rng):
+    """Half of a group, with its ends so that no part that a slice cuts off is left empty."""
+    inner = 1 + rng.permutation(max(group.size - 2, 0))[:max(group.size // 2 - 2, 0)]
+    return np.unique([0, group.size - 1, *inner])
+
+
+def some(group, rng):
+    return rng.choice(group.size, rng.integers(1, group.size + 1), replace=False)
+
+
+@pytest.mark.parametrize('move', sorted(set(MOVES)))
+@pytest.mark.parametrize('number', range(6))
+def test_each_kind_of_layer_masked_equals_pruned(move, number):
+    assert_masked_is_pruned(build([(move, 0, number), ('prelu', 1, 0)]), half, number)
+
+
+@given(NETS, st.integers(0, 2 ** 31))
+@settings(max_examples=60, deadline=None)
+def test_random_nets_masked_equals_pruned(proto, seed):
+    try:
+        assert_masked_is_pruned(proto, some, seed)
+    except RequestError as error:
+        assume('would be left without channels' not in str(error))
+        raise
+
+
+@given(NETS)
+@settings(max_examples=20, deadline=None)
+def test_pruning_by_nothing_changes_nothing(proto):
+    net = run_net(proto)
+    weights = weights_of(net)
+    groups = Groups(proto)
+    (same,), same_weights = prune([proto], weights, {g.name: np.arange(g.size) for g in groups.prunable()}, groups)
+    assert same == proto
+    assert same_weights.SerializeToString(deterministic=True) == weights.SerializeToString(deterministic=True)
+
+
+def sphereface(*kinds):
+    return [read_net(ROOT / 'prototxt' / 'sphereface-4' / f'{kind}.prototxt') for kind in kinds]
+
+
+def parameters(net, without=()):
+    return sum(int(np.prod(blob.data.shape)) for layer, blobs in net.params.items() if layer not in without
+               for blob in blobs)
+
+
+def test_sphereface_4_at_half_has_the_published_size():
+    train, deploy = sphereface('train', 'deploy')
+    groups = Groups(train, deploy)
+    whole = run_net(deploy)
+    assert parameters(whole) == 12_562_496
+    kept = {f'conv{s}_1': np.arange(0, groups.of(f'conv{s}_1').size, 2) for s in (1, 2, 3, 4)}
+    (new_train, new_deploy), weights = prune([train, deploy], weights_of(whole), kept, groups)
+    pruned = run_net(new_deploy, weights)
+    assert parameters(pruned) == 5_894_432
+    widths = [[layer.convolution_param.num_output for layer in net.layer if layer.type == 'Convolution']
+              for net in (new_train, new_deploy)]
+    assert widths == [[32, 64, 128, 256]] * 2
+    inputs = input_of(whole, np.random.default_rng(0))
+    expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)['fc5']
+    np.testing.assert_allclose(outputs(pruned, inputs)['fc5'], expected, atol=1e-5)
+
+
+def test_only_first_convolutions_of_blocks_are_not_trunks():
+    groups = Groups(read_net(ROOT / 'prototxt' / 'sphereface-10' / 'deploy.prototxt'))
+    assert [group.name for group in groups.prunable() if not group.is_trunk] == [
+        'conv1_1', 'conv2_2', 'conv3_2', 'conv3_4', 'conv4_1']
+    assert groups.of('conv3_5') is groups.of('conv3_1')
+
+
+def published(name):
+    folder = SHARED / 'data' / name
+    if not folder.is_dir():
+        pytest.skip(f'needs {folder}')
+    return folder
+
+
+def test_published_mobilefacenet_prunes_exactly_trunks_included():
+    folder = published('mobilefacenet')
+    net = read_net(folder / 'deploy.prototxt')
+    weights = read_weights(folder / 'mobilefacenet.caffemodel', caffe_pb2.NetParameter())
+    groups = Groups(net)
+    assert [group.name for group in groups if not group.prunable] == ['pre_fc1']
+    assert sorted(len(group.makers) for group in groups if group.is_trunk) == [3, 5, 7]
+    rng = np.random.default_rng(0)
+    kept = {group.name: half(group, rng) for group in groups.prunable()}
+    (pruned,), pruned_weights = prune([net], weights, kept, groups)
+    whole, inputs = run_net(net, weights), {'data': rng.normal(0, 0.5, (2, 3, 112, 112))}
+    expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)['fc1']
+    found = outputs(run_net(pruned, pruned_weights), inputs)['fc1']
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    assert prune([net], weights, {}, groups)[1].SerializeToString() == weights.SerializeToString()
+
+
+@pytest.mark.parametrize('layer, kept, message', [
+    ('conv9', [0], "no layer 'conv9' in the net, expected one of: conv1_1, conv2_1, conv3_1, conv4_1"),
+    ('fc5', [0], "layer 'fc5' cannot be pruned: blob 'fc5' is an output of the net"),
+    ('data', [0], "layer 'data' cannot be pruned: it makes no channels (Input)"),
+    ('conv1_1', [], "layer 'conv1_1': no channel would be left"),
+    ('conv1_1', [64], "layer 'conv1_1': kept channels are to be different whole numbers from 0 to 63"),
+    ('conv1_1', [1, 1], 'different whole numbers'),
+    ('conv1_1', [0.5], 'different whole numbers'),
+])
+def test_bad_requests_get_one_line(layer, kept, message):
+    with pytest.raises(RequestError) as error:
+        Groups(*sphereface('deploy')).keep_mask({layer: kept})
+    assert message in str(error.value) and '\n' not in str(error.value)
+
+
+def test_two_names_of_one_group_are_refused():
+    groups = Groups(read_net(ROOT / 'prototxt' / 'sphereface-10' / 'deploy.prototxt'))
+    with pytest.raises(RequestError, match='lose their channels together'):
+        groups.keep_mask({'conv3_1': [0], 'conv3_5': [0]})
+
+
+def test_weights_of_another_net_are_refused():
+    deploy = sphereface('deploy')
+    other = build([('conv', 0, 0)])
+    with pytest.raises(RequestError, match='hold none of the layers'):
+        prune(deploy, weights_of(run_net(other)), {'conv1_1': [0]})
+    wider, = sphereface('deploy')
+    find_layer(wider, 'conv2_1').convolution_param.num_output = 130
+    with pytest.raises(RequestError, match=r"layer 'conv2_1', blob 0, have shape \(130, 64, 3, 3\), expected 128"):
+        prune(deploy, weights_of(run_net(wider)), {'conv1_1': [0]})
+
+
+def test_a_layer_of_unknown_type_stops_pruning_and_is_named():
+    net = parse_net('''layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+                convolution_param { num_output: 4 kernel_size: 1 } }
+        layer { name: "odd" type: "Shuffle" bottom: "conv" top: "odd" }''')
+    with pytest.raises(RequestError, match=r"'odd' \(Shuffle\), which is of a type whose channels are not followed"):
+        Groups(net).of('conv')
+
+
+def test_sums_over_neighbouring_channels_are_said():
+    net = build([('conv', 0, 0)])
+    net.layer.insert(2, type(net.layer[0])(name='lrn', type='LRN', bottom=['convolution1'], top=['convolution1']))
+    assert Groups(net).of('convolution1').caveats == ("'lrn' (LRN) divides by sums over neighbouring channels",)
+
+
+def test_old_shapes_of_inner_products_are_cut():
+    deploy, = sphereface('deploy')
+    weights = weights_of(run_net(deploy))
+    for layer in weights.layer:
+        for blob in layer.blobs:
+            shape = (1, 1, 1, 1, *blob.shape.dim)[-4:]
+            blob.ClearField('shape')
+            blob.num, blob.channels, blob.height, blob.width = shape
+    _, cut = prune([deploy], weights, {'conv4_1': np.arange(256), 'conv1_1': np.arange(10)})
+    shapes = {layer.name: [blob_shape(blob) for blob in layer.blobs] for layer in cut.layer}
+    assert shapes['fc5'] == [(1, 1, 512, 256 * 42), (1, 1, 1, 512)]
+    assert shapes['relu1_1'] == [(1, 1, 1, 10)]
