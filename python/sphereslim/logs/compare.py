@@ -70,7 +70,7 @@ def self_checks(stage, published_folder):
 
 
 def _logs(path):
-    if path.is_file():
+    if not path.is_dir():
         # Every stage's log is called train.log: its folder tells them apart.
         return [(path, f'{path.resolve().parent.name}/{path.name}' if path.name == 'train.log' else path.name)]
     logs = sorted([*path.glob('*/train.log'), *path.glob('train.log')])

@@ -23,20 +23,31 @@ class Clock:
     def __init__(self):
         self.year = A_LEAP_YEAR
         self.last = None
+        self._days = {}
 
     def seconds(self, date, hour, minute, second, fraction):
         """Seconds since an arbitrary moment, or None for a date or time that does not exist."""
-        year, month_day = (int(date[:4]), date[4:]) if len(date) == 8 else (self.year, date)
-        try:
-            moment = datetime(year, int(month_day[:2]), int(month_day[2:]), int(hour), int(minute), int(second))
-        except ValueError:
+        midnight = self._midnight(date)
+        if midnight is None:
             return None
-        time = (moment - datetime(A_LEAP_YEAR, 1, 1)).total_seconds() + float(fraction or 0)
+        time = midnight + 3600 * int(hour) + 60 * int(minute) + int(second) + float(fraction or 0)
         if len(date) == 4 and self.last is not None and time < self.last - HALF_A_YEAR:
             self.year += 1
             return self.seconds(date, hour, minute, second, fraction)
         self.last = time
         return time
+
+    def _midnight(self, date):
+        """Seconds at which a date begins, None for one that does not exist; remembered, as all lines ask."""
+        key = date, self.year
+        if key not in self._days:
+            year, month_day = (int(date[:4]), date[4:]) if len(date) == 8 else (self.year, date)
+            try:
+                day = datetime(year, int(month_day[:2]), int(month_day[2:]))
+                self._days[key] = (day - datetime(A_LEAP_YEAR, 1, 1)).total_seconds()
+            except ValueError:
+                self._days[key] = None
+        return self._days[key]
 
 
 def messages(line, clock):

@@ -108,7 +108,7 @@ def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
         noise, words = np.zeros(at.shape), ', too few points to smooth'
     reading = published.reading_error + ours.reading_error
     own = allowed.relative * np.abs(theirs) + allowed.absolute + reading
-    judged = _judge(at, theirs, mine, own + noise)
+    judged = _judge(at, theirs, mine, own, noise)
     if judged['verdict'] == MATCHES and _too_noisy(theirs, own, noise):
         judged.update(verdict=CANNOT_TELL, text=f'the noise hides any difference; {judged["text"]}')
     parts = [part for amount, part in ((allowed.relative, f'{100 * allowed.relative:g} %'),
@@ -136,20 +136,23 @@ def _exact(published, ours, low, high, allowed, checkpoints):
     before = published.value[np.searchsorted(published.iteration, at, side='right') - 1]
     after = published.value[np.minimum(np.searchsorted(published.iteration, at, side='left'), len(published) - 1)]
     nearest = np.clip(mine, np.minimum(before, after), np.maximum(before, after))
-    judged = _judge(at, nearest, mine, allowed.relative * np.abs(nearest))
+    judged = _judge(at, nearest, mine, allowed.relative * np.abs(nearest), np.zeros(at.shape))
     chosen = np.unique(np.linspace(0, at.size - 1, checkpoints).astype(int))
     return {**judged, 'tolerance': f'{100 * allowed.relative:g} % of the printed value, not smoothed',
             'checkpoints': [judged['checkpoints'][place] for place in chosen]}
 
 
-def _judge(at, theirs, mine, limit):
-    keep = np.isfinite(theirs) & np.isfinite(mine) & np.isfinite(limit)
-    at, theirs, mine, limit = at[keep], theirs[keep], mine[keep], limit[keep]
+def _judge(at, theirs, mine, own, noise):
+    """Matches: nine tenths of the points within own + noise, none twice as far off, and so the mean difference,
+    whose noise is smaller by the root of the number of points."""
+    keep = np.isfinite(theirs) & np.isfinite(mine) & np.isfinite(own + noise)
+    at, theirs, mine, own, noise = (values[keep] for values in (at, theirs, mine, own, noise))
     if not at.size:
         return {'verdict': CANNOT_TELL, 'text': 'no common points', 'checkpoints': []}
-    difference = mine - theirs
+    difference, limit = mine - theirs, own + noise
     inside = np.abs(difference) <= limit
-    matches = inside.mean() >= ENOUGH and np.all(np.abs(difference) <= 2 * limit)
+    level = abs(difference.mean()) <= own.mean() + noise.mean() / np.sqrt(at.size)
+    matches = inside.mean() >= ENOUGH and np.all(np.abs(difference) <= 2 * limit) and level
     largest = np.argmax(np.abs(difference))
     text = (f'{inside.sum()} of {at.size} checkpoints within tolerance; ours is {difference.mean():+.4g} on average, '
             f'{difference[largest]:+.4g} at most (iteration {at[largest]:g})')
