@@ -123,8 +123,11 @@ def test_zeros_of_given_weights(tmp_path):
 
 
 def test_bad_input_is_named(tmp_path):
-    with pytest.raises(SlimError, match='no such file'):
+    with pytest.raises(SlimError, match='none.caffemodel: cannot be read'):
         measure(parse_net(SMALL), None, tmp_path / 'none.caffemodel')
+    open_net(parse_net(SMALL)).save(str(tmp_path / 'small.caffemodel'))
+    with pytest.raises(SlimError, match="small.caffemodel: holds none of the layers of net 'PNet'"):
+        measure(read_net(ROOT / 'prototxt/mtcnn/det1.prototxt'), None, tmp_path / 'small.caffemodel')
     with pytest.raises(SlimError, match="net 'small'.*'c'"):
         measure(parse_net(SMALL.replace('name: "c" type: "Convolution"', 'name: "c" type: "Convolutoin"')))
 

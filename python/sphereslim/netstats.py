@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.engine import caffe
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.files import read_weights
 from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, parts
 from sphereslim.prototxt import with_inputs, write_prototxt
+from sphereslim.weights import weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
 _PRODUCTS = ('Convolution', 'InnerProduct', 'MarginInnerProduct')
@@ -67,10 +69,18 @@ def open_net(net, shape=None, weights=None):
         except RuntimeError as error:
             raise SlimError(str(error).replace(str(path), f"net '{net.name}'")) from None
     if weights:
-        if not Path(weights).is_file():
-            raise SlimError(f'{weights}: no such file, expected a caffemodel')
+        _check_same_net(weights, opened, net.name)
         opened.copy_from(str(weights))
     return opened
+
+
+def _check_same_net(weights, opened, name):
+    """SlimError unless the caffemodel holds some layer of the net; Caffe itself would ignore the whole file."""
+    if Path(weights).suffix == '.h5':
+        return
+    held = weight_layers(read_weights(weights, caffe_pb2.NetParameter()))
+    if opened.params and not held.keys() & opened.params.keys():
+        raise SlimError(f"{weights}: holds none of the layers of net '{name}', expected the weights of this net")
 
 
 def measure(net, shape=None, weights=None):
