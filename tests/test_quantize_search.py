@@ -1,0 +1,194 @@
+"""Sweeps, and bits per layer under a budget."""
+
+import itertools
+import runpy
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.quantize import quantize_net, read_net, read_quantized
+from sphereslim.quantize.choose import parse_range
+from sphereslim.quantize.fit import check_fits
+from sphereslim.quantize.images import list_images, load_images
+from sphereslim.quantize.measure import OutputDistance, load_weights, named_measure
+from sphereslim.quantize.sensitivity import Cost, allocate, layer_cost, lower_hull
+from sphereslim.quantize.sweep import Rows, combinations, run_point
+
+COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
+NET = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 6 dim: 5 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 8 kernel_size: 3 weight_filler { type: "gaussian" std: 0.1 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
+  inner_product_param { num_output: 16 weight_filler { type: "gaussian" std: 0.1 } } }
+'''
+
+# Bytes grow with bits; distances are anything.
+cost_tables = st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20)), min_size=1, max_size=4),
+                       min_size=1, max_size=4)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A net, its weights, and six pictures, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    Path('net.prototxt').write_text(NET)
+    caffe.set_random_seed(1)
+    caffe.Net('net.prototxt', caffe.TEST).save('net.caffemodel')
+    Path('faces').mkdir()
+    pixels = np.random.default_rng(0)
+    for i in range(6):
+        cv2.imwrite(f'faces/{i}.png', pixels.integers(0, 256, (6, 5, 3)).astype(np.uint8))
+    return tmp_path
+
+
+def distance_of(folder):
+    images = load_images(list_images('faces', 6), (3, 6, 5), 127.5, 1 / 128, False)
+    return OutputDistance('net.prototxt', 'net.caffemodel', images, batch=4)
+
+
+def as_costs(tables):
+    """{layer: [Cost]} with bytes summed up from the increments, so that more bits take more bytes."""
+    return {f'layer{i}': [Cost(bits + 1, int(size), harm) for bits, (size, harm)
+                          in enumerate(zip(np.cumsum([p[0] for p in table]), [p[1] for p in table]))]
+            for i, table in enumerate(tables)}
+
+
+def test_images_as_the_net_wants_them(folder):
+    pixels = cv2.imread('faces/2.png')
+    loaded = load_images(list_images('faces', 6), (3, 6, 5), 127.5, 1 / 128, rgb=True)
+    np.testing.assert_allclose(loaded[2, 0], (pixels[:, :, 2] - 127.5) / 128, rtol=1e-6)
+    assert loaded.shape == (6, 3, 6, 5)
+
+
+def test_distance_of_the_same_weights_is_zero_and_grows_as_bits_shrink(folder):
+    distance = distance_of(folder)
+    assert distance.distance() == 0
+    found = []
+    for bits in (10, 7, 4):
+        load_weights(distance.net, quantize_net(read_net('net.caffemodel'), bits, 'linear'))
+        found.append(distance.distance())
+    assert 0 < found[0] < found[1] < found[2]
+
+
+def test_distance_by_hand(folder):
+    distance = distance_of(folder)
+    distance.net.params['fc'][0].data[...] *= 1.5
+    distance.net.params['fc'][1].data[...] *= 1.5
+    assert distance.distance() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_layer_cost_leaves_the_net_as_it_was(folder):
+    distance = distance_of(folder)
+    cost = layer_cost(read_net('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
+    quantized = quantize_net(read_net('net.caffemodel'), {'fc': 4}, 'linear')
+    assert cost.distance > 0 and distance.distance() == 0
+    weights, entries = 16 * 8 * 4 * 3, len(quantized.dictionaries[0].values)
+    assert cost.bytes == weights // 2 + 4 * entries + 4 * 16
+
+
+@given(cost_tables)
+def test_hull_is_convex_and_falling(tables):
+    for points in as_costs(tables).values():
+        hull = lower_hull(points)
+        slopes = [(a.distance - b.distance) / (b.bytes - a.bytes) for a, b in zip(hull, hull[1:])]
+        assert slopes == sorted(slopes, reverse=True) and all(slope > 0 for slope in slopes)
+        for point in points:
+            assert any(kept.bytes <= point.bytes for kept in hull)
+
+
+@settings(max_examples=200)
+@given(cost_tables, st.floats(0, 1))
+def test_allocation_is_optimal_for_the_bytes_it_uses(tables, share):
+    costs = as_costs(tables)
+    least, most = (sum(pick(c.bytes for c in points) for points in costs.values()) for pick in (min, max))
+    budget = int(least + share * (most - least))
+    bits = allocate(costs, budget, 0)
+    chosen = {name: next(c for c in costs[name] if c.bits == bits[name]) for name in costs}
+    used, harm = sum(c.bytes for c in chosen.values()), sum(c.distance for c in chosen.values())
+    assert used <= budget
+    # Hull points bound what any choice of fewer bytes can reach, up to the one step that did not fit.
+    best = min(sum(c.distance for c in choice) for choice in itertools.product(*costs.values())
+               if sum(c.bytes for c in choice) <= budget)
+    largest_step = max((a.distance - b.distance for points in costs.values()
+                        for a, b in itertools.pairwise(lower_hull(points))), default=0)
+    assert best <= harm <= best + largest_step
+
+
+def test_a_budget_too_small_names_the_smallest():
+    with pytest.raises(SlimError, match='budget 3 bytes: the smallest widths take 5 bytes'):
+        allocate({'a': [Cost(2, 4, 1.0), Cost(3, 6, 0.5)]}, 3, 1)
+
+
+def test_allocate_command_meets_its_budget(folder, capsys):
+    main = runpy.run_path(str(COMMAND))['main']
+    arguments = ['allocate', 'net.caffemodel', 'out.qcaffemodel', '--deploy', 'net.prototxt', '--images', 'faces',
+                 '--scheme', 'linear', '--bits', '2-8', '--budget', '1600']
+    main(arguments)
+    first = Path('out.qcaffemodel').read_bytes()
+    assert len(first) <= 1600
+    assert all(2 <= dictionary.bits <= 8 for dictionary in read_quantized('out.qcaffemodel').dictionaries)
+    main(arguments)
+    assert Path('out.qcaffemodel').read_bytes() == first
+    with pytest.raises(SlimError, match='out.qcaffemodel.costs.json'):
+        main([*arguments, '--rgb'])
+
+
+def test_sweep_goes_on_where_it_was(folder):
+    calls = []
+
+    def measure(prototxt, weights):
+        calls.append(weights)
+        return len(calls)
+
+    net = read_net('net.caffemodel')
+    points = combinations(['log', 'linear'], ['all'], ['layer', 'network'], [4, 6])
+    rows = Rows('.', 'subject')
+    for point in points[:3]:
+        rows.add(run_point(net, point, '.', 'net.prototxt', measure))
+    again = Rows('.', 'subject')
+    assert [again.find(point) is not None for point in points] == [True] * 3 + [False] * 5
+    assert again.find(points[1])['bytes'] == Path('log-all-layer-06.qcaffemodel').stat().st_size
+    with pytest.raises(SlimError, match='sweep.json: rows of another'):
+        Rows('.', 'something else')
+
+
+def test_sweep_command_writes_table_and_plot(folder):
+    main = runpy.run_path(str(COMMAND))['main']
+    main(['sweep', 'net.caffemodel', 'out', '--deploy', 'net.prototxt', '--images', 'faces', '--bits', '4,6',
+          '--schemes', 'log', 'linear'])
+    table = Path('out/sweep.md').read_text().splitlines()
+    assert len(table) == 3 + 8
+    assert cv2.imread('out/sweep.png') is not None
+    assert not Path('out/measured.caffemodel').exists()
+
+
+def test_weights_of_another_shape_name_the_layer(folder):
+    other = NET.replace('num_output: 16', 'num_output: 17')
+    Path('other.prototxt').write_text(other)
+    check_fits(read_net('net.caffemodel'), 'net.prototxt')
+    with pytest.raises(SlimError, match='other.prototxt: layer fc expects blobs 17x96, 17, the weights have 16x96, 16'):
+        check_fits(read_net('net.caffemodel'), 'other.prototxt')
+
+
+@pytest.mark.parametrize('text', ['12-4', '0-3', '4,20', 'four', '4-'])
+def test_bad_ranges(text):
+    with pytest.raises(SlimError, match='bits'):
+        parse_range(text)
+
+
+def test_bad_measure_and_images(folder):
+    with pytest.raises(SlimError, match='expected module:function'):
+        named_measure('nowhere:nothing')
+    with pytest.raises(SlimError, match='no images'):
+        Path('empty').mkdir()
+        list_images('empty', 3)
+    Path('faces/bad.png').write_bytes(b'not a picture')
+    with pytest.raises(SlimError, match='bad.png: not an image'):
+        load_images(list_images('faces', 10), (3, 6, 5), 0, 1, False)
