@@ -1,11 +1,22 @@
-"""Every layer type, one family a file, registered under its Caffe type name."""
+"""Every layer type, one family a file, registered under its Caffe type name.
+
+To users `caffe.layers` is also what writes networks: `caffe.layers.Convolution(bottom, num_output=4)` is a Top.
+"""
 
 import importlib
 import pkgutil
 
+from caffe import net_spec
 from caffe.layers.registry import Layer, create_layer, layer_types, register
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f'{__name__}.{_module.name}')
+
+
+def __getattr__(name):
+    if not name[0].isupper():
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(net_spec.layers, name)
+
 
 __all__ = ['Layer', 'create_layer', 'layer_types', 'register']
