@@ -9,6 +9,8 @@ from caffe.fillers import fill
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
+_aten = torch.ops.aten
+
 
 class _Broadcast:
     """Where a smaller blob lies in a bottom: from `axis` on, over as many axes as it has."""
@@ -36,14 +38,6 @@ class _Broadcast:
         self.count = prod(self.shape)
         self.view = (prod(whole[:axis]), self.count, prod(whole[axis + len(self.shape):]))
 
-    def expand(self, values):
-        """The values as (1, count, 1)."""
-        return values.reshape(1, self.count, 1)
-
-    def sum(self, tensor):
-        """Sums of a tensor of shape `view` over what lies before and behind the values' axes."""
-        return tensor.sum((0, 2)).reshape(self.shape)
-
 
 @register('Scale')
 class Scale(Layer):
@@ -54,6 +48,7 @@ class Scale(Layer):
 
     def setup(self, bottom, top):
         param = self.param.scale_param
+        self._unit = None
         self.place = _Broadcast(self, param, bottom)
         self.place.check(bottom)
         if not self.place.given:
@@ -73,33 +68,34 @@ class Scale(Layer):
         return bottom[1] if self.place.given else self.blobs[0]
 
     def forward(self, bottom, top):
-        place = self.place
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        self._x = x.reshape(place.view)
-        scale = place.expand(self._scale(bottom).tensor)
-        if self.param.scale_param.bias_term:
-            y = torch.addcmul(place.expand(self.blobs[-1].tensor), self._x, scale)
-        else:
-            y = self._x * scale
+        self._x = x.reshape(self.place.view)
+        scale = self._scale(bottom).tensor.reshape(-1)
+        bias = self.blobs[-1].tensor.reshape(-1) if self.param.scale_param.bias_term else None
+        y = _aten.native_batch_norm(self._x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
         top[0].tensor = y.reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
-        place, dy = self.place, top[0].grad.reshape(self.place.view)
-        needs = propagate_down[1:] if place.given else self.param_propagate_down[:1]
-        bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
-        dscale, dbias = self._sums(dy, needs[0], bias)
-        if propagate_down[0]:
-            bottom[0].grad = (dy * place.expand(self._scale(bottom).tensor)).reshape(bottom[0].shape)
-        if bias:
-            self.blobs[-1].add_grad(dbias)
-        if needs[0] and place.given:
-            bottom[1].grad = dscale
-        elif needs[0]:
-            self.blobs[0].add_grad(dscale)
+    def _no_statistics(self):
+        """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
+        if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
+            self._unit = self._x.new_zeros(self.place.count), self._x.new_ones(self.place.count)
+        return self._unit
 
-    def _sums(self, dy, scale, bias):
-        """Diffs of scale and bias: Σ dy·x and Σ dy."""
-        return self.place.sum(dy * self._x) if scale else None, self.place.sum(dy) if bias else None
+    def backward(self, top, propagate_down, bottom):
+        place, scale = self.place, self._scale(bottom)
+        needed = propagate_down[1] if place.given else self.param_propagate_down[0]
+        bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
+        dx, dscale, dbias = _aten.native_batch_norm_backward(
+            top[0].grad.reshape(place.view), self._x, scale.tensor.reshape(-1), *self._no_statistics(), None, None,
+            False, 0.0, [propagate_down[0], needed, bias])
+        if propagate_down[0]:
+            bottom[0].grad = dx.reshape(bottom[0].shape)
+        if bias:
+            self.blobs[-1].add_grad(dbias.reshape(place.shape))
+        if needed and place.given:
+            scale.grad = dscale.reshape(place.shape)
+        elif needed:
+            scale.add_grad(dscale.reshape(place.shape))
 
 
 @register('Bias')
@@ -123,14 +119,18 @@ class Bias(Layer):
 
     def forward(self, bottom, top):
         bias = (bottom[1] if self.place.given else self.blobs[0]).tensor
-        y = bottom[0].tensor.reshape(self.place.view) + self.place.expand(bias)
+        y = bottom[0].tensor.reshape(self.place.view) + bias.reshape(1, -1, 1)
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
         dy = top[0].grad
         if self.place.given and propagate_down[1]:
-            bottom[1].grad = self.place.sum(dy.reshape(self.place.view))
+            bottom[1].grad = self._sum(dy)
         elif not self.place.given and self.param_propagate_down[0]:
-            self.blobs[0].add_grad(self.place.sum(dy.reshape(self.place.view)))
+            self.blobs[0].add_grad(self._sum(dy))
         if propagate_down[0] and bottom[0] is not top[0]:
             bottom[0].grad = dy
+
+    def _sum(self, dy):
+        """Sums over what lies before and behind the bias's axes."""
+        return dy.reshape(self.place.view).sum((0, 2)).reshape(self.place.shape)
