@@ -22,6 +22,10 @@ class Settings:
 
 def sgd(w, g, h, s):
     """h = momentum·h + r·(g + decay·w); w −= h. The rate is inside the history."""
+    if not s.param.momentum:  # without momentum torch's kernel takes no history
+        torch._foreach_copy_(h[0], torch._foreach_mul(_decayed(w, g, s), s.rate))
+        torch._foreach_sub_(w, h[0])
+        return h[0]
     # torch's kernel computes buf = momentum·buf + (1−dampening)·(g + decay·w); w −= lr·buf in one pass over memory
     torch._fused_sgd_(w, g, h[0], weight_decay=s.decay, momentum=s.param.momentum, lr=1.0, dampening=1.0 - s.rate,
                       nesterov=False, maximize=False, is_first_step=False)
