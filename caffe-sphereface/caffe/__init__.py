@@ -1,30 +1,41 @@
 """A drop-in Caffe on PyTorch."""
 
-from caffe.errors import CaffeError
-from caffe.layers import layer_types
-from caffe.layers.python import Layer
-from caffe.mode import set_device, set_mode_cpu, set_mode_gpu
-from caffe.net import Net
-from caffe.proto.caffe_pb2 import TEST, TRAIN
-from caffe.random import set_seed as set_random_seed
-from caffe.solvers import (
+from caffe import io, layers, log
+from caffe._caffe import (
+    NCCL,
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,
+    Layer,
     NesterovSolver,
+    Net,
     RMSPropSolver,
     SGDSolver,
+    Timer,
     get_solver,
+    has_nccl,
+    init_log,
+    layer_type_list,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
 )
+from caffe.classifier import Classifier
+from caffe.detector import Detector
+from caffe.errors import CaffeError
+from caffe.net_spec import NetSpec, params, to_proto
+from caffe.proto.caffe_pb2 import TEST, TRAIN
 
 __version__ = '1.0.0'
 
-
-def layer_type_list():
-    """The names of all layer types, sorted."""
-    return layer_types()
-
-
-__all__ = ['TEST', 'TRAIN', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'CaffeError', 'Layer', 'NesterovSolver', 'Net',
-           'RMSPropSolver', 'SGDSolver', 'get_solver', 'layer_type_list', 'set_device', 'set_mode_cpu', 'set_mode_gpu',
-           'set_random_seed']
+__all__ = ['NCCL', 'TEST', 'TRAIN', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'CaffeError', 'Classifier',
+           'Detector', 'Layer', 'NesterovSolver', 'Net', 'NetSpec', 'RMSPropSolver', 'SGDSolver', 'Timer', 'get_solver',
+           'has_nccl', 'init_log', 'io', 'layer_type_list', 'layers', 'log', 'params', 'set_device', 'set_mode_cpu',
+           'set_mode_gpu', 'set_multiprocess', 'set_random_seed', 'set_solver_count', 'set_solver_rank', 'solver_count',
+           'solver_rank', 'to_proto']

@@ -6,6 +6,7 @@ GLOG_minloglevel (0 info, 1 warning, 2 error) hides lines below a level, as it d
 import os
 import sys
 import threading
+import types
 from datetime import datetime
 
 _state = {'level': int(os.environ.get('GLOG_minloglevel') or 0), 'muted': False}
@@ -38,3 +39,13 @@ def _write(level, letter, source, message):
     now = datetime.now()
     print(f'{letter}{now:%m%d %H:%M:%S.%f} {threading.get_native_id():>5} {source}] {message}', file=sys.stderr,
           flush=True)
+
+
+class _CallableModule(types.ModuleType):
+    """Lets `caffe.log('text')` log a line, as pycaffe's function of that name, while this stays a module."""
+
+    def __call__(self, text):
+        info('_caffe', text)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,49 @@
+"""Classifier: a net that takes pictures and gives class scores."""
+
+import numpy as np
+
+from caffe import io
+from caffe.net import Net
+from caffe.proto.caffe_pb2 import TEST
+
+
+class Classifier(Net):
+    """A net in TEST phase with the preprocessing of its pictures.
+
+    `image_dims` (height, width) is the size that pictures are scaled to before cropping; it defaults to the net's input
+    size. The other arguments are those of caffe.io.Transformer.
+    """
+
+    def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None, raw_scale=None,
+                 channel_swap=None):
+        super().__init__(model_file, TEST, weights=pretrained_file)
+        name = self.inputs[0]
+        shape = self.blobs[name].shape
+        self.transformer = io.Transformer({name: shape})
+        self.transformer.set_transpose(name, (2, 0, 1))
+        if mean is not None:
+            self.transformer.set_mean(name, mean)
+        if input_scale is not None:
+            self.transformer.set_input_scale(name, input_scale)
+        if raw_scale is not None:
+            self.transformer.set_raw_scale(name, raw_scale)
+        if channel_swap is not None:
+            self.transformer.set_channel_swap(name, channel_swap)
+        self.crop_dims = np.array(shape[2:])
+        self.image_dims = self.crop_dims if not image_dims else image_dims
+
+    def predict(self, inputs, oversample=True):
+        """Scores (pictures, classes) of pictures (H, W, K).
+
+        With `oversample` the mean over ten crops of each (corners, centre, mirrored), else of the centre alone.
+        """
+        images = np.stack([io.resize_image(picture, self.image_dims) for picture in inputs])
+        crops = io.oversample(images, self.crop_dims) if oversample else self._centre(images)
+        name = self.inputs[0]
+        data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
+        scores = self.forward_all(**{name: data})[self.outputs[0]]
+        return scores.reshape(len(scores) // 10, 10, -1).mean(1) if oversample else scores
+
+    def _centre(self, images):
+        top, left = (int(size / 2 - crop / 2) for size, crop in zip(self.image_dims, self.crop_dims))
+        return images[:, top:top + self.crop_dims[0], left:left + self.crop_dims[1]]

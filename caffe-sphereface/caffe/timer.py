@@ -1,0 +1,36 @@
+"""Timer: how long something took, work queued on the GPU included."""
+
+import time
+
+import torch
+
+from caffe import mode
+
+
+class Timer:
+    """`start()`, `stop()`, then `ms`."""
+
+    def __init__(self):
+        self._begin = None
+        self._elapsed = 0.0
+
+    def start(self):
+        """Begin to measure."""
+        self._begin = _now()
+
+    def stop(self):
+        """End the measurement."""
+        if self._begin is not None:
+            self._elapsed, self._begin = _now() - self._begin, None
+
+    @property
+    def ms(self):
+        """Milliseconds between the last start and stop; while running, until this moment, which stops it."""
+        self.stop()
+        return 1000 * self._elapsed
+
+
+def _now():
+    if mode.device().type == 'cuda':
+        torch.cuda.synchronize(mode.device())
+    return time.perf_counter()
