@@ -1,0 +1,84 @@
+"""Rows of HDF5 datasets, from a list of files, round and round."""
+
+from math import prod
+
+import h5py
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.proto.files import read_bytes
+
+# no filter of HDF5 makes data smaller than this (deflate's limit is 1032)
+_MOST_COMPRESSION = 1100
+
+
+def read_file_list(source):
+    """The paths in a list of HDF5 files, one a line."""
+    paths = [line.strip() for line in read_bytes(source).decode(errors='surrogateescape').splitlines()]
+    paths = [path for path in paths if path]
+    if not paths:
+        raise CaffeError(f'{source}: lists no files, expected the path of an HDF5 file a line')
+    return paths
+
+
+def read_datasets(path, names):
+    """The datasets of an HDF5 file as float32 arrays with the same number of rows."""
+    try:
+        with h5py.File(path, 'r') as file:
+            arrays = [_read(path, file, name) for name in names]
+    except OSError as error:
+        raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+    rows = [len(array) for array in arrays]
+    if len(set(rows)) > 1 or not rows[0]:
+        raise CaffeError(f'{path}: datasets {", ".join(names)} have {rows} rows, expected the same number, at least 1')
+    return arrays
+
+
+def _read(path, file, name):
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset) or not dataset.shape or dataset.dtype.kind not in 'fiu':
+        raise CaffeError(f"{path}: has no dataset '{name}' of numbers with at least one axis")
+    claimed, stored = prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if claimed > stored * (_MOST_COMPRESSION if dataset.chunks else 1):
+        raise CaffeError(f"{path}: dataset '{name}' claims shape {dataset.shape}, the file holds {stored} bytes of it")
+    return dataset[()].astype(np.float32, copy=False)
+
+
+class Hdf5Rows:
+    """Batches of rows; with `shuffle`, files and the rows in each come in another order every time round."""
+
+    def __init__(self, source, names, shuffle, generator):
+        self._files, self._names = read_file_list(source), list(names)
+        self._shuffle, self._generator = shuffle, generator
+        self._queue, self._arrays, self._path = [], None, None
+        self._open_next()
+
+    @property
+    def shapes(self):
+        """The shape of one row of each dataset."""
+        return [array.shape[1:] for array in self._arrays]
+
+    def _permuted(self, count):
+        return self._generator.permutation(count) if self._shuffle else np.arange(count)
+
+    def _open_next(self):
+        if not self._queue:
+            self._queue = self._permuted(len(self._files)).tolist()
+        path = self._files[self._queue.pop(0)]
+        if path != self._path:
+            expected = self._arrays and self.shapes
+            self._arrays, self._path = read_datasets(path, self._names), path
+            if expected and self.shapes != expected:
+                raise CaffeError(f'{path}: rows have shapes {self.shapes}, those of other files {expected}')
+        self._rows = self._permuted(len(self._arrays[0]))
+
+    def take(self, count):
+        """The next `count` rows: a list of float32 arrays, one a dataset."""
+        parts = []
+        while count:
+            if not len(self._rows):
+                self._open_next()
+            rows, self._rows = self._rows[:count], self._rows[count:]
+            parts.append([array[rows] for array in self._arrays])
+            count -= len(rows)
+        return [np.concatenate(column) for column in zip(*parts)]

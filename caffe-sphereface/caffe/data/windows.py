@@ -1,0 +1,96 @@
+"""Windows in pictures for detection (R-CNN): the window file, and cutting a window out with its context."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.proto.files import read_bytes
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box of a picture with its corners inclusive, its class and its overlap with the ground truth."""
+
+    path: str
+    label: int
+    overlap: float
+    box: tuple
+
+
+def read_windows(source):
+    """The windows of a file of blocks `# index`, path, channels, height, width, count, then `count` lines of
+    `class overlap x1 y1 x2 y2`. Raises CaffeError naming file and line."""
+    lines = [(number, line.strip()) for number, line in
+             enumerate(read_bytes(source).decode(errors='surrogateescape').splitlines(), 1) if line.strip()]
+    lines.reverse()
+    windows = []
+    number = 0
+
+    def take(what):
+        nonlocal number
+        if not lines:
+            raise CaffeError(f'{source}:{number}: ends where {what} is expected')
+        number, text = lines.pop()
+        return text
+
+    while lines:
+        try:
+            if not take('# index').startswith('#'):
+                raise ValueError('a line "# index"')
+            path = take('a path')
+            for what in ('channels', 'height', 'width'):
+                int(take(what))
+            for _ in range(int(take('the number of windows'))):
+                label, overlap, *box = take('a window').split()
+                windows.append(_window(path, label, overlap, box))
+        except ValueError as error:
+            raise CaffeError(f'{source}:{number}: {error}, expected the blocks of a window file') from None
+    return windows
+
+
+def _window(path, label, overlap, box):
+    x1, y1, x2, y2 = map(int, box)
+    if x2 < x1 or y2 < y1:
+        raise ValueError(f'window {x1} {y1} {x2} {y2} is empty')
+    return Window(path, int(label), float(overlap), (x1, y1, x2, y2))
+
+
+def cut_window(image, box, size, context_pad, square, mirror):
+    """A window of a picture warped to `size`: (patch of uint8, top, left), its place in a size x size frame.
+
+    With `context_pad` the window grows so that it is surrounded by that many pixels of context after warping; what
+    lies outside the picture stays free in the frame. `square` takes the tightest square around the window instead of
+    changing its aspect. (Girshick et al. 2014, appendix A.)
+    """
+    x1, y1, x2, y2 = _with_context(box, size, context_pad, square) if context_pad or square else box
+    height, width = image.shape[:2]
+    scale_x, scale_y = size / (x2 - x1 + 1), size / (y2 - y1 + 1)
+    left, top, right = max(0, -x1), max(0, -y1), max(0, x2 - width + 1)
+    x1, y1, x2, y2 = max(0, x1), max(0, y1), min(width - 1, x2), min(height - 1, y2)
+    if x2 < x1 or y2 < y1:
+        raise CaffeError(f'window {box} lies outside of the picture of {height}x{width} (height x width)')
+    top, left = _round(top * scale_y), _round((right if mirror else left) * scale_x)
+    patch_width = max(1, min(_round((x2 - x1 + 1) * scale_x), size - left))
+    patch_height = max(1, min(_round((y2 - y1 + 1) * scale_y), size - top))
+    patch = cv2.resize(image[y1:y2 + 1, x1:x2 + 1], (patch_width, patch_height), interpolation=cv2.INTER_LINEAR)
+    return (cv2.flip(patch, 1) if mirror else patch), min(top, size - 1), min(left, size - 1)
+
+
+def _with_context(box, size, context_pad, square):
+    if size <= 2 * context_pad:
+        raise CaffeError(f'context_pad {context_pad} leaves nothing of crop_size {size}')
+    x1, y1, x2, y2 = box
+    half_width, half_height = (x2 - x1 + 1) / 2, (y2 - y1 + 1) / 2
+    centre_x, centre_y = x1 + half_width, y1 + half_height
+    if square:
+        half_width = half_height = max(half_width, half_height)
+    grow = size / (size - 2 * context_pad)
+    return (_round(centre_x - half_width * grow), _round(centre_y - half_height * grow),
+            _round(centre_x + half_width * grow), _round(centre_y + half_height * grow))
+
+
+def _round(value):
+    """Round half away from zero, as C does."""
+    return int(np.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)
