@@ -5,12 +5,12 @@ The solver's own tests, where it has any, use the full-precision weights; the li
 """
 
 import argparse
-import os
 
-from google.protobuf import text_format
 from sphereslim.command import run_command
-from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.files import whole_file
+from sphereslim.prototxt import read_solver
 from sphereslim.quantize import quantize_net, read_net, write_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers
 from tqdm import tqdm
@@ -56,15 +56,6 @@ def _parser():
     return parser
 
 
-def read_solver(path):
-    """The SolverParameter in a prototxt."""
-    with open(path, encoding='utf-8') as file:
-        try:
-            return text_format.Parse(file.read(), caffe_pb2.SolverParameter())
-        except text_format.ParseError as error:
-            raise SlimError(f'{path}: {error}') from None
-
-
 def train(solver, settings, binarizer):
     """Runs to max_iter, testing with binary weights at the solver's test_interval; False when interrupted."""
     chunk = settings.test_interval or settings.display or 100
@@ -99,11 +90,9 @@ def report_tests(solver, settings, binarizer, progress):
 
 def save(net, binarizer, layers, output):
     """OUTPUT.caffemodel and OUTPUT.qcaffemodel of the binary weights."""
-    temporary = f'{output}.{os.getpid()}.tmp'
-    with binarizer.binary():
+    with binarizer.binary(), whole_file(f'{output}.caffemodel') as temporary:
         net.save(temporary)
-    binary = read_net(temporary)
-    os.replace(temporary, f'{output}.caffemodel')
+        binary = read_net(temporary)
     quantized = quantize_net(binary, dict.fromkeys(layers, 1), 'binary')
     size = write_quantized(quantized, f'{output}.qcaffemodel')
     print(f'{output}.caffemodel, {output}.qcaffemodel: {size} bytes, {len(layers)} layers of binary weights')

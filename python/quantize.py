@@ -2,17 +2,16 @@
 """Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget."""
 
 import argparse
-import json
 import os
 
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
+from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.quantize import (
     dequantize,
     quantize_net,
     read_net,
     read_quantized,
-    write_bytes,
     write_quantized,
 )
 from sphereslim.quantize.choose import parse_bits, parse_range
@@ -164,13 +163,7 @@ def run_quantize(options):
 
 
 def _read_bits(text):
-    if not text.endswith('.json'):
-        return parse_bits(text)
-    try:
-        with open(text, encoding='utf-8') as file:
-            return json.load(file)
-    except json.JSONDecodeError as error:
-        raise SlimError(f'{text}: not JSON ({error})') from None
+    return read_json(text) if text.endswith('.json') else parse_bits(text)
 
 
 def run_dequantize(options):
@@ -234,7 +227,7 @@ def run_allocate(options):
                           f'{options.output}.costs.json', subject, lambda todo: tqdm(todo, desc='layers x bits'))
     quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
     size = write_quantized(quantized, options.output, options.coding)
-    write_bytes(f'{options.output}.bits.json', json.dumps(bits, indent=1).encode())
+    write_json(f'{options.output}.bits.json', bits)
     for name in layers:
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)

@@ -1,50 +1,19 @@
-"""Caffemodel files, their layers and blobs."""
-
-import os
+"""Caffemodels, their layers and blobs."""
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.files import read_weights
 from sphereslim.weights import blob_array, set_blob_array
-
-_HDF5 = b'\x89HDF\r\n\x1a\n'
 
 
 def read_net(path):
     """The NetParameter in a binary caffemodel; raises SlimError naming the file."""
-    data = read_bytes(path)
-    if data.startswith(_HDF5):
-        raise SlimError(f'{path}: HDF5 weights, expected a binary caffemodel (load it and save() one)')
-    net = caffe_pb2.NetParameter()
-    try:
-        net.ParseFromString(data)
-    except DecodeError:
-        raise SlimError(f'{path}: not a caffemodel or cut short ({len(data)} bytes)') from None
+    net = read_weights(path, caffe_pb2.NetParameter())
     if not any(layer.blobs for layer in net_layers(net)):
         raise SlimError(f'{path}: no layer with weights in it, expected a caffemodel')
     return net
-
-
-def read_bytes(path):
-    """The file's bytes; raises SlimError naming the file."""
-    try:
-        with open(path, 'rb') as file:
-            return file.read()
-    except OSError as error:
-        raise SlimError(f'{path}: {error.strerror}') from None
-
-
-def write_bytes(path, data):
-    """Writes to a temporary name in the same folder, then renames."""
-    temporary = f'{path}.{os.getpid()}.tmp'
-    try:
-        with open(temporary, 'wb') as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SlimError(f'{path}: {error.strerror}') from None
 
 
 def net_layers(net):

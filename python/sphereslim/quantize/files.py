@@ -2,14 +2,15 @@
 
 import hashlib
 import zlib
+from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from sphereslim.errors import SlimError
+from sphereslim.files import write_bytes
 from sphereslim.quantize import entropy
 from sphereslim.quantize import qcaffemodel_pb2 as pb
-from sphereslim.quantize.blobs import read_bytes, write_bytes
 from sphereslim.quantize.model import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
 
 FORMAT = 'qcaffemodel 1'
@@ -31,7 +32,10 @@ def read_quantized(path):
 
 def read_network(path):
     """The file's checked Network message, which holds what each part takes on disk."""
-    data = read_bytes(path)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
     file = pb.QCaffeModel()
     try:
         file.ParseFromString(data)

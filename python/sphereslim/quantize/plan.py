@@ -1,11 +1,10 @@
 """Measuring every layer at every width, resumable, for the allocation of bits."""
 
 import hashlib
-import json
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.blobs import write_bytes
+from sphereslim.files import read_json, write_json
 from sphereslim.quantize.sensitivity import Cost, layer_cost
 
 
@@ -21,7 +20,7 @@ def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject,
     for position, (name, bits) in enumerate(progress(missing)):
         known.setdefault(name, []).append(layer_cost(net, distance, name, bits, scheme, coding))
         if position + 1 == len(missing) or missing[position + 1][0] != name:
-            write_bytes(cache, json.dumps({'subject': subject, 'costs': known}).encode())
+            write_json(cache, {'subject': subject, 'costs': known})
     return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
 
 
@@ -36,11 +35,11 @@ def file_digest(*paths):
 def _read(cache, subject):
     if not Path(cache).exists():
         return {}
+    stored = read_json(cache)
     try:
-        stored = json.loads(Path(cache).read_text())
         same = stored['subject'] == subject
         costs = {name: [Cost(*cost) for cost in costs] for name, costs in stored['costs'].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         raise SlimError(f'{cache}: not the sensitivities of layers') from None
     if not same:
         raise SlimError(f'{cache}: sensitivities of another network, scheme or images; expected another output')

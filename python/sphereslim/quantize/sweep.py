@@ -1,10 +1,9 @@
 """Accuracy against size: one quantized network per combination of scheme, layers, scope and bits."""
 
-import json
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.blobs import write_bytes
+from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.quantize.files import write_quantized
 from sphereslim.quantize.net import dequantize, quantize_net
 
@@ -56,15 +55,15 @@ class Rows:
 
     def add(self, row):
         self.rows.append(row)
-        write_bytes(self.path, json.dumps({'subject': self.subject, 'rows': self.rows}, indent=1).encode())
+        write_json(self.path, {'subject': self.subject, 'rows': self.rows})
 
     def _read(self):
         if not self.path.exists():
             return []
+        stored = read_json(self.path)
         try:
-            stored = json.loads(self.path.read_text())
             same, rows = stored['subject'] == self.subject, stored['rows']
-        except (ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise SlimError(f'{self.path}: not a table of a sweep') from None
         if not same:
             raise SlimError(f'{self.path}: rows of another network or measure; expected another folder')
