@@ -11,10 +11,9 @@ import argparse
 import os
 import sys
 
-from tqdm import tqdm
-
 from facedata import dataset
 from facedata.errors import FaceDataError
+from tqdm import tqdm
 
 
 def main():

@@ -1,7 +1,7 @@
 """Alignment of a face to five points by a least-squares similarity transform.
 
 Pixel convention: coordinates are (x, y), 0-based, integers at pixel centres, in pictures and in `FIVE_POINTS` alike.
-(SphereFace's MATLAB script applies the same numbers 1-based, which moves its crops by one pixel right and down of these.)
+(SphereFace's MATLAB script applies the same numbers 1-based: its crops show the face one pixel up and left of these.)
 """
 
 import cv2

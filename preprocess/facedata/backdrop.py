@@ -60,7 +60,7 @@ def skull(image, person, view, cap=None):
         colour = colour * np.clip(1 + 0.2 * raycast.sample(grain, sight), 0.4, 1.7)[..., None]
     if cap is not None:
         colour = np.where(sight.y[..., None] < CAP_EDGE, cap, colour)
-    canvas.blend(image, sight.cover, shade(colour, sight.normal, view.light))
+    canvas.blend(image[sight.box], sight.cover, shade(colour, sight.normal, view.light))
 
 
 def ears(image, person, view, near):

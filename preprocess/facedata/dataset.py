@@ -36,8 +36,8 @@ FINISHED, STARTED = 'faces.json', 'faces.started.json'
 class Settings:
     """What makes a set; two sets of equal settings are equal byte for byte."""
 
-    people: int = 120  # to train on
-    pictures: int = 12  # of each of them
+    people: int = 400  # to train on
+    pictures: int = 6  # of each of them
     test_people: int = 50
     test_pictures: int = 6
     folds: int = 10
@@ -71,22 +71,23 @@ def make(out, settings, workers=1, progress=lambda results, total: results):
     Raises FaceDataError for impossible settings or a folder that holds something else, OSError if it cannot be written.
     """
     settings.check()
-    out, people = Path(out), settings.people + settings.test_people
-    every = names.made_up(people, settings.seed)
-    folds = pairs.draw(every[settings.people:], settings.test_pictures, settings.folds, settings.pairs,
-                       np.random.default_rng((settings.seed, 2)))
+    out, cast = Path(out), _cast(settings)
+    folds = pairs.draw([name for name, _, _ in cast[settings.people:]], settings.test_pictures, settings.folds,
+                       settings.pairs, np.random.default_rng((settings.seed, 2)))
     if is_finished(out, settings):
         return
     write(out / STARTED, _mark(settings))
-    job = partial(_person, out, settings)
-    points = list(progress(_map(job, list(enumerate(every)), workers), people))
-    write(out / 'landmarks.txt', ''.join(line for lines in points for line in lines))
-    write(out / 'train.txt', ''.join(f'{names.picture(name, number)} {label}\n'
-                                     for label, name in enumerate(every[:settings.people])
-                                     for number in range(1, settings.pictures + 1)))
+    lines = list(progress(_map(partial(_person, out), cast, workers), len(cast)))
+    write(out / 'landmarks.txt', ''.join(line for person in lines for line in person))
+    write(out / 'train.txt', _training_list(cast[:settings.people]))
     write(out / 'pairs.txt', pairs.as_text(folds))
     write(out / FINISHED, _mark(settings))
     (out / STARTED).unlink()
+
+
+def _training_list(cast):
+    return ''.join(f'{names.picture(name, number)} {label}\n'
+                   for label, (name, _, count) in enumerate(cast) for number in range(1, count + 1))
 
 
 def _mark(settings):
@@ -122,17 +123,27 @@ def _start_worker():
     cv2.setNumThreads(1)
 
 
-def _person(out, settings, numbered_name):
+def _cast(settings):
+    """(name, stream of random numbers, number of pictures) of everyone, the people to train on first.
+
+    Test people have streams of their own, so that they stay the same whatever the number of people to train on.
+    """
+    everyone = names.made_up(settings.people + settings.test_people, settings.seed)
+    streams = [*((settings.seed, 3, k) for k in range(settings.people)),
+               *((settings.seed, 4, k) for k in range(settings.test_people))]
+    pictures = [settings.pictures] * settings.people + [settings.test_pictures] * settings.test_people
+    return list(zip(everyone, streams, pictures))
+
+
+def _person(out, role):
     """Write one person's pictures that are not there yet; returns the lines of landmarks.txt."""
-    index, name = numbered_name
-    person = sample_person(np.random.default_rng((settings.seed, 3, index)))
-    count = settings.pictures if index < settings.people else settings.test_pictures
-    return [_picture(out, settings, person, index, names.picture(name, number), number)
-            for number in range(1, count + 1)]
+    name, stream, count = role
+    person = sample_person(np.random.default_rng((*stream, 0)))
+    return [_picture(out, person, (*stream, number), names.picture(name, number)) for number in range(1, count + 1)]
 
 
-def _picture(out, settings, person, index, path, number):
-    view = sample_view(np.random.default_rng((settings.seed, 4, index, number)), person.habit_glasses, SIZE)
+def _picture(out, person, stream, path):
+    view = sample_view(np.random.default_rng(stream), person.habit_glasses, SIZE)
     raw, aligned = out / 'raw' / path, out / 'aligned' / path
     points = np.round(landmarks(person, view), 2)
     if not (raw.is_file() and aligned.is_file()):

@@ -1,7 +1,7 @@
 """What a person is: the lasting shape and colours of a face.
 
-Lengths are in head units: the distance from the middle of the face to its chin is about 1. x points right in the picture,
-y down, z to the viewer. Colours are BGR reflectances in 0..1.
+Lengths are in head units: the distance from the middle of the face to its chin is about 1. x points right in the
+picture, y down, z to the viewer. Colours are BGR reflectances in 0..1.
 """
 
 from dataclasses import dataclass
@@ -166,9 +166,9 @@ def _hair(rng):
 
 def _eyes(rng):
     iris = np.clip(IRIS[rng.integers(len(IRIS))] * rng.uniform(0.8, 1.2), 0, 1)
-    return Eyes(rng.uniform(0.29, 0.38), rng.uniform(-0.14, -0.06), rng.uniform(0.115, 0.175), rng.uniform(0.045, 0.085),
-                rng.uniform(-0.25, 0.25), _tuple(iris), rng.uniform(0.055, 0.075), rng.uniform(0.05, 0.14),
-                rng.uniform(0, 1))
+    return Eyes(rng.uniform(0.29, 0.38), rng.uniform(-0.14, -0.06), rng.uniform(0.115, 0.175),
+                rng.uniform(0.045, 0.085), rng.uniform(-0.25, 0.25), _tuple(iris), rng.uniform(0.055, 0.075),
+                rng.uniform(0.05, 0.14), rng.uniform(0, 1))
 
 
 def _brows(rng, hair_colour):

@@ -7,14 +7,16 @@ import numpy as np
 
 from facedata import canvas
 
-NEAR, FAR, STEP = 1.45, -0.5, 0.055  # depths searched, in head units
-REFINEMENTS = 4
+NEAR, FAR, STEP = 1.45, -0.5, 0.075  # depths searched, in head units
+REFINEMENTS = 5
+REACH = 1.35  # no part of a head is farther from its middle
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What the pixels of a picture see of one body: arrays of the picture's rows and columns, float32."""
+    """What the pixels of a box of a picture see of one body: arrays of the box's rows and columns, float32."""
 
+    box: tuple  # slices of the picture's rows and columns
     cover: np.ndarray  # 0..1
     x: np.ndarray  # where on the frontal map
     y: np.ndarray
@@ -24,19 +26,19 @@ class Sight:
 def see_surface(z, pose, size):
     """Sight of the height map `z` (head units) in a picture of `size` pixels under `pose`."""
     rotation = pose.rotation().astype(np.float32)
-    u, v = _plane(pose, size)
+    box, u, v = _plane(pose, size)
     base = [rotation[0, axis] * u + rotation[1, axis] * v for axis in range(3)]
     ray = rotation[2]
     depth, hit = _march(z, base, ray)
     x, y = base[0] + ray[0] * depth, base[1] + ray[1] * depth
     cover = cv2.GaussianBlur(hit.astype(np.float32), (0, 0), 0.6)
-    return Sight(cover, x, y, _map_normals(z, x, y) @ rotation.T)
+    return Sight(box, cover, x, y, _map_normals(z, x, y) @ rotation.T)
 
 
 def see_ellipsoid(centre, radii, pose, size):
     """Sight of an ellipsoid given by its centre and half axes along the head's axes."""
     rotation = pose.rotation()
-    u, v = _plane(pose, size)
+    box, u, v = _plane(pose, size)
     middle = rotation @ np.array(centre)
     shape = rotation @ np.diag(1 / np.square(radii)) @ rotation.T
     u, v = u - middle[0], v - middle[1]
@@ -49,7 +51,7 @@ def see_ellipsoid(centre, radii, pose, size):
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-6
     local = point @ rotation.astype(np.float32) + np.float32(centre)
     cover = cv2.GaussianBlur((square > 0).astype(np.float32), (0, 0), 0.6)
-    return Sight(cover, local[..., 0], local[..., 1], normal)
+    return Sight(box, cover, local[..., 0], local[..., 1], normal)
 
 
 def sample(image, sight):
@@ -58,9 +60,15 @@ def sample(image, sight):
 
 
 def _plane(pose, size):
-    axis = np.arange(size, dtype=np.float32)
-    return np.meshgrid((axis - np.float32(pose.centre[0])) / np.float32(pose.scale),
-                       (axis - np.float32(pose.centre[1])) / np.float32(pose.scale))
+    """The box of the picture that can show the head, and its pixels' coordinates in head units."""
+    spans = []
+    for centre in pose.centre:
+        low, high = (np.clip(round(centre + end * REACH * pose.scale), 0, size) for end in (-1, 1))
+        spans.append(np.arange(low, high, dtype=np.float32))
+    columns, rows = spans
+    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in (rows, columns))
+    u, v = ((span - np.float32(middle)) / np.float32(pose.scale) for span, middle in zip(spans, pose.centre))
+    return box, *np.meshgrid(u, v)
 
 
 def _pixels(x, y):

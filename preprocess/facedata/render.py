@@ -53,4 +53,4 @@ def _face(image, person, view, face, cap):
     if cap is not None:
         canvas.blend(colours, covering.cap_cover(), cap)
     sight = raycast.see_surface(face.z, view.pose, SIZE)
-    canvas.blend(image, sight.cover, shade(raycast.sample(colours, sight), sight.normal, view.light))
+    canvas.blend(image[sight.box], sight.cover, shade(raycast.sample(colours, sight), sight.normal, view.light))
