@@ -1,5 +1,7 @@
 """What a loss over labelled positions is divided by: LossParameter's ignore_label and normalization modes."""
 
+import torch
+
 from caffe.proto.caffe_pb2 import LossParameter
 
 
@@ -20,7 +22,7 @@ class Normalizer:
 
     def mask(self, labels):
         """1.0 where a label counts and 0.0 where it is ignored (float tensor of their shape), None when all count."""
-        return None if self.ignore_label is None else (labels != self.ignore_label).float()
+        return None if self.ignore_label is None else (labels != self.ignore_label).to(torch.get_default_dtype())
 
     def divisor(self, outer, inner, mask):
         """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels."""

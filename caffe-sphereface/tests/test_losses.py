@@ -1,0 +1,206 @@
+"""Loss layers and Accuracy against torch, hand-computed numbers and numeric gradients."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from gradcheck import check_gradient
+from layer_case import layer, make_net
+
+SPATIAL = {'x': (2, 5, 3, 4), 'label': (2, 3, 4)}
+LABELS = np.random.default_rng(3).integers(0, 5, (2, 3, 4))
+DIVISORS = {'FULL': 24, 'VALID': int((LABELS != 2).sum()), 'BATCH_SIZE': 2, 'NONE': 1}
+
+
+def loss_of(kind, bottoms, values, extra='', tops='loss', weight=None):
+    """A net of one loss after forward and backward, with the given inputs."""
+    extra += f' loss_weight: {weight}' + ' loss_weight: 0' * (len(tops.split()) - 1) if weight else ''
+    net = make_net(layer(kind, bottoms, tops, extra), {name: np.shape(value) for name, value in values.items()})
+    for name, value in values.items():
+        net.blobs[name].data[...] = value
+    net.forward()
+    net.backward()
+    return net
+
+
+@pytest.mark.parametrize('mode', DIVISORS)
+def test_softmax_loss_modes_equal_cross_entropy(mode):
+    x = np.random.default_rng(0).normal(size=SPATIAL['x']).astype('f')
+    net = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': LABELS}, weight=0.7,
+                  extra=f'loss_param {{ ignore_label: 2 normalization: {mode} }}')
+    scores = torch.from_numpy(x).requires_grad_()
+    want = torch.nn.functional.cross_entropy(scores, torch.from_numpy(LABELS), ignore_index=2, reduction='sum')
+    want = want / DIVISORS[mode]
+    (0.7 * want).backward()
+    np.testing.assert_allclose(net.blobs['loss'].data, want.item(), rtol=1e-5)
+    np.testing.assert_allclose(net.blobs['x'].diff, scores.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize('old, divisor', [('normalize: true', DIVISORS['VALID']), ('normalize: false', 2)])
+def test_the_old_normalize_field(old, divisor):
+    x = np.random.default_rng(0).normal(size=SPATIAL['x']).astype('f')
+    inputs = {'x': x, 'label': LABELS}
+    total = loss_of('SoftmaxWithLoss', 'x label', inputs, 'loss_param { ignore_label: 2 normalization: NONE }')
+    net = loss_of('SoftmaxWithLoss', 'x label', inputs, f'loss_param {{ ignore_label: 2 {old} }}')
+    assert float(net.blobs['loss'].data) == pytest.approx(float(total.blobs['loss'].data) / divisor, rel=1e-5)
+
+
+def test_softmax_loss_is_at_most_that_of_the_smallest_normal_float():
+    net = loss_of('SoftmaxWithLoss', 'x label', {'x': [[0, 1000], [0, 0]], 'label': [0, 1]})
+    assert float(net.blobs['loss'].data) == pytest.approx((87.3365 + math.log(2)) / 2, abs=1e-4)
+    np.testing.assert_allclose(net.blobs['x'].diff, [[-0.5, 0.5], [0.25, -0.25]])
+
+
+def test_softmax_loss_axis_and_probabilities():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype('f')
+    label = [[0, 1, 3], [2, 2, 0]]
+    net = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': label}, 'softmax_param { axis: -1 }', 'loss p')
+    p = torch.softmax(torch.from_numpy(x), 2).numpy()
+    np.testing.assert_allclose(net.blobs['p'].data, p, atol=1e-6)
+    want = -np.log(np.take_along_axis(p, np.array(label)[:, :, None], 2)).mean()
+    assert float(net.blobs['loss'].data) == pytest.approx(want, rel=1e-5)
+
+
+def test_everything_ignored_gives_zero():
+    net = loss_of('SoftmaxWithLoss', 'x label', {'x': [[1, 2, 3]], 'label': [1]}, 'loss_param { ignore_label: 1 }')
+    assert float(net.blobs['loss'].data) == 0
+    assert not net.blobs['x'].diff.any()
+
+
+@pytest.mark.parametrize('kind', ['SoftmaxWithLoss', 'Accuracy', 'HingeLoss', 'MultinomialLogisticLoss'])
+@pytest.mark.parametrize('label', [-1, 3])
+def test_a_label_out_of_range_is_named(kind, label):
+    with pytest.raises(caffe.CaffeError, match=f"'layer'.*{kind}.*labels from .*expected 0 to 2"):
+        loss_of(kind, 'x label', {'x': [[1, 2, 3]] * 2, 'label': [0, label]})
+
+
+@pytest.mark.parametrize('kind', ['SoftmaxWithLoss', 'Accuracy', 'HingeLoss', 'MultinomialLogisticLoss'])
+def test_too_many_labels_are_refused(kind):
+    with pytest.raises(caffe.CaffeError, match='expected 2 labels'):
+        make_net(layer(kind, 'x label'), {'x': (2, 3), 'label': (3,)})
+
+
+def test_a_learned_label_is_refused():
+    learned = layer('InnerProduct', 'x', 'l', 'inner_product_param { num_output: 1 }').replace('"layer"', '"ip"')
+    net = make_net(learned + layer('SoftmaxWithLoss', 'x l'), {'x': (2, 3)})
+    net.forward()
+    with pytest.raises(caffe.CaffeError, match='holds labels'):
+        net.backward()
+
+
+def test_accuracy_counts_ties_against():
+    net = loss_of('Accuracy', 'x label', {'x': [[1, 1, 0], [2, 1, 0], [0, 0, 0]], 'label': [0, 0, 2]})
+    assert float(net.blobs['loss'].data) == pytest.approx(1 / 3)
+
+
+def test_accuracy_top_k_of_spatial_scores_equals_sorting():
+    x = np.random.default_rng(1).normal(size=SPATIAL['x'])
+    net = loss_of('Accuracy', 'x label', {'x': x, 'label': LABELS}, tops='a c',
+                  extra='accuracy_param { top_k: 2 ignore_label: 4 }')
+    best = np.argsort(-x, 1)[:, :2]
+    right, counted = (best == LABELS[:, None]).any(1), LABELS != 4
+    assert float(net.blobs['a'].data) == pytest.approx(right[counted].mean())
+    each = [right[LABELS == k].mean() if k != 4 and (LABELS == k).any() else 0 for k in range(5)]
+    np.testing.assert_allclose(net.blobs['c'].data, each, atol=1e-6)
+
+
+def test_accuracy_of_nothing_is_zero_and_has_a_zero_gradient():
+    net = loss_of('Accuracy', 'x label', {'x': [[1, 2]], 'label': [1]}, 'accuracy_param { ignore_label: 1 }')
+    assert float(net.blobs['loss'].data) == 0
+    with pytest.raises(caffe.CaffeError, match='top_k is 3'):
+        make_net(layer('Accuracy', 'x label', extra='accuracy_param { top_k: 3 }'), {'x': (2, 2), 'label': (2,)})
+
+
+def test_euclidean_loss_by_hand():
+    net = loss_of('EuclideanLoss', 'a b', {'a': [[1, 2], [3, 4]], 'b': [[1, 0], [0, 4]]}, weight=2)
+    assert float(net.blobs['loss'].data) == pytest.approx((4 + 9) / 4)
+    np.testing.assert_allclose(net.blobs['a'].diff, [[0, 2], [3, 0]])
+    np.testing.assert_allclose(net.blobs['b'].diff, [[0, -2], [-3, 0]])
+
+
+@pytest.mark.parametrize('legacy, unlike', [('false', (2 - 1) ** 2), ('true', 2 - 1)])
+def test_contrastive_loss_by_hand(legacy, unlike):
+    values = {'a': [[3, 4], [1, 0], [9, 9]], 'b': [[0, 0]] * 3, 's': [1, 0, 0]}
+    extra = f'contrastive_loss_param {{ margin: 2 legacy_version: {legacy} }}'
+    net = loss_of('ContrastiveLoss', 'a b s', values, extra)
+    assert float(net.blobs['loss'].data) == pytest.approx((25 + unlike) / 6)
+    np.testing.assert_allclose(net.blobs['a'].diff, [[1, 4 / 3], [-1 / 3, 0], [0, 0]], atol=1e-4)
+    np.testing.assert_allclose(net.blobs['b'].diff, -net.blobs['a'].diff)
+
+
+@pytest.mark.parametrize('norm, want', [('L1', (0.5 + 2.5) / 2), ('L2', (0.25 + 6.25) / 2)])
+def test_hinge_loss_by_hand(norm, want):
+    # margins: 1 - 2 -> 0, 1 + (-0.5) = 0.5; 1 + 1.5 = 2.5, 1 - 3 -> 0
+    values = {'x': [[2, -0.5], [1.5, 3]], 'label': [0, 1]}
+    net = loss_of('HingeLoss', 'x label', values, f'hinge_loss_param {{ norm: {norm} }}')
+    assert float(net.blobs['loss'].data) == pytest.approx(want)
+
+
+def test_multinomial_loss_has_a_floor():
+    net = loss_of('MultinomialLogisticLoss', 'p label', {'p': [[0.25, 0.75], [0, 1]], 'label': [0, 0]})
+    assert float(net.blobs['loss'].data) == pytest.approx((math.log(4) + 20 * math.log(10)) / 2, rel=1e-5)
+
+
+def test_infogain_with_identity_is_softmax_loss():
+    x = np.random.default_rng(0).normal(size=SPATIAL['x']).astype('f')
+    common = 'loss_param { ignore_label: 2 }'
+    want = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': LABELS}, common)
+    got = loss_of('InfogainLoss', 'x label H', {'x': x, 'label': LABELS, 'H': np.eye(5)}, common)
+    np.testing.assert_allclose(got.blobs['loss'].data, want.blobs['loss'].data, rtol=1e-5)
+    np.testing.assert_allclose(got.blobs['x'].diff, want.blobs['x'].diff, atol=1e-6)
+
+
+def test_infogain_matrix_from_a_file(tmp_path):
+    matrix = np.random.default_rng(1).random((3, 3)).astype('f')
+    path = tmp_path / 'H.binaryproto'
+    path.write_bytes(caffe.io.array_to_blobproto(matrix).SerializeToString())
+    values = {'x': [[1, 2, 3], [0, 2, 0]], 'label': [2, 0]}
+    file = loss_of('InfogainLoss', 'x label', values, f'infogain_loss_param {{ source: "{path}" }}')
+    blob = loss_of('InfogainLoss', 'x label H', {**values, 'H': matrix})
+    assert float(file.blobs['loss'].data) == float(blob.blobs['loss'].data)
+    with pytest.raises(caffe.CaffeError, match='no infogain matrix'):
+        loss_of('InfogainLoss', 'x label', values)
+
+
+def test_sigmoid_cross_entropy_equals_torch_and_does_not_overflow():
+    x = np.array([[0.5, -2, 300], [-300, 1, 0]], 'f')
+    target = np.array([[1, 0, 0.25], [0.5, 7, 1]], 'f')
+    net = loss_of('SigmoidCrossEntropyLoss', 'x t', {'x': x, 't': target}, 'loss_param { ignore_label: 7 }')
+    counted = torch.from_numpy(target != 7)
+    each = torch.nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(x)[counted],
+                                                                torch.from_numpy(target)[counted], reduction='sum')
+    assert float(net.blobs['loss'].data) == pytest.approx(each.item() / 2, rel=1e-5)
+    assert net.blobs['x'].diff[1, 1] == 0
+    np.testing.assert_allclose(net.blobs['x'].diff[0], (1 / (1 + np.exp(-x[0])) - target[0]) / 2, atol=1e-6)
+
+
+GRADIENTS = {
+    'softmax': ('SoftmaxWithLoss', {'x': (3, 4), 'label': (3,)}, ''),
+    'softmax_spatial': ('SoftmaxWithLoss', SPATIAL, 'loss_param { ignore_label: 2 }'),
+    'infogain': ('InfogainLoss', {'x': (3, 4), 'label': (3,), 'H': (4, 4)}, 'loss_param { ignore_label: 2 }'),
+    'euclidean': ('EuclideanLoss', {'a': (3, 4), 'b': (3, 4)}, ''),
+    'contrastive': ('ContrastiveLoss', {'a': (4, 3), 'b': (4, 3), 'label': (4,)},
+                    'contrastive_loss_param { margin: 3 }'),
+    'hinge': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, ''),
+    'hinge_l2': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, 'hinge_loss_param { norm: L2 }'),
+    'sigmoid': ('SigmoidCrossEntropyLoss', {'x': (3, 4), 'label': (3, 4)}, 'loss_param { ignore_label: 2 }'),
+}
+
+
+@pytest.mark.parametrize('case', GRADIENTS)
+def test_backward_is_the_derivative(case):
+    kind, shapes, extra = GRADIENTS[case]
+    labels = np.random.default_rng(5).integers(0, 3, shapes['label']) if 'label' in shapes else None
+    # 1e-4 in the divisor of the contrastive gradient
+    tolerance = 1e-4 if case == 'contrastive' else 1e-6
+    check_gradient(layer(kind, ' '.join(shapes), 'loss', extra), shapes, skip={'label', 'H'}, tolerance=tolerance,
+                   values={} if labels is None else {'label': labels}, kinks=(1, -1))
+
+
+def test_multinomial_backward_is_the_derivative():
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 3)
+    check_gradient(layer('MultinomialLogisticLoss', 'p label', 'loss'), {'p': (3, 4), 'label': (3,)},
+                   values={'p': p, 'label': [0, 3, 1]}, skip={'label'})

@@ -1,0 +1,107 @@
+"""Element-wise layers against NumPy, numeric gradients and themselves in place."""
+
+import numpy as np
+import pytest
+
+import caffe
+from gradcheck import check_gradient
+from layer_case import layer, make_net, run
+
+SHAPE = {'x': (2, 3, 4, 5)}
+# type and parameters, the function, values with a jump or a kink, lowest input
+CASES = {
+    'AbsVal': ('', np.abs, (0,), None),
+    'BNLL': ('', lambda x: np.log1p(np.exp(x)), (), None),
+    'Clip': ('clip_param { min: -0.5 max: 0.25 }', lambda x: np.clip(x, -0.5, 0.25), (-0.5, 0.25), None),
+    'ELU': ('elu_param { alpha: 0.7 }', lambda x: np.where(x > 0, x, 0.7 * np.expm1(x)), (0,), None),
+    'Exp': ('exp_param { base: 2 scale: 0.5 shift: 1 }', lambda x: 2 ** (1 + 0.5 * x), (), None),
+    'Exp_e': ('exp_param { shift: -1 }', lambda x: np.exp(x - 1), (), None),
+    'Log': ('log_param { base: 10 scale: 2 shift: 0.5 }', lambda x: np.log10(0.5 + 2 * x), (), 0.1),
+    'Log_e': ('', np.log, (), 0.1),
+    'Power': ('power_param { power: 3 scale: 0.5 shift: 1 }', lambda x: (1 + 0.5 * x) ** 3, (), None),
+    'Power_cube': ('power_param { power: 3 }', lambda x: x ** 3, (), None),
+    'Power_root': ('power_param { power: 0.5 shift: 1 }', lambda x: np.sqrt(1 + x), (), 0.1),
+    'Power_line': ('power_param { scale: -2 shift: 1 }', lambda x: 1 - 2 * x, (), None),
+    'Power_constant': ('power_param { power: 2 scale: 0 shift: 3 }', lambda x: 0 * x + 9, (), None),
+    'Power_zero': ('power_param { power: 0 }', lambda x: 0 * x + 1, (), None),
+    'Sigmoid': ('', lambda x: 1 / (1 + np.exp(-x)), (), None),
+    'Swish': ('', lambda x: x / (1 + np.exp(-x)), (), None),
+    'Swish_beta': ('swish_param { beta: 1.5 }', lambda x: x / (1 + np.exp(-1.5 * x)), (), None),
+    'TanH': ('', np.tanh, (), None),
+    'Threshold': ('threshold_param { threshold: 0.3 }', lambda x: x > 0.3, None, None),
+}
+DIFFERENTIABLE = [case for case in CASES if CASES[case][2] is not None]
+
+
+def text_of(case, tops='y'):
+    return layer(case.split('_')[0], 'x', tops, CASES[case][0])
+
+
+def values_of(case):
+    x = np.random.default_rng(4).normal(size=SHAPE['x']) * 1.5
+    return x if CASES[case][3] is None else np.abs(x) + CASES[case][3]
+
+
+def filled(case, tops='y'):
+    net = make_net(text_of(case, tops), SHAPE)
+    net.blobs['x'].data[...] = values_of(case)
+    return net
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_values(case):
+    net = filled(case)
+    net.forward()
+    np.testing.assert_allclose(net.blobs['y'].data, CASES[case][1](values_of(case)), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('case', DIFFERENTIABLE)
+def test_backward_is_the_derivative(case):
+    check_gradient(text_of(case), SHAPE, values={'x': values_of(case)}, kinks=CASES[case][2])
+
+
+@pytest.mark.parametrize('case', DIFFERENTIABLE)
+@pytest.mark.parametrize('viewed', [False, True])
+def test_in_place_gives_the_same(case, viewed):
+    apart, within = filled(case), filled(case, 'x')
+    view = within.blobs['x'].data if viewed else None
+    diffs = run(apart)
+    assert list(diffs) == ['y']
+    run(within)
+    np.testing.assert_allclose(within.blobs['x'].data, apart.blobs['y'].data, rtol=1e-6)
+    np.testing.assert_allclose(within.blobs['x'].diff, apart.blobs['x'].diff, rtol=1e-5, atol=1e-6)
+    assert view is None or view is within.blobs['x'].data
+
+
+def test_clip_passes_the_gradient_at_its_bounds():
+    net = make_net(layer('Clip', extra='clip_param { min: -1 max: 1 }'), {'x': (4,)})
+    net.blobs['x'].data[...] = [-2, -1, 1, 2]
+    net.forward()
+    net.blobs['y'].diff[...] = 1
+    net.backward()
+    assert net.blobs['x'].diff.tolist() == [0, 1, 1, 0]
+
+
+def test_bnll_far_from_zero():
+    net = make_net(layer('BNLL'), {'x': (3,)})
+    net.blobs['x'].data[...] = [-200, 0, 200]
+    net.forward()
+    np.testing.assert_allclose(net.blobs['y'].data, [0, np.log(2), 200], rtol=1e-6)
+
+
+@pytest.mark.parametrize('kind, extra, message', [
+    ('Exp', 'exp_param { base: -2 }', 'base is -2'),
+    ('Log', 'log_param { base: 0 }', 'base is 0'),
+    ('Log', 'log_param { base: 1 }', 'base is 1'),
+    ('Clip', '', 'no clip_param'),
+])
+def test_parameters_that_cannot_be(kind, extra, message):
+    with pytest.raises(caffe.CaffeError, match=f"'layer' \\({kind}\\): .*{message}"):
+        make_net(layer(kind, extra=extra), SHAPE)
+
+
+def test_threshold_has_no_gradient():
+    net = make_net(layer('Threshold'), SHAPE)
+    net.forward()
+    with pytest.raises(caffe.CaffeError, match='no gradient'):
+        net.backward()
