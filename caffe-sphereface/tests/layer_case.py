@@ -1,0 +1,38 @@
+"""Helpers for tests of layers: small nets from text, filled with random numbers."""
+
+import caffe
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+
+def make_net(layers, shapes, phase=caffe.TEST, seed=1):
+    """A net with force_backward of Input layers (name -> shape) and `layers` (prototxt); inputs are N(0, 1)."""
+    caffe.set_random_seed(seed)
+    inputs = ''.join(
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+        + ' '.join(f'dim: {d}' for d in shape) + ' } } }\n' for name, shape in shapes.items())
+    param = text_format.Parse('force_backward: true\n' + inputs + layers, caffe_pb2.NetParameter())
+    net = caffe.Net(param, phase)
+    values = np.random.default_rng(seed)
+    for name in shapes:
+        net.blobs[name].data[...] = values.standard_normal(net.blobs[name].shape)
+    return net
+
+
+def layer(kind, bottoms='x', tops='y', extra=''):
+    """The text of one layer named 'layer'; `bottoms` and `tops` are names apart by spaces."""
+    ends = ''.join(f'bottom: "{b}" ' for b in bottoms.split()) + ''.join(f'top: "{t}" ' for t in tops.split())
+    return f'layer {{ name: "layer" type: "{kind}" {ends} {extra} }}\n'
+
+
+def run(net, seed=2):
+    """Forward, then backward from N(0, 1) diffs of all outputs; those diffs by name."""
+    net.clear_param_diffs()
+    net.forward()
+    values = np.random.default_rng(seed)
+    diffs = {name: values.standard_normal(net.blobs[name].shape).astype('f') for name in net.outputs}
+    for name, diff in diffs.items():
+        net.blobs[name].diff[...] = diff
+    net.backward()
+    return diffs

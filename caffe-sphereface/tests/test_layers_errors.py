@@ -1,0 +1,125 @@
+"""Bad parameters and bottoms: one line that names the layer and what was expected."""
+
+import caffe
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+from layer_case import layer, make_net
+
+IMAGE = {'x': (2, 4, 6, 5)}
+
+
+def conv(text):
+    return layer('Convolution', extra=f'convolution_param {{ {text} }}')
+
+
+def pool(text):
+    return layer('Pooling', extra=f'pooling_param {{ {text} }}')
+
+
+CASES = [
+    (conv('num_output: 4'), IMAGE, 'kernel_size is missing'),
+    (conv('num_output: 4 kernel_size: 3 stride: 0'), IMAGE, r'stride is \(0, 0\), expected'),
+    (conv('num_output: 4 kernel_size: 3 dilation: 0'), IMAGE, 'dilation is'),
+    (conv('kernel_size: 3'), IMAGE, 'num_output is 0'),
+    (conv('num_output: 6 kernel_size: 3 group: 3'), IMAGE, 'group 3 does not divide channels of the bottom, 4'),
+    (conv('num_output: 5 kernel_size: 3 group: 2'), IMAGE, 'group 2 does not divide num_output, 5'),
+    (conv('num_output: 4 kernel_size: 3 group: 0'), IMAGE, 'group 0 does not divide'),
+    (conv('num_output: 4 kernel_size: 9'), IMAGE, 'larger than the padded input'),
+    (conv('num_output: 4 kernel_size: 3 kernel_h: 3'), IMAGE, 'expected one of both'),
+    (conv('num_output: 4 kernel_size: 3 kernel_size: 3 kernel_size: 3'), IMAGE, 'kernel_size is given 3 times'),
+    (conv('num_output: 4 kernel_size: 3 axis: 4'), IMAGE, 'axis 4 is out of range'),
+    (conv('num_output: 4 kernel_h: 3 kernel_w: 3'), {'x': (2, 4, 6)}, '2 spatial axes'),
+    (conv('num_output: 4 kernel_size: 3'), {'x': (2, 4, 6, 5, 4, 3)}, 'expected at most 3'),
+    (layer('Convolution', 'x', 'y z', 'convolution_param { num_output: 2 kernel_size: 1 }'), IMAGE, 'as many tops'),
+    (layer('Convolution', 'x z', 'y v', 'convolution_param { num_output: 2 kernel_size: 1 }'),
+     {**IMAGE, 'z': (2, 3, 6, 5)}, 'does not fit weights for 4 channels'),
+    (layer('Deconvolution', extra='convolution_param { num_output: 2 kernel_size: 1 pad: 3 }'), IMAGE, 'no output'),
+    (pool(''), IMAGE, 'kernel_size is missing'),
+    (pool('kernel_h: 2'), IMAGE, 'kernel_size is missing'),
+    (pool('kernel_size: 2 kernel_h: 2'), IMAGE, 'expected one of both'),
+    (pool('kernel_size: 2 stride: 0'), IMAGE, 'stride is'),
+    (pool('kernel_size: 2 pad: 2'), IMAGE, 'not smaller than the kernel'),
+    (pool('kernel_size: 9'), IMAGE, 'larger than the padded input'),
+    (pool('global_pooling: true stride: 2'), IMAGE, 'global_pooling'),
+    (pool('kernel_size: 2 pool: STOCHASTIC pad: 1'), IMAGE, 'STOCHASTIC'),
+    (pool('kernel_size: 2'), {'x': (2, 4, 6)}, 'expected 4 axes'),
+    (layer('Pooling', 'x', 'y m', 'pooling_param { pool: AVE kernel_size: 2 }'), IMAGE, 'MAX only'),
+    (layer('Eltwise', 'a b'), {'a': (2, 3), 'b': (2, 4)}, r'bottom 1 has shape \(2, 4\)'),
+    (layer('Eltwise', 'a b', extra='eltwise_param { coeff: 1 }'), {'a': (2,), 'b': (2,)}, '1 coeff for 2 bottoms'),
+    (layer('Eltwise', 'a b', extra='eltwise_param { operation: PROD coeff: 1 coeff: 1 }'),
+     {'a': (2,), 'b': (2,)}, 'SUM only'),
+    (layer('Eltwise', 'a'), {'a': (2,)}, 'has 1 bottom blobs, expected 2 or more'),
+    (layer('Concat', 'a b'), {'a': (2, 3), 'b': (3, 3)}, 'but for axis 1'),
+    (layer('Concat', 'a b', extra='concat_param { axis: 2 }'), {'a': (2, 3), 'b': (2, 3)}, 'axis 2 is out of range'),
+    (layer('Concat', 'a b', extra='concat_param { axis: 1 concat_dim: 1 }'), {'a': (2, 3), 'b': (2, 3)}, 'one of both'),
+    (layer('Slice', 'x', 'y z v'), IMAGE, 'cannot be cut into 3 equal parts'),
+    (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 5 }'), IMAGE, 'do not ascend'),
+    (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 1 slice_point: 2 }'), IMAGE, '2 slice_point for 2 tops'),
+    (layer('Split', 'x', 'x'), IMAGE, 'in place'),
+    (layer('BatchNorm', extra='param { lr_mult: 1 }'), IMAGE, 'param 0 has lr_mult'),
+    (layer('Scale', 'x s'), {**IMAGE, 's': (3,)}, 'do not fit a bottom'),
+    (layer('Scale', extra='scale_param { axis: 2 num_axes: 3 }'), IMAGE, 'num_axes 3 from axis 2'),
+    (layer('Bias', 'x s'), {**IMAGE, 's': (3,)}, 'do not fit a bottom'),
+    (layer('Dropout', extra='dropout_param { dropout_ratio: 1 }'), IMAGE, 'dropout_ratio is 1'),
+    (layer('Flatten', 'x', 'x'), IMAGE, 'in place'),
+    (layer('Flatten', extra='flatten_param { axis: 3 end_axis: 1 }'), IMAGE, 'lies before axis'),
+    (layer('Reshape', extra='reshape_param { shape { dim: 7 } }'), IMAGE, 'holds 7 values'),
+    (layer('Reshape', extra='reshape_param { shape { dim: -1 dim: -1 } }'), IMAGE, 'at most one -1'),
+    (layer('Reshape', extra='reshape_param { shape { dim: -2 } }'), IMAGE, 'at most one -1'),
+    (layer('Reshape', extra='reshape_param { axis: 3 shape { dim: 5 dim: 0 } }'), IMAGE, 'has no axis 4'),
+    (layer('Reshape', extra='reshape_param { axis: 3 num_axes: 2 }'), IMAGE, 'out of range'),
+    (layer('Softmax', extra='softmax_param { axis: 4 }'), IMAGE, 'axis 4 is out of range'),
+    (layer('Normalize', extra='normalize_param { normalize_type: "L3" }'), IMAGE, 'expected L1 or L2'),
+    (layer('LRN', extra='lrn_param { local_size: 4 }'), IMAGE, 'odd'),
+    (layer('Crop', 'x r', extra='crop_param { offset: 4 }'), {**IMAGE, 'r': (2, 4, 3, 3)}, 'leaves the bottom'),
+    (layer('Crop', 'x r', extra='crop_param { offset: 4 offset: 1 offset: 1 }'),
+     {**IMAGE, 'r': (2, 4, 3, 3)}, 'offset is given 3 times'),
+    (layer('SPP'), IMAGE, 'pyramid_height'),
+    (layer('SPP', extra='spp_param { pyramid_height: 5 }'), IMAGE, 'too small for'),
+    (layer('Embed', 'x', 'y', 'embed_param { num_output: 3 }'), {'x': (2,)}, 'input_dim 0'),
+    (layer('Tile'), IMAGE, 'tiles is missing'),
+    (layer('ArgMax', extra='argmax_param { top_k: 5 axis: 1 }'), IMAGE, 'expected 1 to 4'),
+    (layer('BatchReindex', 'x i'), {**IMAGE, 'i': (2, 2)}, 'the second to have 1 axis'),
+    (layer('Filter', 'x s', 'y z'), {**IMAGE, 's': (2,)}, '2 tops for 1 bottoms'),
+    (layer('Filter', 'x s', 'y'), {**IMAGE, 's': (3,)}, 'selector has 3 items'),
+    (layer('Reduction', extra='reduction_param { axis: 5 }'), IMAGE, 'axis 5 is out of range'),
+    (layer('MarginInnerProduct', 'x l', 'y'), {'x': (2, 3), 'l': (2,)}, 'num_output is 0'),
+    (layer('MarginInnerProduct', 'x l', 'y', 'margin_inner_product_param { num_output: 3 }'),
+     {'x': (2, 3), 'l': (3,)}, 'expected 2 for features'),
+    (layer('InterClass', 'x l', 'y', 'inter_class_param { num_output: 3 }'),
+     {'x': (2, 3), 'l': (3,)}, 'expected 2 for features'),
+]
+
+
+@pytest.mark.parametrize('text, shapes, message', CASES)
+def test_one_clear_line(text, shapes, message):
+    with pytest.raises(caffe.CaffeError, match=message) as error:
+        make_net(text, shapes)
+    assert str(error.value).startswith("layer 'layer' (")
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('text, shapes', [
+    (layer('Embed', 'i', 'y', 'embed_param { input_dim: 3 num_output: 2 }'), {'i': (2,)}),
+    (layer('BatchReindex', 'x i'), {'x': (3, 2), 'i': (2,)}),
+])
+def test_an_index_out_of_range(text, shapes):
+    net = make_net(text, shapes)
+    for index in (-1, 3):
+        net.blobs['i'].data[...] = [0, index]
+        with pytest.raises(caffe.CaffeError, match='expected 0 to 2'):
+            net.forward()
+
+
+def test_no_gradient_for_learned_indices():
+    learned = layer('Scale', 'i', 's', 'scale_param { axis: 0 }').replace('"layer"', '"scale"')
+    param = text_format.Parse(learned + layer('BatchReindex', 'x s') + layer('Reduction', 'y', 'l', 'loss_weight: 1')
+                              .replace('"layer"', '"loss"'), caffe_pb2.NetParameter())
+    inputs = make_net('', {'x': (3, 2), 'i': (2,)}).param
+    inputs.force_backward = False
+    inputs.MergeFrom(param)
+    net = caffe.Net(inputs, caffe.TRAIN)
+    net.forward()
+    with pytest.raises(caffe.CaffeError, match='bottom 1 holds indices'):
+        net.backward()

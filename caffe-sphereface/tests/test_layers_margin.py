@@ -1,0 +1,119 @@
+"""The SphereFace layers: what the goldens do not show."""
+
+import caffe
+import numpy as np
+import pytest
+from gradcheck import check_gradient
+from layer_case import layer, make_net, run
+
+SHAPES = {'x': (6, 5), 'label': (6,)}
+LABELS = [0, 3, 1, 3, 2, 0]
+FILLER = 'weight_filler { type: "gaussian" std: 1 }'
+
+
+def margin(text, schedule='base: 100 gamma: 0.5 lambda_min: 5', tops='y lambda'):
+    return layer('MarginInnerProduct', 'x label', tops,
+                 f'margin_inner_product_param {{ num_output: 4 {FILLER} {schedule} {text} }}')
+
+
+def margin_net(*text):
+    net = make_net(margin(*text), SHAPES)
+    net.blobs['label'].data[...] = LABELS
+    return net
+
+
+@pytest.mark.parametrize('kind, count', [('DOUBLE', 2), ('TRIPLE', 3), ('QUADRUPLE', 4)])
+def test_the_labelled_logit_falls_with_the_angle(kind, count):
+    """Without λ the labelled logit is |x|·ψ(θ) of the paper: (−1)^k cos(mθ) − 2k for θ in [kπ/m, (k+1)π/m]."""
+    net = margin_net(f'type: {kind}', 'base: 0')
+    net.forward()
+    x, w = net.blobs['x'].data.astype('d'), net.params['layer'][0].data.astype('d')
+    np.testing.assert_allclose(np.linalg.norm(w, axis=1), 1, rtol=1e-6)
+    length = np.linalg.norm(x, axis=1)
+    angle = np.arccos((x * w[LABELS]).sum(1) / length)
+    k = np.floor(angle * count / np.pi)
+    psi = (-1) ** k * np.cos(count * angle) - 2 * k
+    rows = np.arange(6)
+    np.testing.assert_allclose(net.blobs['y'].data[rows, LABELS], length * psi, rtol=1e-4, atol=1e-4)
+    others = x @ w.T
+    others[rows, LABELS] = net.blobs['y'].data[rows, LABELS]
+    np.testing.assert_allclose(net.blobs['y'].data, others, rtol=1e-4, atol=1e-5)
+
+
+def test_lambda_counts_forwards_and_stops_at_its_floor():
+    net = margin_net('type: QUADRUPLE iteration: 2')
+    seen = []
+    for _ in range(60):
+        net.forward()
+        seen.append(float(net.blobs['lambda'].data[0]))
+    assert seen == pytest.approx([max(100 / (1 + 0.5 * i), 5) for i in range(3, 63)])
+
+
+def test_single_is_an_inner_product_with_unit_rows():
+    check_gradient(margin('type: SINGLE', tops='y'), SHAPES, values={'label': LABELS}, skip={'label', 'layer'})
+
+
+def test_the_gradient_of_the_weights_ignores_margin_and_normalisation():
+    net = margin_net('type: QUADRUPLE')
+    dy = run(net)['y']
+    np.testing.assert_allclose(net.params['layer'][0].diff, dy.T @ net.blobs['x'].data, rtol=1e-5, atol=1e-6)
+
+
+def test_features_move_for_the_other_classes_as_in_an_inner_product():
+    net = margin_net('type: DOUBLE')
+    net.forward()
+    dy = np.random.default_rng(0).standard_normal((6, 4))
+    dy[np.arange(6), LABELS] = 0
+    net.blobs['y'].diff[...] = dy
+    net.backward()
+    np.testing.assert_allclose(net.blobs['x'].diff, dy @ net.params['layer'][0].data, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('label', [-1, 4])
+def test_a_label_that_is_no_class(label):
+    net = margin_net('type: DOUBLE')
+    net.blobs['label'].data[2] = label
+    with pytest.raises(caffe.CaffeError, match=r"layer 'layer' \(MarginInnerProduct\).*expected 0 to 3"):
+        net.forward()
+
+
+def inter_class(text):
+    net = make_net(layer('InterClass', 'x label', 'd', f'inter_class_param {{ num_output: 4 {FILLER} {text} }}'),
+                   SHAPES)
+    net.blobs['label'].data[...] = LABELS
+    return net
+
+
+def test_inter_class_distance_among_classes():
+    net = inter_class('type: AMONG')
+    net.forward()
+    w = net.params['layer'][0].data.astype('d')
+    expected = sum(((row - w[label]) ** 2).sum() for row in w for label in LABELS) / 4
+    assert net.blobs['d'].data == pytest.approx(expected, rel=1e-5)
+
+
+def test_inter_class_distance_to_the_mean():
+    net = inter_class('type: MEAN normalize: false')
+    net.forward()
+    w = net.params['layer'][0].data.astype('d')
+    assert net.blobs['d'].data == pytest.approx(1 - (w[LABELS] @ w.mean(0)).mean(), rel=1e-4, abs=1e-5)
+
+
+def test_inter_class_weight_follows_its_schedule():
+    net = inter_class('type: MEAN normalize: false alpha_start_iter: 2 alpha_start_value: 3 alpha_step: 0.5 '
+                      'alpha_stepvalue: 3 alpha_stepvalue: 5')
+    mean = net.params['layer'][0].data.mean(0)
+    seen = []
+    for _ in range(6):
+        net.clear_param_diffs()
+        net.forward()
+        net.backward()
+        # class 3 occurs twice among the six labels
+        seen.append((net.params['layer'][0].diff[3] / mean).mean() * 6 / 2)
+    assert seen == pytest.approx([0, 3, 3.5, 3.5, 4, 4], rel=1e-4)
+    assert not net.blobs['x'].diff.any()
+
+
+def test_inter_class_counts_towards_the_loss():
+    net = inter_class('type: AMONG')
+    assert net.blob_loss_weights['d'] == 1
