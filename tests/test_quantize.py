@@ -270,6 +270,16 @@ def test_legacy_shapes_stay_legacy():
     assert not restored.HasField('shape')
 
 
+def test_old_layers_get_their_type_names():
+    old = caffe_pb2.NetParameter()
+    for name, kind in (('ip', 'INNER_PRODUCT'), ('conv', 'CONVOLUTION')):
+        layer = old.layers.add(name=name, type=caffe_pb2.V1LayerParameter.LayerType.Value(kind))
+        layer.blobs.add().CopyFrom(make_net(fc=[[1, 2], [3, 4]]).layer[0].blobs[0])
+    restored = dequantize(quantize_net(old, 3, only='conv'))
+    assert [layer.type for layer in restored.layer] == ['InnerProduct', 'Convolution']
+    assert list(restored.layer[0].blobs[0].data) == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize('bits, scheme, message', [
     (0, 'log', 'bits: 0, expected a whole number from 1 to 16'), (17, 'log', 'from 1 to 16'),
     (2.5, 'linear', 'whole number'), (4, 'binary', 'expected 1'), (6, 'cubic', 'scheme cubic'),

@@ -15,7 +15,7 @@ from sphereslim.quantize import quantize_net, read_net, read_quantized
 from sphereslim.quantize.choose import parse_range
 from sphereslim.quantize.fit import check_fits
 from sphereslim.quantize.images import list_images, load_images
-from sphereslim.quantize.measure import OutputDistance, load_weights, named_measure
+from sphereslim.quantize.measure import OutputDistance, accuracy_of_test_phase, load_weights, named_measure
 from sphereslim.quantize.sensitivity import Cost, allocate, layer_cost, lower_hull
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 
@@ -192,3 +192,30 @@ def test_bad_measure_and_images(folder):
     Path('faces/bad.png').write_bytes(b'not a picture')
     with pytest.raises(SlimError, match='bad.png: not an image'):
         load_images(list_images('faces', 10), (3, 6, 5), 0, 1, False)
+
+
+def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):
+    Path('own.py').write_text('import os\ndef size(prototxt, weights):\n    return os.path.getsize(weights)\n')
+    monkeypatch.syspath_prepend(folder)
+    runpy.run_path(str(COMMAND))['main'](['sweep', 'net.caffemodel', 'out', '--deploy', 'net.prototxt', '--bits', '5',
+                                          '--scopes', 'layer', '--accuracy', 'own:size'])
+    row = Path('out/sweep.md').read_text().splitlines()[-1]
+    assert row.startswith('| log | all | layer | 5 |')
+    assert float(row.split('|')[-2]) == pytest.approx(Path('net.caffemodel').stat().st_size, rel=0.05)
+
+
+def test_accuracy_of_the_test_phase(folder):
+    data = '''layer { name: "data" type: "DummyData" top: "data" top: "label" include { phase: TEST } dummy_data_param {
+      shape { dim: 4 dim: 3 dim: 6 dim: 5 } shape { dim: 4 }
+      data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 7 } } }'''
+    accuracy = 'layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" }'
+    Path('test.prototxt').write_text(data + NET.split('\n', 2)[2] + accuracy)
+    net = read_net('net.caffemodel')
+    fc = next(layer for layer in net.layer if layer.name == 'fc')
+    measure = accuracy_of_test_phase(2)
+    for winner, expected in ((7, 1), (6, 0)):
+        fc.blobs[1].data[:] = [100.0 * (i == winner) for i in range(16)]
+        Path('w.caffemodel').write_bytes(net.SerializeToString())
+        assert measure('test.prototxt', 'w.caffemodel') == expected
+    with pytest.raises(SlimError, match='no blob top5'):
+        accuracy_of_test_phase(1, 'top5')('test.prototxt', 'w.caffemodel')

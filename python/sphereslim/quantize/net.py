@@ -43,9 +43,11 @@ def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=Non
         layers.append(quantized)
         targets += wanted
     result = QuantizedNet(net.name, scheme, scope, [], layers)
-    groups = _groups(targets, scheme, scope)
-    for group in groups:
-        _binarize(result, group) if scheme == 'binary' else _quantize(result, group, targets)
+    for group in _groups(targets, scheme, scope):
+        if scheme == 'binary':
+            _binarize(result, group)
+        else:
+            _quantize(result, group, targets)
     for target in targets:
         target.blob.error = relative_error(target.weights, blob_values(result, target.blob))
     return result
