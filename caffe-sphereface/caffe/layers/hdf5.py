@@ -76,6 +76,3 @@ class HDF5Output(Layer):
         dataset = file[name]
         dataset.resize(len(dataset) + len(rows), axis=0)
         dataset[-len(rows):] = rows
-
-    def backward(self, top, propagate_down, bottom):
-        pass
