@@ -11,6 +11,7 @@
 import json
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -114,6 +115,8 @@ def _map(job, items, workers):
     pool = ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=_start_worker)
     try:
         yield from pool.map(job, items)
+    except BrokenProcessPool:
+        raise FaceDataError('a rendering process was killed; the same command continues') from None
     finally:
         pool.shutdown(cancel_futures=True)
 
