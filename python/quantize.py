@@ -184,7 +184,8 @@ def run_sweep(options):
     net = read_net(options.weights)
     measure, name, logarithmic = _measure(options)
     os.makedirs(options.folder, exist_ok=True)
-    subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding}
+    subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding,
+               'images': [options.images, options.count, options.mean, options.scale, options.rgb]}
     rows = Rows(options.folder, subject)
     points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
     for point in tqdm([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
@@ -203,9 +204,7 @@ def _measure(options):
         return named_measure(options.accuracy), options.accuracy, False
     if options.test_iterations:
         return accuracy_of_test_phase(options.test_iterations, options.top), options.top, False
-    distance, paths = _distance(options)
-    name = f'output distance on {len(paths)} images of {options.images}'
-    return distance, f'{name}, mean {options.mean:g}, scale {options.scale:g}{", RGB" * options.rgb}', True
+    return _distance(options)[0], 'output distance (1 - cosine)', True
 
 
 def _distance(options):
@@ -231,7 +230,7 @@ def run_allocate(options):
     for name in layers:
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)
-    print(f'{options.output}: {size} bytes of {options.budget}, output distance {distance.distance():.6g} '
+    print(f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance.distance():.6g} '
           f'on {len(paths)} images')
 
 

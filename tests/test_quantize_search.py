@@ -69,7 +69,7 @@ def test_images_as_the_net_wants_them(folder):
 
 def test_distance_of_the_same_weights_is_zero_and_grows_as_bits_shrink(folder):
     distance = distance_of(folder)
-    assert distance.distance() == 0
+    assert distance.distance() == pytest.approx(0, abs=1e-12)
     found = []
     for bits in (10, 7, 4):
         load_weights(distance.net, quantize_net(read_net('net.caffemodel'), bits, 'linear'))
@@ -79,16 +79,20 @@ def test_distance_of_the_same_weights_is_zero_and_grows_as_bits_shrink(folder):
 
 def test_distance_by_hand(folder):
     distance = distance_of(folder)
-    distance.net.params['fc'][0].data[...] *= 1.5
-    distance.net.params['fc'][1].data[...] *= 1.5
-    assert distance.distance() == pytest.approx(0.25, rel=1e-4)
+    weights = distance.net.params['fc'][0].data
+    weights[...] *= 1.5
+    assert distance.distance() == pytest.approx(0, abs=1e-6)
+    weights[...] *= -1
+    assert distance.distance() == pytest.approx(2, abs=1e-6)
+    weights[...] = np.nan
+    assert distance.distance() == 1
 
 
 def test_layer_cost_leaves_the_net_as_it_was(folder):
     distance = distance_of(folder)
     cost = layer_cost(read_net('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
     quantized = quantize_net(read_net('net.caffemodel'), {'fc': 4}, 'linear')
-    assert cost.distance > 0 and distance.distance() == 0
+    assert cost.distance > 1e-6 and distance.distance() == pytest.approx(0, abs=1e-12)
     weights, entries = 16 * 8 * 4 * 3, len(quantized.dictionaries[0].values)
     assert cost.bytes == weights // 2 + 4 * entries + 4 * 16
 

@@ -1,4 +1,4 @@
-"""What quantization costs: the distance between a network's outputs, or the accuracy of a test network.
+"""What quantization costs: how far a network's outputs move, or the accuracy of a test network.
 
 A measure is a callable (prototxt, caffemodel) -> float, so any evaluation can take its place.
 """
@@ -13,7 +13,9 @@ from sphereslim.quantize.model import blob_values
 
 
 class OutputDistance:
-    """Mean over `images` of |y - y0|^2 / |y0|^2, where y0 is the output for the weights first loaded.
+    """Mean over `images` of 1 - cos(y, y0), 0 to 2, where y0 is the output for the weights first loaded.
+
+    Embeddings are compared by cosine, and unlike a squared error it stays bounded for a network that has broken down.
 
     `images` is (N, C, H, W) float32, as the network wants it; they pass `batch` at a time.
     """
@@ -33,8 +35,8 @@ class OutputDistance:
 
     def distance(self):
         """The distance for the weights now in `net.params`."""
-        difference = ((self.outputs() - self.reference) ** 2).sum(axis=1)
-        return float(np.mean(difference / np.maximum((self.reference ** 2).sum(axis=1), 1e-30)))
+        cosines = (_unit(self.outputs()) * _unit(self.reference)).sum(axis=1)
+        return max(0.0, float(np.mean(1 - cosines)))
 
     def outputs(self):
         """(N, D): all outputs of the net side by side."""
@@ -46,6 +48,13 @@ class OutputDistance:
             tops = self.net.forward()
             rows.append(np.concatenate([np.array(tops[name]).reshape(len(part), -1) for name in sorted(tops)], axis=1))
         return np.concatenate(rows).astype(np.float64)
+
+
+def _unit(rows):
+    """Rows of length 1; rows that are zero, or no numbers any more, become zero."""
+    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
 
 
 def load_weights(net, quantized):
