@@ -21,7 +21,7 @@ class Memory:
     then the values are copied into it, because such views follow the blob.
     """
 
-    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent')
+    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent', '_buffer')
 
     def __init__(self):
         self._tensor = None
@@ -29,6 +29,7 @@ class Memory:
         self._host_is_newest = False
         self._view = None
         self._lent = False
+        self._buffer = None
 
     def get(self, shape, device):
         """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
@@ -67,6 +68,19 @@ class Memory:
             self._tensor = None
             self._lent = False
         self._host_is_newest = False
+
+    def accumulator(self, shape, device):
+        """(tensor, fresh): the values to add to in place, in memory kept for that; void when `fresh`."""
+        fresh = self.is_clear()
+        if self._buffer is None or self._buffer.numel() != prod(shape) or self._buffer.device != device:
+            self._buffer = torch.empty(shape, device=device)
+        if not fresh:
+            current = self.get(shape, device)
+            if self._viewed() or current.data_ptr() == self._buffer.data_ptr():
+                return current, False
+            self._buffer.view(shape).copy_(current)
+        self.set(self._buffer)
+        return self.get(shape, device), fresh
 
     def is_clear(self):
         """True when nothing was written since creation or `clear` and nobody holds a view to write through."""
@@ -121,6 +135,8 @@ class Blob:
 
     def reshape(self, *dims):
         """Change the dimensions; values are kept when the count stays the same and are zero otherwise."""
+        if dims == self._shape:
+            return
         shape = tuple(int(d) for d in (dims[0] if len(dims) == 1 and not np.isscalar(dims[0]) else dims))
         if shape != self._shape:
             if any(d < 0 for d in shape):
@@ -173,6 +189,20 @@ class Blob:
     def add_grad(self, value):
         """Add to the diff, as backward does for parameters."""
         self._diff.set(value if self._diff.is_clear() else self.grad + value.reshape(self._shape))
+
+    def add_product(self, a, b):
+        """Add the matrix product a · b to the diff, into memory that is used again after each `clear_grad`."""
+        total, fresh = self._diff.accumulator(self._shape, mode.device())
+        total.view(len(a), -1).addmm_(a, b, beta=0 if fresh else 1)
+
+    def add_rows(self, index, rows):
+        """Add `rows` (M, K) to the rows `index` (M) of the diff (N, K); a row may get several."""
+        total, fresh = self._diff.accumulator(self._shape, mode.device())
+        (total.zero_() if fresh else total).index_add_(0, index, rows)
+
+    def lend_data(self, value):
+        """Show a tensor of another blob as the data, without a copy until Python looks at it."""
+        self._data.lend(value)
 
     def lend_grad(self, value):
         """Show a tensor that somebody else goes on changing as the diff, without a copy until Python looks at it."""

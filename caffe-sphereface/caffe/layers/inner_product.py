@@ -67,18 +67,17 @@ class InnerProduct(Layer):
         needs = self.param_propagate_down if learned else propagate_down[1:]
         if needs[0]:
             x = bottom[0].tensor.reshape(-1, self.inputs)
-            self._give(weight, x.t() @ dy if self.transpose else dy.t() @ x, learned)
+            a, b = (x.t(), dy) if self.transpose else (dy.t(), x)
+            if learned:
+                weight.add_product(a, b)
+            else:
+                weight.grad = (a @ b).reshape(weight.shape)
         if bias and needs[1]:
-            self._give(bias, dy.sum(0), learned)
+            if learned:
+                bias.add_grad(dy.sum(0))
+            else:
+                bias.grad = dy.sum(0).reshape(bias.shape)
         if propagate_down[0]:
             w = weight.tensor
             rows = w.reshape(self.inputs, -1).t() if self.transpose else w.reshape(self.outputs, -1)
             bottom[0].grad = (dy @ rows).reshape(bottom[0].shape)
-
-    @staticmethod
-    def _give(blob, grad, learned):
-        grad = grad.reshape(blob.shape)
-        if learned:
-            blob.add_grad(grad)
-        else:
-            blob.grad = grad
