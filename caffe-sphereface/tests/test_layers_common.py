@@ -326,3 +326,34 @@ def test_a_parameter_layer_learns_its_blob():
     dy = run(net)['y']
     np.testing.assert_allclose(net.blobs['y'].data, 2 * net.blobs['x'].data)
     np.testing.assert_allclose(net.params['layer'][0].diff, dy * net.blobs['x'].data, rtol=1e-6)
+
+
+def test_weight_diffs_add_up_and_follow_views():
+    text = layer('InnerProduct', extra='inner_product_param { num_output: 3 weight_filler { type: "gaussian" } }')
+    net = make_net(text, {'x': (4, 5)})
+    dy = run(net)['y']
+    once = dy.T @ net.blobs['x'].data
+    weight = net.params['layer'][0]
+    net.backward()
+    np.testing.assert_allclose(weight.diff, 2 * once, rtol=1e-5, atol=1e-6)
+    view = weight.diff
+    net.backward()
+    np.testing.assert_allclose(view, 3 * once, rtol=1e-5, atol=1e-5)
+    net.clear_param_diffs()
+    assert not view.any()
+    del view
+    weight.lend_grad(torch.ones(3, 5))
+    net.backward()
+    np.testing.assert_allclose(weight.diff, 1 + once, rtol=1e-5, atol=1e-5)
+
+
+def test_writing_to_one_blob_leaves_those_that_were_given_its_values():
+    net = make_net(layer('Slice', 'x', 'p q', 'slice_param { axis: 0 }')
+                   + by_name(layer('Eltwise', 'p q', 'y'), 'sum'), {'x': (2, 3)})
+    dy = run(net)['y']
+    before = net.blobs['x'].data.copy()
+    net.blobs['p'].data[...] = 7
+    np.testing.assert_array_equal(net.blobs['x'].data, before)
+    net.blobs['p'].diff[...] = 7
+    np.testing.assert_array_equal(net.blobs['q'].diff, dy)
+    np.testing.assert_array_equal(net.blobs['y'].diff, dy)

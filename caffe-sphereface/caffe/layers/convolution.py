@@ -32,6 +32,7 @@ class Convolution(Layer):
         for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
             if not self.group or count % self.group:
                 self.error(f'group {self.group} does not divide {what}, {count}')
+        self._geometry = self._arguments()
         self._make_blobs(param)
 
     def _make_blobs(self, param):
@@ -64,7 +65,8 @@ class Convolution(Layer):
         weight = self.blobs[0].tensor
         return weight if self.window.axes else weight.unsqueeze(-1)
 
-    def _geometry(self):
+    def _arguments(self):
+        """Stride, pad, dilation and so on in the kernels' order."""
         window = self.window
         none = not window.axes
         return ([*window.stride, *[1] * none], [*window.pad, *[0] * none], [*window.dilation, *[1] * none],
@@ -73,7 +75,7 @@ class Convolution(Layer):
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
         for source, target in zip(bottom, top):
-            y = torch.convolution(self._as_batch(source.tensor), self._weight(), bias, *self._geometry())
+            y = torch.convolution(self._as_batch(source.tensor), self._weight(), bias, *self._geometry)
             target.tensor = y.reshape(target.shape)
 
     def backward(self, top, propagate_down, bottom):
@@ -84,7 +86,7 @@ class Convolution(Layer):
                 continue
             dx, dweight, dbias = torch.ops.aten.convolution_backward(
                 self._as_batch(target.grad), self._as_batch(source.tensor), weight, [self.outputs],
-                *self._geometry(), [needed, *wanted])
+                *self._geometry, [needed, *wanted])
             if needed:
                 source.grad = dx.reshape(source.shape)
             for blob, grad in zip(self.blobs, (dweight, dbias)):

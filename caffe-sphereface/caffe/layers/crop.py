@@ -35,7 +35,7 @@ class Crop(Layer):
         top[0].reshape(*self._sizes)
 
     def forward(self, bottom, top):
-        top[0].tensor = bottom[0].tensor[tuple(slice(o, o + n) for o, n in zip(self.offset, self._sizes))]
+        top[0].lend_data(bottom[0].tensor[tuple(slice(o, o + n) for o, n in zip(self.offset, self._sizes))])
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:

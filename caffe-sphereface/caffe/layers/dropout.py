@@ -24,12 +24,17 @@ class Dropout(Layer):
     def forward(self, bottom, top):
         x = bottom[0].tensor
         if self.phase:
-            top[0].tensor = x
+            if bottom[0] is not top[0]:
+                top[0].lend_data(x)
             return
         keep = 1 - self.ratio
         self._mask = torch.empty_like(x).bernoulli_(keep, generator=random.generator(self.device)).div_(keep)
         top[0].tensor = x * self._mask
 
     def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
-            bottom[0].grad = top[0].grad if self.phase else top[0].grad * self._mask
+        if not propagate_down[0]:
+            return
+        if not self.phase:
+            bottom[0].grad = top[0].grad * self._mask
+        elif bottom[0] is not top[0]:
+            bottom[0].lend_grad(top[0].grad)

@@ -38,7 +38,10 @@ class Eltwise(Layer):
         dy = top[0].grad
         grads = [self._backward(dy, i) if needed else None for i, needed in enumerate(propagate_down)]
         for blob, grad in zip(bottom, grads):
-            if grad is not None:
+            if grad is dy:
+                if blob is not top[0]:
+                    blob.lend_grad(grad)
+            elif grad is not None:
                 blob.grad = grad
 
     def _multiply(self, x):

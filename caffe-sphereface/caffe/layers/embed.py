@@ -1,7 +1,5 @@
 """Embed: a learned vector for each index."""
 
-import torch
-
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers.registry import Layer, register
@@ -40,6 +38,6 @@ class Embed(Layer):
         refuse_index_gradient(self, propagate_down, 0)
         dy = top[0].grad.reshape(-1, self.param.embed_param.num_output)
         if self.param_propagate_down[0]:
-            self.blobs[0].add_grad(torch.zeros_like(self.blobs[0].tensor).index_add_(0, self._index, dy))
+            self.blobs[0].add_rows(self._index, dy)
         if len(self.blobs) > 1 and self.param_propagate_down[1]:
             self.blobs[1].add_grad(dy.sum(0))

@@ -2,8 +2,6 @@
 
 from math import prod
 
-import torch
-
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers.registry import Layer, register
@@ -80,4 +78,4 @@ class InterClass(Layer):
             rows = (self._mean * (self.alpha / count)).expand_as(self._own)
         else:
             rows = (self._own - self._mean) * (-4 * self.alpha / (count * self._distance.square() + 1e-5))
-        self.blobs[0].add_grad(torch.zeros_like(self.blobs[0].tensor).index_add_(0, self._label, rows))
+        self.blobs[0].add_rows(self._label, rows)

@@ -37,7 +37,7 @@ class Concat(Layer):
             parts = top[0].grad.split([blob.shape[self.along] for blob in bottom], self.along)
             for blob, part, needed in zip(bottom, parts, propagate_down):
                 if needed:
-                    blob.grad = part
+                    blob.lend_grad(part)
 
 
 @register('Slice')
@@ -75,7 +75,7 @@ class Slice(Layer):
     def forward(self, bottom, top):
         if len(top) > 1:
             for blob, part in zip(top, bottom[0].tensor.split(self._sizes, self.along)):
-                blob.tensor = part
+                blob.lend_data(part)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0] and len(top) > 1:
@@ -101,9 +101,12 @@ class Split(Layer):
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            grads = [blob.grad for blob in top]
-            total = grads[0] + grads[1] if len(grads) > 1 else grads[0]
-            for grad in grads[2:]:
+            first, *others = [blob.grad for blob in top]
+            if not others:
+                bottom[0].lend_grad(first)
+                return
+            total = first + others[0]
+            for grad in others[1:]:
                 total.add_(grad)
             bottom[0].grad = total
 

@@ -73,7 +73,7 @@ class MarginInnerProduct(Layer):
     def backward(self, top, propagate_down, bottom):
         dy = top[0].grad.reshape(-1, self.outputs)
         if self.param_propagate_down[0]:
-            self.blobs[0].add_grad(dy.t() @ self._x)
+            self.blobs[0].add_product(dy.t(), self._x)
         if propagate_down[0]:
             dx = dy @ self.blobs[0].tensor if self.margin == 1 else self._margin_grad(dy)
             bottom[0].grad = dx.reshape(bottom[0].shape)

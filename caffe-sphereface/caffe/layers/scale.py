@@ -129,7 +129,7 @@ class Bias(Layer):
         elif not self.place.given and self.param_propagate_down[0]:
             self.blobs[0].add_grad(self._sum(dy))
         if propagate_down[0] and bottom[0] is not top[0]:
-            bottom[0].grad = dy
+            bottom[0].lend_grad(dy)
 
     def _sum(self, dy):
         """Sums over what lies before and behind the bias's axes."""
