@@ -2,9 +2,10 @@
 
 import contextlib
 
-import caffe
 import numpy as np
 import torch
+
+import caffe
 from layer_case import make_net
 
 

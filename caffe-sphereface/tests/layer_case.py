@@ -1,9 +1,10 @@
 """Helpers for tests of layers: small nets from text, filled with random numbers."""
 
-import caffe
 import numpy as np
-from caffe.proto import caffe_pb2
 from google.protobuf import text_format
+
+import caffe
+from caffe.proto import caffe_pb2
 
 
 def make_net(layers, shapes, phase=caffe.TEST, seed=1):

@@ -4,9 +4,10 @@ import json
 import os
 from pathlib import Path
 
-import caffe
 import numpy as np
 import pytest
+
+import caffe
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).resolve().parents[2].parent / 'shared'))
 FOLDER = SHARED / 'goldens' / 'layers'

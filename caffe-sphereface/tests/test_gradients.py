@@ -1,8 +1,9 @@
 """Numeric gradient check of the layers that see, join and reshape."""
 
-import caffe
 import numpy as np
 import pytest
+
+import caffe
 from gradcheck import check_gradient
 from layer_case import layer
 

@@ -1,10 +1,11 @@
 """Layers that join, part, scale, normalise, reshape and select: against torch or by hand; in place too."""
 
-import caffe
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
+import caffe
 from layer_case import layer, make_net, run
 
 

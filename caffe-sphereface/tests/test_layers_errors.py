@@ -1,9 +1,10 @@
 """Bad parameters and bottoms: one line that names the layer and what was expected."""
 
-import caffe
 import pytest
-from caffe.proto import caffe_pb2
 from google.protobuf import text_format
+
+import caffe
+from caffe.proto import caffe_pb2
 from layer_case import layer, make_net
 
 IMAGE = {'x': (2, 4, 6, 5)}

@@ -1,8 +1,9 @@
 """The SphereFace layers: what the goldens do not show."""
 
-import caffe
 import numpy as np
 import pytest
+
+import caffe
 from gradcheck import check_gradient
 from layer_case import layer, make_net, run
 

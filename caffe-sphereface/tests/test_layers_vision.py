@@ -1,10 +1,11 @@
 """Convolution, pooling, LRN and their like: against torch.nn.functional with autograd, and by hand."""
 
-import caffe
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
+import caffe
 from layer_case import layer, make_net, run
 
 GAUSSIAN = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 1 }'
