@@ -2,16 +2,20 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import caffe
 from caffe.data.datum import planes_to_datum
 from caffe.data.db import backend_named, new_database, open_reader
+from caffe.data.lmdb_file import LmdbFile
 from caffe.data.shard import set_shard
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
@@ -110,7 +114,38 @@ def test_encoded_and_float_datums(folder):
 def test_a_database_larger_than_the_first_map(folder):
     write('db', [bytes(100_000)] * 250)
     reader = open_reader('db', caffe_pb2.DataParameter.LMDB)
-    assert reader.count == 250 and len(reader.peek()[1]) == 100_000
+    assert reader.count == 250 and len(reader.peek()[1]()) == 100_000
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(st.binary(min_size=1, max_size=400), st.one_of(
+    st.binary(max_size=50), st.integers(1000, 20000).map(bytes)), min_size=1, max_size=150))
+def test_lmdb_files_are_read_as_the_library_reads_them(made):
+    with tempfile.TemporaryDirectory() as folder:
+        with new_database(f'{folder}/db', caffe_pb2.DataParameter.LMDB) as put:
+            for key, value in made.items():
+                put(key, value)
+        assert [(key, fetch()) for key, fetch in LmdbFile(f'{folder}/db').records()] == sorted(made.items())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=20),
+       st.integers(0, 60))
+def test_a_damaged_lmdb_is_refused_or_read_but_never_fatal(damage, cut):
+    with tempfile.TemporaryDirectory() as folder:
+        with new_database(f'{folder}/db', caffe_pb2.DataParameter.LMDB) as put:
+            for i in range(200):
+                put(f'{i:08d}'.encode(), bytes(i * 20))
+        path = Path(folder, 'db', 'data.mdb')
+        content = bytearray(path.read_bytes())
+        for page, offset, byte in damage:
+            content[(page * 4096 + offset) % len(content)] = byte
+        path.write_bytes(content[:len(content) - cut * 1000] if cut > 50 else content)
+        try:
+            read = [len(fetch()) for _, fetch in LmdbFile(f'{folder}/db').records()]
+            assert len(read) <= 2**20
+        except CaffeError as error:
+            assert str(error).startswith(f'{folder}/db') and '\n' not in str(error)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)

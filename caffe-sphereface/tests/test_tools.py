@@ -1,6 +1,7 @@
 """The tools around databases, old files and logs, as commands."""
 
 import csv
+import importlib
 import os
 import subprocess
 import sys
@@ -37,8 +38,8 @@ def records(path, backend='lmdb'):
     """[(key, Datum)] of a whole database."""
     reader, out = open_reader(path, backend_named(backend)), []
     while not out or reader.peek()[0] != out[0][0]:
-        key, value = reader.step()
-        out.append((key, parse_datum(value)))
+        key, fetch = reader.step()
+        out.append((key, parse_datum(fetch())))
     return out
 
 
@@ -236,11 +237,24 @@ def test_draw_net(tmp_path, capsys):
     one_line(capsys, draw_net.main([str(tmp_path / 'net'), str(tmp_path / 'x.dot'), '--phase=ODD']), 'ODD')
 
 
-@pytest.mark.parametrize('module', ['convert_imageset', 'compute_image_mean', 'extract_features', 'parse_log',
-                                    'draw_net'])
-def test_help_of_modules(module):
-    done = subprocess.run([sys.executable, '-m', f'caffe.cli.{module}', '--help'], capture_output=True, text=True)
-    assert done.returncode == 0 and module in done.stdout
+def scripts():
+    """{command: module:function} of the package's entry points."""
+    text = (Path(__file__).parents[1] / 'pyproject.toml').read_text().split('[project.scripts]')[1].split('[')[0]
+    return dict(line.replace('"', '').split(' = ') for line in text.strip().splitlines())
+
+
+@pytest.mark.parametrize('name', [name for name in scripts() if name != 'caffe'])
+def test_every_command_has_a_help(name, capsys):
+    module, function = scripts()[name].split(':')
+    with pytest.raises(SystemExit) as stop:
+        getattr(importlib.import_module(module), function)(['--help'])
+    assert stop.value.code == 0 and name in capsys.readouterr().out
+
+
+def test_commands_run_as_modules(tmp_path):
+    done = subprocess.run([sys.executable, '-m', 'caffe.cli.convert_imageset', 'a/', 'nowhere.txt', 'db'], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith('convert_imageset: nowhere.txt')
 
 
 def test_a_full_disk_leaves_no_database(tmp_path, monkeypatch):

@@ -41,9 +41,9 @@ def mean_of(source, backend):
     reader = open_reader(source, backend)
     first, total, count = reader.peek()[0], None, 0
     while True:
-        key, value = reader.step()
+        key, fetch = reader.step()
         try:
-            planes = _planes(value)
+            planes = _planes(fetch())
             if total is None:
                 total = np.zeros(planes.shape)
             if planes.shape != total.shape:
@@ -59,8 +59,8 @@ def mean_of(source, backend):
             return (total / count).astype(np.float32)
 
 
-def _planes(value):
-    datum = parse_datum(value)
+def _planes(content):
+    datum = parse_datum(content)
     if not datum.encoded:
         return datum_planes(datum)
     image = datum_picture(datum)

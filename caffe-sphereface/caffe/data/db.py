@@ -3,68 +3,42 @@
 import os
 import shutil
 import tempfile
-import weakref
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import lmdb
 
+from caffe.data.lmdb_file import LmdbFile
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 _RECORDS_A_COMMIT = 1000
 _FIRST_MAP = 10 << 20
 _LMDB, _LEVELDB = caffe_pb2.DataParameter.LMDB, caffe_pb2.DataParameter.LEVELDB
-_environments = weakref.WeakValueDictionary()
-
-
-class _Environment:
-    """An open LMDB environment. The library allows one a file and process, so that readers share it."""
-
-    def __init__(self, path):
-        try:
-            self.env = lmdb.open(path, readonly=True, lock=False, max_readers=1)
-            self.entries = self.env.stat()['entries']
-            wanted = (self.env.info()['last_pgno'] + 1) * self.env.stat()['psize']
-        except lmdb.Error as error:
-            raise CaffeError(f'{path}: is not a readable LMDB ({error})') from None
-        size = os.path.getsize(os.path.join(path, 'data.mdb'))
-        if size < wanted:
-            # reading a page behind the end would kill the process
-            raise CaffeError(f'{path}: LMDB is truncated, data.mdb has {size} bytes, expected {wanted}')
-
-
-def _environment(path):
-    try:
-        status = os.stat(os.path.join(path, 'data.mdb'))
-    except OSError as error:
-        raise CaffeError(f'{path}: is no LMDB folder (data.mdb: {error.strerror})') from None
-    key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
-    environment = _environments.get(key)
-    if environment is None:
-        environment = _environments[key] = _Environment(path)
-    return environment
 
 
 class LmdbReader:
-    """The records of an LMDB in the order of their keys, without copying them: values are memoryviews."""
+    """The records of an LMDB in the order of their keys."""
 
     def __init__(self, path):
-        self._environment = _environment(path)
-        self.count = self._environment.entries
-        self._transaction = self._environment.env.begin(buffers=True)
-        self._cursor = self._transaction.cursor()
-        _expect_records(self._cursor.first(), path)
+        self._file = LmdbFile(path)
+        self.count = self._file.count
+        self._records = self._file.records()
+        self._record = next(self._records, None)
+        _expect_records(self._record, path)
 
     def peek(self):
-        """(key as bytes, value) of the record that `step` gives next."""
-        return bytes(self._cursor.key()), self._cursor.value()
+        """(key, fetch) of the record that `step` gives next; `fetch()` reads its value, all bytes."""
+        return self._record
 
     def step(self, keep=True):
-        """`peek`, and move on to the next record; only move on unless `keep`."""
-        record = self.peek() if keep else None
-        if not self._cursor.next():
-            self._cursor.first()
+        """`peek`, and move on to the next record."""
+        record = self._record
+        self._record = next(self._records, None)
+        if self._record is None:
+            self._records = self._file.records()
+            self._record = next(self._records)
         return record
 
 
@@ -90,12 +64,12 @@ class LevelDbReader:
         _expect_records(self._record, path)
 
     def peek(self):
-        """(key, value) of the record that `step` gives next, both as bytes."""
-        return self._record
+        """(key, fetch) of the record that `step` gives next; `fetch()` is its value, all bytes."""
+        return self._record[0], partial(bytes, self._record[1])
 
     def step(self, keep=True):
         """`peek`, and move on to the next record."""
-        record = self._record
+        record = self.peek()
         try:
             self._record = next(self._iterator, None)
             if self._record is None:
@@ -139,7 +113,7 @@ def open_reader(path, backend):
     """A reader of the database folder `path`; `backend` is DataParameter.LMDB or LEVELDB.
 
     Readers have `count` (None where unknown), `peek()` and `step(keep=True)`, which wraps around. CaffeError for a
-    missing, truncated or empty database.
+    missing, damaged or empty database, at once or when the damage is met.
     """
     return {_LMDB: LmdbReader, _LEVELDB: LevelDbReader}[backend](path)
 

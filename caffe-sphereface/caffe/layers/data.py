@@ -35,9 +35,9 @@ class Data(Layer):
 def _loader(source, color, transformer):
 
     def load(record, draw, slot):
-        key, value = record
+        key, fetch = record
         try:
-            datum = parse_datum(value)
+            datum = parse_datum(fetch())
             if datum.encoded:
                 transformer.place(datum_picture(datum, color), draw, slot)
             else:
