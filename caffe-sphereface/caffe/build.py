@@ -32,6 +32,8 @@ class Wiring:
             self._force_backward()
         else:
             self._skip_where_no_loss()
+        for layer, need in zip(self.layers, self.layer_needs):
+            layer.needs_backward = need
         self.outputs = sorted(self._available)
 
     def _add(self, param, phase):

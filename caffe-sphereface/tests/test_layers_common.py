@@ -358,3 +358,13 @@ def test_writing_to_one_blob_leaves_those_that_were_given_its_values():
     net.blobs['p'].diff[...] = 7
     np.testing.assert_array_equal(net.blobs['q'].diff, dy)
     np.testing.assert_array_equal(net.blobs['y'].diff, dy)
+
+
+@pytest.mark.parametrize('kind', ['BatchNorm', 'Scale', 'PReLU', 'LRN'])
+def test_nets_without_a_loss_keep_nothing_for_backward(kind):
+    param = make_net(layer(kind, 'x', 'x'), {'x': (2, 3, 4, 4)}).param
+    param.force_backward = False
+    net = caffe.Net(param, caffe.TEST)
+    net.forward()
+    assert getattr(net.layer_dict['layer'], '_x', None) is None
+    net.backward()

@@ -54,8 +54,9 @@ class PReLU(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):
-        self._x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        top[0].tensor = torch.prelu(self._x, self.blobs[0].tensor.reshape(-1))
+        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+        self._x = x if self.needs_backward else None
+        top[0].tensor = torch.prelu(x, self.blobs[0].tensor.reshape(-1))
 
     def backward(self, top, propagate_down, bottom):
         slope = self.blobs[0].tensor.reshape(-1)

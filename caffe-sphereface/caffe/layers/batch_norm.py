@@ -48,7 +48,7 @@ class BatchNorm(Layer):
     def forward(self, bottom, top):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         x = x if x.dim() > 1 else x.unsqueeze(1)
-        self._x = x
+        self._x = x if self.needs_backward else None
         if self.running:
             self._mean, self._variance = self._running_statistics()
             y, _, _ = _aten.native_batch_norm(x, None, None, self._mean, self._variance, False, 0.0, self.eps)

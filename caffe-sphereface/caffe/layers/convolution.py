@@ -32,7 +32,9 @@ class Convolution(Layer):
         for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
             if not self.group or count % self.group:
                 self.error(f'group {self.group} does not divide {what}, {count}')
+        self._shapes = None
         self._geometry = self._arguments()
+        self._fit(bottom)
         self._make_blobs(param)
 
     def _make_blobs(self, param):
@@ -44,14 +46,23 @@ class Convolution(Layer):
             fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
 
     def reshape(self, bottom, top):
+        self._fit(bottom)
+        for target, shape in zip(top, self._outputs):
+            target.reshape(*shape)
+
+    def _fit(self, bottom):
+        """Hold the bottoms' shapes against the weights and compute those of the tops."""
+        shapes = [blob.shape for blob in bottom]
+        if shapes == self._shapes:
+            return
         window = self.window
         sizes = window.transposed_output if self.transposed else window.output
-        for source, target in zip(bottom, top):
-            shape = source.shape
+        for shape in shapes:
             if len(shape) != window.axis + 1 + window.axes or shape[window.axis] != self.channels:
                 self.error(f'bottom of shape {shape} does not fit weights for {self.channels} channels '
                            f'and {window.axes} spatial axes')
-            target.reshape(*shape[:window.axis], self.outputs, *sizes(shape[window.axis + 1:]))
+        self._outputs = [(*s[:window.axis], self.outputs, *sizes(s[window.axis + 1:])) for s in shapes]
+        self._shapes = shapes
 
     def _as_batch(self, tensor):
         """(pictures, channels, space…) with at least one spatial axis, as the kernels take it."""

@@ -35,10 +35,12 @@ class LRN(Layer):
         return F.avg_pool2d(lines, (self.size, 1), 1, (self.size // 2, 0)).reshape(x.shape)
 
     def forward(self, bottom, top):
-        x = self._x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        self._base = self._window_mean(x.square()).mul_(self.alpha).add_(self.k)
-        self._factor = self._base.pow(-self.beta)
-        top[0].tensor = x * self._factor
+        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+        base = self._window_mean(x.square()).mul_(self.alpha).add_(self.k)
+        factor = base.pow(-self.beta)
+        top[0].tensor = x * factor
+        if self.needs_backward:
+            self._x, self._base, self._factor = x, base, factor
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

@@ -43,7 +43,7 @@ class PythonLayer(EngineLayer):
     Attributes that this class does not have are those of the user's object, so that `net.layers[i].its_method()` works.
     """
 
-    _own = frozenset(('param', 'phase', 'blobs', 'param_propagate_down', 'user'))
+    _own = frozenset(('param', 'phase', 'blobs', 'param_propagate_down', 'needs_backward', 'user'))
 
     def __init__(self, param, phase=0):
         super().__init__(param, phase)

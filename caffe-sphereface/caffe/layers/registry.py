@@ -34,13 +34,15 @@ class Layer:
     """One layer of a net: its parameters, and forward and backward on blobs, stated explicitly.
 
     `blobs` are its learned parameters. Subclasses state how many bottoms and tops they take as an exact number or as
-    (min, max) with None for no bound, and override `setup`, `reshape`, `forward` and `backward`.
+    (min, max) with None for no bound, and override `setup`, `reshape`, `forward` and `backward`. Where a net will never
+    run a layer's backward, `needs_backward` is False and forward need not keep anything for it.
     """
 
     bottoms = (0, None)
     tops = (0, None)
     loss = False
     auto_top = False
+    needs_backward = True
     # False for bottoms that never get a diff (labels): their index -> False
     no_diff_bottoms = ()
 

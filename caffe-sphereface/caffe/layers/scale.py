@@ -69,16 +69,18 @@ class Scale(Layer):
 
     def forward(self, bottom, top):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        self._x = x.reshape(self.place.view)
+        x = x.reshape(self.place.view)
+        self._x = x if self.needs_backward else None
         scale = self._scale(bottom).tensor.reshape(-1)
         bias = self.blobs[-1].tensor.reshape(-1) if self.param.scale_param.bias_term else None
-        y = _aten.native_batch_norm(self._x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
+        y = _aten.native_batch_norm(x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
         top[0].tensor = y.reshape(top[0].shape)
 
     def _no_statistics(self):
         """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
         if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
-            self._unit = self._x.new_zeros(self.place.count), self._x.new_ones(self.place.count)
+            self._unit = (torch.zeros(self.place.count, device=self.device),
+                          torch.ones(self.place.count, device=self.device))
         return self._unit
 
     def backward(self, top, propagate_down, bottom):
