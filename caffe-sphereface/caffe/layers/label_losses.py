@@ -2,7 +2,7 @@
 
 import torch
 
-from caffe.layers.labels import pick, positions, refuse_label_gradient
+from caffe.layers.labels import pick, positions, refuse_label_gradient, softmax
 from caffe.layers.loss_normalizer import Normalizer
 from caffe.layers.registry import Layer, register
 from caffe.proto import wire
@@ -114,7 +114,7 @@ class InfogainLoss(Layer):
     def forward(self, bottom, top):
         outer, classes, inner = self.extent
         matrix = bottom[2].tensor if len(bottom) > 2 else self._matrix.to(self.device)
-        self._p = torch.softmax(bottom[0].tensor.reshape(self.extent), 1)
+        self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
         mask = self.normalizer.mask(labels)
         self._divisor = self.normalizer.divisor(outer, inner, mask)

@@ -2,7 +2,7 @@
 
 import torch
 
-from caffe.layers.labels import pick, positions, refuse_label_gradient
+from caffe.layers.labels import pick, positions, refuse_label_gradient, softmax
 from caffe.layers.loss_normalizer import Normalizer
 from caffe.layers.registry import Layer, register
 
@@ -34,7 +34,7 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, bottom, top):
         outer, _, inner = self.extent
-        self._p = torch.softmax(bottom[0].tensor.reshape(self.extent), 1)
+        self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
         self._mask = self.normalizer.mask(labels)
         self._index = labels if self._mask is None else torch.where(self._mask > 0, labels, 0)
