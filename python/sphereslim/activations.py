@@ -51,7 +51,7 @@ class Sampler:
         """Like `blobs`, yields (blobs, their diffs) after a backward pass.
 
         The objective is the net's loss; in a net without one half the squared length of its outputs, which needs no
-        labels.
+        labels but `force_backward: true` in the net. RequestError where nothing flows back.
         """
         last = len(self._index) - 1
         has_loss = any(self.net.blob_loss_weights.values())
@@ -59,7 +59,10 @@ class Sampler:
             data = self._forward(batch, stops, last)
             for name in () if has_loss else self.net.outputs:
                 self.net.blobs[name].diff[...] = self.net.blobs[name].data
-            yield data, self._backward(stops, last)
+            diffs = self._backward(stops, last)
+            if not any(diff.any() for diff in diffs):
+                raise RequestError('no gradient reaches the layer, expected a net with a loss or `force_backward`')
+            yield data, diffs
 
     def _number(self, layer):
         if layer not in self._index:

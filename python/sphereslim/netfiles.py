@@ -3,13 +3,23 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.files import read_weights
+from sphereslim.inputs import copy_of
 from sphereslim.prototext import to_text
+from sphereslim.weights import blob_shape, set_blob_array, weight_layers
 
 
-def run_net(net, weights=None, phase=caffe.TEST):
-    """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name."""
+def run_net(net, weights=None, phase=caffe.TEST, backward=False):
+    """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
+
+    A net without a loss runs backward only where `backward` asks for it (`force_backward`).
+    """
+    if backward:
+        net = copy_of(net)
+        net.force_backward = True
     with tempfile.TemporaryDirectory() as folder:
         prototxt, caffemodel = Path(folder, 'net.prototxt'), Path(folder, 'net.caffemodel')
         prototxt.write_text(to_text(net))
@@ -26,3 +36,12 @@ def weights_of(net):
         path = Path(folder, 'net.caffemodel')
         net.save(str(path))
         return read_weights(path, caffe_pb2.NetParameter())
+
+
+def with_params(weights, net):
+    """A copy of a NetParameter of weights with the blobs that a caffe.Net's layers of the same names hold."""
+    result = copy_of(weights)
+    for name, layer in weight_layers(result).items():
+        for blob, own in zip(layer.blobs, net.params.get(name, ())):
+            set_blob_array(blob, np.array(own.data).reshape(blob_shape(blob)))
+    return result

@@ -24,23 +24,33 @@ class Context:
                 for layer, top in self.group.points]
 
     def filters(self):
-        """[(weights as (channels, numbers), unit per channel)] of the layers that make the group's channels.
+        """The filters of every layer that makes the group's channels, biases left out, as matrices (units, weights).
 
-        The weights of one channel are its filter, bias left out.
+        A unit of several channels has their filters side by side, one that a layer does not make has zeros.
         """
-        found = []
-        for member in self.group.members:
-            if member.role == 'output' and member.blob == 0 and member.layer in self.group.makers:
-                weights = np.array(self.sampler.net.params[member.layer][0].data, np.float64)
-                rows = np.moveaxis(weights, member.axis, 0)
-                found.append((rows.reshape(len(member.units), -1), member.units))
-        return found
+        members = [m for m in self.group.members if (m.role, m.blob) == ('output', 0) and m.layer in self.group.makers]
+        return [_unit_rows(np.moveaxis(self.weights(m.layer), m.axis, 0), m.units, self.group.size) for m in members]
+
+    def weights(self, layer):
+        """The weights of a layer, float64."""
+        return np.array(self.sampler.net.params[layer][0].data, np.float64)
 
     def per_unit(self, values, units):
         """Sums of values per channel over the channels of each unit; `values` has channels as its last axis."""
         out = np.zeros((*values.shape[:-1], self.group.size))
         np.add.at(out, (..., units[units >= 0]), values[..., units >= 0])
         return out
+
+
+def _unit_rows(channels, units, size):
+    rows = channels.reshape(len(units), -1)
+    order = np.argsort(units, kind='stable')
+    order = order[units[order] >= 0]
+    first = np.searchsorted(units[order], units[order])
+    slots = np.arange(len(order)) - first
+    out = np.zeros((size, slots.max(initial=0) + 1, rows.shape[1]))
+    out[units[order], slots] = rows[order]
+    return out.reshape(size, -1)
 
 
 def combine(parts):

@@ -1,0 +1,37 @@
+"""ThiNet: channels leave whose joint part in the sampled outputs of the next layer is smallest.
+
+Source: Luo, Wu, Lin, ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017. Greedily the
+channel joins the removed set T that least raises Σ (Σ_{c in T} z_c)², with z as in `contributions`; then every kept
+channel is rescaled by least squares (`rescaling`).
+"""
+
+import numpy as np
+
+from sphereslim.contributions import contributions, total
+from sphereslim.criteria.criterion import Criterion
+
+
+def measure(context, places):
+    """{reader: Gram matrix of the channels' contributions}, from `places` random outputs per picture and reader."""
+    return contributions(context, places)
+
+
+def choose(grams, keep):
+    """The `keep` units that stay, ascending, and as scores the step at which each would leave."""
+    gram = total(grams)
+    size = len(gram)
+    order, inside, cost = np.zeros(size), np.zeros(size), np.diag(gram).copy()
+    left = np.ones(size, bool)
+    for step in range(size):
+        out = int(np.argmin(np.where(left, cost + 2 * inside, np.inf)))
+        left[out], order[out] = False, step
+        inside += gram[:, out]
+    return np.flatnonzero(order >= size - keep), order
+
+
+def rescaling(gram, kept):
+    """One factor per kept unit for a reader's weights: argmin over s of Σ (y − Σ_{c kept} s_c z_c)²."""
+    return np.linalg.lstsq(gram[np.ix_(kept, kept)], gram[kept].sum(axis=1), rcond=None)[0]
+
+
+CRITERION = Criterion('thinet', 'Luo et al., ThiNet, ICCV 2017', measure, choose, options={'places': 10})
