@@ -130,7 +130,7 @@ class Neuron(Layer):
     def forward(self, bottom, top):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         y = self._forward(x)
-        self._kept = x if self._saved == 'x' else y
+        self._kept = {'x': x, 'y': y}[self._saved] if self.needs_backward else None
         top[0].tensor = y
 
     def backward(self, top, propagate_down, bottom):

@@ -89,10 +89,12 @@ class Recurrent(Layer):
         weight, cont = self.blobs[2 + self.static].tensor, bottom[1].tensor.unsqueeze(2)
         states, self._tape, self._before, hidden = self._initial(bottom), [], [], []
         for t in range(self.steps):
-            self._before.append(cont[t] * states[0])
-            states, kept = self.cell.step(torch.addmm(drive[t], self._before[t], weight.t()), cont[t], states)
-            self._tape.append(kept)
+            before = cont[t] * states[0]
+            states, kept = self.cell.step(torch.addmm(drive[t], before, weight.t()), cont[t], states)
             hidden.append(states[0])
+            if self.needs_backward:
+                self._before.append(before)
+                self._tape.append(kept)
         self._states = list(states)
         self._hidden = torch.stack(hidden)
         top[0].tensor = self._output()
