@@ -12,7 +12,7 @@ _ENDINGS = ('.jpg', '.png', '.jpeg', '.bmp', '.pgm', '.ppm', '.JPG', '.PNG')
 
 @dataclass(frozen=True)
 class Pairs:
-    """`pictures`: paths in order of first use; `left`, `right`: indices into them (P,); `same` (P,) bool; `fold` (P,)."""
+    """`pictures`: paths in order of first use; `left`, `right`: indices into them; `same`: bools; `fold`: numbers."""
 
     pictures: tuple
     left: np.ndarray
@@ -27,18 +27,28 @@ def read_pairs(path, folder):
     Header `folds count`, or `count` for a single fold; then each fold's matched pairs `name i j` and its mismatched
     ones `name1 i name2 j`. SlimError names the line of a bad pair, or the picture that is missing.
     """
+    rows, count = _read(path)
+    index = {}
+    numbers = [[index.setdefault(name, len(index)) for name in names] for names in rows]
+    pictures = tuple(_find(Path(folder), *name) for name in index)
+    left, right = np.array(numbers).T
+    order = np.arange(len(rows))
+    return Pairs(pictures, left, right, order % (2 * count) < count, order // (2 * count))
+
+
+def people_of(path):
+    """The set of names of all people in a pairs file. SlimError as `read_pairs`, but no picture is looked for."""
+    return {person for names in _read(path)[0] for person, _ in names}
+
+
+def _read(path):
+    """([((person, number), (person, number)) of each pair], matched pairs per fold) of a pairs file."""
     lines = _lines(path)
     folds, count = _header(path, lines[0])
     if len(lines) != 1 + 2 * folds * count:
         raise SlimError(f'{path}: {len(lines) - 1} pairs, its header promises {folds} folds of 2 x {count}')
-    index, rows = {}, []
-    for number, words in enumerate(lines[1:]):
-        names = _names(path, number + 2, words, same=number % (2 * count) < count)
-        rows.append([index.setdefault(name, len(index)) for name in names])
-    pictures = tuple(_find(Path(folder), *name) for name in index)
-    left, right = np.array(rows).T
-    order = np.arange(len(rows))
-    return Pairs(pictures, left, right, order % (2 * count) < count, order // (2 * count))
+    return [_names(path, number + 2, words, same=number % (2 * count) < count)
+            for number, words in enumerate(lines[1:])], count
 
 
 def _lines(path):

@@ -1,0 +1,19 @@
+"""Cutting a network's view out of a picture that is aligned already but wider."""
+
+from facedata.align import SIZE
+from facedata.errors import FaceDataError
+
+ANCHORS = ('left', 'centre')
+
+
+def crop(image, anchor, size=SIZE):
+    """The `size` (height, width) part of an aligned picture at its left or in its middle (`anchor`).
+
+    Raises FaceDataError when the picture has another height or is too narrow: it is then no aligned face.
+    """
+    height, width = size
+    if image.shape[0] != height or image.shape[1] < width:
+        raise FaceDataError(f'is {image.shape[1]}x{image.shape[0]}, expected an aligned face {height} high and '
+                            f'at least {width} wide; detect and align it first')
+    start = 0 if anchor == 'left' else (image.shape[1] - width) // 2
+    return image[:, start:start + width]

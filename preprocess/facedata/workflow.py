@@ -1,0 +1,26 @@
+"""What face data needs of the workflow's library, which lies next door in python/."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / 'python'))
+
+from sphereslim.command import run_command  # noqa: E402  (found by the path above)
+from sphereslim.engine import caffe  # noqa: E402
+from sphereslim.errors import SlimError  # noqa: E402
+from sphereslim.lfw.pairs import people_of, read_pairs  # noqa: E402
+
+__all__ = ['SlimError', 'caffe', 'people_of', 'read_pairs', 'run']
+
+
+def run(main):
+    """As `run_command`, for commands whose bad input may also be a FaceDataError."""
+    run_command(lambda: _named(main))
+
+
+def _named(main):
+    from facedata.errors import FaceDataError
+    try:
+        return main()
+    except FaceDataError as error:
+        raise SlimError(str(error)) from None
