@@ -18,7 +18,7 @@ def advanced(net, forwards):
 
 
 def _advance_alpha(param, forwards):
-    """Alpha starts when the counter meets alpha_start_iter exactly: a start that has passed moves to the next forward."""
+    """Alpha starts when the counter equals alpha_start_iter: a start that has passed moves to the next forward."""
     param.iteration += forwards
     passed = [step for step in param.alpha_stepvalue if step <= param.iteration]
     if param.alpha_start_iter <= param.iteration:

@@ -8,7 +8,10 @@ from sphereslim.errors import SlimError
 
 @dataclass(frozen=True)
 class Faces:
-    """`pictures`: the folder of aligned faces; `train`: ImageData list below it; `pairs`: LFW's form; `people`: classes."""
+    """`pictures`: folder of aligned faces; `train`: ImageData list below it; `pairs`: in LFW's form.
+
+    `people` and `count` are the classes and pictures of the list.
+    """
 
     pictures: Path
     train: Path

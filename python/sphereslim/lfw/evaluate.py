@@ -11,7 +11,7 @@ from sphereslim.lfw.protocol import verify
 
 @dataclass(frozen=True)
 class Result:
-    """`accuracy`: mean over the folds, percent; `error`: its standard error; `folds`: each fold's; `pairs`: their number."""
+    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: how many."""
 
     accuracy: float
     error: float

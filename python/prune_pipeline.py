@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Train a face network, prune it layer by layer with fine-tuning between, verify every stage and report.
+
+Every stage is a folder below --out with its prototxts, caffemodels, log and selection. Stop it at any moment; the
+same command goes on where it stopped.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from sphereslim import pipeline, report
+from sphereslim.command import run_command
+from sphereslim.errors import SlimError
+from sphereslim.faces import open_faces
+from sphereslim.files import read_json
+from sphereslim.lock import only_one
+from sphereslim.report.write import COLUMNS, table_rows
+from sphereslim.schedule import Schedule
+from sphereslim.tables import text_table
+from tqdm import tqdm
+
+TRAININGS = ('base', 'fine_tune', 'last_round')
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--settings', required=True, help='JSON: net, layers, rate, criterion, schedules')
+    parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
+    parser.add_argument('--out', required=True, help='folder of the run')
+    parser.add_argument('--net', help='folder with train, deploy and solver prototxt, instead of that in the settings')
+    parser.add_argument('--layers', help='layers to prune in order, separated by commas')
+    parser.add_argument('--rate', type=float, help='share of channels to keep')
+    parser.add_argument('--criterion', help='how to select channels')
+    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
+    return parser.parse_args()
+
+
+def make_plan(args):
+    """The Plan of the settings file with what the command line changes."""
+    values = read_json(args.settings)
+    for name in ('net', 'rate', 'criterion'):
+        values[name] = getattr(args, name) or values[name]
+    if args.layers:
+        values['layers'] = args.layers.split(',')
+    unknown = set(values) - set(pipeline.Plan.__dataclass_fields__)
+    if unknown:
+        raise SlimError(f'{args.settings}: unknown setting {sorted(unknown)[0]}')
+    values.update({name: Schedule.from_dict(values[name], f'{args.settings}: {name}') for name in TRAININGS})
+    values.update(folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces),
+                  layers=tuple(values['layers']))
+    return pipeline.Plan(**values)
+
+
+def run(plan, gpu):
+    """All stages in order; what is done already is told and left alone."""
+    stages = plan.stages()
+    for place, stage in enumerate(stages):
+        title = f'[{place + 1}/{len(stages)}] {stage.name}'
+        if stage.is_trained() and has_accuracy(stage, place):
+            print(f'{title}: done', flush=True)
+            continue
+        if not stage.is_emitted():
+            emit(plan, stages, place, title)
+        if place and not stage.is_trained():
+            tell(plan, stage, 'before', title)
+        train(stage, title, gpu)
+        tell(plan, stage, 'after', title)
+
+
+def has_accuracy(stage, place):
+    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
+    return 'after' in known and (not place or 'before' in known)
+
+
+def emit(plan, stages, place, title):
+    stage = stages[place]
+    if not place:
+        pipeline.emit_base(plan, stage)
+    elif place == len(stages) - 1:
+        pipeline.emit_last(plan, stages[place - 1], stage)
+    else:
+        pipeline.emit_pruned(plan, stages[place - 1], stage, plan.layers[place - 1],
+                             lambda batches: tqdm(batches, desc=f'{title}: sampling', leave=False))
+
+
+def train(stage, title, gpu):
+    """Train a stage with a progress bar of iterations and the loss."""
+    total = pipeline.read_solver(stage.solver).max_iter
+    with tqdm(total=total, desc=f'{title}: training', unit='it') as bar:
+
+        def watch(progress):
+            bar.update(progress.iteration - bar.n)
+            bar.set_postfix(loss=f'{progress.loss:.3f}')
+
+        stage.run(gpu, watch)
+        bar.update(total - bar.n)
+
+
+def tell(plan, stage, moment, title):
+    result = pipeline.evaluate_stage(plan, stage, moment)
+    print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)
+
+
+def main():
+    args = arguments()
+    plan = make_plan(args)
+    pipeline.check(plan)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with only_one(plan.folder):
+        run(plan, args.gpu)
+        found = report.collect(plan, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
+        page = report.write(found, plan.folder, shlex.join(['python', *sys.argv]))
+    print(text_table(COLUMNS, table_rows(found)))
+    print(f'report: {page} (also report.md and report.json beside it)')
+
+
+if __name__ == '__main__':
+    run_command(main)

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Makes the project's own Python environment in .venv when it is missing or out of date; prints its python.
+# PYTHON names the interpreter to make it from, VENV another folder, REQUIREMENTS and CONSTRAINTS other lists.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${VENV:-.venv} requirements=${REQUIREMENTS:-requirements.txt} constraints=${CONSTRAINTS:-constraints.txt}
+stamp=$(cat "$requirements" "$constraints" caffe-sphereface/pyproject.toml | cksum)
+if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$stamp" ]; then
+  echo "making the environment in $venv (PyTorch and its like are a few hundred MB to download) …" >&2
+  "${PYTHON:-python3}" -c 'import sys; sys.exit("Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
+  "${PYTHON:-python3}" -m venv "$venv" >&2
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -c "$constraints" -r "$requirements" >&2
+  echo "$stamp" > "$venv/.made-from"
+fi
+echo "$venv/bin/python"
