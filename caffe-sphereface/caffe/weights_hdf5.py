@@ -3,6 +3,7 @@
 import h5py
 
 from caffe.errors import CaffeError
+from caffe.hdf5_file import open_hdf5, read_array
 from caffe.proto.files import whole_file
 
 
@@ -13,12 +14,10 @@ def load_hdf5(net, path):
     """
     from caffe.weights import set_values
 
-    try:
-        with h5py.File(path, 'r') as file:
-            for layer, index, values in _matching(net, file, path):
-                set_values(layer.blobs[index], values)
-    except OSError as error:
-        raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+    with open_hdf5(path) as file:
+        found = _matching(net, file, path)
+    for layer, index, values in found:
+        set_values(layer.blobs[index], values)
 
 
 def _matching(net, file, path):
@@ -34,11 +33,8 @@ def _matching(net, file, path):
                 if layer.param.param and i < len(layer.param.param) and layer.param.param[i].name:
                     continue  # a shared parameter is kept with its owner only
                 raise CaffeError(f"{path}: layer '{layer.name}' has {len(group)} blobs, expected {len(layer.blobs)}")
-            values = group[str(i)][()].astype('f4')
-            if values.shape != blob.shape:
-                raise CaffeError(f"{path}: layer '{layer.name}', blob {i} has shape {values.shape}, "
-                                 f'the net expects {blob.shape}')
-            found.append((layer, i, values))
+            origin = f"{path}: layer '{layer.name}', blob {i}"
+            found.append((layer, i, read_array(group, str(i), origin, blob.shape)))
     return found
 
 

@@ -1,5 +1,7 @@
 """From a source of items to the tops of a data layer: order, random draws, shards, reading ahead."""
 
+from math import prod
+
 import numpy as np
 import torch
 
@@ -86,6 +88,8 @@ class Feed:
             self._load(first, np.zeros(3), slot)
         except CaffeError as error:
             layer.error(str(error))
+        if self.batch_size * prod(shapes[0]) >= 2**31:
+            layer.error(f'batch_size {self.batch_size} of items {shapes[0]} makes 2^31 values or more, expected fewer')
         top[0].reshape(self.batch_size, *shapes[0])
         if len(top) > 1:
             top[1].reshape(self.batch_size)

@@ -1,15 +1,10 @@
 """Rows of HDF5 datasets, from a list of files, round and round."""
 
-from math import prod
-
-import h5py
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.hdf5_file import open_hdf5, read_array
 from caffe.proto.files import read_bytes
-
-# no filter of HDF5 makes data smaller than this (deflate's limit is 1032)
-_MOST_COMPRESSION = 1100
 
 
 def read_file_list(source):
@@ -23,25 +18,12 @@ def read_file_list(source):
 
 def read_datasets(path, names):
     """The datasets of an HDF5 file as float32 arrays with the same number of rows."""
-    try:
-        with h5py.File(path, 'r') as file:
-            arrays = [_read(path, file, name) for name in names]
-    except OSError as error:
-        raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
-    rows = [len(array) for array in arrays]
+    with open_hdf5(path) as file:
+        arrays = [read_array(file, name, path) for name in names]
+    rows = [len(array) if array.ndim else 0 for array in arrays]
     if len(set(rows)) > 1 or not rows[0]:
         raise CaffeError(f'{path}: datasets {", ".join(names)} have {rows} rows, expected the same number, at least 1')
     return arrays
-
-
-def _read(path, file, name):
-    dataset = file.get(name)
-    if not isinstance(dataset, h5py.Dataset) or not dataset.shape or dataset.dtype.kind not in 'fiu':
-        raise CaffeError(f"{path}: has no dataset '{name}' of numbers with at least one axis")
-    claimed, stored = prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
-    if claimed > stored * (_MOST_COMPRESSION if dataset.chunks else 1):
-        raise CaffeError(f"{path}: dataset '{name}' claims shape {dataset.shape}, the file holds {stored} bytes of it")
-    return dataset[()].astype(np.float32, copy=False)
 
 
 class Hdf5Rows:

@@ -118,9 +118,11 @@ class _Work:
             self.stopped = True
             self.jobs.clear()
             self.changed.notify_all()
-        for thread in self.threads:
-            if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(5)
+        # the collector may run this in one of the threads themselves, which then cannot wait for the others
+        if threading.current_thread() not in self.threads:
+            for thread in self.threads:
+                if thread.is_alive():
+                    thread.join(5)
 
 
 class Prefetcher:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import h5py
+import numpy as np
 import torch
 
 from caffe.errors import CaffeError
+from caffe.hdf5_file import open_hdf5, read_array, read_number
 from caffe.proto import wire
 from caffe.proto.files import read_bytes, whole_file, write_bytes
 
@@ -24,8 +26,10 @@ def write_state(path, iteration, step, learned_net, history):
 
 def _write_hdf5(path, iteration, step, learned_net, arrays):
     with whole_file(path) as temporary, h5py.File(temporary, 'w') as file:
-        file['iter'], file['current_step'] = iteration, step
-        file['learned_net'] = str(learned_net)
+        file['iter'], file['current_step'] = np.array([iteration], 'i4'), np.array([step], 'i4')
+        # genuine Caffe reads text of a fixed length that ends in a zero byte
+        name = str(learned_net).encode()
+        file['learned_net'] = np.array(name, f'S{len(name) + 1}')
         for i, array in enumerate(arrays):
             file[f'history/{i}'] = array
 
@@ -42,13 +46,11 @@ def read_state(path):
 
 
 def _read_hdf5(path):
-    try:
-        with h5py.File(path, 'r') as file:
-            learned = file['learned_net'][()] if 'learned_net' in file else b''
-            history = [file[f'history/{i}'][()] for i in range(len(file.get('history', ())))]
-            return int(file['iter'][()]), int(file['current_step'][()]), _text(learned), history
-    except (OSError, KeyError) as error:
-        raise CaffeError(f'{path}: is not a whole HDF5 solver state ({" ".join(str(error).split())})') from None
+    with open_hdf5(path) as file:
+        learned = file['learned_net'][()] if 'learned_net' in file else b''
+        history = [read_array(file, f'history/{i}', path) for i in range(len(file.get('history', ())))]
+        iteration, step = (read_number(file, name, path) for name in ('iter', 'current_step'))
+        return iteration, step, _text(learned), history
 
 
 def _text(value):

@@ -1,0 +1,48 @@
+"""Reading HDF5 files that may be damaged or claim more than they hold."""
+
+from contextlib import contextmanager
+from math import prod
+
+import h5py
+import numpy as np
+
+from caffe.errors import CaffeError
+
+# no filter of HDF5 makes data smaller than this (deflate's limit is 1032)
+_MOST_COMPRESSION = 1100
+
+
+@contextmanager
+def open_hdf5(path):
+    """Yield an HDF5 file open for reading; whatever HDF5 finds wrong inside the block is a CaffeError naming it."""
+    try:
+        with h5py.File(path, 'r') as file:
+            yield file
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+
+
+def read_array(group, name, origin, shape=None):
+    """The numbers of a dataset as float32.
+
+    `origin` names file and layer in errors: CaffeError when the dataset is missing, when its shape is not `shape`
+    (checked before anything is read), or when it claims more values than the file holds.
+    """
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind not in 'fiu':
+        raise CaffeError(f"{origin}: has no dataset '{name}' of numbers")
+    if shape is not None and dataset.shape != tuple(shape):
+        raise CaffeError(f'{origin} has shape {dataset.shape}, the net expects {tuple(shape)}')
+    claimed, stored = prod(dataset.shape) * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if claimed > stored * (_MOST_COMPRESSION if dataset.chunks else 1):
+        raise CaffeError(f"{origin}: dataset '{name}' claims shape {dataset.shape}, the file holds {stored} bytes")
+    with np.errstate(over='ignore'):
+        return dataset[()].astype(np.float32, copy=False)
+
+
+def read_number(group, name, origin):
+    """The single whole number of a dataset, with or without axes."""
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in 'iu':
+        raise CaffeError(f"{origin}: has no whole number '{name}'")
+    return int(dataset[()].reshape(-1)[0])
