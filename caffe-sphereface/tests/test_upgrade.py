@@ -5,6 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import caffe
 from caffe.errors import CaffeError
@@ -13,6 +16,19 @@ from caffe.proto.files import parse_text, read_net, read_solver, read_text_messa
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).parents[3] / 'shared'))
 FILES = SHARED / 'goldens' / 'files'
+
+OLD = {
+    'old_v0': caffe_pb2.NetParameter(layers=[
+        {'layer': {'name': 'p', 'type': 'padding', 'pad': 2}, 'bottom': ['x'], 'top': ['px']},
+        {'layer': {'name': 'c', 'type': 'conv', 'num_output': 6, 'kernelsize': 3, 'blobs_lr': [1, 2]},
+         'bottom': ['px'], 'top': ['c']},
+        {'layer': {'name': 'd', 'type': 'images', 'source': 'l', 'batchsize': 3, 'scale': 2}, 'top': ['i']},
+    ], input=['x'], input_dim=[1, 2, 3, 4]).SerializeToString(),
+    'old_v1': caffe_pb2.NetParameter(layers=[
+        {'name': 'd', 'type': 12, 'top': ['a'], 'image_data_param': {'source': 'l', 'mirror': True}},
+        {'name': 'r', 'type': 18, 'bottom': ['a'], 'top': ['a'], 'param': ['w'], 'blob_share_mode': [1]},
+    ]).SerializeToString(),
+}
 
 
 def text_net(text):
@@ -148,3 +164,23 @@ def test_published_weights_load(name):
     for layer, blobs in net.params.items():
         for blob, values in zip(blobs, saved[layer]):
             assert np.array_equal(blob.data.ravel(), values.ravel()) and values.any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(['old_v0', 'old_v1']),
+       st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8))
+def test_damaged_old_nets_are_upgraded_or_refused(name, damage):
+    content = bytearray(OLD[name])
+    for position, byte in damage:
+        content[position % len(content)] = byte
+    net = caffe_pb2.NetParameter()
+    try:
+        net.ParseFromString(bytes(content))
+    except DecodeError:
+        return
+    try:
+        upgraded_net = read_net(net)
+    except CaffeError as error:
+        assert '\n' not in str(error)
+    else:
+        assert not upgraded_net.layers and not upgraded_net.input

@@ -12,6 +12,13 @@ _SOLVER_TYPES = {caffe_pb2.SolverParameter.SGD: 'SGD', caffe_pb2.SolverParameter
 
 def upgrade_net(net, origin):
     """Upgrade a NetParameter (plain or raw) in place and return it; `origin` names it in errors."""
+    try:
+        return _upgrade(net, origin)
+    except UnicodeDecodeError as error:
+        raise CaffeError(f'{origin}: has text that is not UTF-8 ({error.object[:40]!r})') from None
+
+
+def _upgrade(net, origin):
     if is_v0(net):
         upgrade_v0(net, origin)
     if net.layers:

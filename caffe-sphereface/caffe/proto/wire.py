@@ -89,8 +89,11 @@ def read_weights(path):
              for layer in layers]
     if not named:
         raise CaffeError(f'{path}: holds no layers, expected a .caffemodel')
-    return [(layer.name, [blob_array(b, f"{path}: layer '{layer.name}', blob {i}") for i, b in enumerate(layer.blobs)])
-            for layer in named]
+    try:
+        return [(layer.name, [blob_array(blob, f"{path}: layer '{layer.name}', blob {i}")
+                              for i, blob in enumerate(layer.blobs)]) for layer in named]
+    except UnicodeDecodeError:
+        raise CaffeError(f'{path}: has a layer name that is not UTF-8 text') from None
 
 
 def move_to_master_numbers(message):
