@@ -32,7 +32,7 @@ class LmdbReader:
         """(key, fetch) of the record that `step` gives next; `fetch()` reads its value, all bytes."""
         return self._record
 
-    def step(self, keep=True):
+    def step(self):
         """`peek`, and move on to the next record."""
         record = self._record
         self._record = next(self._records, None)
@@ -59,7 +59,7 @@ class LevelDbReader:
             self.count = None
             self._record = next(self._iterator, None)
         except plyvel.Error as error:
-            raise CaffeError(f'{path}: is not a readable LevelDB ({error})') from None
+            raise CaffeError(f'{path}: is not a readable LevelDB ({_reason(error)})') from None
         self._corrupt, self._path = plyvel.Error, path
         _expect_records(self._record, path)
 
@@ -67,7 +67,7 @@ class LevelDbReader:
         """(key, fetch) of the record that `step` gives next; `fetch()` is its value, all bytes."""
         return self._record[0], partial(bytes, self._record[1])
 
-    def step(self, keep=True):
+    def step(self):
         """`peek`, and move on to the next record."""
         record = self.peek()
         try:
@@ -76,7 +76,7 @@ class LevelDbReader:
                 self._iterator.seek_to_start()
                 self._record = next(self._iterator)
         except self._corrupt as error:
-            raise CaffeError(f'{self._path}: cannot be read on after {record[0]!r} ({error})') from None
+            raise CaffeError(f'{self._path}: cannot be read on after {record[0]!r} ({_reason(error)})') from None
         return record
 
 
@@ -112,8 +112,8 @@ def _expect_records(first, path):
 def open_reader(path, backend):
     """A reader of the database folder `path`; `backend` is DataParameter.LMDB or LEVELDB.
 
-    Readers have `count` (None where unknown), `peek()` and `step(keep=True)`, which wraps around. CaffeError for a
-    missing, damaged or empty database, at once or when the damage is met.
+    Readers have `count` (None where unknown), `peek()` and `step()`, which wraps around. CaffeError for a missing,
+    damaged or empty database, at once or when the damage is met.
     """
     return {_LMDB: LmdbReader, _LEVELDB: LevelDbReader}[backend](path)
 
@@ -144,10 +144,18 @@ def new_database(path, backend):
         os.rename(temporary, path)
         temporary = None
     except (OSError, lmdb.Error) as error:
-        raise CaffeError(f'{path}: cannot be written ({getattr(error, "strerror", None) or error})') from None
+        # LMDB reports a full disk as an input/output error
+        hint = '; is the disk full?' if isinstance(error, lmdb.Error) else ''
+        raise CaffeError(f'{path}: cannot be written ({_reason(error)}{hint})') from None
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reason(error):
+    """The text of an error of the system, of lmdb or of plyvel (which states bytes)."""
+    text = getattr(error, 'strerror', None) or (error.args[0] if error.args else error)
+    return text.decode(errors='replace') if isinstance(text, bytes) else str(text)
 
 
 @contextmanager
@@ -187,6 +195,6 @@ def _leveldb_writer(folder):
     try:
         yield database.put
     except plyvel.Error as error:
-        raise OSError(str(error)) from None
+        raise OSError(_reason(error)) from None
     finally:
         database.close()

@@ -25,7 +25,7 @@ class Order:
         """The index that `step` gives next."""
         return int(self._sequence[self._position])
 
-    def step(self, keep=True):
+    def step(self):
         """The next index."""
         index = self.peek()
         self._position += 1
@@ -47,12 +47,12 @@ def own_generator():
 def plan_batches(step, batch_size, transformer, generator, phase):
     """Yield batches of (item, random draws of its transformation) without end.
 
-    `step(keep)` gives the next item of the source; with `keep` False it only passes over it. In TRAIN each of several
-    processes gets its share of the items, and the draws that a single process would make for them.
+    `step()` gives the next item of the source. In TRAIN each of several processes gets its share of the items, and the
+    draws that a single process would make for them.
     """
     while True:
         rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
-        items = [step(i % count == rank) for i in range(batch_size * count)]
+        items = [step() for _ in range(batch_size * count)]
         draws = transformer.draws(generator, batch_size * count)
         yield list(zip(items[rank::count], draws[rank::count]))
 

@@ -53,7 +53,7 @@ class WindowData(Layer):
                 self.error(f'{param.source} has no {what} windows, a batch needs {count}')
         position = 0
 
-        def step(keep=True):
+        def step():
             nonlocal position
             is_foreground = position >= bg_count
             position = (position + 1) % param.batch_size
