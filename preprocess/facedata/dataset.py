@@ -28,7 +28,7 @@ from facedata.identity import sample_person
 from facedata.render import SIZE, landmarks, render
 from facedata.view import sample_view
 
-RENDERER = 1  # counts up when the same settings give other pictures
+RENDERER = 2  # counts up when the same settings give other pictures
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 FINISHED, STARTED = 'faces.json', 'faces.started.json'
 

@@ -84,7 +84,7 @@ def _rotation(angle, first, second):
 
 
 def _pose(rng, size):
-    yaw, pitch, roll = np.clip(rng.normal(0, (0.24, 0.12, 0.12)), -0.65, 0.65)
+    yaw, pitch, roll = np.clip(rng.normal(0, (0.22, 0.11, 0.12)), -0.65, 0.65)
     centre = size * (0.5 + rng.uniform(-0.05, 0.05, 2))
     return Pose(float(yaw), float(pitch), float(roll), size * rng.uniform(0.235, 0.31), tuple(centre.tolist()))
 
@@ -92,8 +92,8 @@ def _pose(rng, size):
 def _light(rng):
     angle, height = rng.uniform(-1.3, 1.3), rng.uniform(-1.0, 0.35)
     direction = np.array([np.sin(angle) * np.cos(height), np.sin(height), np.cos(angle) * np.cos(height)])
-    warmth = np.array([1.0, 0.0, -1.0]) * rng.normal(0, 0.12)
-    strength, share = rng.uniform(0.75, 1.35), rng.uniform(0.25, 0.75)
+    warmth = np.array([1.0, 0.0, -1.0]) * rng.normal(0, 0.08)
+    strength, share = rng.uniform(0.8, 1.25), rng.uniform(0.2, 0.65)
     return Light(tuple(direction.tolist()), tuple((strength * share * (1 + warmth)).tolist()),
                  tuple((strength * (1 - share) * (1 - rng.uniform(-0.5, 1) * warmth)).tolist()), rng.uniform(0, 0.25))
 
@@ -107,4 +107,4 @@ def _expression(rng):
 
 def _camera(rng):
     return Camera(rng.uniform(0, 1.2), float(rng.choice([0.0, 0.0, rng.uniform(1, 4)])), rng.uniform(1, 9),
-                  rng.uniform(0.75, 1.3), rng.uniform(0.8, 1.15))
+                  rng.uniform(0.85, 1.2), rng.uniform(0.85, 1.15))
