@@ -18,6 +18,7 @@ from sphereslim.engine import caffe_pb2  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.prototext import comment_lines, field_lines, to_text  # noqa: E402
 from sphereslim.prototxt import copy_of  # noqa: E402
+from sphereslim.substitute import drop_layers, shrink, substitute  # noqa: E402
 
 DATA_NOTE = """
 Change `source` (lines of `path label`) and `root_folder` to your pictures, and the classifier's num_output to
@@ -109,6 +110,30 @@ def vgg_files():
     return files
 
 
+VGG11_VARIANTS = {
+    'fire': ('fire', False, False), 'dwpw': ('dwpw', False, False), 'flame': ('flame', False, False),
+    'flame-shrink': ('flame', True, False), 'flame-shallow': ('flame', False, True),
+    'flame-shrink-shallow': ('flame', True, True),
+}
+
+
+def vgg11bn_variants():
+    """train, deploy and solver of the smaller versions of vgg11bn."""
+    files = {}
+    for name, (module, shrunk, shallow) in VGG11_VARIANTS.items():
+        said = ['filters halved but in the last two'] * shrunk + ['without conv3, conv5 and conv7'] * shallow
+        title = f'VGG-11 with {module} modules in place of conv2 to conv8' + ''.join(f', {part}' for part in said) + '.'
+        for part, items in (('train', vgg.vgg11bn_train()), ('deploy', for_deploy(vgg.vgg11bn_deploy()))):
+            net = caffe_pb2.NetParameter(name='vgg11bn', layer=[item for item in items if not isinstance(item, str)])
+            net = drop_layers(shrink(net) if shrunk else net, ['conv3', 'conv5', 'conv7'] if shallow else [])
+            layers = substitute(net, module).layer
+            comment = title + DATA_NOTE * (part == 'train')
+            files[f'vgg11bn/{name}/{part}.prototxt'] = net_text(f'vgg11bn-{name}', layers, comment)
+        solver = to_text(solvers.adam(f'vgg11bn/{name}'), 'Adam at 1e-5, batch 32.')
+        files[f'vgg11bn/{name}/solver.prototxt'] = solver
+    return files
+
+
 def mtcnn_files():
     """The three detection nets, deploy only."""
     files = {}
@@ -120,7 +145,7 @@ def mtcnn_files():
 
 def all_files():
     """Every generated file: {path under this folder: text}."""
-    return sphereface_files() | sfplus_files() | vgg_files() | mtcnn_files()
+    return sphereface_files() | sfplus_files() | vgg_files() | vgg11bn_variants() | mtcnn_files()
 
 
 def main():
