@@ -7,6 +7,7 @@ import os
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.lfw import InputForm, Verification
 from sphereslim.quantize import (
     dequantize,
     quantize_net,
@@ -39,6 +40,7 @@ EXAMPLES = """examples:
   python python/quantize.py inspect net.qcaffemodel
   python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
   python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --pairs pairs.txt --images lfw/ --rgb
   python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
       --budget 1000000 --coding zlib
 """
@@ -112,6 +114,9 @@ def _add_sweep(commands):
     command.add_argument('--coding', choices=CODINGS, default='none', help='entropy coding (default none)')
     command.add_argument('--accuracy', metavar='MODULE:FUNCTION', help='measure with a function of (prototxt, '
                          'caffemodel) that gives an accuracy')
+    command.add_argument('--pairs', help="measure verification accuracy on a pairs.txt in LFW's form over the folder "
+                         '--images')
+    command.add_argument('--mirror', action='store_true', help='with --pairs: features of the mirrored picture too')
     command.add_argument('--test-iterations', type=int, metavar='N', help='measure the mean of --top over N batches of '
                          "the prototxt's own TEST data")
     command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
@@ -186,6 +191,8 @@ def run_sweep(options):
     os.makedirs(options.folder, exist_ok=True)
     subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding,
                'images': [options.images, options.count, options.mean, options.scale, options.rgb]}
+    if options.pairs:
+        subject['pairs'] = [file_digest(options.pairs), options.mirror]
     rows = Rows(options.folder, subject)
     points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
     for point in tqdm([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
@@ -200,6 +207,11 @@ def run_sweep(options):
 
 def _measure(options):
     """(measure, its name, whether it is a distance, for a logarithmic axis)."""
+    if options.pairs:
+        form = InputForm(options.mean, options.scale, options.rgb)
+        measure = Verification(options.pairs, options.images, form, options.mirror,
+                               progress=lambda starts: tqdm(starts, desc='features', unit='batch', leave=False))
+        return measure, 'verification accuracy, %', False
     if options.accuracy:
         return named_measure(options.accuracy), options.accuracy, False
     if options.test_iterations:
