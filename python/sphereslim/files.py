@@ -28,6 +28,14 @@ def whole_file(path):
             os.unlink(temporary)
 
 
+def read_bytes(path):
+    """The content of a file; SlimError naming it otherwise."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+
+
 def write_bytes(path, content):
     """Write a binary file whole or not at all."""
     with whole_file(path) as temporary, open(temporary, 'wb') as file:
@@ -51,10 +59,7 @@ def read_json(path):
 
 def read_weights(path, message):
     """Parse a binary caffemodel into a NetParameter `message`; SlimError naming the file when it is cut short."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    content = read_bytes(path)
     try:
         message.ParseFromString(content)
     except Exception:  # protobuf's DecodeError has moved between its versions
