@@ -1,0 +1,129 @@
+"""Reconstruction without training: what remaining channels can express is given back exactly."""
+
+import numpy as np
+import pytest
+from masking import outputs, randomize
+from sphereslim import reconstruct as module
+from sphereslim.activations import Sampler
+from sphereslim.bn_recalibrate import recalibrate
+from sphereslim.errors import RequestError
+from sphereslim.groups import Groups
+from sphereslim.least_squares import NormalEquations, SampledRows
+from sphereslim.linear_layer import LinearLayer
+from sphereslim.netfiles import run_net, weights_of, with_params
+from sphereslim.prototxt import parse_net
+from sphereslim.reconstruct import Fit, readers_of, reconstruct
+from sphereslim.surgery import prune
+
+START = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 2, 6, 6] } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+'''
+READERS = {
+    'convolution': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: [3] stride: 2 pad: 1 }',
+    'grouped': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 group: 2 }',
+    'inner product': 'type: "InnerProduct" inner_product_param { num_output: 4 }',
+    'transposed': 'type: "InnerProduct" inner_product_param { num_output: 4 transpose: true }',
+    'before a norm': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 1 bias_term: false }',
+}
+NORM = '''
+layer { name: "norm" type: "BatchNorm" bottom: "next" top: "norm" batch_norm_param { use_global_stats: true } }
+'''
+
+
+def net_with(reader):
+    norm = NORM if reader == 'before a norm' else ''
+    return parse_net(f'{START} layer {{ name: "next" bottom: "conv" top: "next" {READERS[reader]} }} {norm}')
+
+
+def batches(rng, number=6):
+    return [{'data': rng.normal(0, 1, (16, 2, 6, 6)).astype('f')} for _ in range(number)]
+
+
+def pruned_twin(reader, seed=0):
+    """A net of which each channel 4 + k is that of channel k plus a constant, and that net without channels 4 to 7."""
+    rng = np.random.default_rng(seed)
+    proto = net_with(reader)
+    net, groups = run_net(proto), Groups(proto)
+    randomize(net, rng)
+    weights, bias = net.params['conv']
+    half = 2 if reader == 'grouped' else 4
+    for block in range(0, 8, 2 * half):
+        weights.data[block + half:block + 2 * half] = weights.data[block:block + half]
+        bias.data[block:block + 2 * half] = 20  # so that no activation is cut off by the ReLU
+        bias.data[block + half:block + 2 * half] += rng.normal(0, 1, half)
+    if 'norm' in net.params:
+        net.params['norm'][2].data[...] = 2
+    kept = {'conv': np.arange(groups.of('conv').size // 2)}
+    (small,), small_weights = prune([proto], weights_of(net), kept, groups)
+    return groups, kept, net, small, small_weights, batches(rng)
+
+
+@pytest.mark.parametrize('largest', [5000, 10])
+@pytest.mark.parametrize('reader', READERS)
+def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
+    monkeypatch.setattr(module, 'LARGEST_SYSTEM', largest)
+    groups, kept, whole, small, weights, feed = pruned_twin(reader)
+    pruned = run_net(small, weights)
+    expected, before = outputs(whole, feed[0]), outputs(pruned, feed[0])
+    fit = Fit(places=20, ridge=1e-9)
+    assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), fit=fit)) == ['next']
+    after = outputs(run_net(small, with_params(weights, pruned)), feed[0])
+    for name, value in expected.items():
+        assert np.abs(before[name] - value).max() > 0.1
+        np.testing.assert_allclose(after[name], value, atol=5e-3 * np.abs(value).max())
+
+
+def test_only_layers_that_lose_inputs_are_refitted():
+    groups = Groups(net_with('convolution'))
+    assert readers_of(groups, {'conv': np.arange(8)}) == []
+    assert readers_of(groups, {'conv': np.arange(7)}) == ['next']
+
+
+def test_a_layer_without_a_matrix_is_refused():
+    groups, _, net, *_ = pruned_twin('convolution')
+    with pytest.raises(RequestError, match="layer 'relu' cannot be reconstructed"):
+        LinearLayer(groups.trace, 'relu', net)
+
+
+def test_both_forms_of_the_ridge_solution_agree():
+    rng = np.random.default_rng(0)
+    x, y, start = rng.normal(size=(30, 12)), rng.normal(size=(30, 3)), rng.normal(size=(12, 3))
+    fits = NormalEquations(12, 3), SampledRows(40, rng)
+    for fit in fits:
+        fit.add(x[:20], y[:20])
+        fit.add(x[20:], y[20:])
+    first, second = (fit.solution(start, 0.1) for fit in fits)
+    np.testing.assert_allclose(first, second, atol=1e-5)
+    slope = x.T @ (x @ first - y) + 0.1 * (x ** 2).sum() / 12 * (first - start)
+    np.testing.assert_allclose(slope, 0, atol=1e-9)
+
+
+def test_recalibration_measures_what_the_norm_reads():
+    rng = np.random.default_rng(0)
+    proto, feed = net_with('before a norm'), batches(rng)
+    net = run_net(proto)
+    randomize(net, rng)
+    found = recalibrate(proto, weights_of(net), feed)
+    read = np.concatenate([_next(net, batch) for batch in feed]).transpose(1, 0, 2, 3).reshape(4, -1)
+    mean, variance, factor = (np.array(blob.data) for blob in next(ly for ly in found.layer if ly.name == 'norm').blobs)
+    np.testing.assert_allclose(mean, read.mean(axis=1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(variance, read.var(axis=1, ddof=1), rtol=1e-4)
+    assert factor.tolist() == [1]
+
+
+def _next(net, batch):
+    net.blobs['data'].data[...] = batch['data']
+    net._forward(0, list(net._layer_names).index('next'))
+    return np.array(net.blobs['next'].data)
+
+
+def test_recalibration_without_a_norm_or_pictures_is_refused():
+    proto = net_with('convolution')
+    with pytest.raises(RequestError, match='has no BatchNorm layer'):
+        recalibrate(proto, weights_of(run_net(proto)), [])
+    proto = net_with('before a norm')
+    with pytest.raises(RequestError, match='no batch to recalibrate on'):
+        recalibrate(proto, weights_of(run_net(proto)), [])
