@@ -55,6 +55,7 @@ def pruned_twin(reader, seed=0):
         bias.data[block:block + 2 * half] = 20  # so that no activation is cut off by the ReLU
         bias.data[block + half:block + 2 * half] += rng.normal(0, 1, half)
     if 'norm' in net.params:
+        net.params['norm'][0].data[...] = rng.normal(0, 60, 4)
         net.params['norm'][2].data[...] = 2
     kept = {'conv': np.arange(groups.of('conv').size // 2)}
     (small,), small_weights = prune([proto], weights_of(net), kept, groups)
