@@ -32,9 +32,11 @@ def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progr
     command += [f'--weights={weights}'] if weights else []
     command += [f'--snapshot={snapshot}'] if snapshot else []
     command += [f'--gpu={gpu}'] if gpu is not None else []
+    # the log is read here, however quiet the rest of the workflow is asked to be
+    environment = {**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'}
     # a session of its own, so that Ctrl-C reaches the process only through here
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               start_new_session=True, env={**os.environ, 'GLOG_logtostderr': '1'})
+                               start_new_session=True, env=environment)
     try:
         last = _follow(process, log, watch, solver)
     except BaseException:
