@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from sphereslim.errors import SlimError
-from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints, scaled_like
-from sphereslim.published import TABLES, read_published
+from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints, read_published, scaled_like
+from sphereslim.published import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,7 +25,8 @@ def test_every_cell_agrees_or_is_explained(tables):
             assert cell.agrees or cell.note or cell.verdict in ('cut', 'raised'), (table.title, cell)
 
 
-@pytest.mark.parametrize('table, cells', [('sphereface-prune', 9), ('vgg16', 13 * 6 + 6 + 2), ('webface', 8)])
+@pytest.mark.parametrize('table, cells', [('sphereface-prune', 9), ('vgg16', 13 * 6 + 6 + 2), ('webface', 8),
+                                           ('flame-stage1', 14), ('flame-stage2', 5), ('flame-quantizers', 4)])
 def test_tables_are_whole(tables, table, cells):
     assert len(tables[table].cells) == cells
 
@@ -52,6 +53,14 @@ def test_webface_to_the_digits_known(tables):
     assert macs == [619.75, 448.07, 216.14]
     params = [round(ours[f'Pruned-{rate}', 'params'] / 1e6, 3) for rate in (90, 75, 50)]
     assert params == [1.534, 1.256, 0.876]
+
+
+def test_flame_tables_agree_where_the_print_says_enough(tables):
+    agree = {(c.row, c.column) for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells if c.agrees}
+    assert {('VGG11_bn', 'flops'), ('flame, 10 bits', 'size, MB'), ('flame+shrink+shallow', 'size, MB')} <= agree
+    far = [c for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells
+           if c.column == 'size, MB' and abs(c.difference) > 0.06 * float(c.printed)]
+    assert not far
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,27 @@
-"""Printed figures beside computed ones: when they agree, and tables that show it."""
+"""Published figures: reading them, printed ones beside computed ones: when they agree, and tables that show it."""
 
+import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
+from pathlib import Path
 
+from sphereslim.errors import SlimError
 from sphereslim.tables import markdown_table, text_table
 
 COLUMNS = ('row', 'quantity', 'ours', 'print', 'difference', 'verdict')
 _UNITS = {0: '', 3: ' K', 6: ' M', 9: ' G'}
+
+
+def read_published(folder, name):
+    """A file of published figures with its numbers as Decimal, so that the digits printed are known."""
+    path = Path(folder) / f'{name}.json'
+    try:
+        return json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    except ValueError as error:
+        raise SlimError(f'{path}: is not JSON ({error})') from None
 
 
 @dataclass

@@ -3,33 +3,20 @@
 A table is a function of (folder of networks, folder of published figures) that returns a `Table`; `TABLES` names them.
 """
 
-import json
 import re
-from decimal import Decimal
 from math import prod
 from pathlib import Path
 
+from sphereslim import published_flame as flame
 from sphereslim.counts import kept_count
-from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.netstats import measure, total
-from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints
+from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints, read_published
 from sphereslim.prototxt import read_net
 from sphereslim.surgery import prune_prototxt
 
 MEBI = 2**20
 _VGG_COLUMNS = ('params', 'params_pruned', 'flops', 'flops_pruned', 'activation_mb', 'activation_mb_pruned')
-
-
-def read_published(folder, name):
-    """A file of published figures with its numbers as Decimal, so that the digits printed are known."""
-    path = Path(folder) / f'{name}.json'
-    try:
-        return json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
-    except ValueError as error:
-        raise SlimError(f'{path}: is not JSON ({error})') from None
 
 
 def sphereface_prune(prototxt, published):
@@ -86,7 +73,8 @@ def webface(prototxt, published):
     return Table('Entropy paper, Table 4: WebFace net', print_['source'], cells, notes)
 
 
-TABLES = {'sphereface-prune': sphereface_prune, 'vgg16': vgg16, 'webface': webface}
+TABLES = {'sphereface-prune': sphereface_prune, 'vgg16': vgg16, 'webface': webface, 'flame-stage1': flame.stage1,
+          'flame-stage2': flame.stage2, 'flame-quantizers': flame.quantizers}
 
 
 def _deploy(prototxt, name):
