@@ -4,14 +4,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sphereslim.lfw.features import extract, open_net
+from sphereslim.lfw.cache import features_of
 from sphereslim.lfw.pairs import read_pairs
 from sphereslim.lfw.protocol import verify
 
 
 @dataclass(frozen=True)
 class Result:
-    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: how many."""
+    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: number."""
 
     accuracy: float
     error: float
@@ -32,9 +32,13 @@ def summarise(folds, pairs):
 def evaluate(deploy, weights, pairs, folder, **how):
     """The Result of a deploy prototxt with its caffemodel on `pairs` (a pairs.txt) over the pictures in `folder`.
 
-    `how` goes to `extract`: form, feature, mirror, batch, progress.
+    `how` goes to `features_of`: cache, form, feature, mirror, batch, progress.
     """
+    return score(deploy, weights, pairs, folder, **how)[0]
+
+
+def score(deploy, weights, pairs, folder, **how):
+    """(Result, score of each pair, whether each pair is of the same person); arguments as `evaluate`."""
     listed = read_pairs(pairs, folder)
-    features = extract(open_net(deploy, weights), listed.pictures, **how)
-    folds, _ = verify(features, listed)
-    return summarise(folds, len(listed.same))
+    folds, scores = verify(features_of(deploy, weights, listed.pictures, **how), listed)
+    return summarise(folds, len(listed.same)), scores, listed.same

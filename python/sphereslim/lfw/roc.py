@@ -1,0 +1,30 @@
+"""Receiver operating characteristic of scored pairs: a pair is accepted when its score exceeds a threshold.
+
+TAR is the share of matched pairs accepted, FAR that of mismatched ones, both 0..1.
+"""
+
+import numpy as np
+
+
+def roc(scores, same):
+    """(far, tar), each with one value per distinct score and first 0: all thresholds from the highest score down."""
+    order = np.argsort(-scores, kind='stable')
+    ranked, matched = scores[order], same[order]
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # equal scores are accepted together
+    tar = np.cumsum(matched)[last] / max(matched.sum(), 1)
+    far = np.cumsum(~matched)[last] / max((~matched).sum(), 1)
+    return np.append(0.0, far), np.append(0.0, tar)
+
+
+def equal_error_rate(far, tar):
+    """The rate 0..1 where FAR = 1 - TAR, linear between the two points of the curve next to it."""
+    gap = far - (1 - tar)
+    k = int(np.argmax(gap >= 0))
+    before, after = -gap[k - 1], gap[k]
+    share = before / (before + after)
+    return float(far[k - 1] + share * (far[k] - far[k - 1]))
+
+
+def tar_at(far, tar, limit):
+    """The highest TAR with a FAR of at most `limit`. Below 1 / (mismatched pairs) that is the TAR at FAR 0."""
+    return float(tar[far <= limit].max())
