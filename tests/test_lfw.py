@@ -137,7 +137,7 @@ def test_roc_against_counting(pairs):
     counted = [((scores >= t)[~same].mean(), (scores >= t)[same].mean()) for t in sorted(set(scores), reverse=True)]
     assert np.allclose(np.stack([far, tar], 1), [(0, 0), *counted])
     rate = equal_error_rate(far, tar)
-    # The point of equal rates lies on the line through two neighbours: the way over it is no longer than the direct one.
+    # The point of equal rates lies on a line of the curve: the way over it is no longer than the direct one.
     start, end = np.stack([far, tar], 1)[:-1], np.stack([far, tar], 1)[1:]
     point = np.array([rate, 1 - rate])
     detour = np.linalg.norm(start - point, axis=1) + np.linalg.norm(end - point, axis=1)

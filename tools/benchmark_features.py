@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Pictures per second through a deploy net, against the same network as a PyTorch module in the same run.
+
+Both compute by turns, batch by batch, so that whatever else the machine does meets both alike. The ratio is the median
+of the rounds' ratios; a picture is one pass, and its mirror image would be another.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
+
+from sphereslim.command import run_command  # noqa: E402
+from sphereslim.errors import SlimError  # noqa: E402
+from sphereslim.lfw.features import InputForm, features, open_net  # noqa: E402
+from sphereslim.prototxt import read_net  # noqa: E402
+from sphereslim.tables import text_table  # noqa: E402
+from torch_peer import Peer  # noqa: E402
+
+
+def main():
+    args = parse_arguments()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    net = open_net(args.deploy, args.weights)
+    peer = peer_of(args.deploy, net)
+    shape = net.blobs[net.inputs[0]].data.shape[1:]
+    print(f'{torch.get_num_threads()} threads, {args.rounds} rounds by turns, median; ms: milliseconds per picture')
+    rows = [measure(net, peer, batch, shape, args.rounds) for batch in args.batch]
+    print(text_table(['batch', 'caffe ms', 'pictures/s', 'torch ms', 'pictures/s', 'ratio', 'CPU ms', 'torch CPU ms',
+                      'difference'], rows))
+
+
+def peer_of(deploy, net):
+    try:
+        return Peer(read_net(deploy), net)
+    except ValueError as error:
+        raise SlimError(f'{deploy}: {error}') from None
+
+
+def measure(net, peer, batch, shape, rounds):
+    """One row of the table."""
+    images = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype=np.uint8)
+    form = InputForm()
+    ours, theirs = (lambda: features(net, images, form, mirror=False)), (lambda: by_torch(peer, images, form))
+    difference = np.abs(ours() - theirs()).max()
+    times = np.array([[*timed(ours), *timed(theirs)] for _ in range(rounds)]) / batch * 1e3
+    wall, cpu, torch_wall, torch_cpu = np.median(times, axis=0)
+    ratio = np.median(times[:, 2] / times[:, 0])
+    return [batch, f'{wall:.2f}', f'{1e3 / wall:.0f}', f'{torch_wall:.2f}', f'{1e3 / torch_wall:.0f}', f'{ratio:.2f}',
+            f'{cpu:.2f}', f'{torch_cpu:.2f}', f'{difference:.1e}']
+
+
+def by_torch(peer, images, form):
+    with torch.inference_mode():
+        x = (torch.from_numpy(images).float() - form.mean) * form.scale
+        return peer(x).flatten(1).numpy()
+
+
+def timed(function):
+    """(wall, CPU) seconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def parse_arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='caffemodel')
+    parser.add_argument('--batch', type=int, nargs='+', default=[1, 8, 32], help='batch sizes to measure')
+    parser.add_argument('--rounds', type=int, default=7, help='rounds; the median counts')
+    parser.add_argument('--threads', type=int, help="threads to compute with (torch's choice by default)")
+    args = parser.parse_args()
+    if min([*args.batch, args.rounds, args.threads or 1]) < 1:
+        parser.error('expected batch sizes, rounds and threads of at least 1')
+    return args
+
+
+if __name__ == '__main__':
+    run_command(main)
