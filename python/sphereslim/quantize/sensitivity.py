@@ -35,10 +35,13 @@ def quantizable_layers(net, scheme='log', only='all'):
 def layer_cost(net, distance, name, bits, scheme, coding):
     """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer; `distance` is an OutputDistance.
 
-    The weights of the distance's network are the same after as before.
+    The weights of the distance's network are the same after as before. A layer that only the weights have, such as the
+    classifier of the training, does no harm at any width.
     """
     quantized = quantize_net(_alone(net, name), {name: bits}, scheme)
     values = [blob_values(quantized, blob) for blob in quantized.layers[0].blobs]
+    if name not in distance.net.params:
+        return Cost(bits, _bytes(quantized, coding), 0.0)
     params = distance.net.params[name]
     before = [blob.data.copy() for blob in params]
     _write(params, values)
