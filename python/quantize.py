@@ -31,7 +31,7 @@ from sphereslim.quantize.sensitivity import fit_budget, quantizable_layers
 from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
 from tqdm import tqdm
 
-SCHEMES = ('log', 'log+sign', 'linear', 'binary')
+SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
 SCOPES = ('layer', 'network')
 LAYERS = ('conv', 'all')
 CODINGS = ('none', 'zlib', 'lzma')
@@ -80,7 +80,8 @@ def _add_quantize(commands):
 def _add_scheme(command):
     command.add_argument('--scheme', choices=SCHEMES, default='log',
                          help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
-                         'one bit more per weight); linear min-max; binary: sign times mean magnitude per filter')
+                         'one bit more per weight); linear min-max; linear-filter: '
+                         'linear with a scale per filter; binary: sign times mean magnitude per filter')
     command.add_argument('--scope', choices=SCOPES, default='layer',
                          help='one range and dictionary per blob (default), or for the whole network')
     _add_layers_and_coding(command)

@@ -5,6 +5,7 @@ from sphereslim.quantize.schemes import SCHEMES
 
 MAX_BITS = 16
 FLOAT_BITS = 32
+FILTER = 'linear-filter'
 
 
 def is_convolution(layer_type):
@@ -21,6 +22,8 @@ def check_bits(bits, scheme, where='bits'):
     """Returns `bits`, or raises SlimError when the scheme cannot use them."""
     if scheme == 'binary' and bits != 1:
         raise SlimError(f'{where}: {bits}, expected 1 for the binary scheme')
+    if scheme == FILTER and bits == 1:
+        raise SlimError(f'{where}: 1, expected at least 2 for the {FILTER} scheme')
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
         raise SlimError(f'{where}: {bits}, expected a whole number from 1 to {MAX_BITS}')
     return bits
@@ -32,8 +35,8 @@ def bits_of_layers(bits, layers, scheme, only):
     `bits` is one number, or a mapping from layer names to numbers in which `*` stands for all others and 32 keeps
     a layer as it is. `layers` are (name, type) pairs; `only` is 'conv' or 'all'.
     """
-    if scheme != 'binary' and scheme not in SCHEMES:
-        raise SlimError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, "binary"])}')
+    if scheme not in (*SCHEMES, FILTER, 'binary'):
+        raise SlimError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, FILTER, "binary"])}')
     if only not in ('conv', 'all'):
         raise SlimError(f'layers {only}: expected conv or all')
     asked = bits if isinstance(bits, dict) else {'*': bits}

@@ -7,9 +7,11 @@ import numpy as np
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.quantize.blobs import fill_blob, finite_array, is_legacy, net_layers, type_name
-from sphereslim.quantize.choose import bits_of_layers, check_bits, is_vector
+from sphereslim.quantize.choose import FILTER, bits_of_layers, check_bits, is_vector
 from sphereslim.quantize.dictionary import build_dictionary, index
+from sphereslim.quantize.filters import filter_codes, filter_levels
 from sphereslim.quantize.model import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
+from sphereslim.quantize.packing import index_type
 from sphereslim.quantize.schemes import SCHEMES, merge_spans
 
 
@@ -25,7 +27,8 @@ def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=Non
     """A QuantizedNet of the NetParameter `net`.
 
     bits: 1 to 16, or {layer name: bits} with `*` for all others and 32 for "as it is".
-    scheme: log, log+sign, linear (see `schemes`) or binary (sign times the mean magnitude of each filter, 1 bit).
+    scheme: log, log+sign, linear (see `schemes`), linear-filter (see `filters`) or binary (sign times the mean
+    magnitude of each filter, 1 bit).
     scope: 'layer' gives every blob its own range and dictionary, 'network' one range for all.
     only: 'conv' quantizes convolution layers alone, 'all' every layer.
     vectors: bits for biases, slopes and norm statistics, which stay float32 when it is None.
@@ -46,6 +49,8 @@ def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=Non
     for group in _groups(targets, scheme, scope):
         if scheme == 'binary':
             _binarize(result, group)
+        elif scheme == FILTER:
+            _quantize_filters(result, group)
         else:
             _quantize(result, group, targets)
     for target in targets:
@@ -87,7 +92,7 @@ def _groups(targets, scheme, scope):
     """Targets that share a dictionary."""
     if scheme == 'binary':
         return [targets] if targets else []
-    if scope == 'layer':
+    if scope == 'layer' and scheme != FILTER:
         return [[target] for target in targets]
     return [[t for t in targets if t.bits == bits] for bits in sorted({t.bits for t in targets})]
 
@@ -103,6 +108,15 @@ def _quantize(result, group, everything):
         target.blob.indices, target.blob.escapes = index(code, entry_of, dictionary)
         target.blob.dictionary = len(result.dictionaries)
     result.dictionaries.append(dictionary)
+
+
+def _quantize_filters(result, group):
+    bits = group[0].bits
+    for target in group:
+        codes, target.blob.scales = filter_codes(target.weights, bits)
+        target.blob.indices = codes.astype(index_type(bits))
+        target.blob.dictionary = len(result.dictionaries)
+    result.dictionaries.append(Dictionary(bits, filter_levels(bits)))
 
 
 def _binarize(result, group):
