@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 venv=${VENV:-.venv} requirements=${REQUIREMENTS:-requirements.txt} constraints=${CONSTRAINTS:-constraints.txt}
 stamp=$(cat "$requirements" "$constraints" caffe-sphereface/pyproject.toml | cksum)
 if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$stamp" ]; then
+  if [ -e "$venv" ] && [ ! -w "$venv" ]; then
+    echo "error: $venv was not made from today's $requirements, $constraints and caffe-sphereface/pyproject.toml" \
+      "and cannot be written; make the image again, or name another folder in VENV" >&2
+    exit 1
+  fi
   echo "making the environment in $venv (PyTorch and its like are a few hundred MB to download) …" >&2
   "${PYTHON:-python3}" -c 'import sys; sys.exit("Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
   "${PYTHON:-python3}" -m venv "$venv" >&2
