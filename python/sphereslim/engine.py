@@ -5,25 +5,39 @@ import sys
 from pathlib import Path
 
 
-def _genuine_root():
+def caffe_root():
+    """The folder that CAFFE_ROOT names, or None when it is unset or empty."""
     root = os.environ.get('CAFFE_ROOT')
-    if not root:
-        return None
-    if not (Path(root) / 'python' / 'caffe').is_dir():
-        raise SystemExit(f'CAFFE_ROOT={root}: no python/caffe folder there, expected the root of a Caffe build')
-    return Path(root)
+    return Path(root) if root else None
 
 
 def caffe_command():
     """The `caffe` command as a list of words: that of CAFFE_ROOT when set, else this interpreter's own."""
-    root = _genuine_root()
+    root = caffe_root()
     return [str(root / 'build' / 'tools' / 'caffe')] if root else [sys.executable, '-m', 'caffe']
 
 
-if _genuine_root():
-    sys.path.insert(0, str(_genuine_root() / 'python'))
+def _use(root):
+    """Put a genuine build first on the path; ends the program with one line where there is none to import."""
+    for path, what in ((root / 'python' / 'caffe', 'folder'), (root / 'build' / 'tools' / 'caffe', 'command')):
+        if not path.exists():
+            sys.exit(f'error: CAFFE_ROOT={root}: no {what} {path.relative_to(root)} there, expected the root of a '
+                     'built Caffe with pycaffe')
+    folder = (root / 'python').resolve()
+    sys.path.insert(0, str(folder))
+    try:
+        from caffe.proto import caffe_pb2
+        if not Path(caffe_pb2.__file__).is_relative_to(folder):
+            raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {caffe_pb2.__file__}')
+    except (ImportError, TypeError) as error:  # TypeError: descriptors of an old protoc under a new protobuf
+        sys.exit(f'error: CAFFE_ROOT={root}: its pycaffe cannot be imported by {sys.executable} '
+                 f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs')
+
+
+if caffe_root():
+    _use(caffe_root())
 
 import caffe  # noqa: E402  (the path above decides which one)
 from caffe.proto import caffe_pb2  # noqa: E402
 
-__all__ = ['caffe', 'caffe_command', 'caffe_pb2']
+__all__ = ['caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']

@@ -9,6 +9,7 @@ from pathlib import Path
 from sphereslim.activations import Sampler
 from sphereslim.classifier import with_classes
 from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
 from sphereslim.faces import Faces
 from sphereslim.files import read_json, read_weights, write_bytes, write_json
@@ -108,11 +109,14 @@ def evaluate_stage(plan, stage, moment, **how):
 
 
 def check(plan):
-    """Meet what a run would fail on after an hour: SlimError for unknown layers, rates and missing network files."""
+    """Meet what a run would fail on after an hour: SlimError for missing files, for what the Caffe in use cannot do,
+    and for unknown layers and rates."""
     for name in ('train', 'deploy', 'solver'):
         if not (plan.net / f'{name}.prototxt').is_file():
             raise SlimError(f'{plan.net / name}.prototxt: not there, expected train, deploy and solver in {plan.net}')
-    groups = Groups(read_net(plan.net / 'train.prototxt'), read_net(plan.net / 'deploy.prototxt'))
+    train, deploy, solver = (plan.net / f'{name}.prototxt' for name in ('train', 'deploy', 'solver'))
+    check_engine([train, deploy], [solver])
+    groups = Groups(read_net(train), read_net(deploy))
     for layer in plan.layers:
         groups.of(layer)
     if not 0 < plan.rate <= 1:

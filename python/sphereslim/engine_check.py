@@ -1,0 +1,56 @@
+"""What networks and solvers ask of a Caffe, held against the one in use before anything runs.
+
+The files are read leniently: a Caffe without a layer has no field for its parameters either, and the layer's name says
+more to the reader than the field's.
+"""
+
+from pathlib import Path
+
+from google.protobuf import text_format
+
+from sphereslim.engine import caffe, caffe_pb2, caffe_root
+from sphereslim.errors import SlimError
+
+# SolverParameter's old enum, whose names are not those of the types.
+_OLD_SOLVERS = ('SGD', 'Nesterov', 'AdaGrad', 'RMSProp', 'AdaDelta', 'Adam')
+
+
+def check_engine(nets=(), solvers=()):
+    """SlimError unless the Caffe in use has every layer type of the prototxts `nets` and the solver of `solvers`.
+
+    The message names every type that is missing with a file and a layer that needs it.
+    """
+    known = set(caffe.layer_type_list())
+    missing = {}
+    for path in nets:
+        for layer in _lenient(path, caffe_pb2.NetParameter()).layer:
+            if layer.type not in known:
+                missing.setdefault(f'layer type {layer.type}', f"{path}, layer '{layer.name}'")
+    for path in solvers:
+        solver = solver_type(_lenient(path, caffe_pb2.SolverParameter()))
+        if not hasattr(caffe, f'{solver}Solver'):
+            missing.setdefault(f'solver type {solver}', str(path))
+    if missing:
+        needs = '; '.join(f'no {what} ({where})' for what, where in missing.items())
+        raise SlimError(f'{engine_name()} has {needs}; docs/genuine-caffe.md says which build to use')
+
+
+def solver_type(solver):
+    """The type of a SolverParameter, such as 'SGD', whichever of the two fields says it."""
+    if solver.HasField('solver_type') and not solver.HasField('type'):
+        return _OLD_SOLVERS[solver.solver_type]
+    return solver.type
+
+
+def engine_name():
+    """The Caffe in use, in words."""
+    root = caffe_root()
+    return f'the Caffe in CAFFE_ROOT={root}' if root else "the project's own Caffe"
+
+
+def _lenient(path, message):
+    """A prototxt as far as the schema knows it; what is no prototxt at all is left to the reader that needs it."""
+    try:
+        return text_format.Parse(Path(path).read_text(), message, allow_unknown_field=True)
+    except (OSError, UnicodeDecodeError, text_format.ParseError):
+        return message
