@@ -1,0 +1,1 @@
+from caffe.proto import caffe_pb2  # noqa: F401

@@ -1,0 +1,143 @@
+"""The workflow on a Caffe that is not the project's own: only what every pycaffe offers is used."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sphereslim.engine import caffe_pb2
+from sphereslim.engine_check import solver_type
+from tiny_run import write_run
+
+ROOT = Path(__file__).resolve().parent.parent
+STANDIN = ROOT / 'tests' / 'standin'
+# What each command is run with. {base} and {final} are the first and the last stage of the pipeline's run before it.
+COMMANDS = [
+    ('python/prune_pipeline.py', '--settings settings.json --faces faces --out run'),
+    ('python/quantize.py', 'quantize {base}/final.caffemodel q --deploy {base}/deploy.prototxt'),
+    ('python/quantize.py', 'inspect q'),
+    ('python/quantize.py', 'dequantize q d.caffemodel --deploy {base}/deploy.prototxt'),
+    ('python/quantize.py', 'sweep {base}/final.caffemodel sweep --deploy {base}/deploy.prototxt --images faces/aligned '
+                           '--count 4 --bits 4,6'),
+    ('python/quantize.py', 'allocate {base}/final.caffemodel a --deploy {base}/deploy.prototxt --images faces/aligned '
+                           '--count 4 --bits 4,6 --budget 20000'),
+    ('python/binarize.py', '--solver net/solver.prototxt --weights {base}/final.caffemodel --output binary'),
+    ('python/evaluate_lfw.py', '{final}/deploy.prototxt {final}/final.caffemodel --pairs '
+                               'faces/pairs.txt --pictures faces/aligned --cache features'),
+    ('python/substitute.py', 'net/train.prototxt net/deploy.prototxt --module dwpw --output substituted'),
+    ('python/distill.py', '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
+                          '{base}/final.caffemodel --embedding fc --shape 1,3,112,96 '
+                          '--output distilled'),
+    ('tools/model_stats.py', '{final}/deploy.prototxt --weights {final}/final.caffemodel'),
+    ('tools/compare_logs.py', '{base}/train.log {final}/train.log'),
+    ('tools/plot_log.py', '{base}/train.log --out log.png'),
+]
+STAGES = {'base': 'run/00-base', 'final': 'run/03-last-round'}
+# Runs one command after another in one process, which saves loading the engine for each.
+DRIVER = """
+import json, runpy, sys
+for words in json.load(sys.stdin):
+    sys.argv = words
+    sys.path.insert(0, words[0].rsplit('/', 1)[0])
+    print('$', *words, file=sys.stderr, flush=True)
+    try:
+        runpy.run_path(words[0], run_name='__main__')
+    except SystemExit as end:
+        if end.code:
+            print('status', end.code, file=sys.stderr)
+            sys.exit(1)
+"""
+
+
+@pytest.fixture(scope='module')
+def build(tmp_path_factory):
+    """A folder laid out as a build of Caffe, of the stand-in."""
+    root = tmp_path_factory.mktemp('caffe')
+    (root / 'python').symlink_to(STANDIN)
+    command = root / 'build' / 'tools' / 'caffe'
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\necho "$@" >> {root}/calls\nexec {sys.executable} -m caffe "$@"\n')
+    command.chmod(0o755)
+    return root
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('run')
+    write_run(folder)
+    return folder
+
+
+def python(words, build, folder, **more):
+    environment = {**os.environ, 'CAFFE_ROOT': str(build), 'GLOG_minloglevel': '2', **more.pop('env', {})}
+    return subprocess.run([sys.executable, *map(str, words)], cwd=folder, env=environment, text=True,
+                          capture_output=True, **more)
+
+
+def test_every_command_works_on_the_names_that_every_pycaffe_has(build, work):
+    words = [[str(ROOT / command), *arguments.format(**STAGES).split()] for command, arguments in COMMANDS]
+    done = python(['-c', DRIVER], build, work, input=json.dumps(words))
+    assert done.returncode == 0, done.stderr[-3000:]
+    calls = (build / 'calls').read_text().splitlines()
+    assert len(calls) == 4 and all(call.startswith('train --solver=') for call in calls)
+    assert json.loads((work / 'run' / 'report.json').read_text())['rows']
+
+
+def test_the_list_of_commands_above_is_complete():
+    missing = {f'python/{path.name}' for path in ROOT.glob('python/*.py')} - {command for command, _ in COMMANDS}
+    assert not missing, f'COMMANDS says nothing of how to run {missing} on the tiny network'
+
+
+@pytest.mark.parametrize('words', ['net.param', 'net.phase', 'net.blobs["data"].tensor', 'caffe.CaffeError',
+                                   'caffe.errors', 'net.blobs["data"].shape == (1, 3, 112, 96)',
+                                   'setattr(net.blobs["data"], "data", 1)', '__import__("caffe.errors")',
+                                   'caffe.get_solver("net/solver.prototxt").updater'])
+def test_the_stand_in_offers_nothing_beyond_the_contract(build, work, words):
+    code = ('import caffe\nnet = caffe.Net("net/deploy.prototxt", caffe.TEST)\n'
+            f'assert net.forward()["fc"].shape == (1, 16)\n{words}')
+    done = python(['-c', code], build, work, env={'PYTHONPATH': str(STANDIN)})
+    assert re.match(r'(AttributeError|ModuleNotFoundError): ', done.stderr.splitlines()[-1]), done.stderr
+
+
+def test_only_the_engine_module_imports_caffe():
+    for folder in ('python', 'preprocess', 'tools'):
+        for path in (ROOT / folder).rglob('*.py'):
+            if path.name != 'engine.py' and not path.name.startswith('benchmark'):
+                assert not [name for name in imported(path) if name.split('.')[0] == 'caffe'], path
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module
+
+
+def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work):
+    words = [ROOT / 'python/prune_pipeline.py', '--settings', 'settings.json', '--faces', 'faces', '--out', 'none']
+    done = python(words, build, work, env={'STANDIN_WITHOUT': 'MarginInnerProduct,PReLU,SGD'})
+    assert done.returncode == 1 and not (work / 'none').exists()
+    line, = done.stderr.splitlines()
+    for name in ('CAFFE_ROOT', 'MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt'):
+        assert name in line
+
+
+@pytest.mark.parametrize('parts, expected', [([], 'no folder python/caffe'), (['python/caffe'], 'no command build/'),
+                                             (['python/caffe', 'build/tools/caffe'], 'cannot be imported')])
+def test_a_folder_that_is_no_build_is_told_in_one_line(tmp_path, work, parts, expected):
+    for part in parts:
+        (tmp_path / part).mkdir(parents=True)
+    done = python([ROOT / 'tools/model_stats.py', 'net/deploy.prototxt'], tmp_path, work)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert str(tmp_path) in done.stderr and expected in done.stderr
+
+
+def test_the_solver_type_is_read_from_either_field():
+    assert solver_type(caffe_pb2.SolverParameter()) == 'SGD'
+    assert solver_type(caffe_pb2.SolverParameter(type='Adam')) == 'Adam'
+    assert solver_type(caffe_pb2.SolverParameter(solver_type=caffe_pb2.SolverParameter.RMSPROP)) == 'RMSProp'
