@@ -1,11 +1,15 @@
 """Convolution and Deconvolution over 0 to 3 spatial axes."""
 
+from math import prod
+
 import torch
 
 from caffe.blob import Blob
 from caffe.fillers import fill
+from caffe.layers import small_convolution as small
 from caffe.layers.registry import Layer, register
 from caffe.layers.spatial import Window
+from caffe.proto.caffe_pb2 import TRAIN
 
 
 @register('Convolution', 'Deconvolution')
@@ -32,7 +36,7 @@ class Convolution(Layer):
         for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
             if not self.group or count % self.group:
                 self.error(f'group {self.group} does not divide {what}, {count}')
-        self._shapes = None
+        self._shapes, self._columns = None, [None] * len(bottom)
         self._geometry = self._arguments()
         self._fit(bottom)
         self._make_blobs(param)
@@ -85,19 +89,33 @@ class Convolution(Layer):
 
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
-        for source, target in zip(bottom, top):
-            y = torch.convolution(self._as_batch(source.tensor), self._weight(), bias, *self._geometry)
+        self._columns = [None] * len(bottom)
+        for i, (source, target) in enumerate(zip(bottom, top)):
+            x = self._as_batch(source.tensor)
+            if self._goes_small(x, target):
+                self._columns[i] = small.columns_of(x, self.window.kernel, *self._geometry[:3])
+                y = small.forward(self._columns[i], self._weight(), bias)
+            else:
+                y = torch.convolution(x, self._weight(), bias, *self._geometry)
             target.tensor = y.reshape(target.shape)
+
+    def _goes_small(self, x, target):
+        return self.needs_backward and self.phase == TRAIN and self.group == 1 and not self.transposed and \
+            self.window.axes == 2 and small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
 
     def backward(self, top, propagate_down, bottom):
         wanted = [*self.param_propagate_down, False][:2]
         weight = self._weight()
-        for source, target, needed in zip(bottom, top, propagate_down):
+        for source, target, needed, columns in zip(bottom, top, propagate_down, self._columns):
             if not (needed or any(wanted)):
                 continue
-            dx, dweight, dbias = torch.ops.aten.convolution_backward(
-                self._as_batch(target.grad), self._as_batch(source.tensor), weight, [self.outputs],
-                *self._geometry, [needed, *wanted])
+            if columns is None:
+                dx, dweight, dbias = torch.ops.aten.convolution_backward(
+                    self._as_batch(target.grad), self._as_batch(source.tensor), weight, [self.outputs],
+                    *self._geometry, [needed, *wanted])
+            else:
+                dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
+                                                    self.window.kernel, *self._geometry[:3], [needed, *wanted])
             if needed:
                 source.grad = dx.reshape(source.shape)
             for blob, grad in zip(self.blobs, (dweight, dbias)):

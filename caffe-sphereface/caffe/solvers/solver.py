@@ -7,7 +7,7 @@ from caffe import log, random
 from caffe.errors import CaffeError
 from caffe.net import Net
 from caffe.proto import caffe_pb2
-from caffe.proto.files import read_solver
+from caffe.proto.files import free_name, read_solver
 from caffe.solvers import policy, report, state_files
 from caffe.solvers.nets import test_net_params, train_net_param
 from caffe.solvers.update import Updater
@@ -175,14 +175,17 @@ class Solver:
         return self.param.snapshot_prefix
 
     def snapshot(self):
-        """Write weights, then the state that names them; each file whole or not at all."""
+        """Write weights, then the state that names them; each file whole or not at all.
+
+        A write-protected file is never replaced: the snapshot takes the next free name.
+        """
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         ending, kind = ('.h5', 'HDF5') if hdf5 else ('', 'binary proto')
-        weights = f'{self._prefix()}_iter_{self.iter}.caffemodel{ending}'
+        weights = free_name(f'{self._prefix()}_iter_{self.iter}', f'.caffemodel{ending}')
         log.info('solver.cpp:447', f'Snapshotting to {kind} file {weights}')
         save = self.net.save_hdf5 if hdf5 else self.net.save
         save(weights, self.param.snapshot_diff)
-        state = f'{self._prefix()}_iter_{self.iter}.solverstate{ending}'
+        state = free_name(f'{self._prefix()}_iter_{self.iter}', f'.solverstate{ending}')
         log.info('sgd_solver.cpp:273', f'Snapshotting solver state to {kind} file {state}')
         state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history)
         self._last_snapshot = self.iter

@@ -1,0 +1,41 @@
+"""Convolution of small batches as im2col and one matrix product a picture, the way genuine Caffe computes it.
+
+The sums run in the same order whatever the number of threads, so small trainings repeat on any machine and stay close
+to the original for long: where an activation comes within rounding of zero, another order of summation can flip its
+sign, and a training diverges from there. Where that would cost too much, convolutions go to faster kernels.
+"""
+
+import torch
+from torch.nn import functional
+
+MOST_PRODUCTS = 1 << 25  # multiply-accumulates a forward: a few milliseconds of work at most
+
+
+def is_small(x, weight, positions):
+    """Whether a training step on `x` (N, C, H, W) on the CPU with `positions` outputs a channel is to go this way."""
+    return x.device.type == 'cpu' and x.dim() == 4 and weight.numel() * positions * len(x) < MOST_PRODUCTS
+
+
+def columns_of(x, kernel, stride, pad, dilation):
+    """The windows of `x` as columns (N, C·kernel, positions)."""
+    return functional.unfold(x, kernel, dilation, pad, stride)
+
+
+def forward(columns, weight, bias):
+    """The outputs (N, outputs, positions) of filters (outputs, …), plus a bias (outputs) if there is one."""
+    y = torch.matmul(weight.reshape(len(weight), -1), columns)
+    return y if bias is None else y.add_(bias[:, None])
+
+
+def backward(dy, columns, weight, size, kernel, stride, pad, dilation, wanted):
+    """(dx, dweight, dbias) as far as `wanted`, None otherwise; `size` is the (H, W) of the input."""
+    dy = dy.reshape(len(dy), len(weight), -1)
+    dx = dweight = dbias = None
+    if wanted[0]:
+        spread = torch.matmul(weight.reshape(len(weight), -1).t(), dy)
+        dx = functional.fold(spread, size, kernel, dilation, pad, stride)
+    if wanted[1]:
+        dweight = torch.bmm(dy, columns.transpose(1, 2)).sum(0)
+    if wanted[2]:
+        dbias = dy.sum(2).sum(0)
+    return dx, dweight, dbias
