@@ -15,8 +15,8 @@ _CPU = torch.device('cpu')
 class Memory:
     """One float32 array that may live on the CPU or on a GPU and may be shared by several blobs.
 
-    On the CPU the numpy view that Python sees and the tensor that layers see are the same memory. On a GPU the host copy
-    is made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew.
+    On the CPU the numpy view that Python sees and the tensor that layers see are the same memory. A GPU's host copy is
+    made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew.
     Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
     then the values are copied into it, because such views follow the blob.
     """
@@ -150,7 +150,7 @@ class Blob:
 
     def _legacy(self, axis):
         if len(self._shape) > 4:
-            raise CaffeError(f"blob '{self.name}' of shape {self._shape}: num, channels, height and width need 4 axes at most")
+            raise CaffeError(f"blob '{self.name}' has shape {self._shape}, num to width exist for 4 axes at most")
         return self._shape[axis] if axis < len(self._shape) else 1
 
     num = property(lambda self: self._legacy(0), doc='The first dimension, 1 where there is none.')

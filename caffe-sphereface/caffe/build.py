@@ -87,7 +87,7 @@ class Wiring:
 
     def _note_needs(self, layer, param, needs, top):
         if len(param.param) > len(layer.blobs):
-            layer.error(f'has {len(param.param)} param blocks, expected at most one for each of its {len(layer.blobs)} blobs')
+            layer.error(f'has {len(param.param)} param blocks, expected one for each of {len(layer.blobs)} blobs at most')
         rates = [param.param[i].lr_mult if i < len(param.param) else 1.0 for i in range(len(layer.blobs))]
         layer.param_propagate_down = [rate != 0 for rate in rates]
         self.bottom_needs.append(needs)

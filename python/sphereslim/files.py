@@ -63,7 +63,7 @@ def read_weights(path, message):
     try:
         message.ParseFromString(content)
     except Exception:  # protobuf's DecodeError has moved between its versions
-        raise SlimError(f'{path}: is not a whole caffemodel (its {len(content)} bytes are cut short or another format)') \
+        raise SlimError(f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)') \
             from None
     if not message.layer and not message.layers:
         raise SlimError(f'{path}: holds no layers, expected a caffemodel')
