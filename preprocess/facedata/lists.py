@@ -1,5 +1,7 @@
 """Training lists in the form of Caffe's ImageData layer: `path label`, labels dense from 0."""
 
+from pathlib import Path
+
 from facedata.errors import FaceDataError
 
 
@@ -15,3 +17,33 @@ def choose(people, without=(), min_pictures=1):
 def as_text(people):
     """The list's text for {person: pictures}; labels follow the order of the people."""
     return ''.join(f'{picture} {label}\n' for label, pictures in enumerate(people.values()) for picture in pictures)
+
+
+def by_identity(identities, pictures):
+    """({identity: pictures}, pictures without one) after a file of `picture identity` lines, as CelebA's.
+
+    `pictures` are those that exist. Identities come in numeric order. Raises FaceDataError naming a bad line, or when
+    the file and the folder have no picture in common.
+    """
+    known = dict(_identity(identities, number, line) for number, line in _lines(identities))
+    people = {}
+    for picture in pictures:
+        if picture in known:
+            people.setdefault(known[picture], []).append(picture)
+    if not people:
+        raise FaceDataError(f'{identities}: names none of the {len(pictures)} pictures, the first being {pictures[0]}')
+    return dict(sorted(people.items())), [picture for picture in pictures if picture not in known]
+
+
+def _lines(path):
+    try:
+        return [(number, line) for number, line in enumerate(Path(path).read_text().splitlines(), 1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaceDataError(f'{path}: cannot be read as a list of identities ({error})') from None
+
+
+def _identity(path, number, line):
+    words = line.rsplit(maxsplit=1)
+    if len(words) != 2 or not words[1].isdigit():
+        raise FaceDataError(f"{path}:{number}: '{line.strip()}', expected `picture identity`")
+    return words[0], int(words[1])

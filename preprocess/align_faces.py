@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Bring the faces of a landmark list to 112x96, eyes, nose and mouth corners where SphereFace expects them.
+
+Each face is turned, scaled and shifted (least squares over the five points) and written below --out under the picture's
+own path. Run it again to continue after an interruption, or after the list has grown; faces that are there are kept.
+"""
+
+import argparse
+import os
+
+from facedata.alignment import align_list
+from facedata.workflow import run
+from tqdm import tqdm
+
+
+def main():
+    args = parse_arguments()
+    faces, bad = align_list(args.folder, args.list, args.out, args.workers, show_progress)
+    print(f'{args.out}: {faces} aligned faces; {len(bad)} pictures without one')
+    for picture, reason in list(bad.items())[:10]:
+        print(f'  {picture}: {reason}')
+
+
+def parse_arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('folder', help='folder of pictures')
+    parser.add_argument('--list', required=True, help='landmark list of detect.py, or with five points per picture')
+    parser.add_argument('--out', required=True, help='folder to write')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads')
+    return parser.parse_args()
+
+
+def positive(text):
+    """The type of --workers."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
+    return int(text)
+
+
+def show_progress(results, total):
+    return tqdm(results, total=total, desc='aligning', unit='picture')
+
+
+if __name__ == '__main__':
+    run(main)

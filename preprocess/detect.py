@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Find the face in every picture below a folder, with five landmarks, by MTCNN.
+
+Writes a landmark list, a line per picture: path, box (x1 y1 x2 y2), score, and ten numbers for left eye, right eye,
+nose, left and right mouth corner, between tabs; coordinates are in pixels, 0-based. Of several faces the one nearest
+the picture's centre is taken. A picture without a face, or that cannot be read, becomes a line `#<tab>path<tab>reason`.
+The list grows as it goes; run it again to continue after an interruption.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from facedata import detection
+from facedata.mtcnn.convert import converted
+from facedata.mtcnn.detector import Settings
+from facedata.workflow import run
+from tqdm import tqdm
+
+
+def main():
+    args = parse_arguments()
+    weights = args.mtcnn or converted(default_weights())
+    settings = Settings(args.min_size, args.factor, tuple(args.thresholds))
+    job = detection.Job(args.folder, str(weights), settings, args.gpu)
+    if args.workers > 1:
+        detection.one_thread_each()
+    try:
+        found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, show_progress)
+    except KeyboardInterrupt:
+        sys.exit('detect: interrupted; the same command continues')
+    print(f'{args.out}: a face in {found} pictures, none in {len(missing)}')
+    for picture, reason in list(missing.items())[:10]:
+        print(f'  {picture}: {reason}')
+    if len(missing) > 10:
+        print('  ... (all of them are in the list)')
+
+
+def parse_arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('folder', help='folder of pictures, in any tree')
+    parser.add_argument('--out', required=True, help='landmark list to write or continue')
+    parser.add_argument('--mtcnn', metavar='DIR', help='folder with det1, det2 and det3.caffemodel; without it, the '
+                        'weights in the Python package mtcnn 1.0.0 are converted once')
+    parser.add_argument('--min-size', type=size, default=20, help='smallest face in pixels, at least 12')
+    parser.add_argument('--factor', type=share, default=0.85, help='step of the pyramid of sizes')
+    parser.add_argument('--thresholds', type=share, nargs=3, default=[0.6, 0.7, 0.9], metavar='T',
+                        help='least scores of the three stages')
+    parser.add_argument('--batch', type=positive, default=16, help='pictures at a time')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes')
+    parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')
+    return parser.parse_args()
+
+
+def positive(text):
+    """The type of --batch and --workers."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
+    return int(text)
+
+
+def share(text):
+    """The type of --factor and --thresholds."""
+    if not 0 < float(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text}, expected between 0 and 1')
+    return float(text)
+
+
+def size(text):
+    """The type of --min-size."""
+    if float(text) < 12:
+        raise argparse.ArgumentTypeError(f'{text}, expected at least 12, the window of the first network')
+    return float(text)
+
+
+def default_weights():
+    """The user's cache folder after the XDG convention."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / 'mtcnn'
+
+
+def show_progress(lines, total, done):
+    return tqdm(lines, total=total, initial=done, desc='detecting', unit='picture')
+
+
+if __name__ == '__main__':
+    run(main)
