@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from sphereslim import pipeline, report
-from sphereslim.command import run_command
+from sphereslim.command import run_command, train_with_bar
 from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
@@ -41,7 +41,7 @@ def make_plan(args):
     """The Plan of the settings file with what the command line changes."""
     values = read_json(args.settings)
     for name in ('net', 'rate', 'criterion'):
-        values[name] = getattr(args, name) or values[name]
+        values[name] = values[name] if getattr(args, name) is None else getattr(args, name)
     if args.layers:
         values['layers'] = args.layers.split(',')
     unknown = set(values) - set(pipeline.Plan.__dataclass_fields__)
@@ -65,7 +65,7 @@ def run(plan, gpu):
             emit(plan, stages, place, title)
         if place and not stage.is_trained():
             tell(plan, stage, 'before', title)
-        train(stage, title, gpu)
+        train_with_bar(stage, title, gpu)
         tell(plan, stage, 'after', title)
 
 
@@ -85,19 +85,6 @@ def emit(plan, stages, place, title):
                              lambda batches: tqdm(batches, desc=f'{title}: sampling', leave=False))
 
 
-def train(stage, title, gpu):
-    """Train a stage with a progress bar of iterations and the loss."""
-    total = pipeline.read_solver(stage.solver).max_iter
-    with tqdm(total=total, desc=f'{title}: training', unit='it') as bar:
-
-        def watch(progress):
-            bar.update(progress.iteration - bar.n)
-            bar.set_postfix(loss=f'{progress.loss:.3f}')
-
-        stage.run(gpu, watch)
-        bar.update(total - bar.n)
-
-
 def tell(plan, stage, moment, title):
     result = pipeline.evaluate_stage(plan, stage, moment)
     print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)
@@ -109,6 +96,7 @@ def main():
     pipeline.check(plan)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
+        pipeline.keep_settings(plan)
         run(plan, args.gpu)
         found = report.collect(plan, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
         page = report.write(found, plan.folder, shlex.join(['python', *sys.argv]))

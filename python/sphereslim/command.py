@@ -2,6 +2,8 @@
 
 import sys
 
+from tqdm import tqdm
+
 from sphereslim.errors import SlimError
 
 
@@ -18,6 +20,19 @@ def run_command(main):
         if not isinstance(error, _bad_input()):
             raise
         sys.exit(f'error: {error}')
+
+
+def train_with_bar(stage, title, gpu=None, **how):
+    """Train a Stage under a progress bar of its iterations, the time left and the loss; `how` goes to `Stage.run`."""
+    total = stage.iterations()
+    with tqdm(total=total, desc=f'{title}: training', unit='it') as bar:
+
+        def watch(progress):
+            bar.update(progress.iteration - bar.n)
+            bar.set_postfix(loss=f'{progress.loss:.3f}')
+
+        stage.run(gpu, watch, **how)
+        bar.update(total - bar.n)
 
 
 def _bad_input():

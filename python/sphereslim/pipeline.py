@@ -3,7 +3,8 @@
 Each stage is a folder (see `stage`); a stage never edits what it starts from, and a finished one is left alone.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sphereslim.activations import Sampler
@@ -43,6 +44,18 @@ class Plan:
         """The Stage of the base, of every layer, and of the last round, in order."""
         names = ['base', *self.layers, 'last-round']
         return [Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names)]
+
+
+def keep_settings(plan):
+    """Note what the run's folder is made with; SlimError where it was begun with something else."""
+    path = plan.folder / 'run.json'
+    values = json.loads(json.dumps(asdict(plan), default=str))
+    known = read_json(path) if path.is_file() else values
+    other = [name for name in values if known.get(name) != values[name]]
+    if other:
+        raise SlimError(f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
+                        'give another folder or remove it')
+    write_json(path, values)
 
 
 def emit_base(plan, stage):
@@ -123,4 +136,4 @@ def check(plan):
         raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')
 
 
-__all__ = ['Plan', 'check', 'emit_base', 'emit_last', 'emit_pruned', 'evaluate_stage']
+__all__ = ['Plan', 'check', 'emit_base', 'emit_last', 'emit_pruned', 'evaluate_stage', 'keep_settings']

@@ -46,8 +46,14 @@ class Stage:
         """Whether training came to its end."""
         return self.final.is_file()
 
-    def run(self, gpu=None, watch=lambda progress: None):
+    def iterations(self):
+        """How many iterations its training takes."""
+        return read_solver(self.solver).max_iter
+
+    def run(self, gpu=None, watch=lambda progress: None, harvest=lambda snapshots: None):
         """Train to the end, from the stage's newest snapshot when there is one; nothing when it is trained already.
+
+        At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of them.
 
         A stage without snapshots starts over after an interruption and, being seeded, ends the same. SlimError tells
         what `caffe train` had to say when it fails.
@@ -66,7 +72,7 @@ class Stage:
             self.log.unlink(missing_ok=True)
             weights = self.init if self.init.is_file() else None
             train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch, keep_on_interrupt=keep)
-        self._finish(solver.max_iter)
+        self._finish(solver.max_iter, harvest)
 
     def _newest_state(self):
         """(path, iteration) of the last whole snapshot, or (None, 0)."""
@@ -84,11 +90,13 @@ class Stage:
         write_prototxt(path, solver)
         return path
 
-    def _finish(self, iterations):
+    def _finish(self, iterations, harvest):
         last = self.folder / f'snapshot_iter_{iterations}.caffemodel'
         if not last.is_file():
             raise SlimError(f'{self.folder}: training stopped before iteration {iterations}; '
                             'the same command continues')
+        found = self.folder.glob('snapshot_iter_*.caffemodel')
+        harvest({int(path.stem.rsplit('_', 1)[1]): path for path in found})
         last.replace(self.final)
         for path in (*self.folder.glob('snapshot_iter_*'), *self.folder.glob('*_continued.prototxt')):
             path.unlink()
