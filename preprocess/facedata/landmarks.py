@@ -30,15 +30,21 @@ def missing_line(path, reason):
 
 def read(path):
     """({picture: points (5, 2)}, {picture: reason}) of a list. Raises FaceDataError naming the line that is none."""
-    points, missing = {}, {}
+    numbers, missing = read_numbers(path)
+    return {picture: values[-10:].reshape(5, 2) for picture, values in numbers.items()}, missing
+
+
+def read_numbers(path):
+    """As `read`, but with all 10 or 15 numbers of a picture in the order of the line."""
+    found, missing = {}, {}
     for number, line in enumerate(_text(path).splitlines(), 1):
         if line.startswith('#\t'):
             picture, _, reason = line[2:].partition('\t')
             missing[picture] = reason
         elif line.strip():
             picture, values = _fields(line, f'{path}:{number}')
-            points[picture] = values
-    return points, missing
+            found[picture] = values
+    return found, missing
 
 
 def continued(path):
@@ -69,7 +75,7 @@ def _fields(line, place):
         words = line.rsplit(maxsplit=count)
         values = _numbers(words[1:])
         if len(words) == count + 1 and values is not None:
-            return words[0].strip(), values[-10:].reshape(5, 2)
+            return words[0].strip(), values
     raise FaceDataError(f"{place}: '{line[:60]}', expected a path and 10 or 15 numbers")
 
 

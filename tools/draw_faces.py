@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Draw the boxes and points of a landmark list on copies of its pictures, to look at what was detected."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'preprocess'))
+
+from facedata import landmarks, pictures  # noqa: E402
+from facedata.errors import FaceDataError  # noqa: E402
+from facedata.files import write  # noqa: E402
+from facedata.workflow import run  # noqa: E402
+
+GREEN, RED, FRACTION = (60, 220, 60), (40, 40, 235), 4  # BGR; bits of the drawing's subpixels
+
+
+def main():
+    args = parse_arguments()
+    faces, _ = landmarks.read_numbers(args.list)
+    chosen = list(faces.items())[:args.count]
+    if not chosen:
+        raise FaceDataError(f'{args.list}: no picture with a face in it')
+    for picture, numbers in chosen:
+        image = pictures.read(Path(args.folder) / picture)
+        write(Path(args.out) / picture, pictures.encode(drawn(image, numbers), Path(picture).suffix))
+    print(f'{args.out}: {len(chosen)} pictures')
+
+
+def drawn(image, numbers):
+    """A copy of the picture with the face's points, and its box where `numbers` (10 or 15) begin with one."""
+    image, width = image.copy(), max(1, round(max(image.shape) / 300))
+    if len(numbers) == 15:
+        corners = subpixels(numbers[:4].reshape(2, 2) - 0.5)  # edges to pixel centres
+        cv2.rectangle(image, corners[0], corners[1], GREEN, width, cv2.LINE_AA, FRACTION)
+    for point in subpixels(numbers[-10:].reshape(5, 2)):
+        cv2.circle(image, point, int(1.6 * width * (1 << FRACTION)), RED, -1, cv2.LINE_AA, FRACTION)
+    return image
+
+
+def subpixels(points):
+    return [tuple(int(value) for value in point) for point in np.round(points * (1 << FRACTION))]
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('folder', help='folder of pictures')
+    parser.add_argument('--list', required=True, help='landmark list of detect.py')
+    parser.add_argument('--out', required=True, help='folder to write')
+    parser.add_argument('--count', type=int, default=20, help='draw the first so many pictures')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    run(main)
