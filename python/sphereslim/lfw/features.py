@@ -64,7 +64,7 @@ def check(net, form, feature=None):
 
 def features(net, images, form, feature=None, mirror=True):
     """Features (N, dimensions) of loaded pictures (N, C, H, W) as `load` gives them; see `extract`."""
-    images = _prepare(images, form)
+    images = prepare(images, form)
     both = [images, images[..., ::-1]] if mirror else [images]
     return np.concatenate([_run(net, feature or net.outputs[0], part) for part in both], axis=1)
 
@@ -97,7 +97,7 @@ def _cut(path, image, height, width, crop):
     return image[top:top + height, left:left + width]
 
 
-def _prepare(images, form):
+def prepare(images, form):
     if form.rgb:
         images = images[:, ::-1]
     mean = np.float32(form.mean).reshape(-1, 1, 1)
