@@ -27,3 +27,23 @@ def _advance_alpha(param, forwards):
         left = [step for step in param.alpha_stepvalue if step > param.iteration]
         del param.alpha_stepvalue[:]
         param.alpha_stepvalue.extend(left)
+
+
+def per_forward(net, forwards):
+    """The net with lambda and alpha as published, when an iteration takes several forwards (`iter_size`).
+
+    The layers count forwards, the published figures count iterations: after k forwards an iteration, a counter k times
+    as high has to mean the same.
+    """
+    result = copy_of(net)
+    for layer in result.layer:
+        if layer.type == 'MarginInnerProduct':
+            layer.margin_inner_product_param.iteration *= forwards
+            layer.margin_inner_product_param.gamma /= forwards
+        elif layer.type == 'InterClass':
+            param = layer.inter_class_param
+            param.iteration *= forwards
+            # the first forward of the iteration at which it was to start
+            param.alpha_start_iter = (param.alpha_start_iter - 1) * forwards + 1
+            param.alpha_stepvalue[:] = [(step - 1) * forwards + 1 for step in param.alpha_stepvalue]
+    return result
