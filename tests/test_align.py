@@ -1,14 +1,19 @@
+import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'preprocess'))
+PREPROCESS = Path(__file__).resolve().parent.parent / 'preprocess'
+sys.path.insert(0, str(PREPROCESS))
 
+from facedata import dataset, landmarks  # noqa: E402
 from facedata.align import FIVE_POINTS, SIZE, align, similarity  # noqa: E402
+from facedata.alignment import align_list  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (250, 250, 3), dtype=np.uint8)
@@ -59,3 +64,67 @@ def test_size_and_channels():
 def test_bad_landmarks_are_named(points):
     with pytest.raises(FaceDataError, match='landmarks'):
         align(PICTURE, points)
+
+
+def run(script, *words):
+    return subprocess.run([sys.executable, PREPROCESS / script, *map(str, words)], capture_output=True, text=True)
+
+
+def test_known_points_of_raw_pictures_land_where_they_should(tmp_path):
+    """Dots at points whose turn, size and place are known; the list stands in for the detector."""
+    rng = np.random.default_rng(3)
+    lines = []
+    for number in range(4):
+        angle, scale = rng.uniform(-0.5, 0.5), rng.uniform(0.8, 1.6)
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        points = (FIVE_POINTS - FIVE_POINTS.mean(0)) @ turn.T + (125, 130)
+        picture = np.zeros((250, 250, 3), np.uint8)
+        for x, y in points:
+            cv2.circle(picture, (round(x * 16), round(y * 16)), 64, (255, 255, 255), -1, cv2.LINE_AA, 4)
+        path = tmp_path / 'raw' / f'P{number}' / f'P{number}_0001.png'
+        path.parent.mkdir(parents=True)
+        cv2.imwrite(str(path), picture)
+        lines.append(landmarks.found_line(f'P{number}/{path.name}', (60, 60, 190, 200), 0.999, points))
+    (tmp_path / 'list.txt').write_text(''.join(lines))
+    told = run('align_faces.py', tmp_path / 'raw', '--list', tmp_path / 'list.txt', '--out', tmp_path / 'aligned')
+    assert told.returncode == 0, told.stderr
+    for number in range(4):
+        crop = cv2.imread(str(tmp_path / 'aligned' / f'P{number}' / f'P{number}_0001.png'), cv2.IMREAD_GRAYSCALE)
+        assert crop.shape == SIZE
+        for x, y in FIVE_POINTS:
+            left, top = round(x) - 7, round(y) - 7
+            rows, columns = np.mgrid[top:top + 15, left:left + 15]
+            weight = crop[top:top + 15, left:left + 15] / crop[top:top + 15, left:left + 15].sum()
+            assert np.hypot((columns * weight).sum() - x, (rows * weight).sum() - y) < 0.3
+
+
+def test_the_synthetic_set_is_aligned_as_it_was_made(tmp_path):
+    settings = dataset.Settings(people=1, pictures=2, test_people=2, test_pictures=2, folds=1, pairs=1)
+    dataset.make(tmp_path / 'set', settings)
+    found, bad = align_list(tmp_path / 'set' / 'raw', tmp_path / 'set' / 'landmarks.txt', tmp_path / 'again')
+    assert (found, bad) == (6, {})
+    for path in (tmp_path / 'set' / 'aligned').rglob('*.jpg'):
+        again = tmp_path / 'again' / path.relative_to(tmp_path / 'set' / 'aligned')
+        assert again.read_bytes() == path.read_bytes()
+
+
+def test_what_cannot_be_aligned_is_named_and_the_rest_is_kept(tmp_path):
+    cv2.imwrite(str(tmp_path / 'good.png'), PICTURE)
+    (tmp_path / 'bad.png').write_text('no picture')
+    box = (0, 0, 9, 9)
+    lines = [landmarks.found_line(name, box, 1, points) for name, points in (
+        ('good.png', FIVE_POINTS), ('bad.png', FIVE_POINTS), ('gone.png', FIVE_POINTS), ('flat.png', np.ones((5, 2))))]
+    cv2.imwrite(str(tmp_path / 'flat.png'), PICTURE)
+    (tmp_path / 'list.txt').write_text(''.join(lines) + landmarks.missing_line('dark.png', 'no face found'))
+    found, bad = align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
+    assert found == 1 and sorted(bad) == ['bad.png', 'dark.png', 'flat.png', 'gone.png']
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['good.png']
+    made = (tmp_path / 'out' / 'good.png').stat().st_mtime_ns
+    align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
+    assert (tmp_path / 'out' / 'good.png').stat().st_mtime_ns == made
+
+
+def test_a_list_without_faces_ends_in_one_line(tmp_path):
+    (tmp_path / 'list.txt').write_text(landmarks.missing_line('dark.png', 'no face found'))
+    told = run('align_faces.py', tmp_path, '--list', tmp_path / 'list.txt', '--out', tmp_path / 'out')
+    assert told.returncode == 1 and told.stderr.strip() == f'error: {tmp_path}/list.txt: no picture with a face in it'
