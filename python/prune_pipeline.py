@@ -16,11 +16,13 @@ from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
-from sphereslim.report.write import COLUMNS, table_rows
+from sphereslim.report.collect import collect
+from sphereslim.report.tables import stage_table
 from sphereslim.schedule import Schedule
 from sphereslim.tables import text_table
 from tqdm import tqdm
 
+PUBLISHED = Path(__file__).resolve().parent.parent / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
 
 
@@ -98,9 +100,11 @@ def main():
     with only_one(plan.folder):
         pipeline.keep_settings(plan)
         run(plan, args.gpu)
-        found = report.collect(plan, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
-        page = report.write(found, plan.folder, shlex.join(['python', *sys.argv]))
-    print(text_table(COLUMNS, table_rows(found)))
+        found = collect(plan, PUBLISHED, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
+        found['command'] = shlex.join(['python', *sys.argv])
+        page = report.write(found, plan.folder)
+    stages = stage_table(found)
+    print(text_table(stages.columns, [[cell.text for cell in row] for row in stages.rows]))
     print(f'report: {page} (also report.md and report.json beside it)')
 
 

@@ -1,6 +1,5 @@
 """The report of a run: what was measured, as data, as Markdown and as one HTML page."""
 
-from sphereslim.report.collect import collect
-from sphereslim.report.write import write
+from sphereslim.report.write import write, write_figure
 
-__all__ = ['collect', 'write']
+__all__ = ['write', 'write_figure']

@@ -4,41 +4,50 @@ import os
 import platform
 from dataclasses import asdict
 
+import numpy as np
+
 from sphereslim.engine import caffe
 from sphereslim.files import read_json, write_json
-from sphereslim.logs import parse_log
+from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.stages import stages as log_stages
 from sphereslim.netparts import NETWORK
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import input_shape, read_net
+from sphereslim.report.printed import printed_for
 from sphereslim.speed import forward_milliseconds
 
 
-def collect(plan, progress=iter):
-    """The report of a Plan's stages that are done, as plain values.
+def collect(plan, published, progress=iter):
+    """The report of a Plan's stages that are done, as plain values; `published` is the folder of published figures.
 
     Speed is measured once, on all stages in turns, and kept in speed.json beside them.
     """
-    done = [stage for stage in plan.stages() if stage.is_trained()]
+    stages = plan.stages()
+    done = [stage for stage in stages if stage.is_trained()]
     speed = _speed(plan.folder / 'speed.json', done, progress)
-    rows = [_row(stage, speed[stage.name], speed[done[0].name]) for stage in done]
+    logs = {stage.name: _log(stage) for stage in done}
+    name = read_net(plan.net / 'deploy.prototxt').name
     return {
-        'title': f'{read_net(plan.net / "deploy.prototxt").name} pruned to {plan.rate:g} by {plan.criterion}',
+        'title': f'{name} pruned to {plan.rate:g} by {plan.criterion}',
+        'folder': str(plan.folder),
+        'complete': len(done) == len(stages),
         'settings': {'net': str(plan.net), 'layers': list(plan.layers), 'rate': plan.rate, 'criterion': plan.criterion,
                      'seed': plan.seed, 'base': asdict(plan.base), 'fine_tune': asdict(plan.fine_tune),
                      'last_round': asdict(plan.last_round)},
         'faces': {'list': str(plan.faces.train), 'people': plan.faces.people, 'pictures': plan.faces.count,
                   'pairs': str(plan.faces.pairs)},
         'machine': {'system': platform.platform(), 'cores': os.cpu_count(), 'python': platform.python_version(),
-                    'caffe': f'{caffe.__version__} ({os.path.dirname(caffe.__file__)})'},
-        'rows': rows,
+                    'caffe': f'{caffe.__version__} ({os.path.dirname(caffe.__file__)})',
+                    'training': _devices(logs.values())},
+        'rows': [_row(stage, speed[stage.name], speed[done[0].name], logs[stage.name]) for stage in done],
         'selections': [{'stage': stage.name, **read_json(stage.selection)} for stage in done
                        if stage.selection.is_file()],
-        'curves': {stage.name: _curves(stage) for stage in done},
+        'curves': {name: _curves(log) for name, log in logs.items()},
+        'published': printed_for(published, name),
     }
 
 
-def _row(stage, milliseconds, original):
+def _row(stage, milliseconds, original, log):
     stats = measure(read_net(stage.deploy), shape=_one(stage))
     sums = total(stats, NETWORK)
     accuracy = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
@@ -47,7 +56,7 @@ def _row(stage, milliseconds, original):
             'filters': f'{len(selection["scores"])} → {len(selection["kept"])}' if selection else '',
             'parameters': sums.parameters, 'macs': sums.macs, 'model_bytes': sums.model_bytes,
             'milliseconds': milliseconds, 'speed_ratio': original / milliseconds,
-            'before': accuracy.get('before'), 'after': accuracy.get('after')}
+            'before': accuracy.get('before'), 'after': accuracy.get('after'), 'training_seconds': _seconds(log)}
 
 
 def _one(stage):
@@ -65,8 +74,26 @@ def _speed(path, done, progress):
     return known
 
 
-def _curves(stage):
-    """{quantity: [[iteration, value], …]} of a stage's log."""
-    merged = log_stages(parse_log(stage.log), stage.name)
-    curves = merged[0].curves if merged else {}
-    return {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)] for name, curve in curves.items()}
+def _log(stage):
+    """The one training in a stage's log, or None where the log is gone or says nothing: a report is worth having."""
+    try:
+        return next(iter(log_stages(parse_log(stage.log), stage.name)), None)
+    except LogError:
+        return None
+
+
+def _curves(log):
+    """{quantity: [[iteration, value], …]}."""
+    return {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]
+            for name, curve in (log.curves if log else {}).items()}
+
+
+def _seconds(log):
+    """How long the training took, pauses left out; None where its log does not tell."""
+    times = [curve.seconds[np.isfinite(curve.seconds)] for curve in (log.curves if log else {}).values()]
+    return max((float(known.max()) for known in times if known.size), default=None)
+
+
+def _devices(logs):
+    gpus = sorted({str(gpu) for log in logs if log for run in log.runs for gpu in run.gpus})
+    return f'GPU {", ".join(gpus)}' if gpus else 'CPU'

@@ -1,4 +1,4 @@
-"""The drawings of a report."""
+"""The drawings of a report: small ones, each on its own, so that a phone shows them one below the other."""
 
 import matplotlib
 
@@ -6,79 +6,112 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
 import numpy as np  # noqa: E402
+from matplotlib.ticker import LogLocator, ScalarFormatter  # noqa: E402
 
-from sphereslim.logs.plots import png  # noqa: E402
+from sphereslim.report.cells import Figure  # noqa: E402
 
-WIDTH = 7.2
-
-
-def draw(report):
-    """{file name: (PNG bytes, description)} of every figure that the report has data for."""
-    figures = {'accuracy.png': (accuracy(report), 'Accuracy of every stage against its parameters'),
-               'loss.png': (losses(report), 'Training loss of every stage')}
-    if report['selections']:
-        figures['channels.png'] = (channels(report), 'Channels kept and removed in every pruned layer, by score')
-    return {name: (png(figure), text) for name, (figure, text) in figures.items()}
+SIZE = (4.6, 3.2)  # inches: a phone's width of 360 points leaves the labels readable
+GREY = '0.55'
 
 
-def accuracy(report):
-    """Accuracy before and after fine-tuning over the parameters that are left."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 3.8), layout='constrained')
-    for moment, marker, label in (('before', 'v', 'after pruning'), ('after', 'o', 'after training')):
-        points = [(row['parameters'] / 1e6, row[moment]['accuracy'], row[moment]['error']) for row in report['rows']
+def figures(report):
+    """{heading: [Figure]} of everything that the report has data for."""
+    curves = [_loss_figure(report, stage, curves) for stage, curves in report['curves'].items() if curves.get('loss')]
+    bars = [Figure(f'channels-{selection["layer"]}', f'{selection["layer"]}: {len(selection["kept"])} of '
+                   f'{len(selection["scores"])} kept', f'Every filter of {selection["layer"]} by its score.',
+                   lambda selection=selection: channels(selection)) for selection in report['selections']]
+    groups = {'Accuracy against size and time': [
+        Figure('accuracy-size', 'Accuracy against size', 'Every stage by its number, and the networks the source printed.',
+               lambda: accuracy(report, _size, _printed_size, 'million parameters without the classifier')),
+        Figure('accuracy-time', 'Accuracy against time', 'Forward time of every stage by its number, as a share of the base\'s.',
+               lambda: accuracy(report, _time, _printed_time, 'forward time, % of the base network\'s')),
+    ], 'Training': curves, 'Channels kept and removed': bars}
+    return {heading: found for heading, found in groups.items() if found}
+
+
+def accuracy(report, ours, printed, label):
+    """Accuracy before and after every training over a cost, beside the published networks."""
+    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    for moment, marker, words in (('before', 'v', 'pruned, not trained'), ('after', 'o-', 'trained')):
+        points = [(ours(row, report), row[moment]['accuracy'], row[moment]['error']) for row in report['rows']
                   if row[moment]]
         if points:
             x, y, error = np.array(points).T
-            axes.errorbar(x, y, error, fmt=marker + ('-' if moment == 'after' else ''), capsize=3, label=label)
+            axes.errorbar(x, y, error, fmt=marker, capsize=3, ms=5, label=words)
     for row in report['rows']:
         if row['after']:
-            axes.annotate(row['stage'], (row['parameters'] / 1e6, row['after']['accuracy']), fontsize=8,
-                          xytext=(4, 6), textcoords='offset points')
-    axes.set(xlabel='million parameters without the classifier', ylabel='verification accuracy, %')
+            axes.annotate(row['stage'].split('-')[0], (ours(row, report), row['after']['accuracy']), fontsize=8,
+                          xytext=(3, 5), textcoords='offset points')
+    published = report['published']
+    if published:
+        points = [(printed(row, published['rows'][0]), row.get('lfw', row.get('lfw_avg'))) for row in published['rows']]
+        axes.plot(*np.array(points).T, 's--', color=GREY, ms=4, label='published, on LFW')
+    axes.set(xlabel=label, ylabel='verification accuracy, %')
     axes.invert_xaxis()
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(fontsize=8)
     return figure
 
 
-def losses(report):
-    """The loss of each stage and the lambda that drives it, one panel a stage."""
-    shown = [(name, curves) for name, curves in report['curves'].items() if curves.get('loss')]
-    columns = min(3, len(shown)) or 1
-    rows = -(-len(shown) // columns) or 1
-    figure, panels = plt.subplots(rows, columns, figsize=(WIDTH, 2.3 * rows), layout='constrained', squeeze=False)
-    for axes, (name, curves) in zip(panels.flat, shown):
-        axes.plot(*np.array(curves['loss']).T, color='C0')
-        axes.set_title(name, fontsize=9)
-        axes.set_ylabel('loss', color='C0', fontsize=8)
-        axes.set_ylim(bottom=0)
-        axes.tick_params(labelsize=7)
-        if curves.get('lambda'):
-            twin = axes.twinx()
-            twin.semilogy(*np.array(curves['lambda']).T, color='C1', lw=1, ls='--')
-            twin.tick_params(labelsize=7)
-            twin.set_ylabel('lambda', color='C1', fontsize=8)
-    for axes in panels.flat[len(shown):]:
-        axes.axis('off')
+def _size(row, report):
+    return row['parameters'] / 1e6
+
+
+def _time(row, report):
+    return 100 / row['speed_ratio']
+
+
+def _printed_size(row, base):
+    return row['params'] / 1e6
+
+
+def _printed_time(row, base):
+    return 100 * row['forward_ms'] / base['forward_ms']
+
+
+def _loss_figure(report, stage, curves):
+    published = (report['published'] or {'curves': {}})['curves'].get(stage.split('-', 1)[-1])
+    text = f'Loss of {stage}' + (' and lambda' if curves.get('lambda') else '')
+    if published:
+        text += '; grey the published curve over its own iterations, at the top'
+    return Figure(f'loss-{stage}', stage, f'{text}.', lambda: losses(curves, published))
+
+
+def losses(curves, published=None):
+    """The loss of a stage, the lambda that drives it, and the published loss over its own iterations."""
+    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    if published:
+        above = axes.twiny()
+        above.plot(*np.array(published).T, color=GREY, lw=1.2)
+        above.set_xlabel('published iteration', color=GREY, fontsize=8)
+        above.tick_params(labelsize=8, colors=GREY)
+    axes.plot(*np.array(curves['loss']).T, color='C0')
+    axes.set_ylabel('loss', color='C0')
+    axes.set_xlabel('iteration')
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if curves.get('lambda'):
+        _draw_lambda(axes.twinx(), curves['lambda'])
     return figure
 
 
-def channels(report):
-    """Every channel of each pruned layer, sorted by score: kept or removed."""
-    chosen = report['selections']
-    columns = min(2, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure, panels = plt.subplots(rows, columns, figsize=(WIDTH, 2.1 * rows), layout='constrained', squeeze=False)
-    for axes, selection in zip(panels.flat, chosen):
-        scores = np.array(selection['scores'])
-        order = np.argsort(scores)
-        kept = np.isin(order, selection['kept'])
-        places = np.arange(len(scores))
-        for mask, colour, label in ((kept, 'C0', 'kept'), (~kept, 'C3', 'removed')):
-            axes.bar(places[mask], scores[order][mask], width=1.0, color=colour, label=f'{mask.sum()} {label}')
-        axes.set_title(selection['layer'], fontsize=9)
-        axes.tick_params(labelsize=7)
-        axes.legend(fontsize=7)
-    for axes in panels.flat[len(chosen):]:
-        axes.axis('off')
+def _draw_lambda(axes, points):
+    axes.semilogy(*np.array(points).T, color='C1', lw=1.2, ls='--')
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_locator(LogLocator(subs=()))
+    axes.set_ylabel('lambda', color='C1')
+
+
+def channels(selection):
+    """Every channel of a pruned layer, sorted by score: kept or removed."""
+    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    scores = np.array(selection['scores'], float)
+    order = np.argsort(scores)
+    kept = np.isin(order, selection['kept'])
+    places = np.arange(len(scores))
+    for mask, colour, label in ((kept, 'C0', 'kept'), (~kept, 'C1', 'removed')):
+        axes.bar(places[mask], scores[order][mask], width=1.0, color=colour, label=f'{mask.sum()} {label}')
+    axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
+    axes.legend(fontsize=8)
     return figure

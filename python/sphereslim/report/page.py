@@ -1,0 +1,80 @@
+"""A report as one HTML page that works offline, on a phone and in print."""
+
+import base64
+from html import escape
+
+from sphereslim.report.cells import SOURCES
+from sphereslim.report.words import NOTES, checks, facts, redraw
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:1rem;color:#222;background:#fff}
+h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0}dd{margin:0;overflow-wrap:anywhere}
+dt{color:#555}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+th{vertical-align:bottom}td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:#fff}
+.published{color:#666;font-style:italic}sup{color:#888;font-style:normal;padding-left:.15em}
+.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1.2rem}
+figure{margin:0}img{width:100%;height:auto;display:block}figcaption{font-size:.85rem;color:#444}
+code{font-size:.8rem;overflow-wrap:anywhere;background:#f4f4f4;padding:.1em .3em}
+@media print{body{font-size:10pt;max-width:none;padding:0}table{font-size:7.5pt}td,th{padding:.15rem .3rem}
+.wide{overflow:visible}.figures{grid-template-columns:1fr 1fr}h2{break-after:avoid}figure,table{break-inside:avoid}}
+"""
+
+
+def page(report, tables, drawn):
+    """HTML text; `tables` are Tables, `drawn` {heading: [(Figure, PNG bytes)]}."""
+    title = escape(report['title'])
+    parts = [f'<h1>{title}</h1>', _facts(report), *map(table_html, tables), f'<p>{legend()}</p>']
+    for heading, figures in drawn.items():
+        parts += [f'<h2>{escape(heading)}</h2>']
+        parts += [f'<p>{escape(NOTES[heading])}</p>'] if heading in NOTES else []
+        parts += ['<div class="figures">', *[_figure(report, *each) for each in figures], '</div>']
+    parts += ['<h2>The numbers again</h2>', definitions((what, _code(text)) for what, text in checks(report))]
+    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+            f'<title>{title}</title><meta name="viewport" content="width=device-width, '
+            f'initial-scale=1"><style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n')
+
+
+def _facts(report):
+    return definitions((name, _code(text) if name == 'run with' else escape(text)) for name, text in facts(report))
+
+
+def definitions(entries):
+    """[(name, HTML)] as a list of definitions."""
+    return f'<dl>{"".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in entries)}</dl>'
+
+
+def table_html(table):
+    """A Table as HTML, every number marked with its source."""
+    head = ''.join(f'<th>{escape(column)}</th>' for column in table.columns)
+    body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>' for row in table.rows)
+    return (f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+            f'<tbody>{body}</tbody></table></div><p>{escape(table.note)}</p>')
+
+
+def _cell(cell):
+    if not cell.source:
+        return f'<td>{escape(cell.text)}</td>'
+    return f'<td class="{cell.source}" title="{cell.source}">{escape(cell.text)}<sup>{cell.source[0]}</sup></td>'
+
+
+def legend():
+    """What the marks of the sources mean."""
+    return '; '.join(f'<sup>{name[0]}</sup> {name}: {escape(text)}' for name, text in SOURCES.items()) + '.'
+
+
+def _figure(report, figure, content):
+    return figure_html(figure, content, _code(redraw(report, figure.name)))
+
+
+def figure_html(figure, content, below=''):
+    """A Figure drawn as PNG bytes, within the page, with HTML `below` its words."""
+    data = base64.b64encode(content).decode()
+    return (f'<figure><h3>{escape(figure.title)}</h3><img alt="{escape(figure.text)}" '
+            f'src="data:image/png;base64,{data}"><figcaption>{escape(figure.text)} {below}</figcaption></figure>')
+
+
+def _code(text):
+    return f'<code>{escape(text)}</code>'
