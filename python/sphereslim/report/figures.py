@@ -21,9 +21,11 @@ def figures(report):
                    f'{len(selection["scores"])} kept', f'Every filter of {selection["layer"]} by its score.',
                    lambda selection=selection: channels(selection)) for selection in report['selections']]
     groups = {'Accuracy against size and time': [
-        Figure('accuracy-size', 'Accuracy against size', 'Every stage by its number, and the networks the source printed.',
+        Figure('accuracy-size', 'Accuracy against size',
+               'Every stage by its number, and the networks the source printed.',
                lambda: accuracy(report, _size, _printed_size, 'million parameters without the classifier')),
-        Figure('accuracy-time', 'Accuracy against time', 'Forward time of every stage by its number, as a share of the base\'s.',
+        Figure('accuracy-time', 'Accuracy against time',
+               'Forward time of every stage by its number, as a share of the base\'s.',
                lambda: accuracy(report, _time, _printed_time, 'forward time, % of the base network\'s')),
     ], 'Training': curves, 'Channels kept and removed': bars}
     return {heading: found for heading, found in groups.items() if found}
