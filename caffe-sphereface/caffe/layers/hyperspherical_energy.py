@@ -32,12 +32,14 @@ class Energy:
     def gradient(self, weight, index=None):
         """The derivative (N, K) of `value` with respect to `weight`."""
         unit, length = _directions(weight)
-        index = _all(weight) if index is None else index
+        everyone, index = index is None, _all(weight) if index is None else index
         moved = torch.zeros_like(unit)
         for part in _parts(index, len(weight)):
             slope = self._pairs(unit, part)[1]
-            moved.index_add_(0, part, slope @ unit)
-            moved.addmm_(slope.T, unit[part])
+            # Each pair moves both rows; among all rows it comes up twice, once from either side.
+            moved.index_add_(0, part, slope @ unit, alpha=1 + everyone)
+            if not everyone:
+                moved.addmm_(slope.T, unit[part])
         moved /= len(index) * (len(weight) - 1)
         # Of a row's move only the part across the row changes its direction.
         return (moved - unit * (unit * moved).sum(1, keepdim=True)) / length
