@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Spend a budget of MACs or parameters over channel groups, by the table that sensitivity.py wrote.
+
+All channels stand on one ranking by harm per cost saved, and leave from the cheapest on until the budget is met; the
+cost is counted on the pruned prototxt. Writes {group: number of channels kept}, which select_filters.py takes as
+--allocation.
+"""
+
+import argparse
+
+from arguments.pictures import whole
+from sphereslim.allocation import COSTS, allocate, curves
+from sphereslim.command import run_command
+from sphereslim.errors import SlimError
+from sphereslim.files import write_json
+from sphereslim.model import cost_of_counts, open_model
+from sphereslim.sensitivity import read_table
+from sphereslim.tables import scaled, text_table
+from tqdm import tqdm
+
+
+def main():
+    args = arguments()
+    model = open_model(args.deploy, args.weights)
+    rows, _ = read_table(args.table)
+    limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
+    found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
+    counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: tqdm(tries, desc='counting costs'))
+    write_json(args.out, counts)
+    print(text_table(('group', 'channels', 'kept', 'share'),
+                     [[name, found[name].size, kept, f'{kept / found[name].size:.2f}']
+                      for name, kept in counts.items()]))
+    macs, parameters = cost_of_counts(model, counts)
+    print(f'{args.out}: {scaled(macs)} MACs, {scaled(parameters)} parameters; the budget is {scaled(limit)} '
+          f'{args.cost}')
+
+
+def budget(text, whole_cost):
+    """A number, or a share of the whole net's cost as '70%'; SlimError for anything else."""
+    try:
+        number = float(text.rstrip('%')) * (whole_cost / 100 if text.endswith('%') else 1)
+    except ValueError:
+        number = 0
+    if not 0 < number <= whole_cost:
+        raise SlimError(f'budget {text}: expected a number up to {whole_cost} or a share such as 70%')
+    return number
+
+
+def arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('table', help='sensitivity.json of the same net')
+    parser.add_argument('--budget', required=True, help='what may remain: a number, or a share such as 70%%')
+    parser.add_argument('--cost', choices=list(COSTS), default='macs', help='what the budget counts (default macs)')
+    parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
+    parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    run_command(main)

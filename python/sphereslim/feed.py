@@ -1,0 +1,33 @@
+"""Picture files as batches for a net's input, read anew at every pass so that memory does not grow with their number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphereslim.inputs import input_shape, is_data
+from sphereslim.lfw.features import InputForm, load, prepare
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Called, it yields {blob: (N, C, height, width)} over `paths` in order, `batch` pictures at a time.
+
+    `shape` is (C, height, width); SlimError names a picture that cannot be used.
+    """
+
+    blob: str
+    shape: tuple
+    paths: tuple
+    form: InputForm = InputForm()
+    batch: int = 32
+
+    def __call__(self):
+        for start in range(0, len(self.paths), self.batch):
+            pictures = [load(path, *self.shape, self.form.crop) for path in self.paths[start:start + self.batch]]
+            yield {self.blob: prepare(np.stack(pictures), self.form)}
+
+
+def feed_for(net, paths, form=None, batch=32):
+    """The Feed of picture files for the first input of a deploy NetParameter."""
+    blob = next(layer.top[0] for layer in net.layer if is_data(layer))
+    return Feed(blob, tuple(input_shape(net)[1:]), tuple(paths), form or InputForm(), batch)

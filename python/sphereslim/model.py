@@ -1,0 +1,77 @@
+"""A deploy net with its weights and channel groups, made smaller: what remains, and what it costs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sphereslim.activations import Sampler
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.files import read_weights, write_bytes
+from sphereslim.groups import Groups
+from sphereslim.inputs import input_shape
+from sphereslim.netfiles import run_net, with_params
+from sphereslim.netparts import NETWORK
+from sphereslim.netstats import measure, total
+from sphereslim.prototxt import read_net, write_prototxt
+from sphereslim.reconstruct import reconstruct
+from sphereslim.surgery import check_weights, prune, prune_prototxt
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """`net` and `weights` are NetParameters, `groups` the Groups of the net."""
+
+    net: object
+    weights: object
+    groups: Groups
+
+    def sampler(self, feed, batches=None, progress=iter, backward=False):
+        """A Sampler of the net over `feed`; see `activations` and `run_net`."""
+        return Sampler(run_net(self.net, self.weights, backward=backward), feed, batches, progress)
+
+    def save(self, folder):
+        """Write deploy.prototxt and weights.caffemodel into a folder; returns their paths."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / 'weights.caffemodel', self.weights.SerializeToString())
+        write_prototxt(folder / 'deploy.prototxt', self.net)
+        return folder / 'deploy.prototxt', folder / 'weights.caffemodel'
+
+
+def open_model(deploy, weights):
+    """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together."""
+    net, held = read_net(deploy), read_weights(weights, caffe_pb2.NetParameter())
+    groups = Groups(net)
+    try:
+        check_weights(groups, held)
+    except SlimError as error:
+        raise SlimError(f'{weights}: {error}') from None
+    return Model(net, held, groups)
+
+
+def slim(model, kept):
+    """The Model without the channels that `kept` = {group or layer name: indices} drops."""
+    (net,), weights = prune([model.net], model.weights, kept, model.groups)
+    return Model(net, weights, Groups(net))
+
+
+def refit(model, slimmed, kept, feed, fit=None, seed=0, progress=iter):
+    """`slimmed` with the readers of removed channels refitted to what they gave in `model`, over the batches of `feed`.
+
+    `progress` wraps the names of the layers as they are done.
+    """
+    pruned = slimmed.sampler(feed)
+    for _ in progress(reconstruct(model.groups, kept, model.sampler(feed), pruned, fit=fit, seed=seed)):
+        pass
+    return Model(slimmed.net, with_params(slimmed.weights, pruned.net), slimmed.groups)
+
+
+def cost(net):
+    """(MACs, parameters) for one picture through a deploy NetParameter, classifier apart."""
+    sums = total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
+    return sums.macs, sums.parameters
+
+
+def cost_of_counts(model, counts):
+    """(MACs, parameters) when as many channels stay as {group name: number} says; which ones does not matter."""
+    return cost(prune_prototxt([model.net], {name: range(n) for name, n in counts.items()}, model.groups)[0])

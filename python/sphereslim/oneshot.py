@@ -1,0 +1,24 @@
+"""Pruning many groups at once: every group measured in the whole net, cut to given counts, readers refitted."""
+
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.model import refit, slim
+from sphereslim.selection import choose, measure
+
+
+def evidence(model, names, criterion, feed, seed=0, progress=iter):
+    """{group name: what the criterion measured} over the batches of `feed`; `progress` wraps the names."""
+    sampler = model.sampler(feed, backward=find_criterion(criterion).name == 'taylor')
+    return {name: measure(model.groups, name, criterion, sampler, seed) for name in progress(names)}
+
+
+def selections(model, criterion, measured, counts, seed=0):
+    """[Selection] of the groups in {group name: number kept} from `measured` as `evidence` gives it."""
+    return [choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed)
+            for name, number in counts.items() if number < model.groups.of(name).size]
+
+
+def apply(model, chosen, feed=None, fit=None, seed=0, progress=iter):
+    """The Model with [Selection] carried out; with a `feed` the readers are refitted over its batches."""
+    kept = {selection.group: selection.kept for selection in chosen}
+    slimmed = slim(model, kept)
+    return refit(model, slimmed, kept, feed, fit, seed, progress) if feed else slimmed

@@ -1,0 +1,31 @@
+"""How far a changed net's outputs lie from the original's: a harm that needs no labels."""
+
+import numpy as np
+
+from sphereslim.activations import Sampler
+
+
+class OutputShift:
+    """Mean over pictures of 1 − cos(y, y0) of the first outputs, 0 to 2: embeddings are compared by cosine.
+
+    `net` is the original's `caffe.Net`, `feed` gives the batches; called with another net of the same output it
+    returns that net's shift. An output that is zero or no number counts as 1.
+    """
+
+    def __init__(self, net, feed):
+        self.feed = feed
+        self.reference = _outputs(net, feed)
+
+    def __call__(self, net):
+        cosines = (_outputs(net, self.feed) * self.reference).sum(axis=1)
+        return max(0.0, float(np.mean(1 - cosines)))
+
+
+def _outputs(net, feed):
+    """Unit outputs (pictures, dimensions), float64."""
+    sampler = Sampler(net, feed)
+    stop = sampler.after(net._layer_names[len(net._layer_names) - 1], net.outputs[0])
+    rows = np.concatenate([blob.reshape(len(blob), -1) for (blob,) in sampler.blobs([stop])]).astype(np.float64)
+    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)

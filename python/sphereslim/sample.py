@@ -1,0 +1,27 @@
+"""Choosing picture files to measure on: a random sample, without the people that a verification uses."""
+
+from pathlib import Path
+
+import numpy as np
+
+from sphereslim.errors import SlimError
+from sphereslim.lfw.pairs import people_of
+from sphereslim.quantize.images import list_images
+
+
+def sample_pictures(source, counts, seed=0, not_in=None):
+    """A tuple of paths for each of `counts`, no picture in two of them, drawn from a folder or a list file.
+
+    The people of the pairs file `not_in` (folders of that name) stay out. SlimError where there are too few pictures.
+    """
+    paths = list_images(source, 10**9)
+    if not_in:
+        used = people_of(not_in)
+        paths = [path for path in paths if Path(path).parent.name not in used]
+    if len(paths) < len(counts):
+        raise SlimError(f'{source}: {len(paths)} pictures to choose from, expected at least {len(counts)}')
+    # where there are fewer than asked for, each sample shrinks by the same share
+    share = min(1.0, len(paths) / sum(counts))
+    order = np.random.default_rng(seed).permutation(len(paths))
+    ends = np.cumsum([0, *(max(1, int(count * share)) for count in counts)])
+    return [tuple(paths[i] for i in order[start:end]) for start, end in zip(ends, ends[1:])]
