@@ -35,9 +35,9 @@ def page(sources, pairs):
 
 
 def _summary(pairs):
-    rows = [[escape(pair.ours.label), escape(pair.published.label), escape(verdict['quantity']),
-             _badge(verdict['verdict'])] for pair in pairs for verdict in pair.verdicts]
-    return _table(['ours', 'published', 'curve', 'verdict'], rows)
+    rows = [[_badge(verdict['verdict']), escape(verdict['quantity']), escape(pair.ours.label),
+             escape(pair.published.label)] for pair in pairs for verdict in pair.verdicts]
+    return _table(['verdict', 'curve', 'ours', 'published'], rows)
 
 
 def _figures(pairs):

@@ -8,6 +8,7 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
 import numpy as np  # noqa: E402
+from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: E402
 
 from sphereslim.logs.curves import smooth  # noqa: E402
 from sphereslim.logs.stages import rate_steps, stages  # noqa: E402
@@ -83,6 +84,8 @@ def _finish(axes, quantity, curves):
     values = np.concatenate([curve.finite().value for curve in curves] or [np.empty(0)])
     if quantity in ON_LOG_SCALE and values.size and values.min() > 0 and values.max() > 5 * values.min():
         axes.set_yscale('log')
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=''))
     axes.set_xlabel('iteration')
     axes.set_ylabel(quantity)
     axes.grid(alpha=0.3)

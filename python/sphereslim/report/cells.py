@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 ANALYTIC, MEASURED, PUBLISHED = 'analytic', 'measured', 'published'
 SOURCES = {
     ANALYTIC: 'follows from the prototxt, counted without the classifier',
-    MEASURED: 'measured here, in this run',
-    PUBLISHED: 'printed by the source',
+    MEASURED: 'here, in this run',
+    PUBLISHED: 'as the source prints it',
 }
 
 
