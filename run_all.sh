@@ -1,25 +1,38 @@
 #!/usr/bin/env bash
-# The whole workflow: faces, base training, pruning layer by layer, verification, report.
-#   bash run_all.sh                                     synthetic faces, a small schedule, any laptop
-#   FACES=<folder of person folders> PAIRS=<pairs.txt> bash run_all.sh      aligned real faces
-#   SCALE=full GPU=0 …                                  the published schedule
-#   CAFFE_ROOT=/path/to/caffe …                         a genuine Caffe build instead of the project's own
+# Reproduces a source from faces to its tables. Stop it at any moment; the same command goes on where it stopped.
+#
+#   bash run_all.sh                     train SphereFace-4, prune it layer by layer, verify, report (the default)
+#   bash run_all.sh sphereface-prune    Sphereface-Prune: nets 4, 10, 20 at rates 0.75 and 0.5
+#   bash run_all.sh sphereface-plus     SphereFace+: margins 1 to 4, RUNS=10 times each
+#   bash run_all.sh entropy             entropy-based filter selection: WebFace and VGG-16
+#   bash run_all.sh flame               the 1.13 MB model: modules, distillation, quantization
+#
+# FACES=<folder of person folders> PAIRS=<pairs.txt>   real aligned faces instead of synthetic ones
+# SCALE=full GPU=0      the published schedules          CAFFE_ROOT=<build>   a genuine Caffe in place of ours
+# OUT, DATA             where results and prepared faces go (work/<name>, data/…)
 set -euo pipefail
 cd "$(dirname "$0")"
+name=sphereface-4
+case ${1:-} in sphereface-prune | sphereface-plus | entropy | flame) name=$1; shift ;; esac
+case ${1:-} in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit ;; esac
 SCALE=${SCALE:-small}
+[ -n "${GPU+set}" ] || ! nvidia-smi -L >/dev/null 2>&1 || GPU=0
 [ -z "${VERBOSE:-}" ] && export GLOG_minloglevel=${GLOG_minloglevel:-2}
 
 python=$(bash tools/make_env.sh)
-run() { "$python" "$@"; }
 
 if [ -n "${FACES:-}" ]; then
-  : "${PAIRS:?PAIRS=<pairs.txt> is missing: the list of pairs to verify on}"
+  : "${PAIRS:?is missing: PAIRS=<pairs.txt>, the list of pairs to verify on}"
   faces=${DATA:-data/real}
-  run preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "$faces" ${CROP:+--crop "$CROP"}
+  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "$faces" ${CROP:+--crop "$CROP"}
 else
   faces=${DATA:-data/faces}
-  run preprocess/make_faces.py --out "$faces"
+  "$python" preprocess/make_faces.py --out "$faces"
 fi
-out=${OUT:-work/sphereface-4${FACES:+-real}}
-run python/prune_pipeline.py --settings "python/settings/sphereface-prune.$SCALE.json" --faces "$faces" --out "$out" \
-  ${GPU:+--gpu "$GPU"} "$@"
+
+case $name in
+  sphereface-4) command=prune_pipeline settings=sphereface-prune ;;
+  *) command=${name//-/_} settings=$name ;;
+esac
+exec "$python" "python/$command.py" --settings "python/settings/$settings.$SCALE.json" --faces "$faces" \
+  --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@"
