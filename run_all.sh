@@ -30,9 +30,7 @@ else
   "$python" preprocess/make_faces.py --out "$faces"
 fi
 
-case $name in
-  sphereface-4) command=prune_pipeline settings=sphereface-prune ;;
-  *) command=${name//-/_} settings=$name ;;
-esac
-exec "$python" "python/$command.py" --settings "python/settings/$settings.$SCALE.json" --faces "$faces" \
+command=${name//-/_}
+[ "$name" = sphereface-4 ] && command=prune_pipeline
+exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" --faces "$faces" \
   --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@"
