@@ -33,6 +33,7 @@ class Sampler:
         self.net = net
         self._feed, self._batches, self._progress = feed, batches, progress
         self._index = {name: i for i, name in enumerate(net._layer_names)}
+        self._reached = None  # layers done on the feed's only batch, None when that is not what the net holds
 
     def after(self, layer, top):
         """The version of blob `top` that a layer leaves behind."""
@@ -46,6 +47,21 @@ class Sampler:
         """Run the net batch by batch, no further than needed; yields a copy of each stop's blob as a list."""
         for batch in self._progress(self._inputs()):
             yield self._forward(batch, stops, max(stop.index for stop in stops))
+
+    def onward(self, stop):
+        """Like `blobs` for a single stop, but where the feed is one batch each call goes on where the last one ended.
+
+        For calls in the order of the net, between which only parameters of layers from the last stop on may change.
+        """
+        if self._reached is not None and self._reached <= stop.index + 1:
+            self._reached = self._run_to(self._reached, stop.index)
+            yield [np.array(self.net.blobs[stop.blob].data)]
+            return
+        batches = 0
+        for found in self.blobs([stop]):
+            batches += 1
+            yield found
+        self._reached = stop.index + 1 if batches == 1 else None
 
     def gradients(self, stops):
         """Like `blobs`, yields (blobs, their diffs) after a backward pass.
@@ -75,6 +91,7 @@ class Sampler:
         return islice(self._feed() if callable(self._feed) else self._feed, self._batches)
 
     def _forward(self, batch, stops, last):
+        self._reached = None
         if self._feed is not None:
             self._set_inputs(batch)
         found, start = {}, 0

@@ -40,7 +40,7 @@ def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
     """Refit `layers` (by default `readers_of`) of the pruned net, in place in its caffe.Net; yields each when done.
 
     `whole` and `pruned` are Samplers of the net before and after, on the same batches. Each layer takes a pass over
-    them; `with_params` takes the result into a caffemodel's message.
+    them, a single batch is gone through once for all layers; `with_params` takes the result into a caffemodel's message.
     """
     rng = np.random.default_rng(seed)
     mask = groups.keep_mask(kept)
@@ -56,7 +56,7 @@ def _refit(trace, name, mask, whole, pruned, fit, rng):
     start = layer.matrices()
     few = len(start[0]) <= LARGEST_SYSTEM
     fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
-    batches = zip(pruned.blobs([pruned.before(name)]), whole.blobs([whole.after(name, model.layer.top[0])]))
+    batches = zip(pruned.onward(pruned.before(name)), whole.onward(whole.after(name, model.layer.top[0])), strict=True)
     for (inputs,), (wanted,) in batches:
         for equations, (x, y) in zip(fits, layer.rows(inputs, wanted[:, outputs], lift, fit.places, rng)):
             equations.add(x, y)
