@@ -1,0 +1,179 @@
+"""Nets: wiring, phases, splits, shared parameters, partial runs, weights."""
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+import caffe
+from caffe.proto import caffe_pb2
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n'
+
+
+def product(name, bottom, top, outputs=3, extra=''):
+    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {extra} '
+            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}\n')
+
+
+def make(text, phase=caffe.TEST, **how):
+    caffe.set_random_seed(1)
+    return caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), phase, **how)
+
+
+def test_a_blob_with_two_readers_is_split_and_its_diff_summed():
+    net = make('force_backward: true ' + INPUT + product('a', 'x', 'a') + product('b', 'x', 'b'))
+    assert [n for n in net._layer_names if 'split' in n] == ['x_x_0_split']
+    assert 'x_x_0_split_1' in net.blobs
+    net.forward(x=np.ones((2, 4)))
+    for name in ('a', 'b'):
+        net.blobs[name].diff[...] = 1
+    net.backward()
+    expected = net.params['a'][0].data.sum(0) + net.params['b'][0].data.sum(0)
+    assert np.allclose(net.blobs['x'].diff, expected)
+
+
+def test_outputs_are_in_alphabetical_order():
+    assert make(INPUT + product('1', 'x', 'z') + product('2', 'x', 'a')).outputs == ['a', 'z']
+
+
+@pytest.mark.parametrize('rule, phase, level, stages, there', [
+    ('include { phase: TRAIN }', caffe.TEST, 0, [], False), ('include { phase: TRAIN }', caffe.TRAIN, 0, [], True),
+    ('exclude { phase: TEST }', caffe.TEST, 0, [], False), ('include { min_level: 2 }', caffe.TEST, 1, [], False),
+    ('include { min_level: 2 max_level: 3 }', caffe.TEST, 3, [], True),
+    ('include { stage: "deploy" }', caffe.TEST, 0, ['deploy'], True),
+    ('include { stage: "deploy" }', caffe.TEST, 0, [], False),
+    ('include { not_stage: "deploy" }', caffe.TEST, 0, ['deploy'], False)])
+def test_rules_include_by_phase_level_and_stage(rule, phase, level, stages, there):
+    net = make(INPUT + product('a', 'x', 'a', extra=rule), phase, level=level, stages=stages)
+    assert ('a' in net.params) == there
+
+
+def test_shared_parameters_are_one_and_their_diffs_add():
+    shared = 'param { name: "w" } param { name: "b" }'
+    net = make('force_backward: true ' + INPUT + product('a', 'x', 'a', 4, shared) + product('b', 'a', 'b', 4, shared))
+    net.params['a'][0].data[...] = 2 * np.eye(4)
+    assert (net.params['b'][0].data == 2 * np.eye(4)).all()
+    assert len(net.learnable.blobs) == 2
+    net.forward(x=np.ones((2, 4)))
+    net.clear_param_diffs()
+    net.blobs['b'].diff[...] = 1
+    net.backward()
+    # y = W·W·x: the diff has the part of the second use, 1·(2x)ᵀ, and of the first, 2·1·xᵀ, over two rows
+    assert np.allclose(net.params['a'][0].diff, 8) and np.allclose(net.params['b'][0].diff, 8)
+
+
+def test_sharing_permissively_allows_another_shape_of_the_same_count():
+    reshaped = ('layer { name: "r" type: "Parameter" top: "r" param { name: "w" share_mode: PERMISSIVE } '
+                'parameter_param { shape { dim: 12 } } }')
+    net = make(INPUT + product('a', 'x', 'a', 3, 'param { name: "w" }') + reshaped)
+    assert (net.params['r'][0].data == net.params['a'][0].data.reshape(-1)).all()
+    with pytest.raises(caffe.CaffeError, match="shares parameter 'w'"):
+        make(INPUT + product('a', 'x', 'a', 3, 'param { name: "w" }') + reshaped.replace('PERMISSIVE', 'STRICT'))
+
+
+def test_multipliers_of_shared_parameters_must_agree():
+    with pytest.raises(caffe.CaffeError, match='lr_mult'):
+        make(INPUT + product('a', 'x', 'a', 4, 'param { name: "w" lr_mult: 1 }')
+             + product('b', 'a', 'b', 4, 'param { name: "w" lr_mult: 2 }'))
+
+
+def test_parts_run_forward_and_backward_by_name():
+    net = make('force_backward: true ' + INPUT + product('a', 'x', 'a') + product('b', 'a', 'b'))
+    net.forward(x=np.ones((2, 4)))
+    net.blobs['a'].data[...] = 0
+    out = net.forward(start='b')
+    assert np.allclose(out['b'], net.params['b'][1].data)
+    assert set(net.forward(end='a')) == {'a'}
+    net.blobs['b'].diff[...] = 1
+    assert set(net.backward(end='b')) == {'a'}
+    with pytest.raises(caffe.CaffeError, match="no layer 'nix'"):
+        net.forward(start='nix')
+
+
+def test_backward_is_skipped_where_nothing_learns():
+    frozen = 'param { lr_mult: 0 } param { lr_mult: 0 }'
+    net = make(INPUT + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+               + product('a', 'x', 'a', 3, frozen) + product('b', 'a', 'b', 3)
+               + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }', caffe.TRAIN)
+    net.blobs['a'].diff[...] = 7
+    net.forward(x=np.ones((2, 4)), t=np.zeros((2, 3)))
+    net.backward()
+    assert (net.blobs['a'].diff == 7).all() and net.params['b'][0].diff.any()
+
+
+def test_forward_all_pads_the_last_batch_and_cuts_it_off():
+    net = make(INPUT + product('a', 'x', 'a'))
+    x = np.random.default_rng(0).standard_normal((5, 4))
+    got = net.forward_all(x=x)['a']
+    assert got.shape == (5, 3)
+    assert np.allclose(got, x @ net.params['a'][0].data.T + net.params['a'][1].data, atol=1e-5)
+
+
+@pytest.mark.parametrize('text, message', [
+    (product('a', 'nix', 'a'), "unknown bottom blob 'nix'"),
+    (INPUT + product('a', 'x', 'a') + product('b', 'x', 'a'), "top blob 'a' is produced by an earlier layer"),
+    (INPUT + 'layer { name: "a" type: "Convolutoin" bottom: "x" top: "a" }', "unknown type 'Convolutoin'.*Convolution"),
+    (INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "a" }', '2 bottom blobs, expected 1'),
+    (INPUT + product('a', 'x', 'a', 3, 'loss_weight: 1 loss_weight: 1'), 'loss_weight is given 2 times'),
+    (INPUT + product('a', 'x', 'a', 3, 'param {} param {} param {}'), '3 param blocks'),
+    (INPUT + product('a', 'x', 'a', 3, 'include { phase: TEST } exclude { phase: TRAIN }'), 'include and exclude')])
+def test_what_is_wrong_is_named(text, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        make(text)
+
+
+def test_a_typing_error_names_file_and_line(tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_text(INPUT + 'layer { nmae: "a" }')
+    with pytest.raises(caffe.CaffeError, match=r'net.prototxt:2:\d+.*nmae'):
+        caffe.Net(str(path), caffe.TEST)
+
+
+@pytest.mark.parametrize('ending', ['caffemodel', 'h5'])
+def test_weights_are_read_back_as_written(tmp_path, ending):
+    text = INPUT + product('a', 'x', 'a')
+    net, path = make(text), str(tmp_path / f'w.{ending}')
+    (net.save_hdf5 if ending == 'h5' else net.save)(path)
+    caffe.set_random_seed(9)
+    other = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TEST)
+    other.params['a'][0].data[...] = 0
+    other.copy_from(path)
+    assert all((mine.data == theirs.data).all() for mine, theirs in zip(net.params['a'], other.params['a']))
+
+
+def test_a_caffemodel_is_a_message_of_the_schema(tmp_path):
+    net, path = make(INPUT + product('a', 'x', 'a')), tmp_path / 'w.caffemodel'
+    net.save(str(path))
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    assert [layer.name for layer in message.layer] == ['x', 'a']
+    assert np.allclose(message.layer[1].blobs[0].data, net.params['a'][0].data.ravel())
+
+
+def test_weights_of_another_shape_are_refused_and_nothing_changes(tmp_path):
+    path = str(tmp_path / 'w.caffemodel')
+    make(INPUT + product('a', 'x', 'a') + product('b', 'a', 'b', 2)).save(path)
+    net = make(INPUT + product('a', 'x', 'a') + product('b', 'a', 'b', 5))
+    before = net.params['a'][0].data.copy() + 1
+    net.params['a'][0].data[...] = before
+    with pytest.raises(caffe.CaffeError, match=r"w.caffemodel: layer 'b'.*\(2, 3\).*expects \(5, 3\)"):
+        net.copy_from(path)
+    assert (net.params['a'][0].data == before).all()
+
+
+def test_truncated_weights_are_refused(tmp_path):
+    path = tmp_path / 'w.caffemodel'
+    make(INPUT + product('a', 'x', 'a')).save(str(path))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(caffe.CaffeError, match='w.caffemodel: is not a whole'):
+        make(INPUT + product('a', 'x', 'a')).copy_from(str(path))
+
+
+def test_swish_and_clip_travel_under_the_numbers_of_bvlc_master(tmp_path):
+    text = INPUT + ('layer { name: "s" type: "Swish" bottom: "x" top: "s" swish_param { beta: 2 } }'
+                    'layer { name: "c" type: "Clip" bottom: "s" top: "c" clip_param { min: -1 max: 1 } }')
+    path = tmp_path / 'w.caffemodel'
+    make(text).save(str(path))
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    assert message.layer[1].HasField('margin_inner_product_param')
+    back = caffe.proto.wire.move_from_master_numbers(message)
+    assert back.layer[1].swish_param.beta == 2 and back.layer[2].clip_param.max == 1

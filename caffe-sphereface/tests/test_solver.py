@@ -1,0 +1,179 @@
+"""Solvers: policies, rules, clipping, snapshots that continue exactly, what they print."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from google.protobuf import text_format
+
+import caffe
+from caffe.proto import caffe_pb2
+from caffe.solvers import policy
+
+NET = '''
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 8 dim: 3 } shape { dim: 8 dim: 2 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" param { lr_mult: 1 decay_mult: 1 }
+  param { lr_mult: 2 decay_mult: 0 } inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
+'''
+
+
+def solver(folder, extra='', kind='SGD', net=NET, prefix=None):
+    (folder / 'net.prototxt').write_text(net)
+    path = folder / 'solver.prototxt'
+    path.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 random_seed: 5 '
+                    f'snapshot_prefix: "{prefix or folder}/s" type: "{kind}" {extra}')
+    return caffe.get_solver(str(path))
+
+
+@pytest.mark.parametrize('text, iteration, step, rate', [
+    ('lr_policy: "fixed"', 9, 0, 0.5), ('lr_policy: "step" gamma: 0.1 stepsize: 4', 9, 2, 0.005),
+    ('lr_policy: "exp" gamma: 0.9', 3, 0, 0.5 * 0.9 ** 3),
+    ('lr_policy: "inv" gamma: 0.1 power: 0.75', 10, 0, 0.5 * 2 ** -0.75),
+    ('lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 8', 9, 2, 0.005),
+    ('lr_policy: "poly" power: 2 max_iter: 20', 10, 0, 0.125),
+    ('lr_policy: "sigmoid" gamma: -0.5 stepsize: 4', 6, 0, 0.5 / (1 + math.exp(0.5 * 2)))])
+def test_rates(text, iteration, step, rate):
+    param = text_format.Parse('base_lr: 0.5 ' + text, caffe_pb2.SolverParameter())
+    policy.check_policy(param)
+    assert policy.learning_rate(param, iteration, step) == pytest.approx(rate)
+
+
+def test_multistep_advances_one_step_a_call():
+    param = text_format.Parse('lr_policy: "multistep" stepvalue: 2 stepvalue: 3', caffe_pb2.SolverParameter())
+    assert policy.next_step(param, 9, 0) == 1 and policy.next_step(param, 9, 1) == 2 == policy.next_step(param, 9, 2)
+
+
+REFERENCES = {
+    'SGD': lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9),
+    'Nesterov': lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9, nesterov=True),
+    'Adam': lambda w: torch.optim.Adam(w, lr=0.1, betas=(0.9, 0.999), eps=1e-20),
+    'AdaGrad': lambda w: torch.optim.Adagrad(w, lr=0.1, eps=1e-8),
+    'RMSProp': lambda w: torch.optim.RMSprop(w, lr=0.1, alpha=0.99, eps=1e-8),
+    'AdaDelta': lambda w: torch.optim.Adadelta(w, lr=0.1, rho=0.9, eps=1e-8)}
+
+
+@pytest.mark.parametrize('kind', REFERENCES)
+def test_rules_agree_with_torch_where_the_formulas_do(tmp_path, kind):
+    extra = {'Adam': 'momentum: 0.9 delta: 1e-20', 'AdaGrad': 'delta: 1e-8', 'RMSProp': 'rms_decay: 0.99 delta: 1e-8',
+             'AdaDelta': 'momentum: 0.9 delta: 1e-8'}.get(kind, 'momentum: 0.9')
+    ours = solver(tmp_path, extra, kind, NET.replace('lr_mult: 2', 'lr_mult: 1'))
+    weights = [torch.nn.Parameter(blob.tensor.clone()) for blob in ours.net.learnable.blobs]
+    optimizer = REFERENCES[kind](weights)
+    for _ in range(5):
+        for blob, weight in zip(ours.net.learnable.blobs, weights):
+            weight.grad = torch.randn(blob.shape)
+            blob.grad = weight.grad.clone()
+        ours.apply_update()
+        ours.iter += 1
+        optimizer.step()
+    for blob, weight in zip(ours.net.learnable.blobs, weights):
+        assert torch.allclose(blob.tensor, weight.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_one_update_by_hand(tmp_path):
+    ours = solver(tmp_path, 'momentum: 0.9 weight_decay: 0.5 iter_size: 2')
+    weight, bias = ours.net.learnable.blobs
+    before = weight.data.copy()
+    weight.diff[...], bias.diff[...] = 4, 4
+    ours.apply_update()
+    change = 0.1 * (4 / 2 + 0.5 * before)
+    assert np.allclose(weight.data, before - change) and np.allclose(weight.diff, change)
+    assert np.allclose(bias.diff, 0.2 * 4 / 2)
+
+
+def test_l1_decay_and_clipping_by_hand(tmp_path):
+    ours = solver(tmp_path, 'regularization_type: "L1" weight_decay: 0.5 clip_gradients: 1')
+    weight, bias = ours.net.learnable.blobs
+    before = weight.data.copy()
+    weight.diff[...], bias.diff[...] = 3, 0
+    ours.apply_update()
+    assert np.allclose(weight.diff, 0.1 * (3 / np.sqrt(9 * 6) + 0.5 * np.sign(before)), atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', REFERENCES)
+@pytest.mark.parametrize('form', ['BINARYPROTO', 'HDF5'])
+def test_a_restored_solver_goes_on_exactly(tmp_path, kind, form):
+    constant = NET.replace('type: "gaussian" std: 1', 'type: "constant" value: 0.5')
+    extra = f'momentum: 0.9 snapshot: 3 snapshot_format: {form}' if kind not in ('AdaGrad', 'RMSProp') else \
+        f'snapshot: 3 snapshot_format: {form}'
+    whole = solver(tmp_path, extra, kind, constant)
+    whole.step(6)
+    again = solver(tmp_path, extra, kind, constant)
+    again.restore(str(tmp_path / f's_iter_3.solverstate{".h5" if form == "HDF5" else ""}'))
+    assert again.iter == 3
+    again.step(3)
+    for one, other in zip(whole.net.learnable.blobs, again.net.learnable.blobs):
+        assert (one.data == other.data).all()
+
+
+def test_a_state_finds_its_weights_beside_it_after_a_move(tmp_path):
+    first = solver(tmp_path, 'snapshot: 3')
+    first.step(3)
+    moved = tmp_path / 'moved'
+    moved.mkdir()
+    for path in tmp_path.glob('s_iter_3*'):
+        path.rename(moved / path.name)
+    again = solver(tmp_path)
+    again.restore(str(moved / 's_iter_3.solverstate'))
+    assert (again.net.params['ip'][0].data == first.net.params['ip'][0].data).all()
+
+
+def test_a_state_of_another_solver_is_refused(tmp_path):
+    solver(tmp_path, 'snapshot: 3 momentum: 0.9', 'Adam').step(3)
+    with pytest.raises(caffe.CaffeError, match='holds 4 history blobs, the solver expects 2'):
+        solver(tmp_path).restore(str(tmp_path / 's_iter_3.solverstate'))
+
+
+def test_a_protected_snapshot_is_kept(tmp_path):
+    protected = tmp_path / 's_iter_3.caffemodel'
+    protected.write_bytes(b'mine')
+    protected.chmod(0o444)
+    solver(tmp_path, 'snapshot: 3').step(3)
+    assert protected.read_bytes() == b'mine'
+    assert (tmp_path / 's_iter_3.1.caffemodel').stat().st_size > 4
+
+
+def test_solve_snapshots_once_at_the_end_and_says_what_parsers_look_for(tmp_path, capfd, monkeypatch):
+    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    solver(tmp_path, 'snapshot: 3 display: 2').solve()
+    text = capfd.readouterr().err
+    assert text.count('s_iter_6.caffemodel') == 1
+    assert re.search(r'solver.cpp:218\] Iteration 2 \(\S+ iter/s, \S+s/2 iters\), loss = \S+', text)
+    assert re.search(r'solver.cpp:237\]     Train net output #0: loss = \S+ \(\* 1 = \S+ loss\)', text)
+    assert re.search(r'sgd_solver.cpp:105\] Iteration 4, lr = 0.1\n', text)
+    assert text.rstrip().endswith('Optimization Done.')
+
+
+def test_callbacks_and_test_nets(tmp_path):
+    made = solver(tmp_path, 'test_iter: 2 test_interval: 2')
+    calls = []
+    made.add_callback(lambda: calls.append('start'), lambda: calls.append('ready'))
+    made.step(2)
+    assert calls == ['start', 'ready'] * 2
+    made.share_weights(made.test_nets[0])
+    assert np.shares_memory(made.test_nets[0].params['ip'][0].data, made.net.params['ip'][0].data)
+
+
+@pytest.mark.parametrize('extra, message', [
+    ('iter_size: 0', 'iter_size is 0'), ('average_loss: 0', 'average_loss is 0'),
+    ('test_iter: 1 test_net: "a" test_net: "b" test_interval: 1', '1 test_iter for 2 test nets'),
+    ('train_net: "other"', 'exactly one of'), ('regularization_type: "L3"', "regularization_type 'L3'")])
+def test_what_is_wrong_is_named(tmp_path, extra, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        solver(tmp_path, extra)
+
+
+def test_a_folder_that_is_not_there_is_told_before_training(tmp_path):
+    with pytest.raises(caffe.CaffeError, match='no folder /nowhere/at'):
+        solver(tmp_path, 'snapshot: 1', prefix='/nowhere/at')
+
+
+def test_an_unknown_policy_or_type_is_named(tmp_path):
+    with pytest.raises(caffe.CaffeError, match="solver type 'SDG'.*SGD"):
+        solver(tmp_path, kind='SDG')
+    with pytest.raises(caffe.CaffeError, match="lr_policy 'stepp'"):
+        policy.check_policy(caffe_pb2.SolverParameter(lr_policy='stepp'))

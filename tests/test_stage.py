@@ -1,0 +1,144 @@
+"""Stages: counters moved for a continued training, heads, schedules, and the training process itself."""
+
+import numpy as np
+import pytest
+from sphereslim.classifier import with_classes
+from sphereslim.counters import advanced, per_forward
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.heads import with_alpha, with_head
+from sphereslim.plus import centre_angles
+from sphereslim.prototxt import parse_net, read_solver, write_prototxt
+from sphereslim.schedule import Schedule, solver_for
+from sphereslim.stage import Stage
+from sphereslim.training import train
+
+MARGIN = '''name: "tiny"
+layer { name: "data" type: "DummyData" top: "data" top: "label"
+  dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 } data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
+layer { name: "embedding" type: "InnerProduct" bottom: "data" top: "embedding"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "head" type: "MarginInnerProduct" bottom: "embedding" bottom: "label" top: "logits" top: "lambda"
+  param { name: "w" } margin_inner_product_param { num_output: 3 type: QUADRUPLE weight_filler { type: "xavier" }
+  base: 1000 gamma: 0.12 power: 1 lambda_min: 5 iteration: 0 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "logits" bottom: "label" top: "loss" }
+'''
+SPREAD = '''layer { name: "spread" type: "InterClass" bottom: "embedding" bottom: "label" top: "distance"
+  param { name: "w" } inter_class_param { num_output: 3 type: AMONG iteration: 100 alpha_start_iter: 103 alpha_start_value: 2
+  alpha_step: 1 alpha_stepvalue: 105 } }'''
+
+
+def lambdas(net, forwards, folder):
+    """The lambda of each of a number of forwards of a train net."""
+    write_prototxt(folder / 'net.prototxt', net)
+    opened = caffe.Net(str(folder / 'net.prototxt'), caffe.TRAIN)
+    found = []
+    for _ in range(forwards):
+        opened.forward()
+        found.append(float(opened.blobs['lambda'].data.reshape(-1)[0]))
+    return found
+
+
+def test_an_advanced_net_goes_on_with_lambda_where_it_stood(tmp_path):
+    net = parse_net(MARGIN)
+    assert lambdas(advanced(net, 4), 3, tmp_path) == lambdas(net, 7, tmp_path)[4:]
+
+
+def test_lambda_of_two_forwards_an_iteration_is_that_of_one(tmp_path):
+    net = parse_net(MARGIN)
+    assert np.allclose(lambdas(per_forward(net, 2), 8, tmp_path)[1::2], lambdas(net, 4, tmp_path))
+
+
+def test_an_advanced_net_starts_alpha_that_has_passed_its_start():
+    param = advanced(parse_net(MARGIN + SPREAD), 6).layer[-1].inter_class_param
+    assert (param.iteration, param.alpha_start_iter, param.alpha_start_value) == (106, 107, 3)
+    assert not param.alpha_stepvalue
+    param = advanced(parse_net(MARGIN + SPREAD), 2).layer[-1].inter_class_param
+    assert (param.iteration, param.alpha_start_iter, list(param.alpha_stepvalue)) == (102, 103, [105])
+
+
+def test_a_head_is_moved_onto_another_net():
+    source = parse_net(MARGIN.replace('QUADRUPLE', 'DOUBLE').replace('"head"', '"other"') + SPREAD)
+    moved = with_alpha(with_head(parse_net(MARGIN), source), 7)
+    assert [layer.name for layer in moved.layer] == ['data', 'embedding', 'head', 'spread', 'loss']
+    assert moved.layer[2].margin_inner_product_param.type == source.layer[2].margin_inner_product_param.DOUBLE
+    assert moved.layer[3].inter_class_param.alpha_start_value == 7
+    with pytest.raises(SlimError, match='expected one MarginInnerProduct'):
+        with_head(parse_net(SPREAD), source)
+
+
+def test_classes_are_set_where_the_labels_are_judged():
+    net = with_classes(parse_net(MARGIN + SPREAD), 9)
+    assert net.layer[2].margin_inner_product_param.num_output == 9 == net.layer[4].inter_class_param.num_output
+    assert net.layer[1].inner_product_param.num_output == 5
+
+
+def test_angles_between_centres():
+    mean, nearest = centre_angles(np.array([[1.0, 0], [0, 2], [-3, 0]]))
+    assert mean == pytest.approx(120) and nearest == pytest.approx(90)
+
+
+def test_a_schedule_names_what_is_missing():
+    with pytest.raises(SlimError, match="missing \\['batch'\\], unknown \\['bach'\\]"):
+        Schedule.from_dict({'iterations': 1, 'base_lr': 1, 'bach': 2}, 'settings')
+
+
+def make_stage(folder, iterations=6, snapshot=0, net=MARGIN, **extra):
+    stage = Stage(folder)
+    folder.mkdir(exist_ok=True)
+    write_prototxt(stage.train, parse_net(net))
+    base = read_solver_text(folder)
+    schedule = Schedule(iterations, 0.1, 4, display=1, snapshot=snapshot, extra=extra)
+    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, 1))
+    return stage
+
+
+def read_solver_text(folder):
+    path = folder / 'base.prototxt'
+    path.write_text('momentum: 0.9 lr_policy: "fixed" base_lr: 1')
+    return read_solver(path)
+
+
+def weights(path, stage):
+    net = caffe.Net(str(stage.train), str(path), caffe.TRAIN)
+    return [blob.data.copy() for blobs in net.params.values() for blob in blobs]
+
+
+def test_a_stage_trains_to_its_end_and_tells_its_progress(tmp_path):
+    stage, seen = make_stage(tmp_path / 'one'), []
+    stage.run(watch=lambda progress: seen.append(progress.iteration))
+    assert stage.is_trained() and seen == [0, 1, 2, 3, 4, 5, 6]
+    assert not list(stage.folder.glob('snapshot*'))
+    assert 'Optimization Done' in stage.log.read_text()
+
+
+def test_a_stage_continues_from_its_snapshot_as_if_never_stopped(tmp_path):
+    whole = make_stage(tmp_path / 'whole')
+    whole.run()
+    cut = make_stage(tmp_path / 'cut', snapshot=2)
+    short = solver_for(read_solver(cut.solver), Schedule(4, 0.1, 4, snapshot=2), cut.train, cut.prefix, 1)
+    write_prototxt(tmp_path / 'short.prototxt', short)
+    train(tmp_path / 'short.prototxt', cut.log)
+    harvested = {}
+    cut.run(harvest=harvested.update)
+    assert sorted(harvested) == [2, 4, 6]
+    for one, other in zip(weights(whole.final, whole), weights(cut.final, cut)):
+        assert np.allclose(one, other, atol=1e-6)
+
+
+def test_a_failing_training_is_one_line(tmp_path):
+    stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('SoftmaxWithLoss', 'SoftmaxWithLos'))
+    with pytest.raises(SlimError, match="caffe train failed.*unknown type 'SoftmaxWithLos'"):
+        stage.run()
+    assert not stage.is_trained()
+
+
+def test_an_exploding_loss_stops_with_advice(tmp_path):
+    stage = make_stage(tmp_path / 'nan', net=MARGIN.replace('value: 0.5', 'value: nan'))
+    with pytest.raises(SlimError, match='the loss exploded at iteration 0.*smaller base_lr'):
+        stage.run()
+
+
+def test_nothing_to_train_is_told(tmp_path):
+    with pytest.raises(SlimError, match='has no solver.prototxt'):
+        Stage(tmp_path).run()
