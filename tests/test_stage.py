@@ -15,7 +15,8 @@ from sphereslim.training import train
 
 MARGIN = '''name: "tiny"
 layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 } data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
+  dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 }
+  data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
 layer { name: "embedding" type: "InnerProduct" bottom: "data" top: "embedding"
   inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
 layer { name: "head" type: "MarginInnerProduct" bottom: "embedding" bottom: "label" top: "logits" top: "lambda"
@@ -24,7 +25,8 @@ layer { name: "head" type: "MarginInnerProduct" bottom: "embedding" bottom: "lab
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "logits" bottom: "label" top: "loss" }
 '''
 SPREAD = '''layer { name: "spread" type: "InterClass" bottom: "embedding" bottom: "label" top: "distance"
-  param { name: "w" } inter_class_param { num_output: 3 type: AMONG iteration: 100 alpha_start_iter: 103 alpha_start_value: 2
+  param { name: "w" } inter_class_param { num_output: 3 type: AMONG
+  iteration: 100 alpha_start_iter: 103 alpha_start_value: 2
   alpha_step: 1 alpha_stepvalue: 105 } }'''
 
 
