@@ -4,6 +4,7 @@ import torch
 
 from caffe.blob import Blob
 from caffe.fillers import fill
+from caffe.layers.layout import laid_out_like
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -74,7 +75,7 @@ class BatchNorm(Layer):
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            dy = top[0].grad.reshape(self._x.shape)
+            dy = laid_out_like(top[0].grad.reshape(self._x.shape), self._x)
             dx, _, _ = _aten.native_batch_norm_backward(dy, self._x, None, self._mean, self._variance, *self._saved,
                                                         not self.running, self.eps, [True, False, False])
             bottom[0].grad = dx.reshape(bottom[0].shape)

@@ -7,6 +7,7 @@ import torch
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers import small_convolution as small
+from caffe.layers.layout import channels_inside
 from caffe.layers.registry import Layer, register
 from caffe.layers.spatial import Window
 from caffe.proto.caffe_pb2 import TRAIN
@@ -76,6 +77,9 @@ class Convolution(Layer):
         shape = tensor.shape
         return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
 
+    def _laid_out(self, x):
+        return x if self.transposed else channels_inside(x)
+
     def _weight(self):
         weight = self.blobs[0].tensor
         return weight if self.window.axes else weight.unsqueeze(-1)
@@ -96,7 +100,7 @@ class Convolution(Layer):
                 self._columns[i] = small.columns_of(x, self.window.kernel, *self._geometry[:3])
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
-                y = torch.convolution(x, self._weight(), bias, *self._geometry)
+                y = torch.convolution(self._laid_out(x), self._weight(), bias, *self._geometry)
             target.tensor = y.reshape(target.shape)
 
     def _goes_small(self, x, target):
@@ -111,8 +115,8 @@ class Convolution(Layer):
                 continue
             if columns is None:
                 dx, dweight, dbias = torch.ops.aten.convolution_backward(
-                    self._as_batch(target.grad), self._as_batch(source.tensor), weight, [self.outputs],
-                    *self._geometry, [needed, *wanted])
+                    self._laid_out(self._as_batch(target.grad)), self._laid_out(self._as_batch(source.tensor)), weight,
+                    [self.outputs], *self._geometry, [needed, *wanted])
             else:
                 dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
                                                     self.window.kernel, *self._geometry[:3], [needed, *wanted])

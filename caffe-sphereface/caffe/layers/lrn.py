@@ -2,6 +2,7 @@
 
 import torch.nn.functional as F
 
+from caffe.layers.layout import laid_out_like, lies_channels_inside
 from caffe.layers.registry import Layer, register
 
 
@@ -31,6 +32,10 @@ class LRN(Layer):
     def _window_mean(self, x):
         if self.within:
             return F.avg_pool2d(x, self.size, 1, self.size // 2)
+        if lies_channels_inside(x):
+            lines = x.permute(0, 2, 3, 1).flatten(1, 2).unsqueeze(1)
+            means = F.avg_pool2d(lines, (1, self.size), 1, (0, self.size // 2))
+            return means.reshape(len(x), *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
         lines = x.reshape(len(x), 1, x.shape[1], -1)
         return F.avg_pool2d(lines, (self.size, 1), 1, (self.size // 2, 0)).reshape(x.shape)
 
@@ -46,6 +51,6 @@ class LRN(Layer):
         if not propagate_down[0]:
             return
         # windows are symmetric: the positions that x reaches are those that reach x
-        direct = top[0].grad * self._factor
+        direct = laid_out_like(top[0].grad, self._x) * self._factor
         spread = self._window_mean(direct * self._x / self._base)
         bottom[0].grad = direct.addcmul_(self._x, spread, value=-2 * self.alpha * self.beta)

@@ -6,6 +6,7 @@ import torch
 
 from caffe.blob import Blob
 from caffe.fillers import fill
+from caffe.layers.layout import laid_out_like
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -69,12 +70,17 @@ class Scale(Layer):
 
     def forward(self, bottom, top):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        x = x.reshape(self.place.view)
+        x = self._with_channels(x)
         self._x = x if self.needs_backward else None
         scale = self._scale(bottom).tensor.reshape(-1)
         bias = self.blobs[-1].tensor.reshape(-1) if self.param.scale_param.bias_term else None
         y = _aten.native_batch_norm(x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
         top[0].tensor = y.reshape(top[0].shape)
+
+    def _with_channels(self, x):
+        """`x` with the axes of the factors as its second; as it is where they are that, to keep its order in memory."""
+        before, count, _ = self.place.view
+        return x if x.dim() > 2 and x.shape[:2] == (before, count) else x.reshape(self.place.view)
 
     def _no_statistics(self):
         """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
@@ -88,7 +94,7 @@ class Scale(Layer):
         needed = propagate_down[1] if place.given else self.param_propagate_down[0]
         bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
         dx, dscale, dbias = _aten.native_batch_norm_backward(
-            top[0].grad.reshape(place.view), self._x, scale.tensor.reshape(-1), *self._no_statistics(), None, None,
+            laid_out_like(self._with_channels(top[0].grad), self._x), self._x, scale.tensor.reshape(-1), *self._no_statistics(), None, None,
             False, 0.0, [propagate_down[0], needed, bias])
         if propagate_down[0]:
             bottom[0].grad = dx.reshape(bottom[0].shape)
