@@ -10,6 +10,8 @@ from caffe import mode
 from caffe.errors import CaffeError
 
 _CPU = torch.device('cpu')
+# the limits of genuine Caffe
+MOST_AXES, MOST_VALUES = 32, 2**31 - 1
 
 
 class Memory:
@@ -113,6 +115,17 @@ class Memory:
         return self._view is not None and self._view() is not None
 
 
+def _checked(shape, name):
+    """`shape`; CaffeError before anything is allocated where it cannot be that of a blob."""
+    if min(shape, default=0) < 0:
+        raise CaffeError(f"blob '{name}': cannot take shape {shape}, expected dimensions of at least 0")
+    if len(shape) > MOST_AXES:
+        raise CaffeError(f"blob '{name}': has {len(shape)} axes, expected at most {MOST_AXES}")
+    if prod(shape) > MOST_VALUES:
+        raise CaffeError(f"blob '{name}': shape {shape} makes {prod(shape)} values, expected at most {MOST_VALUES}")
+    return shape
+
+
 class Blob:
     """Data and diff of one shape.
 
@@ -123,7 +136,7 @@ class Blob:
     __slots__ = ('_shape', '_data', '_diff', 'name', '__weakref__')
 
     def __init__(self, *shape, name=''):
-        self._shape = tuple(int(s) for s in shape)
+        self._shape = _checked(tuple(int(s) for s in shape), name)
         self._data = Memory()
         self._diff = Memory()
         self.name = name
@@ -139,9 +152,7 @@ class Blob:
             return
         shape = tuple(int(d) for d in (dims[0] if len(dims) == 1 and not np.isscalar(dims[0]) else dims))
         if shape != self._shape:
-            if any(d < 0 for d in shape):
-                raise CaffeError(f"blob '{self.name}': cannot take shape {shape}, expected dimensions of at least 0")
-            self._shape = shape
+            self._shape = _checked(shape, self.name)
 
     @property
     def count(self):

@@ -3,6 +3,7 @@
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers import create_layer
+from caffe.trouble import TROUBLE, explain
 
 
 class BlobVec(list):
@@ -47,8 +48,11 @@ class Wiring:
         bottom, needs = self._take_bottoms(layer, param)
         top = self._make_tops(layer, param)
         layer.check_counts(bottom, top)
-        layer.setup(bottom, top)
-        layer.reshape(bottom, top)
+        try:
+            layer.setup(bottom, top)
+            layer.reshape(bottom, top)
+        except TROUBLE as error:
+            explain(layer, error)
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)
@@ -87,7 +91,8 @@ class Wiring:
 
     def _note_needs(self, layer, param, needs, top):
         if len(param.param) > len(layer.blobs):
-            layer.error(f'has {len(param.param)} param blocks, expected one for each of {len(layer.blobs)} blobs at most')
+            layer.error(f'has {len(param.param)} param blocks, expected at most one for each of '
+                        f'{len(layer.blobs)} blobs')
         rates = [param.param[i].lr_mult if i < len(param.param) else 1.0 for i in range(len(layer.blobs))]
         layer.param_propagate_down = [rate != 0 for rate in rates]
         self.bottom_needs.append(needs)

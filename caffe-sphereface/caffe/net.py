@@ -6,10 +6,12 @@ import numpy as np
 
 from caffe import batches, mode, weights
 from caffe.build import BlobVec, LearnableParameters, Wiring, read_phase
+from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.proto.files import read_net
 from caffe.splits import insert_splits
 from caffe.state import filter_net
+from caffe.trouble import TROUBLE, explain
 from caffe.weights_hdf5 import load_hdf5, save_hdf5
 
 
@@ -45,7 +47,7 @@ class Net:
         self.name = net.name
         wiring = Wiring(self.param, self.phase)
         self.layers = wiring.layers
-        self._wiring = wiring
+        self.wiring = wiring
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
         self.learnable = LearnableParameters(self.layers)
         self._blobs = list(wiring.blobs.values())
@@ -63,18 +65,22 @@ class Net:
         loss = {id(top[j]): w for top, terms in zip(wiring.tops, wiring.loss_terms) for j, w in terms}
         self._blob_loss_weights = [loss.get(id(blob), 0.0) for blob in self._blobs]
         self.blob_loss_weights = OrderedDict(zip(self._blob_names, self._blob_loss_weights))
+        self.debug_info = DebugInfo(self) if net.debug_info else None
 
     # -- running ------------------------------------------------------------------------------------------------------
 
     def run_forward(self, start=0, end=None):
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
-        wiring, hooks, loss = self._wiring, self._hooks, 0.0
+        wiring, hooks, loss = self.wiring, self._hooks, 0.0
         for i in range(start, len(self.layers) if end is None else end + 1):
             for hook in hooks['before_forward']:
                 hook(i)
             layer, bottom, top = self.layers[i], wiring.bottoms[i], wiring.tops[i]
-            layer.reshape(bottom, top)
-            layer.forward(bottom, top)
+            try:
+                layer.reshape(bottom, top)
+                layer.forward(bottom, top)
+            except TROUBLE as error:
+                explain(layer, error)
             for j, weight in wiring.loss_terms[i]:
                 loss = loss + weight * top[j].tensor.sum()
             for hook in hooks['after_forward']:
@@ -83,12 +89,15 @@ class Net:
 
     def run_backward(self, start=None, end=0):
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
-        wiring, hooks = self._wiring, self._hooks
+        wiring, hooks = self.wiring, self._hooks
         for i in range(len(self.layers) - 1 if start is None else start, end - 1, -1):
             for hook in hooks['before_backward']:
                 hook(i)
             if wiring.layer_needs[i]:
-                self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
+                try:
+                    self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
+                except TROUBLE as error:
+                    explain(self.layers[i], error)
             for hook in hooks['after_backward']:
                 hook(i)
 
@@ -153,8 +162,11 @@ class Net:
 
     def reshape(self):
         """Propagate the shapes of the input blobs through all layers without computing."""
-        for layer, bottom, top in zip(self.layers, self._wiring.bottoms, self._wiring.tops):
-            layer.reshape(bottom, top)
+        for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
+            try:
+                layer.reshape(bottom, top)
+            except TROUBLE as error:
+                explain(layer, error)
 
     def clear_param_diffs(self):
         """Set the diffs of all parameters to zero."""

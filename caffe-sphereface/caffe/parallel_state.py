@@ -1,7 +1,12 @@
-"""pycaffe's functions about several solvers in one program, and the stand-in for NCCL."""
+"""pycaffe's functions about several solvers in one program, and its class NCCL."""
 
+import socket
+
+import torch
+import torch.distributed as dist
+
+from caffe import random
 from caffe.data.shard import set_shard, shard
-from caffe.errors import CaffeError
 
 
 def solver_count():
@@ -21,7 +26,7 @@ def solver_rank():
 
 
 def set_solver_rank(rank):
-    """State which of `solver_count()` solvers this process is."""
+    """State which of `solver_count()` solvers this process is; only number 0 tests, displays and snapshots."""
     set_shard(rank, shard()[1])
 
 
@@ -30,17 +35,41 @@ def set_multiprocess(multiprocess):
 
 
 def has_nccl():
-    """False: gradients are exchanged by torch.distributed, not through the class NCCL."""
-    return False
+    """True where GPUs can exchange gradients; the class NCCL works between CPU processes (over gloo) too."""
+    return torch.cuda.is_available() and dist.is_available() and dist.is_nccl_available()
 
 
 class NCCL:
-    """Stands where a Caffe built with NCCL has its communicator; scripts ask `has_nccl()` first."""
+    """The processes that train with this one, for scripts in the manner of pycaffe's train.py.
+
+    Set solver count and rank before the solver is made. `uid` is what one process got from `new_uid`. Then `bcast()`,
+    and `solver.add_callback(nccl)`. All processes must run on one machine; use torchrun for several.
+    """
 
     def __init__(self, solver, uid):
-        raise CaffeError('NCCL: not part of this Caffe, expected `caffe train -gpu 0,1,…` or torchrun for several GPUs')
+        from caffe.parallel.join import meet
+
+        rank, count = shard()
+        self._solver, self._peers = solver, meet(str(uid), rank, count)
+        random.diverge(rank)
 
     @staticmethod
     def new_uid():
-        """Raises CaffeError: there is no NCCL to make an id."""
-        raise CaffeError('NCCL: not part of this Caffe, expected `caffe train -gpu 0,1,…` or torchrun for several GPUs')
+        """Where the processes meet: an unused address of this machine, as text."""
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            return f'127.0.0.1:{probe.getsockname()[1]}'
+
+    def bcast(self):
+        """Give every process the parameters of process 0."""
+        self._peers.share_parameters(self._solver.net)
+
+    def on_start(self):
+        """Called before each iteration: nothing is to be done."""
+
+    def on_gradients_ready(self):
+        """Average the gradients of all processes."""
+        self._peers.average(self._solver.net.learnable)
+
+    def __call__(self, layer_index):
+        """As a hook of the net: nothing, all gradients are exchanged together once they are there."""

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 _tensor_generators = {}
-_state = {'seed': None, 'numpy': np.random.default_rng()}
+_state = {'seed': None, 'offset': 0, 'numpy': np.random.default_rng()}
 
 
 def set_seed(seed):
     """Seed everything that layers, fillers and data draw from (the solver's `random_seed`)."""
-    _state['seed'] = int(seed)
+    _state.update(seed=int(seed), offset=0)
     _state['numpy'] = np.random.default_rng(int(seed) % 2**63)
     _tensor_generators.clear()
 
@@ -19,7 +19,7 @@ def generator(device='cpu'):
     device = torch.device(device)
     if device not in _tensor_generators:
         made = torch.Generator(device)
-        made.manual_seed(_state['seed'] % 2**63) if _state['seed'] is not None else made.seed()
+        made.manual_seed((_state['seed'] + _state['offset']) % 2**63) if _state['seed'] is not None else made.seed()
         _tensor_generators[device] = made
     return _tensor_generators[device]
 
@@ -27,3 +27,9 @@ def generator(device='cpu'):
 def numpy_generator():
     """The numpy Generator that shuffles lists and draws crops and mirrors."""
     return _state['numpy']
+
+
+def diverge(rank):
+    """Draw other tensors than the processes of other ranks from now on, but still the same order of data."""
+    _tensor_generators.clear()
+    _state['offset'] = rank

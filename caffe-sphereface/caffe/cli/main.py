@@ -1,22 +1,21 @@
 """The `caffe` command: train, test, time, device_query."""
 
-import signal
 import sys
 
 import torch
 
 import caffe
 from caffe import log
-from caffe.cli import timing
+from caffe.cli import timing, train
+from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, run
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
-from caffe.proto.files import read_solver
 from caffe.solvers import report
 
 _FLAGS = (
     Flag('gpu', '', 'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '
-                    'explicitly says'),
+                    'explicitly says; train runs a process on each'),
+    Flag('processes', 1, 'processes that train together on the CPU (train)'),
     Flag('solver', '', 'the solver prototxt (train)'),
     Flag('model', '', 'the net prototxt (test, time)'),
     Flag('phase', '', 'TRAIN or TEST; by default TEST for test and TRAIN for time'),
@@ -55,28 +54,6 @@ def _need(flags, *names):
             raise CaffeError(f'-{name} is missing (see caffe --help)')
 
 
-def _gpus(flags):
-    """The GPU numbers that -gpu names."""
-    if not flags.gpu:
-        return []
-    if flags.gpu == 'all':
-        return list(range(torch.cuda.device_count())) or [0]
-    try:
-        return [int(number) for number in flags.gpu.split(',')]
-    except ValueError:
-        raise CaffeError(f"-gpu '{flags.gpu}': expected numbers separated by commas, or all") from None
-
-
-def _choose_device(gpus):
-    if gpus:
-        log.info('caffe.cpp:218', f'Using GPUs {", ".join(map(str, gpus))}')
-        caffe.set_device(gpus[0])
-        caffe.set_mode_gpu()
-    else:
-        log.info('caffe.cpp:211', 'Use CPU.')
-        caffe.set_mode_cpu()
-
-
 def _stages(flags):
     return [stage for stage in flags.stage.split(',') if stage]
 
@@ -89,38 +66,7 @@ def _phase(flags, default):
 
 
 def _train(flags):
-    _need(flags, 'solver')
-    if flags.snapshot and flags.weights:
-        raise CaffeError('-snapshot and -weights exclude each other: continue a run, or start from weights')
-    param = read_solver(flags.solver)
-    param.train_state.level = flags.level
-    param.train_state.stage.extend(_stages(flags))
-    gpus = _gpus(flags)
-    if not gpus and param.HasField('solver_mode') and param.solver_mode == caffe_pb2.SolverParameter.GPU:
-        gpus = [param.device_id]
-    if len(gpus) > 1:
-        raise CaffeError(f'-gpu {flags.gpu}: several GPUs are not supported, expected one')
-    _choose_device(gpus)
-    param.solver_mode = caffe_pb2.SolverParameter.GPU if gpus else caffe_pb2.SolverParameter.CPU
-    solver = caffe.get_solver(param, origin=flags.solver)
-    solver.action = _signal_actions(flags)
-    for path in filter(None, flags.weights.split(',')):
-        log.info('caffe.cpp:155', f'Finetuning from {path}')
-        solver.net.copy_from(path)
-    log.info('caffe.cpp:248', 'Starting Optimization')
-    solver.solve(flags.snapshot or None)
-    log.info('caffe.cpp:259', 'Optimization Done.')
-
-
-def _signal_actions(flags):
-    """A function that returns the request ('stop', 'snapshot') that signals made since it was last asked, or None."""
-    pending = []
-    for number, name in ((signal.SIGINT, 'sigint_effect'), (signal.SIGHUP, 'sighup_effect')):
-        effect = getattr(flags, name)
-        if effect not in ('stop', 'snapshot', 'none'):
-            raise CaffeError(f"-{name} '{effect}': expected stop, snapshot or none")
-        signal.signal(number, lambda *_, effect=effect: pending.append(effect))
-    return lambda: pending.pop(0) if pending else None
+    train.train(flags, ['train', *(f'-{flag.name}={getattr(flags, flag.name)}' for flag in _FLAGS)])
 
 
 def _net(flags, default_phase):
@@ -130,7 +76,7 @@ def _net(flags, default_phase):
 
 def _test(flags):
     _need(flags, 'model', 'weights')
-    _choose_device(_gpus(flags)[:1])
+    choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
     for path in flags.weights.split(','):
         net.copy_from(path)
@@ -149,7 +95,7 @@ def _test(flags):
 
 def _time(flags):
     _need(flags, 'model')
-    _choose_device(_gpus(flags)[:1])
+    choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TRAIN)
     for path in filter(None, flags.weights.split(',')):
         net.copy_from(path)
@@ -159,7 +105,7 @@ def _time(flags):
 def _device_query(flags):
     if not torch.cuda.is_available():
         raise CaffeError('device_query: PyTorch sees no CUDA device')
-    for index in _gpus(flags) or [0]:
+    for index in named_gpus(flags.gpu) or [0]:
         device = torch.cuda.get_device_properties(index)
         for what, value in (('Device id', index), ('Name', device.name),
                             ('Major revision number', device.major), ('Minor revision number', device.minor),

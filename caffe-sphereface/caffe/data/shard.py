@@ -15,3 +15,8 @@ def set_shard(rank, count):
 def shard():
     """(rank, count) of this process."""
     return _state['rank'], _state['count']
+
+
+def is_root():
+    """True for the process that tests, displays and writes snapshots for all."""
+    return _state['rank'] == 0

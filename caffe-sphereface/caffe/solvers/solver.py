@@ -4,6 +4,8 @@ from collections import deque
 from pathlib import Path
 
 from caffe import log, random
+from caffe.data.shard import is_root
+from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.net import Net
 from caffe.proto import caffe_pb2
@@ -33,9 +35,12 @@ class Solver:
             random.set_seed(self.param.random_seed)
         self.iter, self.current_step = 0, 0
         self.net = self._make_net(train_net_param(self.param, self.origin), caffe_pb2.TRAIN)
-        self.test_nets = [self._make_net(p, caffe_pb2.TEST) for p in test_net_params(self.param, self.origin)]
+        tests = test_net_params(self.param, self.origin) if is_root() else []
+        self.test_nets = [self._make_net(p, caffe_pb2.TEST) for p in tests]
         self.updater = Updater(self.param, self.net.learnable)
+        self.debug_info = (self.net.debug_info or DebugInfo(self.net)) if self.param.debug_info else None
         self.action = lambda: None
+        self.peers = None
         self.stopped_early = False
         self._callbacks = []
         self._losses = deque(maxlen=max(1, self.param.average_loss))
@@ -80,6 +85,8 @@ class Solver:
                     break
             for on_start, _ in self._callbacks:
                 on_start()
+            if self.debug_info:
+                self.debug_info.active = self._is_display_time()
             self._losses.append(self._forward_backward())
             if self._is_display_time():
                 report.training(self.net, self.iter, self.smoothed_loss(), clock, self.param.display)
@@ -105,7 +112,7 @@ class Solver:
         return self.stopped_early
 
     def _is_display_time(self):
-        return self.param.display and self.iter % self.param.display == 0
+        return self.param.display and self.iter % self.param.display == 0 and is_root()
 
     def _is_test_time(self):
         return self.param.test_interval and self.iter % self.param.test_interval == 0 and self.test_nets and (
@@ -125,15 +132,19 @@ class Solver:
         if self._is_display_time():
             log.info('sgd_solver.cpp:105', f'Iteration {self.iter}, lr = {log.number(rate)}')
         self.updater.apply(rate, self.iter)
+        if self.debug_info:
+            self.debug_info.updated()
 
     def solve(self, resume_file=None):
         """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end."""
         log.info('solver.cpp:279', f'Solving {self.net.name}')
         log.info('solver.cpp:280', f'Learning Rate Policy: {self.param.lr_policy}')
         self.stopped_early = False
-        if resume_file:
+        if resume_file and is_root():
             log.info('solver.cpp:285', f'Restoring previous solver status from {resume_file}')
             self.restore(resume_file)
+        if self.peers:
+            self.peers.align(self)
         self.step(self.param.max_iter - self.iter)
         if self.param.snapshot_after_train and self._last_snapshot != self.iter:
             self.snapshot()
@@ -157,6 +168,9 @@ class Solver:
             report.testing(net, self.param.test_iter[index], self.param.test_compute_loss, self._asked_to_stop)
 
     def _asked_to_stop(self):
+        if self.peers:
+            # they wait for this process's gradients; all stop together once they have them
+            return self.peers.wants_stop()
         request = self.action()
         if request == 'snapshot':
             self.snapshot()
@@ -177,8 +191,11 @@ class Solver:
     def snapshot(self):
         """Write weights, then the state that names them; each file whole or not at all.
 
-        A write-protected file is never replaced: the snapshot takes the next free name.
+        A write-protected file is never replaced: the snapshot takes the next free name. Of several processes that
+        train together only the first one writes.
         """
+        if not is_root():
+            return
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         ending, kind = ('.h5', 'HDF5') if hdf5 else ('', 'binary proto')
         weights = free_name(f'{self._prefix()}_iter_{self.iter}', f'.caffemodel{ending}')
@@ -204,6 +221,11 @@ class Solver:
         """Let another net use the training net's parameters."""
         net.share_with(self.net)
 
-    def add_callback(self, on_start, on_gradients_ready):
-        """Call `on_start()` before each iteration's forward and `on_gradients_ready()` before each update."""
+    def add_callback(self, on_start, on_gradients_ready=None):
+        """Call `on_start()` before each iteration's forward and `on_gradients_ready()` before each update.
+
+        One object with methods of these names (such as caffe.NCCL) does as well.
+        """
+        if on_gradients_ready is None:
+            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start, on_gradients_ready))

@@ -1,0 +1,116 @@
+"""`caffe train`: in this process, in several that it starts, or as one of those that torchrun started."""
+
+import os
+import signal
+import sys
+
+import caffe
+from caffe import log, random
+from caffe.cli.devices import choose_device, named_gpus
+from caffe.errors import CaffeError
+from caffe.parallel import join, launch
+from caffe.proto import caffe_pb2
+from caffe.proto.files import read_solver
+
+
+def train(flags, arguments):
+    """Train as `flags` say; `arguments` is the command line that repeats them, for processes of their own."""
+    if not flags.solver:
+        raise CaffeError('-solver is missing (see caffe --help)')
+    if flags.snapshot and flags.weights:
+        raise CaffeError('-snapshot and -weights exclude each other: continue a run, or start from weights')
+    param = _read_param(flags)
+    gpus = named_gpus(flags.gpu)
+    if not gpus and param.HasField('solver_mode') and param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        gpus = [param.device_id]
+    place = join.place()
+    if place:
+        _train_as_one_of(flags, param, gpus, *place)
+    elif max(len(gpus), flags.processes) > 1:
+        _launch(flags, gpus, arguments)
+    else:
+        choose_device(gpus)
+        _run(_make_solver(flags, param, gpus), flags)
+
+
+def _read_param(flags):
+    param = read_solver(flags.solver)
+    param.train_state.level = flags.level
+    param.train_state.stage.extend(stage for stage in flags.stage.split(',') if stage)
+    return param
+
+
+def _launch(flags, gpus, arguments):
+    if gpus:
+        if flags.processes > 1:
+            raise CaffeError(f'-processes {flags.processes} and -gpu {flags.gpu}: expected one of them '
+                             '(every GPU has a process of its own)')
+        caffe.set_device(max(gpus))
+        caffe.set_mode_gpu()
+        launch.launch(arguments, len(gpus))
+        return
+    launch.launch(arguments, flags.processes, threads=max(1, (os.cpu_count() or 1) // flags.processes))
+
+
+def _train_as_one_of(flags, param, gpus, rank, count, local):
+    launch.follow_launcher()
+    if rank:
+        log.init_log(1)
+    if gpus and flags.gpu and local >= len(gpus):
+        raise CaffeError(f'-gpu {flags.gpu}: process {rank} is number {local} on its machine, '
+                         f'expected at least {local + 1} GPUs')
+    if gpus:
+        gpus = [gpus[local] if flags.gpu else local]
+    try:
+        choose_device(gpus)
+        peers, store = join.join()
+        if param.random_seed < 0:
+            join.share_seed(store, rank)
+        solver = _make_solver(flags, param, gpus)
+        random.diverge(rank)
+        peers.attach(solver)
+        _run(solver, flags)
+        peers.finish()
+    except CaffeError as error:
+        _end_at_once(str(error), rank)
+
+
+def _end_at_once(text, rank):
+    """Tell what went wrong and end without clearing up: torch's threads abort or wait when a peer is gone."""
+    print(f'caffe: {text}' if text.startswith('process ') else f'caffe: process {rank}: {text}', file=sys.stderr,
+          flush=True)
+    os._exit(1)
+
+
+def _make_solver(flags, param, gpus):
+    param.solver_mode = caffe_pb2.SolverParameter.GPU if gpus else caffe_pb2.SolverParameter.CPU
+    solver = caffe.get_solver(param, origin=flags.solver)
+    solver.action = _signal_actions(flags)
+    return solver
+
+
+def _run(solver, flags):
+    if caffe.solver_rank() == 0:
+        for path in filter(None, flags.weights.split(',')):
+            log.info('caffe.cpp:155', f'Finetuning from {path}')
+            solver.net.copy_from(path)
+    log.info('caffe.cpp:248', 'Starting Optimization')
+    solver.solve(flags.snapshot or None)
+    log.info('caffe.cpp:259', 'Optimization Done.')
+
+
+def _signal_actions(flags):
+    """A function that returns the request ('stop', 'snapshot') that signals made since it was last asked, or None.
+
+    Among several processes SIGTERM, which ends them all in an orderly way, asks for the same as SIGINT.
+    """
+    pending = []
+    named = [(signal.SIGINT, 'sigint_effect'), (signal.SIGHUP, 'sighup_effect')]
+    if caffe.solver_count() > 1:
+        named.append((signal.SIGTERM, 'sigint_effect'))
+    for number, name in named:
+        effect = getattr(flags, name)
+        if effect not in ('stop', 'snapshot', 'none'):
+            raise CaffeError(f"-{name} '{effect}': expected stop, snapshot or none")
+        signal.signal(number, lambda *_, effect=effect: pending.append(effect))
+    return lambda: pending.pop(0) if pending else None

@@ -1,0 +1,74 @@
+"""`debug_info`: the mean absolute value of every blob and parameter in the log, in Caffe's words."""
+
+import torch
+
+from caffe import log
+
+
+class DebugInfo:
+    """Logs what goes through a net while `active`: after each layer's forward and backward, and after updates."""
+
+    def __init__(self, net):
+        self.net, self.active = net, True
+        net.after_forward(self._forward)
+        net.after_backward(self._backward)
+
+    def _forward(self, index):
+        if not self.active:
+            return
+        layer = self.net.layers[index]
+        for name, blob in zip(self.net.top_names[layer.name], self.net.wiring.tops[index]):
+            log.info('net.cpp:591', f'    [Forward] Layer {layer.name}, top blob {name} data: {_mean(blob.tensor)}')
+        for i, blob in enumerate(layer.blobs):
+            log.info('net.cpp:601', f'    [Forward] Layer {layer.name}, param blob {_param_name(layer, i)} data: '
+                                    f'{_mean(blob.tensor)}')
+
+    def _backward(self, index):
+        if not self.active:
+            return
+        layer = self.net.layers[index]
+        if self.net.wiring.layer_needs[index]:
+            self._layer_diffs(index, layer)
+        if index == 0:
+            self._totals()
+
+    def _layer_diffs(self, index, layer):
+        bottoms = zip(self.net.bottom_names[layer.name], self.net.wiring.bottoms[index],
+                      self.net.wiring.bottom_needs[index])
+        for name, blob, needed in bottoms:
+            if needed:
+                log.info('net.cpp:619', f'    [Backward] Layer {layer.name}, bottom blob {name} diff: '
+                                        f'{_mean(blob.grad)}')
+        for i, blob in enumerate(layer.blobs):
+            if layer.param_propagate_down[i]:
+                log.info('net.cpp:630', f'    [Backward] Layer {layer.name}, param blob {i} diff: {_mean(blob.grad)}')
+
+    def _totals(self):
+        blobs = self.net.learnable.blobs
+        if not blobs:
+            return
+        norms = [_norm([getattr(blob, side) for blob in blobs], order) for order in (1, 2) for side in ('tensor', 'grad')]
+        first, first_diff, second, second_diff = map(log.number, norms)
+        log.info('net.cpp:575', f'    [Backward] All net params (data, diff): L1 norm = ({first}, {first_diff}); '
+                                f'L2 norm = ({second}, {second_diff})')
+
+    def updated(self):
+        """Log every learned parameter and the update that it just got."""
+        if not self.active:
+            return
+        for (layer, index), blob in zip(self.net.learnable.names, self.net.learnable.blobs):
+            log.info('net.cpp:646', f'    [Update] Layer {layer}, param {index} data: {_mean(blob.tensor)}; '
+                                    f'diff: {_mean(blob.grad)}')
+
+
+def _norm(tensors, order):
+    return torch.stack(torch._foreach_norm(tensors, order)).norm(order)
+
+
+def _mean(tensor):
+    return log.number(tensor.abs().sum() / max(1, tensor.numel()))
+
+
+def _param_name(layer, index):
+    named = index < len(layer.param.param) and layer.param.param[index].name
+    return named or str(index)

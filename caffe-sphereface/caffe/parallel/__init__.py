@@ -1,0 +1,1 @@
+"""Training one net in several processes: on the GPUs of a machine, on several machines, or on the CPU."""

@@ -1,0 +1,59 @@
+"""How a process finds the others of its training: the environment that torchrun and `launch` set, or an address."""
+
+import os
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from caffe import random
+from caffe.data.shard import set_shard
+from caffe.errors import CaffeError
+from caffe.parallel.peers import Peers
+
+_MEETING = timedelta(minutes=5)
+
+
+def place():
+    """(rank, count, local rank) that the environment gives this process, None where it trains alone."""
+    values = [os.environ.get(name) for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')]
+    if None in values[:2] or not os.environ.get('MASTER_ADDR') or values[1] == '1':
+        return None
+    try:
+        rank, count, local = (int(value or 0) for value in values)
+    except ValueError:
+        raise CaffeError(f'RANK={values[0]}, WORLD_SIZE={values[1]}, LOCAL_RANK={values[2]} in the environment: '
+                         'expected numbers as torchrun sets them') from None
+    set_shard(rank, count)
+    return rank, count, local
+
+
+def join():
+    """Meet the other processes that the environment tells of; the Peers. The device must be chosen before.
+
+    Where nobody chose a seed all get one of process 0's, because they have to shuffle alike.
+    """
+    try:
+        store, rank, count = next(iter(dist.rendezvous('env://', timeout=_MEETING)))
+        return Peers(store, rank, count), store
+    except (RuntimeError, ValueError) as error:
+        raise CaffeError(f'process {os.environ["RANK"]}: the training at {os.environ["MASTER_ADDR"]}:'
+                         f'{os.environ.get("MASTER_PORT")} cannot be joined '
+                         f'({(str(error).splitlines() or [""])[0][:120]})') from None
+
+
+def share_seed(store, rank):
+    """Seed this process with a number that process 0 drew."""
+    if rank == 0:
+        store.set('caffe/seed', str(int(random.numpy_generator().integers(2**31))))
+    random.set_seed(int(store.get('caffe/seed')))
+
+
+def meet(address, rank, count):
+    """Meet the other processes at an address `host:port`, where process 0 listens; the Peers."""
+    host, _, port = address.rpartition(':')
+    try:
+        store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)
+    except (RuntimeError, ValueError) as error:
+        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} '
+                         f'({(str(error).splitlines() or [""])[0][:120]})') from None
+    return Peers(store, rank, count)

@@ -1,0 +1,140 @@
+"""Processes that train one net together over torch.distributed: NCCL between GPUs, gloo between CPUs."""
+
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from caffe import mode
+from caffe.errors import CaffeError
+
+# process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
+_PATIENCE = timedelta(hours=2)
+_DELAY_SECONDS = 0.5
+_REQUESTS = (None, 'snapshot', 'stop')
+
+
+class Peers:
+    """The `count` processes of one training, of which this one is number `rank`.
+
+    `store` is the torch.distributed Store where they meet. Gradients are averaged in one flat all-reduce, which also
+    carries what signals asked of any process, so that all stop in the same iteration. Every method raises CaffeError
+    when another process is gone.
+    """
+
+    def __init__(self, store, rank, count):
+        self.rank, self.count = rank, count
+        self._flat = self._answer = self._copied = None
+        self._local, self._agreed, self._unread = [], None, False
+        self._signals = lambda: None
+        backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
+        with self._together():
+            dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+
+    @contextmanager
+    def _together(self):
+        try:
+            yield
+        except RuntimeError as error:
+            # whoever watches all processes shall see the end of that one first
+            time.sleep(_DELAY_SECONDS)
+            reason = (str(error).splitlines() or [''])[0][:120]
+            raise CaffeError(f'process {self.rank} of {self.count} stops: another process of this training ended or '
+                             f'cannot be reached ({reason})') from None
+
+    # -- one start ----------------------------------------------------------------------------------------------------
+
+    def attach(self, solver):
+        """Make `solver` train with the others: its callbacks, its signals and its tests' interruptions."""
+        self._signals = solver.action
+        solver.action = self._take_agreed
+        solver.peers = self
+        solver.add_callback(lambda: None, lambda: self.average(solver.net.learnable))
+
+    def align(self, solver):
+        """Give every process the parameters, iteration, rate step and history of process 0."""
+        device = mode.device()
+        position = torch.tensor([solver.iter, solver.current_step], device=device)
+        history = [h.to(device) for h in solver.updater.history]
+        with self._together():
+            dist.broadcast(position, 0)
+            self.share_parameters(solver.net)
+            for values in history:
+                dist.broadcast(values, 0)
+        solver.iter, solver.current_step = position.tolist()
+        solver.updater.history = history
+
+    def share_parameters(self, net):
+        """Give every process the parameters of process 0, those without a learning rate included."""
+        with self._together():
+            for blob in net.learnable.blobs:
+                values = blob.tensor.contiguous()
+                dist.broadcast(values, 0)
+                blob.tensor = values
+
+    # -- every iteration ----------------------------------------------------------------------------------------------
+
+    def average(self, learnable):
+        """Replace the diffs of all parameters that learn by their mean over the processes."""
+        blobs = [blob for blob, rate in zip(learnable.blobs, learnable.lr) if rate]
+        counts = [blob.count for blob in blobs]
+        self._read_answer()
+        if self._flat is None or len(self._flat) != sum(counts) + 2:
+            self._flat = torch.empty(sum(counts) + 2, device=mode.device())
+        *parts, requests = self._flat.split([*counts, 2])
+        torch._foreach_copy_(parts, [blob.grad.reshape(-1) for blob in blobs])
+        self._put_requests(requests)
+        with self._together():
+            dist.all_reduce(self._flat)
+        self._ask_answer(requests)
+        torch._foreach_div_(parts, self.count)
+        for blob, part in zip(blobs, parts):
+            blob.grad = part.view(blob.shape)
+
+    def _put_requests(self, requests):
+        self._collect_signals()
+        requests.copy_(torch.tensor([float(kind in self._local) for kind in _REQUESTS[1:]]))
+        self._local.clear()
+
+    def _ask_answer(self, requests):
+        """Start copying the sums of requests to the host; they are read one iteration later, when a GPU has them."""
+        on_gpu = requests.device.type == 'cuda'
+        if self._answer is None:
+            self._answer = torch.empty(2, pin_memory=on_gpu)
+            self._copied = torch.cuda.Event() if on_gpu else None
+        self._answer.copy_(requests, non_blocking=on_gpu)
+        if on_gpu:
+            self._copied.record()
+        self._unread = True
+
+    def _read_answer(self):
+        if self._unread:
+            if self._copied:
+                self._copied.synchronize()
+            snapshot, stop = self._answer.tolist()
+            self._agreed, self._unread = ('stop' if stop else 'snapshot' if snapshot else None), False
+
+    def _collect_signals(self):
+        request = self._signals()
+        while request:
+            self._local.append(request)
+            request = self._signals()
+
+    def _take_agreed(self):
+        request, self._agreed = self._agreed, None
+        return request
+
+    def wants_stop(self):
+        """True when a signal asked this process to stop, which the others learn with the next gradients."""
+        self._collect_signals()
+        return 'stop' in self._local
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def finish(self):
+        """Wait until all processes are done and part."""
+        with self._together():
+            dist.barrier()
+        dist.destroy_process_group()

@@ -1,0 +1,19 @@
+"""What goes wrong inside a layer, told as one line that names the layer."""
+
+import torch
+
+from caffe.errors import CaffeError
+
+# what torch and numpy raise for sizes and values that they cannot work with
+TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
+
+
+def explain(layer, error):
+    """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` otherwise."""
+    named = isinstance(error, CaffeError) and "layer '" in str(error)
+    if named or isinstance(error, torch.OutOfMemoryError):
+        raise error
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
+        lines = ['needs more memory than this machine gives, expected smaller blobs']
+    raise CaffeError(f"layer '{layer.name}' ({layer.type}): {lines[0][:300]}") from error

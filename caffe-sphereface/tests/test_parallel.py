@@ -1,0 +1,211 @@
+"""Several processes train as one: between CPUs over gloo, which runs the same code as GPUs do."""
+
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.parallel.join import place
+from caffe.proto import wire
+from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_run
+
+MARGIN = NET.replace('''layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }''', '''
+layer { name: "ip2" type: "MarginInnerProduct" bottom: "ip1" bottom: "label" top: "ip2"
+        margin_inner_product_param { num_output: 3 type: QUADRUPLE weight_filler { type: "xavier" }
+                                     base: 5 gamma: 0 power: 1 lambda_min: 5 } }''')
+
+
+def weights(path):
+    """{(layer, index): array} of a caffemodel."""
+    return {(name, i): array for name, arrays in wire.read_weights(str(path)) for i, array in enumerate(arrays)}
+
+
+def assert_same_weights(one, other, tolerance=1e-5):
+    one, other = weights(one), weights(other)
+    assert one.keys() == other.keys() and len(one) > 2
+    for key, array in one.items():
+        assert np.abs(array - other[key]).max() < tolerance, key
+
+
+@pytest.mark.parametrize('net', [NET, MARGIN], ids=['softmax', 'margin'])
+def test_two_processes_give_the_numbers_of_one_with_iter_size_2(tmp_path, net):
+    write_run(tmp_path, net, SOLVER.replace('"out"', '"two"'))
+    two = caffe_command(tmp_path, 'train', '-solver', 'solver.prototxt', '-processes', '2')
+    write_run(tmp_path, net, SOLVER.replace('"out"', '"one"') + 'iter_size: 2')
+    one = caffe_command(tmp_path, 'train', '-solver', 'solver.prototxt')
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
+    assert two.stderr.count('Iteration 3 (') == two.stderr.count('Snapshotting to binary proto') == 1
+
+
+def test_adaptive_rules_and_clipping_see_the_averaged_gradient(tmp_path):
+    solver = SOLVER.replace('momentum: 0.9', 'momentum: 0.9 type: "Adam" clip_gradients: 0.5')
+    write_run(tmp_path, NET, solver.replace('"out"', '"two"'))
+    assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
+    write_run(tmp_path, NET, solver.replace('"out"', '"one"') + 'iter_size: 2 ')
+    caffe_command(tmp_path, 'train', '-solver=solver.prototxt')
+    # clipping holds the sum over iter_size against the limit, so the two limits differ by that factor
+    write_run(tmp_path, NET, solver.replace('"out"', '"one"').replace('0.5', '1.0') + 'iter_size: 2 ')
+    caffe_command(tmp_path, 'train', '-solver=solver.prototxt')
+    assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
+
+
+def test_torchrun_resumes_from_the_state_of_process_0(tmp_path):
+    write_run(tmp_path, solver=SOLVER + 'snapshot: 4 ')
+    assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
+    run = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '-m',
+                          'caffe', 'train', '-solver=solver.prototxt', '-snapshot=out_iter_4.solverstate'],
+                         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert 'Iteration 4 (' in run.stderr and 'Iteration 3 (' not in run.stderr
+
+
+def test_processes_shuffle_alike_without_a_seed_and_draw_different_dropout(tmp_path):
+    net = NET.replace(
+        'layer { name: "relu"', '''
+        layer { name: "look" type: "Python" bottom: "data" python_param { module: "look" layer: "Look" } }
+        layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" } layer { name: "relu"''')
+    (tmp_path / 'look.py').write_text(
+        'import caffe, numpy as np\nclass Look(caffe.Layer):\n'
+        '    def forward(self, bottom, top):\n'
+        '        import torch; from caffe import random, mode\n'
+        '        state = random.generator(mode.device()).get_state().sum().item()\n'
+        '        with open(f"seen{caffe.solver_rank()}", "a") as f:\n'
+        '            for row in bottom[0].data[:, 0]: f.write(f"{row:.6f}\\n")\n'
+        '        open(f"state{caffe.solver_rank()}", "w").write(str(state))\n')
+    write_run(tmp_path, net, SOLVER.replace('random_seed: 3', '').replace('max_iter: 6', 'max_iter: 5'))
+    run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2',
+                        environment={'PYTHONPATH': str(tmp_path)})
+    assert run.returncode == 0, run.stderr
+    # the forward for the last display is process 0's alone
+    seen = [(tmp_path / f'seen{rank}').read_text().split()[:20] for rank in (0, 1)]
+    assert len(seen[0]) == len(seen[1]) == 20 and len({*seen[0], *seen[1]}) == 40
+    assert (tmp_path / 'state0').read_text() != (tmp_path / 'state1').read_text()
+
+
+def start(folder, *arguments):
+    return subprocess.Popen([*COMMAND, 'train', '-solver=solver.prototxt', *arguments], cwd=folder, env=ENVIRONMENT,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def read_until(process, pattern):
+    """The lines of a process's stderr up to one that matches."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError(''.join(lines))
+
+
+def test_ctrl_c_stops_all_with_one_snapshot(tmp_path):
+    write_run(tmp_path, solver=SOLVER.replace('max_iter: 6', 'max_iter: 1000000'))
+    process = start(tmp_path, '-processes=2')
+    read_until(process, r'Iteration 3 \(')
+    os.kill(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, rest
+    assert rest.count('Snapshotting to binary proto') == rest.count('Optimization stopped early') == 1
+    assert len(list(tmp_path.glob('out_iter_*.caffemodel'))) == 1
+
+
+def children_of(pid):
+    """The process ids of the direct children."""
+    out = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(pid)], capture_output=True, text=True)
+    return [int(word) for word in out.stdout.split()]
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_the_death_of_a_process_ends_all_with_status_1(tmp_path, victim):
+    write_run(tmp_path, solver=SOLVER.replace('max_iter: 6', 'max_iter: 1000000'))
+    process = start(tmp_path, '-processes=2')
+    read_until(process, r'Iteration 3 \(')
+    children = children_of(process.pid)
+    os.kill(children[victim], signal.SIGKILL)
+    rest = process.communicate(timeout=60)[1]
+    lines = [line for line in rest.splitlines() if line.startswith('caffe: ')]
+    assert process.returncode == 1 and 'Traceback' not in rest
+    assert f'process {victim} of 2 was ended by SIGKILL' in lines[-1]
+    assert 'another process' in lines[0] and len(lines) == 2
+    assert not any(os.path.exists(f'/proc/{pid}') for pid in children)
+
+
+def test_children_end_with_their_launcher(tmp_path):
+    write_run(tmp_path, solver=SOLVER.replace('max_iter: 6', 'max_iter: 1000000'))
+    process = start(tmp_path, '-processes=2')
+    read_until(process, r'Iteration 3 \(')
+    children = children_of(process.pid)
+    process.kill()
+    process.wait()
+    for _ in range(200):
+        if not any(os.path.exists(f'/proc/{pid}/fd') and os.listdir(f'/proc/{pid}/fd') for pid in children):
+            return
+        time.sleep(0.05)
+    raise AssertionError('children live on')
+
+
+def test_an_error_in_one_process_is_told_and_ends_all(tmp_path):
+    write_run(tmp_path)
+    (tmp_path / 'files.txt').write_text('missing.h5\n')
+    run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
+    assert run.returncode == 1 and 'Traceback' not in run.stderr
+    assert 'missing.h5' in run.stderr and re.search(r'caffe: process \d of 2 ended with status 1', run.stderr)
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['-gpu=0,0'], 'different'), (['-gpu=0,x'], 'numbers'), (['-gpu=0,1', '-processes=2'], 'one of them'),
+    (['-gpu=0,1'], 'CUDA'),
+])
+def test_device_lists_that_cannot_be(tmp_path, flags, message, capsys):
+    from caffe.cli.main import main
+    write_run(tmp_path)
+    assert main(['train', f'-solver={tmp_path}/solver.prototxt', *flags]) == 1
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_environment_of_torchrun_is_checked(monkeypatch):
+    for name, value in (('RANK', 'x'), ('WORLD_SIZE', '2'), ('MASTER_ADDR', 'localhost')):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(caffe.CaffeError, match='RANK=x'):
+        place()
+    monkeypatch.setenv('WORLD_SIZE', '1')
+    assert place() is None
+
+
+def train_like_pycaffe(folder, uid, rank):
+    """What Caffe's own train.py does in each of its processes, on the CPU."""
+    os.chdir(folder)
+    caffe.init_log(2)
+    caffe.set_solver_count(2)
+    caffe.set_solver_rank(rank)
+    caffe.set_multiprocess(True)
+    solver = caffe.SGDSolver('solver.prototxt')
+    nccl = caffe.NCCL(solver, uid)
+    nccl.bcast()
+    solver.add_callback(nccl)
+    solver.net.after_backward(nccl)
+    solver.step(solver.param.max_iter)
+    solver.net.save(f'pycaffe{rank}.caffemodel')
+
+
+def test_nccl_of_pycaffe_works_between_cpus(tmp_path):
+    write_run(tmp_path)
+    uid = caffe.NCCL.new_uid()
+    context = multiprocessing.get_context('spawn')
+    processes = [context.Process(target=train_like_pycaffe, args=(str(tmp_path), uid, rank)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
+    for rank in (0, 1):
+        assert_same_weights(tmp_path / f'pycaffe{rank}.caffemodel', tmp_path / 'out_iter_6.caffemodel')
