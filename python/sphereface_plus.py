@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sphereslim import plus
 from sphereslim.command import run_command, train_with_bar
+from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
@@ -47,8 +48,11 @@ def make_plan(args):
     runs = values['runs'] if args.runs is None else args.runs
     if runs < 1:
         raise SlimError(f'--runs {runs}: expected at least 1')
-    return plus.Plan(Path(args.out), Path(values['net']), open_faces(args.faces), schedule(args, values['base'], 'base'),
-                     tuple(margins), runs, tuple(values['compared']))
+    net, base = Path(values['net']), schedule(args, values['base'], 'base')
+    check_engine([net / 'train.prototxt', net / 'deploy.prototxt', *(margin.head for margin in margins)],
+                 [net / 'solver.prototxt'])
+    return plus.Plan(Path(args.out), net, open_faces(args.faces), base, tuple(margins), runs,
+                     tuple(values['compared']))
 
 
 def schedule(args, values, name):
