@@ -30,8 +30,14 @@ COMMANDS = [
                                'faces/pairs.txt --pictures faces/aligned --cache features'),
     ('python/substitute.py', 'net/train.prototxt net/deploy.prototxt --module dwpw --output substituted'),
     ('python/distill.py', '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
-                          '{base}/final.caffemodel --embedding fc --shape 1,3,112,96 '
+                          '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
                           '--output distilled'),
+    ('python/sensitivity.py', '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 '
+                              '--test-count 4 --rates 0.5 --out sensitivity'),
+    ('python/allocate.py', '{base}/deploy.prototxt {base}/final.caffemodel sensitivity/sensitivity.json --budget 80% '
+                           '--out allocation.json'),
+    ('python/sphereface_plus.py', '--settings plus.json --faces faces --out plus'),
+    ('python/report.py', 'run'),
     ('tools/model_stats.py', '{final}/deploy.prototxt --weights {final}/final.caffemodel'),
     ('tools/compare_logs.py', '{base}/train.log {final}/train.log'),
     ('tools/plot_log.py', '{base}/train.log --out log.png'),
@@ -83,7 +89,7 @@ def test_every_command_works_on_the_names_that_every_pycaffe_has(build, work):
     done = python(['-c', DRIVER], build, work, input=json.dumps(words))
     assert done.returncode == 0, done.stderr[-3000:]
     calls = (build / 'calls').read_text().splitlines()
-    assert len(calls) == 4 and all(call.startswith('train --solver=') for call in calls)
+    assert len(calls) == 7 and all(call.startswith('train --solver=') for call in calls)
     assert json.loads((work / 'run' / 'report.json').read_text())['rows']
 
 
@@ -98,7 +104,7 @@ def test_the_list_of_commands_above_is_complete():
                                    'caffe.get_solver("net/solver.prototxt").updater'])
 def test_the_stand_in_offers_nothing_beyond_the_contract(build, work, words):
     code = ('import caffe\nnet = caffe.Net("net/deploy.prototxt", caffe.TEST)\n'
-            f'assert net.forward()["fc"].shape == (1, 16)\n{words}')
+            f'assert net.forward()["fc5"].shape == (1, 16)\n{words}')
     done = python(['-c', code], build, work, env={'PYTHONPATH': str(STANDIN)})
     assert re.match(r'(AttributeError|ModuleNotFoundError): ', done.stderr.splitlines()[-1]), done.stderr
 
@@ -118,13 +124,18 @@ def imported(path):
             yield node.module
 
 
-def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work):
-    words = [ROOT / 'python/prune_pipeline.py', '--settings', 'settings.json', '--faces', 'faces', '--out', 'none']
-    done = python(words, build, work, env={'STANDIN_WITHOUT': 'MarginInnerProduct,PReLU,SGD'})
+@pytest.mark.parametrize('command, settings, without, expected', [
+    ('prune_pipeline', 'settings.json', 'MarginInnerProduct,PReLU,SGD',
+     ('MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt')),
+    ('sphereface_plus', 'plus.json', 'InterClass', ('InterClass', 'sfplus/m4/train.prototxt')),
+])
+def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work, command, settings, without,
+                                                                              expected):
+    words = [ROOT / f'python/{command}.py', '--settings', settings, '--faces', 'faces', '--out', 'none']
+    done = python(words, build, work, env={'STANDIN_WITHOUT': without})
     assert done.returncode == 1 and not (work / 'none').exists()
     line, = done.stderr.splitlines()
-    for name in ('CAFFE_ROOT', 'MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt'):
-        assert name in line
+    assert 'CAFFE_ROOT' in line and all(name in line for name in expected)
 
 
 @pytest.mark.parametrize('parts, expected', [([], 'no folder python/caffe'), (['python/caffe'], 'no command build/'),

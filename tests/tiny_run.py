@@ -1,10 +1,12 @@
 """A network and faces so small that every command of the workflow runs on them within seconds."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+ROOT = Path(__file__).resolve().parent.parent
 PEOPLE, PICTURES = 6, 3
 _PARAMS = 'param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }'
 _FILLERS = 'weight_filler { type: "xavier" } bias_filler { type: "constant" }'
@@ -15,7 +17,7 @@ layer {{ name: "relu1" type: "PReLU" bottom: "conv1" top: "conv1" }}
 layer {{ name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2" {_PARAMS}
   convolution_param {{ num_output: 12 pad: 1 kernel_size: 3 stride: 2 {_FILLERS} }} }}
 layer {{ name: "relu2" type: "PReLU" bottom: "conv2" top: "conv2" }}
-layer {{ name: "fc" type: "InnerProduct" bottom: "conv2" top: "fc" {_PARAMS}
+layer {{ name: "fc5" type: "InnerProduct" bottom: "conv2" top: "fc5" {_PARAMS}
   inner_product_param {{ num_output: 16 {_FILLERS} }} }}
 """
 _DEPLOY = 'name: "tiny" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 112 ' \
@@ -25,7 +27,7 @@ layer { name: "data" type: "ImageData" top: "data" top: "label"
   transform_param { scale: 0.0078125 mirror: true mean_value: 127.5 mean_value: 127.5 mean_value: 127.5 }
   image_data_param { source: "LIST" root_folder: "ROOT/" batch_size: 4 shuffle: true } }
 """ + _BODY + """
-layer { name: "fc6" type: "MarginInnerProduct" bottom: "fc" bottom: "label" top: "fc6" top: "lambda"
+layer { name: "fc6" type: "MarginInnerProduct" bottom: "fc5" bottom: "label" top: "fc6" top: "lambda"
   margin_inner_product_param { num_output: 6 type: QUADRUPLE weight_filler { type: "xavier" }
     base: 1000 gamma: 0.12 power: 1 lambda_min: 5 iteration: 0 } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc6" bottom: "label" top: "loss" }
@@ -36,7 +38,8 @@ snapshot_prefix: "PREFIX" solver_mode: CPU
 
 
 def write_run(folder):
-    """Write net/ (train, deploy, solver), faces/ (aligned, train.txt, pairs.txt) and settings.json into `folder`."""
+    """Write net/ (train, deploy, solver), faces/ (aligned, train.txt, pairs.txt) and the settings of the pipelines into
+    `folder`."""
     net, faces = folder / 'net', folder / 'faces'
     net.mkdir(parents=True)
     _write_faces(faces)
@@ -49,6 +52,9 @@ def write_run(folder):
     settings = {'net': str(net), 'layers': ['conv1', 'conv2'], 'rate': 0.5, 'criterion': 'greedy_pair', 'batches': 1,
                 'seed': 1, 'base': training, 'fine_tune': training, 'last_round': training}
     (folder / 'settings.json').write_text(json.dumps(settings))
+    plus = {'net': str(net), 'heads': str(ROOT / 'prototxt' / 'sfplus'), 'runs': 1, 'compared': ['m4'],
+            'base': training, 'margins': {'m4': {'alpha': 0.5, **training, 'snapshot': 1}}}
+    (folder / 'plus.json').write_text(json.dumps(plus))
 
 
 def _write_faces(faces):
