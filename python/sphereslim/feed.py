@@ -1,4 +1,4 @@
-"""Picture files as batches for a net's input, read anew at every pass so that memory does not grow with their number."""
+"""Picture files as batches for a net's input, read anew at every pass: memory does not grow with their number."""
 
 from dataclasses import dataclass
 

@@ -40,7 +40,8 @@ def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
     """Refit `layers` (by default `readers_of`) of the pruned net, in place in its caffe.Net; yields each when done.
 
     `whole` and `pruned` are Samplers of the net before and after, on the same batches. Each layer takes a pass over
-    them, a single batch is gone through once for all layers; `with_params` takes the result into a caffemodel's message.
+    them, a single batch is gone through once for all layers; `with_params` takes the result into a caffemodel's
+    message.
     """
     rng = np.random.default_rng(seed)
     mask = groups.keep_mask(kept)

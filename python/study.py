@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Study how far one trained model can be pruned: every criterion at several budgets, refitted, then distilled.
+
+Budgets of MACs are spent over groups by their sensitivity; each criterion then chooses the channels, which are cut in
+one shot, with and without refitting the readers (least squares, no training). The best one of every budget is refitted
+on more pictures, verified on all pairs, and where asked for distilled without labels by the original. Run it again to
+continue after an interruption.
+"""
+
+import argparse
+import resource
+import shlex
+import sys
+from pathlib import Path
+
+from arguments.pictures import add_pictures, feeds, form_of, rates, whole
+from sphereslim.allocation import curves
+from sphereslim.command import run_command, train_with_bar
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.harm import Shift
+from sphereslim.lock import only_one
+from sphereslim.logs.plots import png
+from sphereslim.model import open_model
+from sphereslim.prototxt import read_solver
+from sphereslim.reconstruct import Fit
+from sphereslim.report.simple import write_simple
+from sphereslim.sample import sample_pictures
+from sphereslim.sensitivity import Table, study
+from sphereslim.sensitivity_plot import draw
+from sphereslim.stage import Stage
+from sphereslim.study import distillation, page
+from sphereslim.study.few_pairs import write_few
+from sphereslim.study.study import Study, percent
+from sphereslim.tables import text_table
+from tqdm import tqdm
+
+
+def main():
+    args = arguments()
+    criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
+    for name in [*criteria, args.ranked_by]:
+        find_criterion(name)
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_one(out):
+        job, more = make_study(args, out)
+        tell('original', job.original()['all'])
+        best = table(args, job, criteria)
+        for budget in args.budgets:
+            tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted',
+                 job.headline(best[budget], budget, more)['all'])
+        for budget in args.distill or ():
+            distil(args, job, budget, more)
+        report(args, job, out)
+
+
+def make_study(args, out):
+    """(Study, Feed of more pictures), its sensitivities measured."""
+    model = open_model(args.deploy, args.weights)
+    fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
+    fit = Fit(args.places)
+    about = {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.ranked_by,
+             'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed}
+    table = Table(out / 'sensitivity.json', about)
+    study(model, table, args.rates, args.ranked_by, Shift(model, test_feed), fit_feed, fit, True, args.seed,
+          lambda todo: tqdm(todo, desc='pruning each group alone', unit='cut'))
+    draw(out / 'sensitivity.png', table.rows, about)
+    few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
+    job = Study(out, model, Path(args.pairs), few, Path(args.pictures), form_of(args), fit_feed, test_feed,
+                curves(table.rows), fit, args.seed, args.batch, lambda batches: tqdm(batches, 'verifying', leave=False))
+    return job, more
+
+
+def table(args, job, criteria):
+    """Fill the table of all criteria; {budget: criterion whose refitted net is nearest to the original}."""
+    todo = [(c, b, refitted, uniform) for c in criteria for b in args.budgets for refitted in (False, True)
+            for uniform in ((False, True) if c == args.ranked_by else (False,))]
+    found = {}
+    for criterion, budget, refitted, uniform in tqdm(todo, desc='one shot', unit='net'):
+        result = job.one_shot(criterion, budget, refitted, uniform)
+        if refitted and not uniform:
+            found.setdefault(budget, {})[criterion] = result['shift']
+    return {budget: min(shifts, key=shifts.get) for budget, shifts in found.items()}
+
+
+def distil(args, job, budget, more):
+    """Distil the refitted net of a budget within the CPU time allowed."""
+    name = f'distilled-{percent(budget)}'
+    if name not in job.results():
+        headline = job.results()[f'headline-{percent(budget)}']
+        student = open_model(*(Path(headline['folder'], file) for file in ('deploy.prototxt', 'weights.caffemodel')))
+        stage = Stage(job.folder / name)
+        if not stage.is_emitted():
+            paths, = sample_pictures(args.images, [10**9], args.seed, args.not_in)
+            distillation.emit(stage, student, job.model, form_of(args), [path.resolve() for path in paths],
+                              args.cpu_minutes, args.base_lr, args.batch, args.seed)
+        before = cpu_of_children()
+        train_with_bar(stage, name, args.gpu)
+        more = {'criterion': headline['criterion'], 'cpu_seconds': cpu_of_children() - before,
+                'iterations': read_solver(stage.solver).max_iter, 'batch': args.batch}
+        job.final(name, budget, distillation.distilled(stage, student), more)
+    tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
+
+
+def cpu_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def tell(name, result):
+    print(f'{name}: {result["accuracy"]:.2f} ± {result["error"]:.2f} %', flush=True)
+
+
+def report(args, job, out):
+    """Write report.html, .md, .json and .png into the study's folder, and the tables into --doc."""
+    results = job.results()
+    few = f'the first {args.few_pairs} matched and mismatched pairs of {args.few_folds} folds'
+    shown = page.tables(results, few)
+    figure = page.figure(results, Path(args.doc).stem if args.doc else 'accuracy-macs')
+    facts = [('model', f'{args.deploy}, {args.weights}'), ('verified on', args.pairs),
+             ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
+             ('allocated by', f'sensitivity of {args.ranked_by}'), ('made by', shlex.join(['python', *sys.argv]))]
+    written = write_simple(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
+    if args.doc:
+        page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
+    for part in shown:
+        print(f'\n{part.title}\n{text_table(part.columns, [[cell.text for cell in row] for row in part.rows])}')
+    print(f'\nreport: {written}')
+
+
+def arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
+    parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
+    parser.add_argument('--out', required=True, help='folder of the study')
+    parser.add_argument('--budgets', type=rates, default=[0.85, 0.7, 0.5],
+                        help='shares of the MACs to keep (default 0.85,0.7,0.5)')
+    parser.add_argument('--criteria', help=f'criteria of the table (default: all: {",".join(CRITERIA)})')
+    parser.add_argument('--ranked-by', default='thinet', help='criterion that sensitivities are measured with')
+    parser.add_argument('--rates', type=rates, default=[0.7, 0.4], help='rates of the sensitivities (default 0.7,0.4)')
+    parser.add_argument('--few-folds', type=whole, default=2, help='folds of the table of criteria (default 2)')
+    parser.add_argument('--few-pairs', type=whole, default=100,
+                        help='matched and mismatched pairs of each of them (default 100)')
+    parser.add_argument('--places', type=whole, default=60, help='outputs a picture to refit on (default 60)')
+    parser.add_argument('--test-count', type=whole, default=40, help='pictures to measure distances on (default 40)')
+    parser.add_argument('--refit-count', type=whole, default=160,
+                        help='pictures that the best of each budget is refitted on (default 160)')
+    parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
+    parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
+    parser.add_argument('--base-lr', type=float, default=2e-4, help='learning rate of the distillation (default 2e-4)')
+    parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
+    parser.add_argument('--gpu', help='GPU number for the distillation')
+    add_pictures(parser, count=40)
+    parser.set_defaults(batch=40)
+    args = parser.parse_args()
+    if set(args.distill or ()) - set(args.budgets):
+        parser.error('--distill takes some of --budgets')
+    return args
+
+
+if __name__ == '__main__':
+    run_command(main)
