@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Cut the channels that selection.json drops out of train and deploy prototxt and their common weights.
+
+Writes train.prototxt, deploy.prototxt (those given) and init.caffemodel into a new folder, and with --solver a
+solver.prototxt that trains on from there: finetune.py takes the folder.
+"""
+
+import argparse
+from pathlib import Path
+
+from sphereslim.command import run_command
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.files import read_weights, write_bytes, write_json
+from sphereslim.inputs import copy_of
+from sphereslim.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.selection_files import read_selections
+from sphereslim.stage import Stage
+from sphereslim.surgery import prune
+
+
+def main():
+    args = arguments()
+    if args.solver and not args.train:
+        raise SlimError('--solver needs --train, the net that it trains')
+    nets = {name: read_net(path) for name, path in (('train', args.train), ('deploy', args.deploy)) if path}
+    if not nets:
+        raise SlimError('expected --train, --deploy or both')
+    weights = read_weights(args.weights, caffe_pb2.NetParameter())
+    kept = read_selections(args.selection)
+    solver = read_solver(args.solver) if args.solver else None
+    pruned, slim = prune(list(nets.values()), weights, kept)
+    stage = Stage(args.out)
+    if stage.is_emitted() or stage.init.exists():
+        raise SlimError(f'{args.out}: holds a network already, expected a new folder')
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(stage.init, slim.SerializeToString())
+    for name, net in zip(nets, pruned):
+        write_prototxt(getattr(stage, name), net)
+    write_json(stage.selection, {'selections': [{'layer': name, 'kept': indices} for name, indices in kept.items()]})
+    if solver:
+        write_prototxt(stage.solver, solver_of(solver, stage))
+    sizes = [sum(len(blob.data) for layer in held.layer for blob in layer.blobs) for held in (weights, slim)]
+    print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
+
+
+def solver_of(base, stage):
+    """`base` for the net and the snapshots of a stage."""
+    solver = copy_of(base)
+    for name in ('net_param', 'train_net'):
+        solver.ClearField(name)
+    solver.net, solver.snapshot_prefix = str(stage.train), str(stage.prefix)
+    return solver
+
+
+def arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser.add_argument('selection', nargs='+', type=Path, help='selection.json, one or several')
+    parser.add_argument('--train', help='train prototxt')
+    parser.add_argument('--deploy', help='deploy prototxt')
+    parser.add_argument('--weights', required=True, help='caffemodel of both')
+    parser.add_argument('--solver', help='solver prototxt to go on training with')
+    parser.add_argument('--out', required=True, help='new folder')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    run_command(main)

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Choose the channels that stay: runs a network over sampled pictures and writes selection.json, which prune.py takes.
+
+A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images. Layers get
+one --rate, or every group the number that allocate.py gave it (--allocation).
+"""
+
+import argparse
+
+from arguments.pictures import add_pictures, feeds, whole
+from sphereslim.activations import Sampler
+from sphereslim.command import run_command
+from sphereslim.counts import kept_count
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.files import read_json, read_weights, write_json
+from sphereslim.groups import Groups
+from sphereslim.netfiles import run_net
+from sphereslim.prototxt import read_net
+from sphereslim.selection import select
+from sphereslim.surgery import check_weights
+from tqdm import tqdm
+
+
+def main():
+    args = arguments()
+    find_criterion(args.criterion)
+    net, weights = read_net(args.net), read_weights(args.weights, caffe_pb2.NetParameter())
+    groups = Groups(net)
+    check_weights(groups, weights)
+    wanted = shares(args, groups)
+    sampler = make_sampler(args, net, weights)
+    chosen = []
+    for layer, rate in wanted.items():
+        selection = select(groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple)
+        chosen.append({'layer': layer, **selection.as_dict()})
+        print(f'{layer}: {len(selection.kept)} of {len(selection.scores)} channels stay', flush=True)
+    write_json(args.out, chosen[0] if len(chosen) == 1 else {'selections': chosen})
+    print(args.out)
+
+
+def shares(args, groups):
+    """{layer: share kept}, every layer and rate checked."""
+    if args.allocation:
+        counts = read_json(args.allocation)
+        if not isinstance(counts, dict) or not all(isinstance(n, int) and n > 0 for n in counts.values()):
+            raise SlimError(f'{args.allocation}: expected {{group: number of channels kept}}')
+        return {name: checked(groups, name, n / groups.of(name).size) for name, n in counts.items()
+                if n < groups.of(name).size}
+    if not args.layer:
+        raise SlimError('expected --layer with --rate, or --allocation')
+    return {name: checked(groups, name, args.rate) for name in args.layer.split(',')}
+
+
+def checked(groups, layer, rate):
+    kept_count(groups.of(layer).size, rate)
+    return rate
+
+
+def make_sampler(args, net, weights):
+    """A function (layer) -> Sampler over the net's own data or over --images."""
+    backward = args.criterion == 'taylor'
+    own = not any(layer.type == 'Input' for layer in net.layer)
+    caffe.set_random_seed(args.seed)
+    opened = run_net(net, weights, caffe.TRAIN if own else caffe.TEST, backward)
+    if not own and not args.images:
+        raise SlimError(f'{args.net}: reads no data of its own, expected --images')
+    feed = None if own else feeds(args, net)[0]
+    return lambda layer: Sampler(opened, feed, args.batches if own else None,
+                                 lambda batches: tqdm(batches, desc=layer, unit='batch', leave=False))
+
+
+def arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser.add_argument('net', help='train or deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('--layer', help='layers that lose channels, separated by commas')
+    parser.add_argument('--rate', type=float, default=0.5, help='share of channels to keep (default 0.5)')
+    parser.add_argument('--allocation', metavar='JSON', help='{group: channels kept} instead, as allocate.py writes it')
+    parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
+    parser.add_argument('--multiple', type=whole, default=1, help='round kept channels up to a multiple, such as 8')
+    parser.add_argument('--batches', type=whole, default=4, help='batches of the data layer to sample (default 4)')
+    parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
+    add_pictures(parser, required=False)
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    run_command(main)
