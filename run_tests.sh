@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 python=$(VENV=${VENV:-.venv-test} REQUIREMENTS=requirements-test.txt bash tools/make_env.sh)
-export GLOG_minloglevel=${GLOG_minloglevel:-2}
+# more threads than two only get in each other's way on nets as small as the tests'
+export GLOG_minloglevel=${GLOG_minloglevel:-2} OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 "$python" -m ruff check .
 exec "$python" -m pytest -q "$@" caffe-sphereface/tests tests
