@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""The 1.13 MB model's experiment: baseline, seven networks, distillation, bits sweep, binarization, file, report.
+
+Without --pictures a set of synthetic faces is made. Every step is a folder below --out; stop at any moment, the same
+command goes on where it stopped. For CelebA:
+  python preprocess/list_celeba.py identity_CelebA.txt --out data/celeba
+  python python/flame.py --settings python/settings/flame.full.json --pictures img_align_celeba --lists data/celeba
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from sphereslim.command import run_command
+from sphereslim.errors import SlimError
+from sphereslim.flame import report
+from sphereslim.flame import run as steps
+from sphereslim.flame.accuracy import Top1
+from sphereslim.flame.faces import make_lists
+from sphereslim.flame.nets import BASELINE, VARIANTS
+from sphereslim.flame.settings import read_settings
+from sphereslim.lock import only_one
+from sphereslim.prototxt import read_solver
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(arguments=None):
+    options = _parser().parse_args(arguments)
+    settings = read_settings(options.settings)
+    if settings.distillation.student not in VARIANTS:
+        raise SlimError(f'{options.settings}: student {settings.distillation.student}, '
+                        f'expected one of: {", ".join(VARIANTS)}')
+    # networks name a Python layer of the library, which `caffe train` has to find
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT / 'python'), os.environ.get('PYTHONPATH')]))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with only_one(options.out):
+        pictures, lists = _pictures(options, settings)
+        lists = make_lists(pictures, lists, options.out / 'lists', settings.validation, settings.seed)
+        measure = Top1(lists, settings.resize, settings.crop)
+        run = steps.Run(options.out, _under_root(settings.net), settings, lists, measure)
+        results = {variant: train(run, variant, steps.emit_variant, options.gpu) for variant in VARIANTS}
+        results['distilled'] = train(run, 'distilled', lambda run, _: steps.emit_distilled(run), options.gpu)
+        sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
+        binary = binarize(run)
+        page = report.write(run, results, sweeps, binary, choose(run, results, sweeps), options.published,
+                            shlex.join(['python', *sys.argv]))
+    print(page.read_text())
+    print(f'report: {page}')
+
+
+def _under_root(path):
+    return Path(path) if Path(path).exists() else ROOT / path
+
+
+def _pictures(options, settings):
+    """(folder of pictures, folder of lists), made where none are given."""
+    if options.pictures:
+        return options.pictures, options.lists or options.pictures
+    if not settings.people:
+        raise SlimError(f'{options.settings}: is for real pictures, expected --pictures and --lists')
+    faces = options.faces
+    command = [sys.executable, str(ROOT / 'preprocess/make_faces.py'), '--out', str(faces), '--people',
+               str(settings.people), '--pictures', str(settings.pictures), '--test-people', '10',
+               '--test-pictures', '2', '--folds', '2', '--pairs', '2', '--seed', str(settings.seed)]
+    if subprocess.run(command).returncode:
+        raise SlimError(f'{faces}: the faces could not be made')
+    return faces / 'aligned', faces
+
+
+def train(run, variant, emit, gpu):
+    """The results of one training, which is made where it is not there."""
+    stage = run.stage(variant)
+    if not stage.is_emitted():
+        emit(run, variant)
+    if not stage.is_trained():
+        total = read_solver(stage.solver).max_iter
+        with tqdm(total=total, desc=stage.name, unit='it') as bar:
+
+            def watch(progress):
+                bar.update(progress.iteration - bar.n)
+                bar.set_postfix(loss=f'{progress.loss:.3f}')
+
+            stage.run(gpu, watch)
+            bar.update(total - bar.n)
+    result = steps.evaluate(run, variant)
+    print(f'{stage.name}: {result["accuracy"]:.2f} %, {result["bytes"]:,} bytes, {result["macs"]:,} MACs', flush=True)
+    return result
+
+
+def sweep(run, variant):
+    """The rows of a variant's bits sweep."""
+    return steps.sweep(run, variant, lambda todo: tqdm(todo, desc=f'{variant}: bits', unit='net', disable=not todo))
+
+
+def binarize(run):
+    """{accuracy, bytes} after training with binary weights, convolutions only as in the print, the first one kept."""
+    stage = run.stage('binary')
+    if not stage.is_emitted():
+        steps.emit_binary(run)
+    output = stage.folder / 'binary'
+    if not output.with_suffix('.qcaffemodel').is_file():
+        states = sorted(stage.folder.glob('*.solverstate'), key=lambda path: path.stat().st_mtime)
+        start = ['--snapshot', str(states[-1])] if states else ['--weights', str(run.stage(BASELINE).final)]
+        command = [sys.executable, str(ROOT / 'python/binarize.py'), '--solver', str(stage.solver), *start, '--output',
+                   str(output), '--layers', 'conv', '--keep', steps.first_convolution(stage)]
+        if subprocess.run(command).returncode or not output.with_suffix('.qcaffemodel').is_file():
+            raise SlimError(f'{stage.folder}: training with binary weights did not end; the same command continues')
+    result = steps.evaluate(run, 'binary', output.with_suffix('.caffemodel'))
+    return result | {'bytes': output.with_suffix('.qcaffemodel').stat().st_size}
+
+
+def choose(run, results, sweeps):
+    """The smallest file of the student, distilled or not, that stays within the tolerance: flame.qcaffemodel."""
+    student = run.settings.distillation.student
+    variant = max([name for name in (student, 'distilled') if name in sweeps], key=lambda n: results[n]['accuracy'])
+    row = steps.smallest(sweeps[variant], results[variant]['accuracy'], run.settings.sweep.tolerance)
+    path = run.folder / 'flame.qcaffemodel'
+    size = steps.write_file(run, variant, row, path)
+    text = (f'`{path.name}`: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
+            f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32). '
+            f'`python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt` unpacks it.')
+    return {'variant': variant, **row, 'file_bytes': size, 'text': text}
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--settings', default=str(ROOT / 'python/settings/flame.small.json'), help='JSON of the run '
+                        '(default: the small one)')
+    parser.add_argument('--out', type=Path, default=Path('work/flame'), help='folder of the run (default work/flame)')
+    parser.add_argument('--pictures', type=Path, help="folder that the lists' paths start from")
+    parser.add_argument('--lists', type=Path, help='folder with train.txt, and val.txt or it is split off')
+    parser.add_argument('--faces', type=Path, default=Path('data/flame-faces'), help='where synthetic faces are made '
+                        '(default data/flame-faces)')
+    parser.add_argument('--published', type=Path, default=ROOT / 'published', help="folder of the sources' figures")
+    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
+    return parser
+
+
+if __name__ == '__main__':
+    run_command(main)
