@@ -42,7 +42,7 @@ class Memory:
             tensor = self._host
             self._host_is_newest = False
         if tensor is None or tensor.numel() != prod(shape):
-            tensor = torch.zeros(shape, device=device)
+            tensor = _zeros(shape, device)
         tensor = tensor.to(device).reshape(shape)
         self._tensor = tensor
         return tensor
@@ -113,6 +113,16 @@ class Memory:
 
     def _viewed(self):
         return self._view is not None and self._view() is not None
+
+
+def _zeros(shape, device):
+    try:
+        return torch.zeros(shape, device=device)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        raise CaffeError(f'no memory for a blob of shape {tuple(shape)} ({4 * prod(shape)} bytes), expected a smaller '
+                         'one') from None
 
 
 def _checked(shape, name):

@@ -47,7 +47,8 @@ class DebugInfo:
         blobs = self.net.learnable.blobs
         if not blobs:
             return
-        norms = [_norm([getattr(blob, side) for blob in blobs], order) for order in (1, 2) for side in ('tensor', 'grad')]
+        norms = [_norm([getattr(blob, side) for blob in blobs], order)
+                 for order in (1, 2) for side in ('tensor', 'grad')]
         first, first_diff, second, second_diff = map(log.number, norms)
         log.info('net.cpp:575', f'    [Backward] All net params (data, diff): L1 norm = ({first}, {first_diff}); '
                                 f'L2 norm = ({second}, {second_diff})')
