@@ -1,0 +1,153 @@
+"""The flame experiment's parts: lists, networks, measure, settings, claims; and a whole tiny run that goes on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sphereslim.errors import SlimError
+from sphereslim.flame.accuracy import Top1
+from sphereslim.flame.faces import make_lists
+from sphereslim.flame.nets import VARIANTS, logits_of, variant_nets
+from sphereslim.flame.report import claims
+from sphereslim.flame.run import smallest
+from sphereslim.flame.settings import read_settings
+from sphereslim.netfiles import run_net
+from sphereslim.netstats import measure, total
+from sphereslim.prototxt import find_layer
+from sphereslim.quantize.sweep import combinations
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = ROOT / 'python/settings/flame.small.json'
+TINY = {'width': 0.125, 'resize': 46, 'crop': 44, 'rotation': 3, 'validation': 0.34,
+        'training': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
+        'binarization': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
+        'sweep': {'variants': ['vgg11bn', 'distilled'], 'schemes': ['log', 'linear'], 'bits': [6, 8], 'tolerance': 100}}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / 'pictures'
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    lines = []
+    for label in range(4):
+        for number in range(3):
+            name = f'{label}_{number}.png'
+            cv2.imwrite(str(folder / name), random.integers(0, 255, (30, 30, 3), np.uint8))
+            lines.append(f'{name} {label}\n')
+    (folder / 'train.txt').write_text(''.join(lines))
+    return folder
+
+
+def _settings(tmp_path):
+    path = tmp_path / 'settings.json'
+    path.write_text(json.dumps(json.loads(SETTINGS.read_text()) | TINY))
+    return path
+
+
+def test_settings_of_both_scales_are_whole():
+    for scale in ('small', 'full'):
+        settings = read_settings(ROOT / f'python/settings/flame.{scale}.json')
+        assert set(settings.sweep.variants) <= {*VARIANTS, 'distilled'}
+    assert settings.training.base_lr == 1e-5 and settings.training.batch == 32 and settings.width == 1
+
+
+def test_unknown_and_missing_settings_are_named(tmp_path):
+    values = json.loads(SETTINGS.read_text())
+    values['breadth'] = values.pop('width')
+    path = tmp_path / 'settings.json'
+    path.write_text(json.dumps(values))
+    with pytest.raises(SlimError, match=r"settings.json: missing \['width'\], unknown \['breadth'\]"):
+        read_settings(path)
+
+
+def test_split_keeps_everybody_in_both_lists(pictures, tmp_path):
+    lists = make_lists(pictures, pictures, tmp_path / 'lists', 0.34, 1)
+    assert (lists.people, lists.train_count, lists.val_count) == (4, 8, 4)
+    train, val = (set(path.read_text().splitlines()) for path in (lists.train, lists.val))
+    assert not train & val and train | val == set((pictures / 'train.txt').read_text().splitlines())
+    (pictures / 'val.txt').write_text('0_0.png 0\n')
+    assert make_lists(pictures, pictures, tmp_path / 'given', 0.34, 1).val_count == 1
+    (pictures / 'val.txt').write_text('0_0.png 9\n')
+    with pytest.raises(SlimError, match='labels of train.txt and val.txt do not match'):
+        make_lists(pictures, pictures, tmp_path / 'given', 0.34, 1)
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_variants_take_the_runs_pictures_and_people(variant, pictures, tmp_path):
+    settings = read_settings(_settings(tmp_path))
+    lists = make_lists(pictures, pictures, tmp_path / 'lists', 0.34, 1)
+    train, deploy = variant_nets(settings, ROOT / 'prototxt/vgg11bn', variant, lists)
+    assert find_layer(train, 'data').image_data_param.batch_size == 4
+    assert [layer.type for layer in train.layer].count('Python') == 1
+    net = run_net(deploy)
+    assert net.blobs['data'].data.shape[2:] == (44, 44) and net.blobs['prob'].data.shape[1] == 4
+    assert logits_of(train) == 'fc9'
+    trained = {layer.name: layer.convolution_param.num_output for layer in train.layer if layer.type == 'Convolution'}
+    assert trained == {layer.name: layer.convolution_param.num_output for layer in deploy.layer
+                       if layer.type == 'Convolution'}
+
+
+def test_variants_get_smaller_in_the_published_order():
+    settings = read_settings(ROOT / 'python/settings/flame.full.json')
+
+    class Faces:
+        train, pictures, people = 'train.txt', 'faces', 2360
+
+    macs = [total(measure(variant_nets(settings, ROOT / 'prototxt/vgg11bn', name, Faces)[1])).macs
+            for name in ('vgg11bn', 'flame', 'flame-shallow', 'flame-shrink', 'flame-shrink-shallow')]
+    assert macs == sorted(macs, reverse=True)
+
+
+def test_top1_counts_right_answers(pictures, tmp_path):
+    lists = make_lists(pictures, pictures, tmp_path / 'lists', 0.34, 1)
+    settings = read_settings(_settings(tmp_path))
+    _, deploy = variant_nets(settings, ROOT / 'prototxt/vgg11bn', 'flame', lists)
+    (tmp_path / 'deploy.prototxt').write_text(str(deploy))
+    net = run_net(deploy)
+    net.params['fc9'][0].data[...] = 0
+    net.params['fc9'][1].data[...] = [0, 0, 1, 0]
+    net.save(str(tmp_path / 'net.caffemodel'))
+    measured = Top1(lists, settings.resize, settings.crop)
+    assert measured(tmp_path / 'deploy.prototxt', tmp_path / 'net.caffemodel') == 25
+
+
+def test_smallest_file_within_the_tolerance():
+    rows = [{**point, 'bytes': size, 'value': value} for point, size, value in
+            zip(combinations(['log'], ['all'], ['layer'], [4, 6, 8]), [40, 60, 80], [50, 79.5, 81])]
+    assert smallest(rows, 80, 1)['bytes'] == 60
+    assert smallest(rows, 90, 1)['bytes'] == 80
+
+
+def test_claims_are_judged_by_what_was_measured():
+    results = {name: {'accuracy': value, 'bytes': size} for name, value, size in
+               (('vgg11bn', 80, 100), ('flame', 60, 10), ('distilled', 66, 10))}
+    rows = [{'scheme': scheme, 'bits': 6, 'layers': 'all', 'value': value} for scheme, value in
+            (('log', 70), ('linear', 50))]
+    said = claims(results, {'vgg11bn': rows}, 8)
+    assert 'does not hold' in said[0] and '10.0 times smaller' in said[0]
+    assert 'undecided' in said[1]
+    assert 'beats 6-bit linear on vgg11bn: **holds**' in said[2]
+
+
+def test_whole_run_goes_on_where_it_stopped(pictures, tmp_path):
+    out = tmp_path / 'out'
+    command = [sys.executable, ROOT / 'python/flame.py', '--settings', _settings(tmp_path), '--out', out, '--pictures',
+               pictures]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ('report.md', 'report.json', 'sizes.png', 'bits.png', 'flame.qcaffemodel'):
+        assert (out / name).stat().st_size
+    report = json.loads((out / 'report.json').read_text())
+    assert set(report['results']) == {*VARIANTS, 'distilled'}
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob('final.caffemodel')}
+    assert len(stamps) == len(VARIANTS) + 1
+    (out / '03-flame/final.caffemodel').unlink()
+    again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr[-2000:]
+    renewed = {path for path, stamp in stamps.items() if path.stat().st_mtime_ns != stamp}
+    assert renewed == {out / '03-flame/final.caffemodel'}
