@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 from sphereslim import pipeline, report
-from sphereslim.command import run_command, train_with_bar
+from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
 from sphereslim.report.collect import collect
 from sphereslim.report.tables import stage_table
+from sphereslim.run_plan import run
 from sphereslim.schedule import Schedule
 from sphereslim.tables import text_table
 from tqdm import tqdm
@@ -53,43 +54,6 @@ def make_plan(args):
     values.update(folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces),
                   layers=tuple(values['layers']))
     return pipeline.Plan(**values)
-
-
-def run(plan, gpu):
-    """All stages in order; what is done already is told and left alone."""
-    stages = plan.stages()
-    for place, stage in enumerate(stages):
-        title = f'[{place + 1}/{len(stages)}] {stage.name}'
-        if stage.is_trained() and has_accuracy(stage, place):
-            print(f'{title}: done', flush=True)
-            continue
-        if not stage.is_emitted():
-            emit(plan, stages, place, title)
-        if place and not stage.is_trained():
-            tell(plan, stage, 'before', title)
-        train_with_bar(stage, title, gpu)
-        tell(plan, stage, 'after', title)
-
-
-def has_accuracy(stage, place):
-    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
-    return 'after' in known and (not place or 'before' in known)
-
-
-def emit(plan, stages, place, title):
-    stage = stages[place]
-    if not place:
-        pipeline.emit_base(plan, stage)
-    elif place == len(stages) - 1:
-        pipeline.emit_last(plan, stages[place - 1], stage)
-    else:
-        pipeline.emit_pruned(plan, stages[place - 1], stage, plan.layers[place - 1],
-                             lambda batches: tqdm(batches, desc=f'{title}: sampling', leave=False))
-
-
-def tell(plan, stage, moment, title):
-    result = pipeline.evaluate_stage(plan, stage, moment)
-    print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)
 
 
 def main():

@@ -15,7 +15,7 @@ from sphereslim.errors import SlimError
 from sphereslim.faces import Faces
 from sphereslim.files import read_json, read_weights, write_bytes, write_json
 from sphereslim.groups import Groups
-from sphereslim.lfw import evaluate
+from sphereslim.lfw import InputForm, evaluate
 from sphereslim.prototxt import read_net, read_solver, with_data, write_prototxt
 from sphereslim.schedule import Schedule, solver_for
 from sphereslim.selection import select
@@ -25,7 +25,12 @@ from sphereslim.surgery import prune
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: `net` is a folder of prototxts, `layers` are pruned in order down to `rate`, the share kept."""
+    """What a run does: `net` is a folder of prototxts, `layers` are pruned in order down to `rate`, the share kept.
+
+    `start` is a trained stage's folder to begin from, in place of a base training; `own` holds the Schedules of layers
+    that are not fine-tuned by `fine_tune`. Without `last_round` the last layer's stage is the end. `crop` is how
+    pictures are verified, see `lfw.InputForm`.
+    """
 
     folder: Path
     net: Path
@@ -35,22 +40,30 @@ class Plan:
     criterion: str
     base: Schedule
     fine_tune: Schedule
-    last_round: Schedule
+    last_round: Schedule | None
     batches: int = 1
     multiple: int = 1
     seed: int = 1
+    start: Path | None = None
+    own: dict | None = None
+    crop: str = 'centre'
 
     def stages(self):
         """The Stage of the base, of every layer, and of the last round, in order."""
-        names = ['base', *self.layers, 'last-round']
-        return [Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names)]
+        names = [*self.layers, *(['last-round'] if self.last_round else [])]
+        base = Stage(self.start or self.folder / '00-base')
+        return [base, *(Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names, 1))]
+
+    def fine_tuning_of(self, layer):
+        """The Schedule after pruning a layer."""
+        return (self.own or {}).get(layer, self.fine_tune)
 
 
 def keep_settings(plan):
     """Note what the run's folder is made with; SlimError where it was begun with something else."""
     path = plan.folder / 'run.json'
     values = json.loads(json.dumps(asdict(plan), default=str))
-    known = read_json(path) if path.is_file() else values
+    known = values | (read_json(path) if path.is_file() else {})
     other = [name for name in values if known.get(name) != values[name]]
     if other:
         raise SlimError(f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
@@ -80,8 +93,8 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
     write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,
                                  'data': str(plan.faces.train), 'parameters_before': count(weights),
                                  'parameters_after': count(pruned)})
-    _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', plan.fine_tune.batch), deploy,
-          plan.fine_tune)
+    schedule = plan.fine_tuning_of(layer)
+    _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', schedule.batch), deploy, schedule)
 
 
 def emit_last(plan, before, stage):
@@ -116,7 +129,8 @@ def evaluate_stage(plan, stage, moment, **how):
     known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     if moment not in known:
         weights = {'before': stage.init, 'after': stage.final}[moment]
-        known[moment] = evaluate(stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, **how).as_dict()
+        known[moment] = evaluate(stage.deploy, weights, plan.faces.pairs, plan.faces.pictures,
+                                 form=InputForm(crop=plan.crop), **how).as_dict()
         write_json(stage.evaluation, known)
     return known[moment]
 

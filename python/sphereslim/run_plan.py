@@ -1,0 +1,44 @@
+"""How a command carries out a Plan: stage by stage, with progress bars and a line for every result."""
+
+from tqdm import tqdm
+
+from sphereslim import pipeline
+from sphereslim.command import train_with_bar
+from sphereslim.files import read_json
+
+
+def run(plan, gpu=None, heading=''):
+    """All stages in order; what is done already is told and left alone. `heading` starts every line."""
+    stages = plan.stages()
+    for place, stage in enumerate(stages):
+        title = f'{heading}[{place + 1}/{len(stages)}] {stage.name}'
+        if stage.is_trained() and has_accuracy(stage, place):
+            print(f'{title}: done', flush=True)
+            continue
+        if not stage.is_emitted():
+            emit(plan, stages, place, title)
+        if place and not stage.is_trained():
+            tell(plan, stage, 'before', title)
+        train_with_bar(stage, title, gpu)
+        tell(plan, stage, 'after', title)
+
+
+def has_accuracy(stage, place):
+    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
+    return 'after' in known and (not place or 'before' in known)
+
+
+def emit(plan, stages, place, title):
+    stage = stages[place]
+    if not place:
+        pipeline.emit_base(plan, stage)
+    elif place > len(plan.layers):
+        pipeline.emit_last(plan, stages[place - 1], stage)
+    else:
+        pipeline.emit_pruned(plan, stages[place - 1], stage, plan.layers[place - 1],
+                             lambda batches: tqdm(batches, desc=f'{title}: sampling', leave=False))
+
+
+def tell(plan, stage, moment, title):
+    result = pipeline.evaluate_stage(plan, stage, moment)
+    print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)
