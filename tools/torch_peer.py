@@ -1,20 +1,25 @@
 """The peer in benchmarks: a torch.nn.Module of a deploy prototxt's network, as one would write it in PyTorch."""
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
 class Peer(nn.Module):
     """The layers of a NetParameter in order, with the weights of a `caffe.Net` of it; takes and gives tensors.
 
-    Knows Convolution, InnerProduct, BatchNorm with the Scale after it, PReLU, ReLU, Eltwise sums, Pooling, Softmax;
-    raises ValueError naming any other layer. BatchNorm and Scale become one BatchNorm module.
+    Knows Convolution, InnerProduct, BatchNorm with the Scale after it, PReLU, ReLU, Eltwise sums, Pooling, Concat, LRN,
+    Dropout, Softmax, MarginInnerProduct (QUADRUPLE) and SoftmaxWithLoss; raises ValueError naming any other layer.
+    BatchNorm and Scale become one BatchNorm module. It takes the net's inputs in their order and gives `output`, the
+    net's first output by default.
     """
 
-    def __init__(self, param, net):
+    def __init__(self, param, net, output=None):
         super().__init__()
         self.steps, self.modules_of = [], nn.ModuleList()
-        self.input, self.output = net.inputs[0], net.outputs[0]
+        self.inputs, self.output = list(net.inputs), output or net.outputs[0]
         layers = [layer for layer in param.layer if layer.type != 'Input']
         while layers:
             layer, after = layers.pop(0), layers[0] if layers else None
@@ -25,8 +30,8 @@ class Peer(nn.Module):
             self.modules_of.append(_module(layer, scale, net))
         self.eval()
 
-    def forward(self, x):
-        blobs = {self.input: x}
+    def forward(self, *tensors):
+        blobs = dict(zip(self.inputs, tensors))
         for (bottoms, top), module in zip(self.steps, self.modules_of):
             blobs[top] = module(*[blobs[name] for name in bottoms])
         return blobs[self.output]
@@ -35,6 +40,36 @@ class Peer(nn.Module):
 class Sum(nn.Module):
     def forward(self, *tensors):
         return sum(tensors[1:], tensors[0])
+
+
+class Concatenation(nn.Module):
+    def forward(self, *tensors):
+        return torch.cat(tensors, 1)
+
+
+class Loss(nn.Module):
+    def forward(self, logits, label):
+        return F.cross_entropy(logits, label.long())
+
+
+class AngularMargin(nn.Module):
+    """A-Softmax with m = 4 (Liu et al. 2017), as published for PyTorch, with the gradient that autograd gives."""
+
+    def __init__(self, param, weights):
+        super().__init__()
+        self.weight = nn.Parameter(weights[0])
+        self.param, self.iteration = param, 0
+
+    def forward(self, x, label):
+        self.iteration += 1
+        p = self.param
+        mix = max(p.base * (1 + p.gamma * self.iteration) ** -p.power, p.lambda_min)
+        length = x.norm(dim=1, keepdim=True)
+        cosine = (F.normalize(x) @ F.normalize(self.weight).t()).clamp(-1, 1)
+        own = cosine.gather(1, label.long()[:, None])
+        k = (4 * own.detach().acos() / math.pi).floor()
+        psi = (1 - 2 * (k % 2)) * (8 * own ** 4 - 8 * own ** 2 + 1) - 2 * k
+        return length * cosine.scatter(1, label.long()[:, None], (mix * own + psi) / (1 + mix))
 
 
 def _module(layer, scale, net):
@@ -102,4 +137,10 @@ _BUILDERS = {
     'ReLU': lambda layer, weights: nn.ReLU(),
     'Eltwise': lambda layer, weights: Sum(),
     'Softmax': lambda layer, weights: nn.Softmax(1),
+    'Concat': lambda layer, weights: Concatenation(),
+    'LRN': lambda layer, weights: nn.LocalResponseNorm(layer.lrn_param.local_size, layer.lrn_param.alpha,
+                                                       layer.lrn_param.beta, layer.lrn_param.k),
+    'Dropout': lambda layer, weights: nn.Dropout(layer.dropout_param.dropout_ratio),
+    'MarginInnerProduct': lambda layer, weights: AngularMargin(layer.margin_inner_product_param, weights),
+    'SoftmaxWithLoss': lambda layer, weights: Loss(),
 }

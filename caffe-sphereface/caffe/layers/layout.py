@@ -1,7 +1,7 @@
 """How tensors of pictures lie in memory: always (N, C, H, W) by shape, on the CPU often with the channels innermost.
 
-The CPU's kernels for convolution, pooling and normalisation run faster on that layout and hand it on, so it spreads from
-convolutions through a net. Nobody sees it: Python's views of blobs are made contiguous when somebody looks.
+The CPU's kernels for convolution, pooling and normalisation run faster on that layout and hand it on, so that it
+spreads from convolutions through a net. Nobody sees it: Python's views of blobs are made contiguous on looking.
 """
 
 import torch

@@ -91,11 +91,15 @@ class Scale(Layer):
 
     def backward(self, top, propagate_down, bottom):
         place, scale = self.place, self._scale(bottom)
+        if not bottom[0].count:  # the kernel divides by the number of positions
+            if place.given:
+                scale.clear_grad()
+            return
         needed = propagate_down[1] if place.given else self.param_propagate_down[0]
         bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
         dx, dscale, dbias = _aten.native_batch_norm_backward(
-            laid_out_like(self._with_channels(top[0].grad), self._x), self._x, scale.tensor.reshape(-1), *self._no_statistics(), None, None,
-            False, 0.0, [propagate_down[0], needed, bias])
+            laid_out_like(self._with_channels(top[0].grad), self._x), self._x, scale.tensor.reshape(-1),
+            *self._no_statistics(), None, None, False, 0.0, [propagate_down[0], needed, bias])
         if propagate_down[0]:
             bottom[0].grad = dx.reshape(bottom[0].shape)
         if bias:

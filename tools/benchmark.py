@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""The engine's speed and memory against PyTorch, torch.compile, onnxruntime and OpenCV on the same networks.
+
+All contenders of a row compute by turns in one process with the same threads, so that whatever else the machine does
+meets all alike. A ratio is the peer's time over the engine's, each the best of the rounds: more than 1 means that the
+engine is faster. The ratio of the CPU time used stands beside it in the JSON file. Outputs (training: the first step's
+loss) must agree with PyTorch's to 1e-4 of their largest value, or the command ends with status 1. Memory is the peak of
+a process that trains, without what it held before the net existed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault('GLOG_minloglevel', '2')
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from benchmark_nets import SHARED  # noqa: E402
+from benchmark_peers import Skipped, inference, training  # noqa: E402
+from sphereslim.command import run_command  # noqa: E402
+from sphereslim.tables import markdown_table, text_table  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+MOBILE = 'mobilefacenet' if (SHARED / 'data' / 'mobilefacenet').is_dir() else 'mobilenet-10'
+SHORT = [('train', 'sphereface-4', 32), ('train', 'sphereface-20', 32), ('train', MOBILE, 32),
+         *(('infer', name, batch) for name in ('sphereface-20', MOBILE, 'googlenet') for batch in (1, 32))]
+FULL = [*(('train', name, batch) for name, batch in
+          [('sphereface-4', 1), ('sphereface-4', 32), ('sphereface-4', 256), ('sphereface-20', 1),
+           ('sphereface-20', 32), ('sphereface-64', 1), ('sphereface-64', 32), (MOBILE, 1), (MOBILE, 32),
+           ('vgg16', 1), ('vgg16', 8), ('googlenet', 1), ('googlenet', 32)]),
+        *(('infer', name, batch) for name in ('sphereface-4', 'sphereface-20', 'sphereface-64', MOBILE, 'vgg16',
+                                              'googlenet') for batch in (1, 32)),
+        ('infer', 'sphereface-4', 256), ('infer', MOBILE, 256)]
+PEERS = ['torch', 'compiled', 'onnxruntime', 'opencv']
+
+
+def main():
+    args = parse_arguments()
+    torch.set_num_threads(args.threads)
+    rows = [row for row in (FULL if args.full else SHORT) if args.only in ' '.join(map(str, row))]
+    results = []
+    for kind, name, batch in tqdm(rows, 'rows', disable=None):
+        results.append(measure(kind, name, batch, args))
+        tqdm.write(line(results[-1]))
+    report = {'machine': machine(args.threads), 'rows': results}
+    print('\n' + text_table(*table(results), left=3))
+    if args.json:
+        write(args.json, json.dumps(report, indent=1) + '\n')
+    if args.markdown:
+        write(args.markdown, describe(report['machine']) + '\n\n' + markdown_table(*table(results), left=3) + '\n')
+    wrong = [line(row) for row in results if not row['difference'] <= 1e-4]
+    if wrong:
+        sys.exit('benchmark: outputs differ by more than 1e-4: ' + '; '.join(wrong))
+
+
+def measure(kind, name, batch, args):
+    """One row as a dictionary: milliseconds by contender, ratios, difference, memory, and what was skipped."""
+    compiled = args.full and not args.no_compile
+    contenders = training(name, batch, compiled) if kind == 'train' else \
+        inference(name, batch, args.threads, compiled)
+    skipped = {who: str(why) for who, why in contenders.items() if isinstance(why, Skipped)}
+    contenders = {who: run for who, run in contenders.items() if who not in skipped}
+    outputs = {who: np.array(run()) for who, run in contenders.items()}
+    reference = outputs['torch']
+    difference = max(np.abs(y.reshape(-1) - reference.reshape(-1)).max() for y in outputs.values())
+    wall, cpu = take_turns(contenders, args.seconds)
+    row = {'kind': kind, 'net': name, 'batch': batch, 'wall_ms': wall, 'cpu_ms': cpu, 'skipped': skipped,
+           'ratio': {who: wall[who] / wall['caffe'] for who in wall if who != 'caffe'},
+           'cpu_ratio': {who: cpu[who] / cpu['caffe'] for who in cpu if who != 'caffe'},
+           'difference': float(difference / np.abs(reference).max())}
+    if kind == 'train' and not args.no_memory:
+        row['memory_mib'] = {who: peak(who, name, batch, args.threads) for who in ('caffe', 'torch')}
+    return row
+
+
+def take_turns(contenders, seconds):
+    """({contender: best wall ms}, {contender: median CPU ms}) of rounds for about `seconds`, at least five."""
+    wall, cpu = ({who: [] for who in contenders} for _ in range(2))
+    end = time.monotonic() + seconds
+    order = list(contenders)
+    while time.monotonic() < end or len(wall['caffe']) < 5:
+        for who in order:
+            # once without counting: what the one before left in the caches is nobody's merit
+            if wall[who] and wall[who][-1] < 50:
+                contenders[who]()
+            began, used = time.perf_counter(), time.process_time()
+            contenders[who]()
+            wall[who].append((time.perf_counter() - began) * 1e3)
+            cpu[who].append((time.process_time() - used) * 1e3)
+        order.reverse()
+    return {w: float(np.min(t)) for w, t in wall.items()}, {w: float(np.median(t)) for w, t in cpu.items()}
+
+
+def peak(who, name, batch, threads):
+    """MiB that training takes at most in a process of its own."""
+    script = str(Path(__file__).with_name('benchmark_memory.py'))
+    command = [sys.executable, script, who, name, str(batch), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f'{name}: measuring memory: {done.stderr.strip().splitlines()[-1]}')
+    return float(done.stdout)
+
+
+def table(results):
+    """(columns, rows) of text."""
+    columns = ['', 'network', 'batch', 'caffe ms', *(f'vs {who}' for who in PEERS), 'memory', 'difference']
+    return columns, [[r['kind'], r['net'], r['batch'], f'{r["wall_ms"]["caffe"]:.1f}',
+                      *(f'{r["ratio"][who]:.2f}' if who in r['ratio'] else '-' for who in PEERS),
+                      memory_ratio(r), f'{r["difference"]:.0e}'] for r in results]
+
+
+def memory_ratio(row):
+    """The engine's peak over PyTorch's: less than 1 means that the engine takes less."""
+    memory = row.get('memory_mib')
+    return f'{memory["caffe"] / memory["torch"]:.2f}' if memory else '-'
+
+
+def line(row):
+    parts = [f'{who} {ms:.1f} ms' for who, ms in row['wall_ms'].items()]
+    parts += [f'{who} skipped ({why})' for who, why in row['skipped'].items()]
+    if 'memory_mib' in row:
+        parts.append('MiB ' + ' '.join(f'{who} {mib:.0f}' for who, mib in row['memory_mib'].items()))
+    return f'{row["kind"]} {row["net"]} batch {row["batch"]}: {", ".join(parts)}, difference {row["difference"]:.0e}'
+
+
+def machine(threads):
+    cpu = platform.processor() or platform.machine()
+    if Path('/proc/cpuinfo').is_file():
+        lines = [text.split(':')[1].strip() for text in Path('/proc/cpuinfo').read_text().splitlines()
+                 if text.startswith('model name')]
+        cpu = lines[0] if lines else cpu
+    return {'cpu': cpu, 'cores': os.cpu_count(), 'threads': threads, 'load': os.getloadavg()[0],
+            'capability': torch.backends.cpu.get_cpu_capability(), 'torch': torch.__version__,
+            'opencv': cv2.__version__, 'python': platform.python_version(), 'system': platform.platform()}
+
+
+def describe(machine):
+    return ', '.join(f'{what} {value}' for what, value in machine.items())
+
+
+def write(path, text):
+    part = f'{path}.part'
+    Path(part).write_text(text)
+    os.replace(part, path)
+
+
+def parse_arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('--full', action='store_true', help='all networks and batch sizes, torch.compile too (an hour)')
+    parser.add_argument('--only', default='', metavar='TEXT', help="rows that contain it, like 'train sphereface-4 32'")
+    parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
+    parser.add_argument('--no-memory', action='store_true', help='do not measure memory')
+    parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()), help='threads to compute with')
+    parser.add_argument('--seconds', type=float, default=8, help='how long to measure each row, about')
+    parser.add_argument('--json', metavar='FILE', help='write all figures there')
+    parser.add_argument('--markdown', metavar='FILE', help='write the table there')
+    args = parser.parse_args()
+    if args.threads < 1 or args.seconds <= 0:
+        parser.error('expected threads of at least 1 and seconds above 0')
+    return args
+
+
+if __name__ == '__main__':
+    run_command(main)

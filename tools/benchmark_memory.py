@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Prints how many MiB training a network of the benchmark takes at most, in a process of its own."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault('GLOG_minloglevel', '2')
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
+
+import torch  # noqa: E402
+from benchmark_nets import training_net  # noqa: E402
+from benchmark_peers import engine_step, torch_step  # noqa: E402
+from torch_peer import Peer  # noqa: E402
+
+STEPS = 3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('who', choices=['caffe', 'torch'], help='the engine, or the same network as a PyTorch module')
+    parser.add_argument('net', help='a folder of prototxt/, mobilefacenet or googlenet')
+    parser.add_argument('batch', type=int, help='pictures a batch')
+    parser.add_argument('threads', type=int, help='threads to compute with')
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    param = training_net(args.net, args.batch)
+    warm_up()
+    before = status('VmRSS')
+    step = engine_step(param)[0] if args.who == 'caffe' else _torch_step(param)
+    forget_peak()
+    for _ in range(STEPS):
+        step()
+    print(f'{(status("VmHWM") - before) / 1024:.0f}')
+
+
+def _torch_step(param):
+    """The module's training; the net that gave it its weights is gone."""
+    loss = next(layer.top[0] for layer in param.layer if layer.type == 'SoftmaxWithLoss')
+    _, net = engine_step(param)
+    return torch_step(Peer(param, net, loss), net)
+
+
+def warm_up():
+    """Let libraries take the memory that they keep for themselves."""
+    x = torch.randn(1, 3, 8, 8, requires_grad=True)
+    torch.nn.functional.conv2d(x, torch.randn(4, 3, 3, 3)).sum().backward()
+
+
+def status(field):
+    """KiB of a line of /proc/self/status."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(field + ':'):
+            return int(line.split()[1])
+    raise OSError(f'/proc/self/status has no {field}')
+
+
+def forget_peak():
+    """Let VmHWM start again at the present size."""
+    Path('/proc/self/clear_refs').write_text('5')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,187 @@
+"""Who competes in the benchmark: the engine, PyTorch as written and compiled, onnxruntime, OpenCV.
+
+Each contender is a function without arguments that does the work once, and gives the outputs (inference) or the loss
+(training) as an array. `Skipped` says why there is none.
+"""
+
+import io
+import signal
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from benchmark_nets import inference_net, training_net, weights_of
+from sphereslim.engine import caffe
+from sphereslim.prototxt import write_prototxt
+from torch_peer import Peer
+
+RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
+COMPILE_SECONDS = 240
+
+
+class Skipped(Exception):
+    """A contender cannot run here; the message is the reason."""
+
+
+def inference(name, batch, threads, compiled):
+    """{contender: function or Skipped} for a forward of `batch` pictures."""
+    param = inference_net(name, batch)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'deploy.prototxt'
+        write_prototxt(str(path), param)
+        net = caffe.Net(str(path), caffe.TEST)
+    if weights_of(name):
+        net.copy_from(weights_of(name))
+    else:
+        _plausible_weights(net)
+    peer = Peer(param, net)
+    picture = np.random.default_rng(0).normal(size=net.blobs[net.inputs[0]].data.shape).astype(np.float32)
+    image = torch.from_numpy(picture)
+    contenders = {'caffe': _engine_forward(net, picture), 'torch': _torch_forward(peer, image)}
+    if compiled:
+        contenders['compiled'] = _or_skipped(_compiled_forward, peer, image)
+    exported = _or_skipped(_onnx, peer, image)
+    for what, make in (('onnxruntime', _onnxruntime), ('opencv', _opencv)):
+        contenders[what] = exported if isinstance(exported, Skipped) else \
+            _or_skipped(make, exported, picture, threads)
+    return contenders
+
+
+def training(name, batch, compiled):
+    """{contender: function or Skipped} for one step of SGD: forward, backward, update."""
+    param = training_net(name, batch)
+    engine, net = engine_step(param)
+    loss = next(layer.top[0] for layer in param.layer if layer.type == 'SoftmaxWithLoss')
+    contenders = {'caffe': lambda: engine() or net.blobs[loss].data.copy()}
+    contenders['torch'] = torch_step(Peer(param, net, loss), net)
+    if compiled:
+        contenders['compiled'] = _or_skipped(
+            lambda: _first_call(torch_step(Peer(param, net, loss), net, compiled=True)))
+    return contenders
+
+
+def engine_step(param):
+    """(a function that trains one iteration, the net) of the engine on random pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        write_prototxt(str(path / 'train.prototxt'), param)
+        (path / 'solver.prototxt').write_text(
+            f'net: "{path}/train.prototxt" base_lr: {RATE} lr_policy: "fixed" momentum: {MOMENTUM} '
+            f'weight_decay: {DECAY} max_iter: 1000000 snapshot_prefix: "{path}/run"')
+        solver = caffe.SGDSolver(str(path / 'solver.prototxt'))
+    net, random = solver.net, np.random.default_rng(0)
+    classes = next(layer for layer in reversed(param.layer) if 'InnerProduct' in layer.type)
+    count = classes.inner_product_param.num_output or classes.margin_inner_product_param.num_output
+    net.blobs['data'].data[...] = random.normal(size=net.blobs['data'].data.shape)
+    net.blobs['label'].data[...] = random.integers(0, count, net.blobs['label'].data.shape)
+    return lambda: solver.step(1), net
+
+
+def torch_step(peer, net, compiled=False):
+    """A function that trains a module one iteration on the pictures that the net holds and gives the loss."""
+    image, label = (torch.from_numpy(net.blobs[name].data.copy()) for name in ('data', 'label'))
+    optimizer = torch.optim.SGD(peer.train().parameters(), RATE, MOMENTUM, weight_decay=DECAY)
+    module = torch.compile(peer) if compiled else peer
+
+    def step():
+        optimizer.zero_grad()
+        loss = module(image, label)
+        loss.backward()
+        optimizer.step()
+        return loss.detach().numpy()
+
+    return step
+
+
+def _engine_forward(net, picture):
+    name, output = net.inputs[0], net.outputs[0]
+    return lambda: net.forward(**{name: picture})[output]
+
+
+def _torch_forward(module, image):
+    def forward():
+        with torch.inference_mode():
+            return module(image).numpy()
+    return forward
+
+
+def _compiled_forward(peer, image):
+    return _first_call(_torch_forward(torch.compile(peer), image))
+
+
+def _first_call(function):
+    """The function, compiled by calling it once; Skipped where that takes too long."""
+    with _limit(COMPILE_SECONDS):
+        function()
+    return function
+
+
+def _onnx(peer, image):
+    """The module as the bytes of an ONNX model."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(peer, (image,), file, dynamo=False)
+    return file.getvalue()
+
+
+def _onnxruntime(model, picture, threads):
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # idle threads that spin would take the cores from the contender whose turn is next
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: picture})[0]
+
+
+def _opencv(model, picture, threads):
+    cv2.setNumThreads(threads)
+    net = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
+
+    def forward():
+        net.setInput(picture)
+        return net.forward()
+
+    forward()
+    return forward
+
+
+def _plausible_weights(net):
+    """Weights that keep the size of what passes, for nets whose own are not at hand."""
+    random = np.random.default_rng(1)
+    for name, layer in net.layer_dict.items():
+        if layer.type in ('Convolution', 'InnerProduct'):
+            weight = net.params[name][0].data
+            weight[...] = random.normal(0, (2 / weight[0].size) ** 0.5, weight.shape)
+        elif layer.type == 'BatchNorm':
+            mean, variance, weight = net.params[name]
+            mean.data[...] = random.normal(0, 0.1, mean.data.shape)
+            variance.data[...] = random.uniform(0.5, 1.5, variance.data.shape)
+            weight.data[...] = 1
+
+
+def _or_skipped(make, *arguments):
+    try:
+        return make(*arguments)
+    except Exception as problem:
+        first_line = (str(problem).strip().splitlines() or [''])[0]
+        return Skipped(f'{type(problem).__name__}: {first_line[:120]}')
+
+
+@contextmanager
+def _limit(seconds):
+    def stop(*_):
+        raise TimeoutError(f'took more than {seconds} s')
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
