@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Sphereface-Prune: nets trained once, pruned at every rate layer by layer, beside the published tables.
+
+In a residual block only the first convolution loses filters; --trunk prunes the trunks as well. Every stage is a folder
+below --out. Stop it at any moment; the same command goes on where it stopped.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from arguments.pictures import rates
+from sphereslim import pipeline
+from sphereslim.command import run_command
+from sphereslim.errors import SlimError
+from sphereslim.faces import open_faces
+from sphereslim.files import read_json
+from sphereslim.lock import only_one
+from sphereslim.prune_runs import Base, convolution_groups, last_stage, times
+from sphereslim.report.simple import write_simple
+from sphereslim.run_plan import run
+from sphereslim.scaled import scaled_folder
+from sphereslim.schedule import Schedule
+from sphereslim.sphereface_tables import comparison, comparison_figure
+from sphereslim.tables import text_table
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAININGS = ('base', 'fine_tune', 'last_round')
+
+
+def main():
+    args = arguments()
+    settings = read_json(args.settings)
+    faces, out = open_faces(args.faces), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_one(out):
+        bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
+        plans = [(base, rate, make_run(args, base, rate)) for base in bases for rate in args.rates]
+        for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
+            pipeline.check(plan)
+        for base in bases:
+            carry_out(base.plan, args.gpu, f'{base.name} ')
+        for base, rate, plan in plans:
+            carry_out(plan, args.gpu, f'{base.name} at {rate:g} ')
+        report(args, settings, bases, plans)
+
+
+def make_base(args, settings, faces, number):
+    """The Base of the net that a word such as 10 means."""
+    source = Path(args.prototxt) / f'sphereface-{number}'
+    if not source.is_dir():
+        raise SlimError(f'--nets {number}: no folder {source}')
+    folder = Path(args.out) / source.name
+    net = scaled_folder(source, folder / 'net', settings['width'])
+    values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
+    plan = pipeline.Plan(folder, net, faces, (), 1.0, args.criterion, batches=settings['batches'],
+                         seed=settings['seed'], **{**values, 'last_round': None})
+    return Base(source.name, plan, source)
+
+
+def make_run(args, base, rate):
+    """The Plan that prunes a base at a rate."""
+    settings = read_json(args.settings)
+    last_round = Schedule.from_dict(settings['last_round'], f'{args.settings}: last_round')
+    layers = convolution_groups(base.plan.net, args.trunk)
+    return base.pruned(f'rate-{rate:g}{"-trunk" if args.trunk else ""}', layers, rate, last_round=last_round)
+
+
+def carry_out(plan, gpu, heading):
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    pipeline.keep_settings(plan)
+    run(plan, gpu, heading)
+
+
+def report(args, settings, bases, plans):
+    out = Path(args.out)
+    stages = [*(base.stage() for base in bases), *(last_stage(plan) for _, _, plan in plans)]
+    speed = times(out / 'times.json', stages, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+                  batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    printed = read_json(ROOT / 'published' / 'sphereface_prune.json')
+    table, data = comparison(bases, plans, speed, printed)
+    facts = [('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
+             ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
+             ('criterion', args.criterion), ('made by', shlex.join(['python', *sys.argv]))]
+    page = write_simple(out, 'Sphereface-Prune', facts, [table], [comparison_figure(data)], {'rows': data})
+    print(text_table(table.columns, [[cell.text for cell in row] for row in table.rows]))
+    print(f'report: {page} (also report.md and report.json beside it)')
+
+
+def arguments():
+    start, end = __doc__.split('\n\n', 1)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-nets.small.json'),
+                        help='JSON: width, batches, schedules (default: the small ones)')
+    parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
+    parser.add_argument('--out', required=True, help='folder of the runs')
+    parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
+    parser.add_argument('--nets', default='4,10,20', help='convolutions of the nets (default 4,10,20)')
+    parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
+    parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
+    parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
+    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    run_command(main)
