@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import caffe
 import fuzzing
+from layer_case import layer, make_net, run
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +67,13 @@ def test_blobs_of_impossible_shapes_are_refused(layer, tmp_path):
     path.write_text(f'layer {{ name: "big" {layer} }}')
     with fuzzing.limits(), pytest.raises(caffe.CaffeError, match="'big'"):
         caffe.Net(str(path), caffe.TEST).forward()
+
+
+@pytest.mark.parametrize('kind', ['BatchNorm', 'Scale'])
+def test_empty_batches_pass_backward(kind):
+    net = make_net(layer(kind), {'x': (0, 3, 2, 2)}, caffe.TRAIN)
+    run(net)
+    assert net.blobs['x'].diff.shape == (0, 3, 2, 2)
 
 
 def test_limits_are_the_limits_of_caffe():

@@ -74,7 +74,7 @@ class BatchNorm(Layer):
             blob.tensor = value.add(blob.tensor, alpha=self.fraction)
 
     def backward(self, top, propagate_down, bottom):
-        if propagate_down[0]:
+        if propagate_down[0] and bottom[0].count:  # the kernel divides by the number of positions
             dy = laid_out_like(top[0].grad.reshape(self._x.shape), self._x)
             dx, _, _ = _aten.native_batch_norm_backward(dy, self._x, None, self._mean, self._variance, *self._saved,
                                                         not self.running, self.eps, [True, False, False])
