@@ -59,7 +59,7 @@ def test_flame_tables_agree_where_the_print_says_enough(tables):
     agree = {(c.row, c.column) for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells if c.agrees}
     assert {('VGG11_bn', 'flops'), ('flame, 10 bits', 'size, MB'), ('flame+shrink+shallow', 'size, MB')} <= agree
     far = [c for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells
-           if c.column == 'size, MB' and abs(c.difference) > 0.06 * float(c.printed)]
+           if c.column == 'size, MB' and abs(c.difference) > 0.07 * float(c.printed)]
     assert not far
 
 

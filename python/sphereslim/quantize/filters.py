@@ -1,9 +1,7 @@
 """linear-filter: symmetric linear levels with a scale of its own for every filter.
 
 Q(x) = s_f * clip(round(x / s_f), -n, n), n = 2^(bits-1) - 1. The scale s_f is r * max|x_f| / n for the r of CLIPS that
-leaves the least squared error, since a few large weights otherwise coarsen all others. Levels are whole numbers, so one
-dictionary serves all blobs of equal bits. A network's filters often differ tenfold in magnitude, above all behind
-depthwise convolutions and before batch norms; a range common to the blob then leaves the small ones few levels.
+leaves the least squared error. Levels are whole numbers, so one dictionary serves all blobs of equal bits.
 """
 
 import numpy as np
