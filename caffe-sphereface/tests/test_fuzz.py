@@ -71,7 +71,7 @@ def test_blobs_of_impossible_shapes_are_refused(layer, tmp_path):
 
 @pytest.mark.parametrize('kind', ['BatchNorm', 'Scale'])
 def test_empty_batches_pass_backward(kind):
-    net = make_net(layer(kind), {'x': (0, 3, 2, 2)}, caffe.TRAIN)
+    net = make_net(layer(kind), {'x': (0, 3, 2, 2)}, caffe.TEST)
     run(net)
     assert net.blobs['x'].diff.shape == (0, 3, 2, 2)
 
