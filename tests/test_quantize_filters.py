@@ -31,7 +31,7 @@ def test_levels_by_hand():
     assert codes.reshape(3, 3).tolist() == [[6, 1, 4], [6, 4, 3], [3, 3, 3]]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(weights_arrays, st.integers(2, 10))
 def test_no_filter_is_worse_than_unclipped_rounding(weights, bits):
     n = 2 ** (bits - 1) - 1
@@ -40,7 +40,9 @@ def test_no_filter_is_worse_than_unclipped_rounding(weights, bits):
     for row, found in zip(weights.astype(np.float64), ours):
         step = np.abs(row).max() / n
         plain = np.round(row / step) * step if step else row
-        assert np.square(found - row).sum() <= np.square(plain - row).sum() * (1 + 1e-5) + 1e-9
+        # scale and product are float32: each may be off by 2^-24 of the weight
+        rounding = 2**-23 * np.linalg.norm(row)
+        assert np.linalg.norm(found - row) <= np.linalg.norm(plain - row) + rounding
 
 
 @settings(max_examples=30, deadline=None)
