@@ -34,7 +34,8 @@ def _use(root):
                  f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs')
 
 
-if caffe_root():
+# A Caffe that is loaded already is the one that runs: this is a Python layer of its nets.
+if caffe_root() and 'caffe' not in sys.modules:
     _use(caffe_root())
 
 import caffe  # noqa: E402  (the path above decides which one)

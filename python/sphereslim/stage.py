@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from sphereslim.counters import advanced
+from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.training import train
@@ -62,6 +63,7 @@ class Stage:
             return
         if not self.is_emitted():
             raise SlimError(f'{self.folder}: has no solver.prototxt, expected a stage folder')
+        check_engine([self.train], [self.solver])
         solver = read_solver(self.solver)
         state, iteration = self._newest_state()
         keep = bool(solver.snapshot)
