@@ -32,6 +32,17 @@ COMMANDS = [
     ('python/distill.py', '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
                           '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
                           '--output distilled'),
+    ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
+    ('python/select_filters.py', '{base}/train.prototxt {base}/final.caffemodel --layer conv1 --rate 0.5 --batches 1 '
+                                 '--out selection.json'),
+    ('python/prune.py', 'selection.json --train {base}/train.prototxt --deploy {base}/deploy.prototxt --weights '
+                        '{base}/final.caffemodel --solver {base}/solver.prototxt --out pruned'),
+    ('python/finetune.py', 'pruned'),
+    ('python/reconstruct.py', '{base}/deploy.prototxt {base}/final.caffemodel pruned/deploy.prototxt '
+                              'pruned/init.caffemodel --selection selection.json --images faces/aligned --count 4 '
+                              '--out refitted.caffemodel'),
+    ('python/recalibrate.py', 'pruned/deploy.prototxt refitted.caffemodel --images faces/aligned --count 4 --out '
+                              'recalibrated.caffemodel'),
     ('python/sensitivity.py', '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 '
                               '--test-count 4 --rates 0.5 --out sensitivity'),
     ('python/allocate.py', '{base}/deploy.prototxt {base}/final.caffemodel sensitivity/sensitivity.json --budget 80% '
@@ -42,6 +53,8 @@ COMMANDS = [
     ('tools/compare_logs.py', '{base}/train.log {final}/train.log'),
     ('tools/plot_log.py', '{base}/train.log --out log.png'),
 ]
+# Studies are made of the same stages and have whole tiny runs among their own tests.
+STUDIES = {'python/entropy.py', 'python/flame.py', 'python/sphereface_prune.py', 'python/study.py'}
 STAGES = {'base': 'run/00-base', 'final': 'run/03-last-round'}
 # Runs one command after another in one process, which saves loading the engine for each.
 DRIVER = """
@@ -89,12 +102,19 @@ def test_every_command_works_on_the_names_that_every_pycaffe_has(build, work):
     done = python(['-c', DRIVER], build, work, input=json.dumps(words))
     assert done.returncode == 0, done.stderr[-3000:]
     calls = (build / 'calls').read_text().splitlines()
-    assert len(calls) == 7 and all(call.startswith('train --solver=') for call in calls)
+    assert len(calls) == 8 and all(call.startswith('train --solver=') for call in calls)
     assert json.loads((work / 'run' / 'report.json').read_text())['rows']
 
 
+def test_python_layers_find_the_workflow_where_a_build_trains(build):
+    words = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_flame.py', '-k', 'whole_run']
+    done = python(words, build, ROOT)
+    assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout[-3000:]
+
+
 def test_the_list_of_commands_above_is_complete():
-    missing = {f'python/{path.name}' for path in ROOT.glob('python/*.py')} - {command for command, _ in COMMANDS}
+    commands = {f'python/{path.name}' for path in ROOT.glob('python/*.py')}
+    missing = commands - STUDIES - {command for command, _ in COMMANDS}
     assert not missing, f'COMMANDS says nothing of how to run {missing} on the tiny network'
 
 

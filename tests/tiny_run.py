@@ -16,6 +16,8 @@ layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1" {_PARAMS}
 layer {{ name: "relu1" type: "PReLU" bottom: "conv1" top: "conv1" }}
 layer {{ name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2" {_PARAMS}
   convolution_param {{ num_output: 12 pad: 1 kernel_size: 3 stride: 2 {_FILLERS} }} }}
+layer {{ name: "bn2" type: "BatchNorm" bottom: "conv2" top: "conv2" }}
+layer {{ name: "scale2" type: "Scale" bottom: "conv2" top: "conv2" scale_param {{ bias_term: true }} }}
 layer {{ name: "relu2" type: "PReLU" bottom: "conv2" top: "conv2" }}
 layer {{ name: "fc5" type: "InnerProduct" bottom: "conv2" top: "fc5" {_PARAMS}
   inner_product_param {{ num_output: 16 {_FILLERS} }} }}
