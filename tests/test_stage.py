@@ -129,10 +129,17 @@ def test_a_stage_continues_from_its_snapshot_as_if_never_stopped(tmp_path):
 
 
 def test_a_failing_training_is_one_line(tmp_path):
-    stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('SoftmaxWithLoss', 'SoftmaxWithLos'))
-    with pytest.raises(SlimError, match="caffe train failed.*unknown type 'SoftmaxWithLos'"):
+    stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('bottom: "logits"', 'bottom: "logit"'))
+    with pytest.raises(SlimError, match="caffe train failed.*'logit'"):
         stage.run()
     assert not stage.is_trained()
+
+
+def test_a_layer_that_the_caffe_in_use_lacks_is_told_before_training(tmp_path):
+    stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('SoftmaxWithLoss', 'SoftmaxWithLos'))
+    with pytest.raises(SlimError, match="no layer type SoftmaxWithLos .*bad/train.prototxt, layer 'loss'.$"):
+        stage.run()
+    assert not stage.log.exists()
 
 
 def test_an_exploding_loss_stops_with_advice(tmp_path):

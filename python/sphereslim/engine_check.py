@@ -32,7 +32,8 @@ def check_engine(nets=(), solvers=()):
             missing.setdefault(f'solver type {solver}', str(path))
     if missing:
         needs = '; '.join(f'no {what} ({where})' for what, where in missing.items())
-        raise SlimError(f'{engine_name()} has {needs}; docs/genuine-caffe.md says which build to use')
+        hint = '; docs/genuine-caffe.md says which build to use' if caffe_root() else ''
+        raise SlimError(f'{engine_name()} has {needs}{hint}')
 
 
 def solver_type(solver):
