@@ -1,4 +1,4 @@
-"""The `caffe` command: train, test, time, device_query."""
+"""The `caffe` command: train, test, time, export, device_query."""
 
 import sys
 
@@ -6,7 +6,7 @@ import torch
 
 import caffe
 from caffe import log
-from caffe.cli import timing, train
+from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, run
 from caffe.errors import CaffeError
@@ -17,18 +17,21 @@ _FLAGS = (
                     'explicitly says; train runs a process on each'),
     Flag('processes', 1, 'processes that train together on the CPU (train)'),
     Flag('solver', '', 'the solver prototxt (train)'),
-    Flag('model', '', 'the net prototxt (test, time)'),
+    Flag('model', '', 'the net prototxt (test, time, export)'),
     Flag('phase', '', 'TRAIN or TEST; by default TEST for test and TRAIN for time'),
     Flag('level', 0, 'the net state\'s level'),
     Flag('stage', '', 'the net state\'s stages, separated by commas'),
     Flag('snapshot', '', 'a .solverstate to continue from (train)'),
     Flag('weights', '', 'caffemodels to start from, separated by commas; excludes -snapshot'),
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
+    Flag('onnx', '', 'the ONNX file to write (export)'),
+    Flag('any_batch', False, 'leave the number of items a batch open in the ONNX file (export)'),
     Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
-_SPEC = Spec('caffe', 'Train, test and time networks. COMMAND is train, test, time or device_query.', _FLAGS,
-             (('COMMAND', 'train -solver S | test -model M -weights W | time -model M | device_query -gpu N'),))
+_SPEC = Spec('caffe', 'Train, test, time and export networks.', _FLAGS,
+             (('COMMAND', 'train -solver S | test -model M -weights W | time -model M | export -onnx OUT -model M '
+              '-weights W | device_query -gpu N'),))
 
 
 def main(argv=None):
@@ -37,7 +40,8 @@ def main(argv=None):
 
 
 def _dispatch(flags, positionals):
-    commands = {'train': _train, 'test': _test, 'time': _time, 'device_query': _device_query}
+    commands = {'train': _train, 'test': _test, 'time': _time, 'export': export.export,
+                'device_query': _device_query}
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     try:

@@ -1,0 +1,83 @@
+"""A net with its weights as an ONNX model."""
+
+import importlib
+import pkgutil
+
+import caffe.export
+from caffe.errors import CaffeError
+from caffe.export.graph import OPSET, Graph, converter_of
+from caffe.proto.caffe_pb2 import TEST
+from caffe.proto.files import write_bytes
+
+_TABLES = ('convolution', 'neurons', 'pooling', 'recurrent', 'shaping', 'statistics')
+_DATA_TYPES = ('Input', 'DummyData')
+
+
+def export_onnx(net, path, any_batch=False):
+    """Write a TEST net as ONNX: inputs, outputs and values carry the names of Caffe's blobs.
+
+    Sizes are those of the net's present input blobs; with `any_batch` the first axis of inputs and outputs is open.
+    Raises CaffeError for a layer that has no form in ONNX and where the package onnx is missing.
+    """
+    onnx = _onnx(path)
+    if net.phase != TEST:
+        raise CaffeError(f'{path}: the net is in the TRAIN phase, expected TEST for ONNX')
+    net.reshape()
+    graph = Graph(onnx)
+    values = _convert(net, graph)
+    model = _model(onnx, net, graph, values, any_batch)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise CaffeError(f'{path}: the net makes no valid ONNX ({str(error).splitlines()[0]})') from None
+    write_bytes(path, model.SerializeToString())
+
+
+def _onnx(path):
+    for module in pkgutil.iter_modules(caffe.export.__path__):
+        if module.name in _TABLES:
+            importlib.import_module(f'caffe.export.{module.name}')
+    try:
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError:
+        raise CaffeError(f"{path}: ONNX needs the package onnx (pip install 'caffe-sphereface[onnx]')") from None
+    return onnx
+
+
+def _convert(net, graph):
+    """{blob name: name of its last ONNX value}."""
+    values = {}
+    for name in (*net.inputs, *net.outputs):
+        graph.reserve(name)
+    for layer, bottom, top in zip(net.layers, net.wiring.bottoms, net.wiring.tops):
+        if layer.type in _DATA_TYPES:
+            values.update((name, name) for name in layer.param.top)
+            continue
+        graph.prefix = layer.name
+        x = [values[name] for name in layer.param.bottom]
+        made = converter_of(layer)(graph, layer, x, [b.shape for b in bottom], [t.shape for t in top])
+        values.update(zip(layer.param.top, made))
+    return values
+
+
+def _model(onnx, net, graph, values, any_batch):
+    sources = [name for layer in net.layers if layer.type in _DATA_TYPES for name in layer.param.top]
+    outputs = [name for name in net.outputs if name not in sources]
+    if not sources or not outputs:
+        raise CaffeError(f"net '{net.name}': has inputs {sources} and outputs {outputs}, "
+                         'expected at least one Input layer and one output')
+    for name in outputs:
+        graph.rename(values[name], name)
+
+    def described(name):
+        shape = list(net.blobs[name].shape)
+        if any_batch and shape:
+            shape[0] = 'N'
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+    made = onnx.helper.make_graph(graph.nodes, net.name or 'net', [described(name) for name in sources],
+                                  [described(name) for name in outputs], graph.constants)
+    return onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=8,
+                                  producer_name='caffe-sphereface', producer_version=caffe.__version__)

@@ -1,0 +1,75 @@
+"""Pooling, SPP and LRN."""
+
+import numpy as np
+
+from caffe.export.graph import converts
+
+
+def _pads(geometry):
+    """ONNX pads (top, left, bottom, right) with which rounding down gives Caffe's number of windows."""
+    left, right, top, bottom = (max(0, margin) for margin in geometry.margins())
+    return [top, left, bottom, right]
+
+
+def _window(geometry):
+    return {'kernel_shape': geometry.kernel, 'strides': geometry.stride}
+
+
+def _maximum(graph, x, geometry, mask=False):
+    if not mask:
+        return [graph.op('MaxPool', x, pads=_pads(geometry), **_window(geometry))]
+    y, index = graph.op('MaxPool', x, outputs=2, pads=_pads(geometry), **_window(geometry))
+    # ONNX counts through the whole batch, Caffe through one plane
+    plane = graph.op('Mod', index, graph.integers([geometry.size[0] * geometry.size[1]], 'plane'))
+    return [y, graph.op('Cast', plane, to=1)]
+
+
+def _average(graph, x, geometry):
+    """The mean of windows, in which pads count but not what lies beyond them."""
+    if geometry.output == (1, 1) and geometry.kernel == geometry.size and geometry.pad == (0, 0):
+        return graph.op('GlobalAveragePool', x)
+    top, left, bottom, right = _pads(geometry)
+    padded = graph.op('Pad', x, graph.integers([0, 0, top, left, 0, 0, bottom, right], 'pads')) \
+        if any((top, left, bottom, right)) else x
+    y = graph.op('AveragePool', padded, **_window(geometry))
+    areas = geometry.areas('cpu').numpy()
+    whole = geometry.kernel[0] * geometry.kernel[1]
+    return y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(whole / areas, 'areas'))
+
+
+def _expectation(graph, x, geometry):
+    """Σx² / Σx of windows, 0 where all are 0."""
+    squares = _average(graph, graph.op('Mul', x, x), geometry)
+    least = graph.constant(np.finfo(np.float32).tiny, 'tiny')
+    return graph.op('Div', squares, graph.op('Max', _average(graph, x, geometry), least))
+
+
+@converts('Pooling')
+def pooling(graph, layer, x, shapes, tops):
+    """MaxPool or AveragePool with Caffe's window rules."""
+    geometry = layer._op.geometry
+    if layer.is_max:
+        return _maximum(graph, x[0], geometry, mask=len(layer.param.top) > 1)
+    return [(_expectation if layer.stochastic else _average)(graph, x[0], geometry)]
+
+
+@converts('SPP')
+def spp(graph, layer, x, shapes, tops):
+    """Each level pooled and flattened, one behind the other."""
+    param, levels = layer.param.spp_param, []
+    for level in layer._levels:
+        pooled = _maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else \
+            _average(graph, x[0], level.geometry)
+        levels.append(graph.op('Flatten', pooled, axis=1))
+    return [graph.op('Concat', *levels, axis=1)]
+
+
+@converts('LRN')
+def lrn(graph, layer, x, shapes, tops):
+    """LRN over channels, or within each from an average of squares."""
+    if not layer.within:
+        return [graph.op('LRN', x[0], size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)]
+    mean = graph.op('AveragePool', graph.op('Mul', x[0], x[0]), kernel_shape=[layer.size] * 2, strides=[1, 1],
+                    pads=[layer.size // 2] * 4, count_include_pad=1)
+    base = graph.scaled(mean, layer.alpha, layer.k)
+    return [graph.op('Mul', x[0], graph.op('Pow', base, graph.constant(-layer.beta, 'power')))]
