@@ -1,5 +1,6 @@
 """Solver states: iteration, rate step, history and the weights they belong to, as binary or HDF5 files."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -42,7 +43,8 @@ def read_state(path):
     if not state.HasField('iter'):
         raise CaffeError(f'{path}: has no iteration, expected a .solverstate')
     history = [wire.blob_array(blob, f'{path}: history {i}') for i, blob in enumerate(state.history)]
-    return state.iter, state.current_step, state.learned_net, history
+    # a path need not be UTF-8 text
+    return state.iter, state.current_step, os.fsdecode(state.learned_net), history
 
 
 def _read_hdf5(path):
@@ -54,7 +56,7 @@ def _read_hdf5(path):
 
 
 def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
 def find_weights(learned_net, state_path):
