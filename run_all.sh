@@ -8,6 +8,7 @@
 #   bash run_all.sh flame               the 1.13 MB model: modules, distillation, quantization
 #
 # FACES=<folder of person folders> PAIRS=<pairs.txt>   real aligned faces instead of synthetic ones
+#   (flame: FACES=<folder of pictures> LISTS=<folder of preprocess/list_celeba.py>)
 # SCALE=full GPU=0      the published schedules          CAFFE_ROOT=<build>   a genuine Caffe in place of ours
 # OUT, DATA             where results and prepared faces go (work/<name>, data/…)
 set -euo pipefail
@@ -21,16 +22,17 @@ SCALE=${SCALE:-small}
 
 python=$(bash tools/make_env.sh)
 
-if [ -n "${FACES:-}" ]; then
-  : "${PAIRS:?is missing: PAIRS=<pairs.txt>, the list of pairs to verify on}"
-  faces=${DATA:-data/real}
-  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "$faces" ${CROP:+--crop "$CROP"}
-else
-  faces=${DATA:-data/faces}
-  "$python" preprocess/make_faces.py --out "$faces"
-fi
-
-command=${name//-/_}
+command=${name//-/_} set=()
 [ "$name" = sphereface-4 ] && command=prune_pipeline
-exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" --faces "$faces" \
+if [ "$name" = flame ]; then # makes faces of its own, 120 pixels wide, where it is given none
+  [ -n "${FACES:-}" ] && set=(--pictures "$FACES" --lists "${LISTS:?is missing: LISTS=<folder with train.txt>}")
+elif [ -n "${FACES:-}" ]; then
+  : "${PAIRS:?is missing: PAIRS=<pairs.txt>, the list of pairs to verify on}"
+  set=(--faces "${DATA:-data/real}")
+  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "${set[1]}" ${CROP:+--crop "$CROP"}
+else
+  set=(--faces "${DATA:-data/faces}")
+  "$python" preprocess/make_faces.py --out "${set[1]}"
+fi
+exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" "${set[@]}" \
   --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@"
