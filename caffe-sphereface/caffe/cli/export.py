@@ -1,18 +1,31 @@
-"""`caffe export`: a net for inference in another format."""
+"""`caffe export` and `caffe import-torch`: nets to other programs, weights from others."""
 
 import caffe
 from caffe import log
 from caffe.errors import CaffeError
 from caffe.export.onnx_file import export_onnx
+from caffe.torch_weights import import_state_dict
 
 
 def export(flags):
     """Write the net and weights that `flags` name to the file -onnx."""
-    for name in ('model', 'onnx'):
-        if not getattr(flags, name):
-            raise CaffeError(f'-{name} is missing (see caffe --help)')
-    net = caffe.Net(flags.model, caffe.TEST, level=flags.level, stages=[s for s in flags.stage.split(',') if s])
+    net = _net(flags, 'onnx')
     for path in filter(None, flags.weights.split(',')):
         net.copy_from(path)
     export_onnx(net, flags.onnx, flags.any_batch)
     log.info('export.py', f'Wrote {flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')
+
+
+def import_torch(flags):
+    """Write the net -model with the values of the state_dict -torch as the caffemodel -out."""
+    net = _net(flags, 'torch', 'map', 'out')
+    import_state_dict(net, flags.torch, flags.map)
+    net.save(flags.out)
+    log.info('export.py', f'Wrote {flags.out}: {len(net.params)} layers with parameters')
+
+
+def _net(flags, *needed):
+    for name in ('model', *needed):
+        if not getattr(flags, name):
+            raise CaffeError(f'-{name} is missing (see caffe --help)')
+    return caffe.Net(flags.model, caffe.TEST, level=flags.level, stages=[s for s in flags.stage.split(',') if s])

@@ -1,4 +1,4 @@
-"""The `caffe` command: train, test, time, export, device_query."""
+"""The `caffe` command: train, test, time, export, import-torch, device_query."""
 
 import sys
 
@@ -26,12 +26,15 @@ _FLAGS = (
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
     Flag('onnx', '', 'the ONNX file to write (export)'),
     Flag('any_batch', False, 'leave the number of items a batch open in the ONNX file (export)'),
+    Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
+    Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
+    Flag('out', '', 'the caffemodel to write (import-torch)'),
     Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
-_SPEC = Spec('caffe', 'Train, test, time and export networks.', _FLAGS,
+_SPEC = Spec('caffe', 'Train, test, time, export and import networks.', _FLAGS,
              (('COMMAND', 'train -solver S | test -model M -weights W | time -model M | export -onnx OUT -model M '
-              '-weights W | device_query -gpu N'),))
+              '-weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N'),))
 
 
 def main(argv=None):
@@ -41,7 +44,7 @@ def main(argv=None):
 
 def _dispatch(flags, positionals):
     commands = {'train': _train, 'test': _test, 'time': _time, 'export': export.export,
-                'device_query': _device_query}
+                'import-torch': export.import_torch, 'device_query': _device_query}
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     try:
