@@ -22,17 +22,17 @@ SCALE=${SCALE:-small}
 
 python=$(bash tools/make_env.sh)
 
-command=${name//-/_} set=()
+command=${name//-/_} inputs=()
 [ "$name" = sphereface-4 ] && command=prune_pipeline
 if [ "$name" = flame ]; then # makes faces of its own, 120 pixels wide, where it is given none
-  [ -n "${FACES:-}" ] && set=(--pictures "$FACES" --lists "${LISTS:?is missing: LISTS=<folder with train.txt>}")
+  [ -n "${FACES:-}" ] && inputs=(--pictures "$FACES" --lists "${LISTS:?is missing: LISTS=<folder with train.txt>}")
 elif [ -n "${FACES:-}" ]; then
   : "${PAIRS:?is missing: PAIRS=<pairs.txt>, the list of pairs to verify on}"
-  set=(--faces "${DATA:-data/real}")
-  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "${set[1]}" ${CROP:+--crop "$CROP"}
+  inputs=(--faces "${DATA:-data/real}")
+  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "${inputs[1]}" ${CROP:+--crop "$CROP"}
 else
-  set=(--faces "${DATA:-data/faces}")
-  "$python" preprocess/make_faces.py --out "${set[1]}"
+  inputs=(--faces "${DATA:-data/faces}")
+  "$python" preprocess/make_faces.py --out "${inputs[1]}"
 fi
-exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" "${set[@]}" \
+exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" "${inputs[@]}" \
   --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@"

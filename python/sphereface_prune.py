@@ -47,11 +47,11 @@ def main():
         report(args, settings, bases, plans)
 
 
-def make_base(args, settings, faces, number):
-    """The Base of the net that a word such as 10 means."""
-    source = Path(args.prototxt) / f'sphereface-{number}'
+def make_base(args, settings, faces, word):
+    """The Base of the net that a word such as 10, or the name of a folder, means."""
+    source = Path(args.prototxt) / (f'sphereface-{word}' if word.isdigit() else word)
     if not source.is_dir():
-        raise SlimError(f'--nets {number}: no folder {source}')
+        raise SlimError(f'--nets {word}: no folder {source}')
     folder = Path(args.out) / source.name
     net = scaled_folder(source, folder / 'net', settings['width'])
     values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
@@ -92,12 +92,12 @@ def report(args, settings, bases, plans):
 def arguments():
     start, end = __doc__.split('\n\n', 1)
     parser = argparse.ArgumentParser(description=start, epilog=end)
-    parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-nets.small.json'),
+    parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
                         help='JSON: width, batches, schedules (default: the small ones)')
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
-    parser.add_argument('--nets', default='4,10,20', help='convolutions of the nets (default 4,10,20)')
+    parser.add_argument('--nets', default='4,10,20', help='nets: 10 means sphereface-10, else a folder (default 4,10,20)')
     parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
