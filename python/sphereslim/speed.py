@@ -8,7 +8,7 @@ import numpy as np
 from sphereslim.engine import caffe
 
 
-def forward_milliseconds(models, batch=16, rounds=7, progress=iter):
+def forward_milliseconds(models, batch=16, rounds=15, progress=iter):
     """Median milliseconds an image of each (deploy prototxt, caffemodel) in `models`, batches of random pictures."""
     nets = [_ready(deploy, weights, batch) for deploy, weights in models]
     times = [[] for _ in nets]

@@ -40,10 +40,8 @@ def accuracy(report, ours, printed, label):
         if points:
             x, y, error = np.array(points).T
             axes.errorbar(x, y, error, fmt=marker, capsize=3, ms=5, label=words)
-    for row in report['rows']:
-        if row['after']:
-            axes.annotate(row['stage'].split('-')[0], (ours(row, report), row['after']['accuracy']), fontsize=8,
-                          xytext=(3, 5), textcoords='offset points')
+    _number(axes, [(ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0]) for row in report['rows']
+                   if row['after']])
     published = report['published']
     if published:
         points = [(printed(row, published['rows'][0]), row.get('lfw', row.get('lfw_avg'))) for row in published['rows']]
@@ -51,8 +49,25 @@ def accuracy(report, ours, printed, label):
     axes.set(xlabel=label, ylabel='verification accuracy, %')
     axes.invert_xaxis()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc='outside upper center', ncols=3, fontsize=8, frameon=False)
     return figure
+
+
+def _number(axes, points):
+    """Write the number of each (x, y, number) beside it, those that stand together as one text."""
+    if not points:
+        return
+    reach = 0.04 * (max(x for x, _, _ in points) - min(x for x, _, _ in points))
+    groups = []
+    for point in sorted(points):
+        if groups and point[0] - groups[-1][-1][0] <= reach:
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    for group in groups:
+        x, y, _ = max(group, key=lambda point: point[1])
+        axes.annotate(' '.join(sorted(number for _, _, number in group)), (x, y), fontsize=8, xytext=(3, 5),
+                      textcoords='offset points')
 
 
 def _size(row, report):

@@ -7,12 +7,12 @@ from sphereslim.report.cells import SOURCES
 from sphereslim.report.words import NOTES, checks, facts, redraw
 
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:1rem;color:#222;background:#fff}
+body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:66rem;padding:1rem;color:#222;background:#fff}
 h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0}dd{margin:0;overflow-wrap:anywhere}
 dt{color:#555}.long{display:block}.long dd{margin-bottom:.6rem}
-.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums}
+td,th{padding:.25rem .4rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 th{vertical-align:bottom}td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:#fff}
 .published{color:#666;font-style:italic}sup{color:#888;font-style:normal;padding-left:.15em}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,24rem),1fr));gap:1.2rem}
@@ -31,7 +31,7 @@ def page(report, tables, drawn):
         parts += [f'<h2>{escape(heading)}</h2>']
         parts += [f'<p>{escape(NOTES[heading])}</p>'] if heading in NOTES else []
         parts += ['<div class="figures">', *[_figure(report, *each) for each in figures], '</div>']
-    parts += ['<h2>The numbers again</h2>', definitions((what, _code(text)) for what, text in checks(report))]
+    parts += ['<h2>The numbers again</h2>', definitions(((what, _code(text)) for what, text in checks(report)), 'long')]
     return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             f'<title>{title}</title><meta name="viewport" content="width=device-width, '
             f'initial-scale=1"><style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n')
@@ -41,9 +41,9 @@ def _facts(report):
     return definitions((name, _code(text) if name == 'run with' else escape(text)) for name, text in facts(report))
 
 
-def definitions(entries):
-    """[(name, HTML)] as a list of definitions."""
-    return f'<dl>{"".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in entries)}</dl>'
+def definitions(entries, kind='facts'):
+    """[(name, HTML)] as a list of definitions; the kind `long` puts names above what they stand for."""
+    return f'<dl class="{kind}">{"".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in entries)}</dl>'
 
 
 def table_html(table):

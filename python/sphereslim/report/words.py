@@ -1,10 +1,10 @@
 """The words of a report that no table holds."""
 
 LAMBDA_NOTE = (
-    'The loss of a fine-tuning rises at first although the net gets no worse: lambda, which blends the plain inner '
-    'product into the margin, belongs to the run and not to the weights. It restarts at its base in every stage, where '
-    'the task is easy, and falls as iterations go by, so the margin, and with it the loss, grows until the net '
-    'has adapted. The published fine-tuning curves show the same.')
+    'Where the loss of a fine-tuning rises, the net gets no worse: lambda, which blends the plain inner product into '
+    'the margin, belongs to the run and not to the weights. It restarts at its base in every stage, where the task is '
+    'easy, and falls as iterations go by, so the margin, and with it the loss, grows until the net has adapted. The '
+    'published fine-tuning curves show it; a short fine-tuning ends before lambda is low.')
 NOTES = {'Training': LAMBDA_NOTE}
 
 
