@@ -21,9 +21,12 @@ class Memory:
     made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew.
     Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
     then the values are copied into it, because such views follow the blob.
+
+    Values can be deferred to a `source` whose `settle()` sets them once somebody reads them. Watchers are settled
+    before the values may change.
     """
 
-    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent', '_buffer')
+    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent', '_buffer', '_source', '_watchers', '_changes')
 
     def __init__(self):
         self._tensor = None
@@ -32,9 +35,14 @@ class Memory:
         self._view = None
         self._lent = False
         self._buffer = None
+        self._source = None
+        self._watchers = None
+        self._changes = 0
 
     def get(self, shape, device):
         """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
+        if self._source is not None:
+            self._source.settle()
         tensor = self._tensor
         if tensor is not None and not self._host_is_newest and tensor.shape == shape and tensor.device == device:
             return tensor
@@ -49,6 +57,8 @@ class Memory:
 
     def set(self, tensor):
         """Take new values: by reference, or by copy where a numpy view must follow."""
+        self._source = None
+        self.before_change()
         if self._viewed() and self._tensor is not None and self._tensor.numel() == tensor.numel():
             if self._tensor.data_ptr() != tensor.data_ptr():
                 self._tensor.copy_(tensor.reshape(self._tensor.shape))
@@ -64,6 +74,8 @@ class Memory:
 
     def clear(self):
         """Make everything zero, without touching memory unless a numpy view must follow."""
+        self._source = None
+        self.before_change()
         if self._viewed() and self._tensor is not None:
             self._tensor.zero_()
         else:
@@ -90,6 +102,7 @@ class Memory:
 
     def numpy(self, shape, device):
         """A writable numpy array of `shape`: the memory itself on the CPU, a synchronised host copy for a GPU."""
+        self.before_change()
         if device.type == 'cpu':
             return self._cpu_view(shape)
         if not self._host_is_newest:
@@ -113,6 +126,32 @@ class Memory:
 
     def _viewed(self):
         return self._view is not None and self._view() is not None
+
+    # -- values that depend on others ---------------------------------------------------------------------------------
+
+    def defer(self, source):
+        """Leave the values to `source.settle()`, which sets them; setting anything else drops that."""
+        self._source = source
+
+    def watch(self, watcher):
+        """Call `watcher.settle()` whenever the values are about to change or may be changed from Python."""
+        if self._watchers is None:
+            self._watchers = weakref.WeakSet()
+        self._watchers.add(watcher)
+
+    def before_change(self):
+        """Let watchers use the present values for the last time."""
+        self._changes += 1
+        if self._watchers:
+            for watcher in list(self._watchers):
+                watcher.settle()
+
+    def stamp(self):
+        """What stays equal as long as the values do, its first item by identity; None where nobody can tell."""
+        tensor = self._tensor
+        if tensor is None or self._host_is_newest or self._viewed() or tensor.is_inference():
+            return None
+        return tensor, tensor._version, self._changes
 
 
 def _zeros(shape, device):
@@ -238,8 +277,34 @@ class Blob:
         tensor = self.tensor
         return tensor.clone() if self._data._viewed() else tensor
 
+    def viewed(self):
+        """Whether Python holds a view of the data, through which it can change at any time."""
+        return self._data._viewed()
+
+    def stamp(self):
+        """What stays equal as long as the data does, its first item by identity; None where nobody can tell."""
+        return self._data.stamp()
+
+    def watch(self, watcher):
+        """Call `watcher.settle()` whenever the data is about to change."""
+        self._data.watch(watcher)
+
+    def before_change(self):
+        """To be called before the data's tensor is changed in place."""
+        self._data.before_change()
+
+    def defer(self, source):
+        """Leave the data to `source.settle()`, which is called once somebody reads it and sets it."""
+        self._data.defer(source)
+
+    def is_deferred_to(self, source):
+        """Whether the data is still what `source` will set."""
+        return self._data._source is source
+
     def share_data(self, other):
         """Use the other blob's values as this one's own from now on; the counts must agree."""
+        if self._data is not other._data:
+            self._data.before_change()
         self._data = other._data
 
     def share_diff(self, other):

@@ -8,6 +8,7 @@ from caffe import batches, mode, weights
 from caffe.build import BlobVec, LearnableParameters, Wiring, read_phase
 from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
+from caffe.fusion import find_groups
 from caffe.proto.files import read_net
 from caffe.splits import insert_splits
 from caffe.state import filter_net
@@ -48,6 +49,7 @@ class Net:
         wiring = Wiring(self.param, self.phase)
         self.layers = wiring.layers
         self.wiring = wiring
+        self._groups = find_groups(wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
         self.learnable = LearnableParameters(self.layers)
         self._blobs = list(wiring.blobs.values())
@@ -72,11 +74,19 @@ class Net:
     def run_forward(self, start=0, end=None):
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
         wiring, hooks, loss = self.wiring, self._hooks, 0.0
-        for i in range(start, len(self.layers) if end is None else end + 1):
+        last = len(self.layers) - 1 if end is None else end
+        groups = {} if hooks['before_forward'] or hooks['after_forward'] else self._groups
+        fused_to = start - 1
+        for i in range(start, last + 1):
+            if i <= fused_to:
+                continue
             for hook in hooks['before_forward']:
                 hook(i)
             layer, bottom, top = self.layers[i], wiring.bottoms[i], wiring.tops[i]
             try:
+                if i in groups and groups[i].last <= last and groups[i].run():
+                    fused_to = groups[i].last
+                    continue
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
             except TROUBLE as error:

@@ -34,6 +34,8 @@ class Updater:
             if self.learnable.lr[k]:
                 groups[self.learnable.lr[k], self.learnable.decay[k]].append(k)
         for (lr_mult, decay_mult), members in groups.items():
+            for k in members:
+                blobs[k].before_change()
             w = [blobs[k].tensor for k in members]
             g = [blobs[k].grad for k in members]
             if scale != 1:

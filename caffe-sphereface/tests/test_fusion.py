@@ -1,0 +1,211 @@
+"""Folded inference: the same numbers, and nothing that a user can look at or change goes unnoticed."""
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.fusion import Group
+
+NET = '''
+name: "folded"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: %(channels)d dim: 9 dim: 8 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 8 kernel_size: 3 pad: 1 stride: %(stride)d group: %(group)d bias_term: %(bias)s
+                      weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "uniform" } } }
+layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "norm" batch_norm_param { use_global_stats: true } }
+layer { name: "scale" type: "Scale" bottom: "norm" top: "norm" scale_param { bias_term: true } }
+layer { name: "relu" type: "%(relu)s" bottom: "norm" top: "relu" %(slope)s }
+layer { name: "conv2" type: "Convolution" bottom: "relu" top: "conv2"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "gaussian" std: 0.3 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "conv2" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+'''
+DEFAULTS = dict(channels=4, stride=1, group=1, bias='true', relu='PReLU', slope='')
+
+
+@pytest.fixture
+def folded(monkeypatch):
+    """Whether each group ran folded, in order."""
+    runs = []
+    run = Group.run
+    monkeypatch.setattr(Group, 'run', lambda self: runs.append(run(self)) or runs[-1])
+    return runs
+
+
+def make(tmp_path, **changes):
+    path = tmp_path / 'net.prototxt'
+    path.write_text(NET % {**DEFAULTS, **changes})
+    caffe.set_random_seed(3)
+    net = caffe.Net(str(path), caffe.TEST)
+    fill(net)
+    return net
+
+
+def fill(net):
+    """Statistics, factors and an input that are not trivial."""
+    rng = np.random.default_rng(0)
+    mean, variance, weight = (blob.data for blob in net.params['norm'])
+    mean[...], variance[...], weight[...] = rng.normal(size=8), rng.uniform(0.5, 2, 8), 0.7
+    for blob in net.params['scale']:
+        blob.data[...] = rng.normal(size=8)
+    net.blobs['data'].data[...] = rng.normal(size=net.blobs['data'].data.shape)
+
+
+def reference(net):
+    """Copies of all blobs, computed layer by layer."""
+    groups, net._groups = net._groups, {}
+    net.forward()
+    net._groups = groups
+    return {name: blob.data.copy() for name, blob in net.blobs.items()}
+
+
+def warm(net, folded):
+    net.forward()
+    net.forward()
+    folded.clear()
+    net.forward()
+    assert folded == [True, True]
+
+
+VARIANTS = [dict(), dict(stride=2), dict(group=4), dict(channels=8, group=8), dict(bias='false'), dict(channels=1),
+            dict(relu='ReLU'), dict(relu='ReLU', slope='relu_param { negative_slope: 0.1 }')]
+
+
+@pytest.mark.parametrize('changes', VARIANTS, ids=str)
+def test_every_blob_is_what_single_layers_give(tmp_path, folded, changes):
+    net = make(tmp_path, **changes)
+    expected = reference(net)
+    warm(net, folded)
+    for name, blob in net.blobs.items():
+        np.testing.assert_allclose(blob.data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_hidden_blobs_are_of_the_last_forward_whatever_changes_afterwards(tmp_path, folded):
+    net = make(tmp_path)
+    expected = reference(net)
+    warm(net, folded)
+    net.blobs['data'].data[...] = 5
+    net.params['conv'][0].data[...] *= 2
+    net.params['norm'][0].data[...] = 9
+    for name in ('conv', 'norm', 'relu', 'fc'):
+        np.testing.assert_allclose(net.blobs[name].data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_held_view_of_the_input_does_not_reach_hidden_blobs(tmp_path, folded):
+    net = make(tmp_path, channels=1)
+    expected = reference(net)
+    view = net.blobs['data'].data
+    warm(net, folded)
+    view[...] = 5
+    np.testing.assert_allclose(net.blobs['conv'].data, expected['conv'], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('layer, index', [('conv', 0), ('conv', 1), ('norm', 0), ('norm', 2), ('scale', 1),
+                                          ('relu', 0)])
+def test_edits_in_place_count(tmp_path, folded, layer, index):
+    net = make(tmp_path)
+    warm(net, folded)
+    before = net.blobs['fc'].data.copy()
+    net.params[layer][index].data[...] += 0.5
+    expected = reference(net)['fc']
+    assert np.abs(expected - before).max() > 1e-3
+    for _ in range(3):
+        np.testing.assert_allclose(net.forward()['fc'], expected, rtol=1e-5, atol=1e-5)
+    assert folded[-2:] == [True, True]
+
+
+def test_a_held_view_of_a_parameter_counts_at_every_forward(tmp_path, folded):
+    net = make(tmp_path)
+    weight = net.params['conv'][0].data
+    for factor in (1, 2, 3, 4):
+        weight *= factor
+        np.testing.assert_allclose(net.forward()['fc'], reference(net)['fc'], rtol=1e-5, atol=1e-5)
+    assert folded == [False, False, False, True, False, True, False, True]
+
+
+def test_a_held_view_of_a_hidden_blob_follows(tmp_path, folded):
+    net = make(tmp_path)
+    warm(net, folded)
+    view = net.blobs['conv'].data
+    net.blobs['data'].data[...] = 2
+    net.forward()
+    np.testing.assert_allclose(view, reference(net)['conv'], rtol=1e-5, atol=1e-5)
+
+
+def test_weights_from_a_file_and_of_another_net_count(tmp_path, folded):
+    net, other = make(tmp_path), make(tmp_path)
+    other.params['conv'][0].data[...] *= 3
+    other.blobs['data'].data[...] = net.blobs['data'].data
+    expected = reference(other)['fc']
+    other.save(str(tmp_path / 'other.caffemodel'))
+    warm(net, folded)
+    net.copy_from(str(tmp_path / 'other.caffemodel'))
+    np.testing.assert_allclose(net.forward()['fc'], expected, rtol=1e-5, atol=1e-5)
+    third = make(tmp_path)
+    warm(third, folded)
+    third.share_with(other)
+    np.testing.assert_allclose(third.forward()['fc'], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_other_sizes_of_input(tmp_path, folded):
+    net = make(tmp_path)
+    warm(net, folded)
+    net.blobs['data'].reshape(5, 4, 9, 8)
+    net.blobs['data'].data[...] = 1
+    expected = reference(net)['fc']
+    for _ in range(3):
+        np.testing.assert_allclose(net.forward()['fc'], expected, rtol=1e-5, atol=1e-5)
+    assert net.blobs['norm'].data.shape == (5, 8, 9, 8)
+
+
+def test_partial_forward_from_a_hidden_blob(tmp_path, folded):
+    net = make(tmp_path)
+    warm(net, folded)
+    expected = reference(net)
+    net.forward()
+    net.blobs['norm'].data[...] = expected['norm'] * 2
+    net.forward(start='relu')
+    np.testing.assert_allclose(net.blobs['relu'].data, expected['relu'] * 2, rtol=1e-5, atol=1e-5)
+
+
+def test_hooks_see_every_layer(tmp_path, folded):
+    net = make(tmp_path)
+    warm(net, folded)
+    seen = []
+    net.after_forward(lambda i: seen.append(i))
+    net.forward()
+    assert seen == list(range(len(net.layers))) and folded == [True, True]
+
+
+def test_nets_that_train_never_fold(tmp_path, folded):
+    text = NET % DEFAULTS + 'layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "fc" top: "loss" }'
+    (tmp_path / 'net.prototxt').write_text(text)
+    net = caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TEST)
+    net.forward()
+    assert not folded
+
+
+def test_an_update_of_shared_weights_is_seen_by_the_test_net(tmp_path, folded):
+    body = NET % dict(DEFAULTS)
+    body += '''layer { name: "label" type: "DummyData" top: "label" include { phase: TRAIN }
+                       dummy_data_param { shape { dim: 2 dim: 3 } } }
+               layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss"
+                       include { phase: TRAIN } }'''
+    (tmp_path / 'net.prototxt').write_text(body)
+    (tmp_path / 'solver.prototxt').write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 9 '
+        f'test_iter: 1 test_interval: 1000 snapshot_prefix: "{tmp_path}/run"')
+    solver = caffe.SGDSolver(str(tmp_path / 'solver.prototxt'))
+    test = solver.test_nets[0]
+    test.share_with(solver.net)
+    for net in (solver.net, test):
+        fill(net)
+    warm(test, folded)
+    before = test.blobs['fc'].data.copy()
+    hidden = test.blobs['norm'].data.copy()
+    test.forward()
+    solver.step(2)
+    np.testing.assert_allclose(test.blobs['norm'].data, hidden, rtol=1e-5, atol=1e-5)
+    after = test.forward()['fc'].copy()
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(after, reference(test)['fc'], rtol=1e-5, atol=1e-5)
