@@ -1,5 +1,6 @@
-"""Reading HDF5 files that may be damaged or claim more than they hold."""
+"""HDF5 files: reading what may be damaged or claim more than it holds, and writing whole ones."""
 
+import io
 from contextlib import contextmanager
 from math import prod
 
@@ -20,6 +21,17 @@ def open_hdf5(path):
             yield file
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+
+
+@contextmanager
+def hdf5_in_memory():
+    """Yield (an HDF5 file open for writing, the io.BytesIO that holds its content after the block).
+
+    The HDF5 library cannot give up a file that fails to be written (on a full disk it ends the process).
+    """
+    content = io.BytesIO()
+    with h5py.File(content, 'w') as file:
+        yield file, content
 
 
 def read_array(group, name, origin, shape=None):

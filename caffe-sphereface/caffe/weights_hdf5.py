@@ -1,10 +1,8 @@
 """Parameters in HDF5 files: /data/<layer>/<index>, and /diff/… when gradients are kept too."""
 
-import h5py
-
 from caffe.errors import CaffeError
-from caffe.hdf5_file import open_hdf5, read_array
-from caffe.proto.files import whole_file
+from caffe.hdf5_file import hdf5_in_memory, open_hdf5, read_array
+from caffe.proto.files import write_bytes
 
 
 def load_hdf5(net, path):
@@ -41,7 +39,7 @@ def _matching(net, file, path):
 def save_hdf5(net, path, with_diff=False):
     """Write the parameters as HDF5, whole or not at all; a shared parameter stands with its owner."""
     owned = set(net.learnable.names)
-    with whole_file(path) as temporary, h5py.File(temporary, 'w') as file:
+    with hdf5_in_memory() as (file, content):
         for layer in net.layers:
             data = file.require_group(f'data/{layer.name}')
             for i, blob in enumerate(layer.blobs):
@@ -49,3 +47,4 @@ def save_hdf5(net, path, with_diff=False):
                     data[str(i)] = blob.tensor.cpu().numpy()
                     if with_diff:
                         file[f'diff/{layer.name}/{i}'] = blob.grad.cpu().numpy()
+    write_bytes(path, content.getbuffer())
