@@ -1,0 +1,69 @@
+"""What debug_info writes to the log."""
+
+import re
+
+import numpy as np
+import pytest
+
+import caffe
+from training_run import NET, SOLVER, write_run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
+    return tmp_path
+
+
+def lines(capsys, kind):
+    """The debug lines of a kind without their prefix."""
+    return [match[1] for match in re.finditer(rf'\]     \[{kind}\] (.*)', capsys.readouterr().err)]
+
+
+def mean(values):
+    return f'{np.abs(values).mean():g}'
+
+
+def test_a_net_tells_of_its_forward(folder, capsys):
+    (folder / 'debug.prototxt').write_text('debug_info: true\n' + NET)
+    net = caffe.Net('debug.prototxt', caffe.TRAIN)
+    net.forward()
+    told = lines(capsys, 'Forward')
+    assert f'Layer data, top blob data data: {mean(net.blobs["data"].data)}' in told
+    assert f'Layer ip1, param blob 0 data: {mean(net.params["ip1"][0].data)}' in told
+    assert told[-1] == f'Layer loss, top blob loss data: {mean(net.blobs["loss"].data)}'
+    # ip1 is changed in place by relu, which tells of the same blob
+    assert sum('top blob ip1' in line for line in told) == 2
+
+
+def test_a_net_tells_of_its_backward_and_the_norms_of_all(folder, capsys):
+    (folder / 'debug.prototxt').write_text('debug_info: true\n' + NET)
+    net = caffe.Net('debug.prototxt', caffe.TRAIN)
+    net.forward()
+    net.clear_param_diffs()
+    net.backward()
+    told = lines(capsys, 'Backward')
+    assert told[0].startswith('Layer loss, bottom blob ip2 diff: ')
+    assert f'Layer ip2, param blob 1 diff: {mean(net.params["ip2"][1].diff)}' in told
+    assert not any('label' in line or 'bottom blob data' in line for line in told)
+    blobs = [blob for blobs in net.params.values() for blob in blobs]
+    one = [sum(np.abs(getattr(blob, side)).sum() for blob in blobs) for side in ('data', 'diff')]
+    two = [np.sqrt(sum(np.square(getattr(blob, side)).sum() for blob in blobs)) for side in ('data', 'diff')]
+    numbers = [float(number) for number in re.findall(r'[\d.]+(?:e-?\d+)?(?=[,)])', told[-1])]
+    assert told[-1].startswith('All net params (data, diff): L1 norm = (')
+    assert np.allclose(numbers, [*one, *two], rtol=1e-4)
+
+
+def test_a_solver_tells_when_it_displays(folder, capsys):
+    (folder / 'solver.prototxt').write_text(SOLVER.replace('display: 1', 'display: 3') + 'debug_info: true')
+    solver = caffe.get_solver('solver.prototxt')
+    solver.step(5)
+    text = capsys.readouterr().err
+    assert text.count('[Update] Layer ip1, param 0 data: ') == 2
+    assert text.count('[Backward] All net params') == 2 and text.count('[Forward] Layer relu, top blob ip1') == 2
+
+
+def test_nothing_is_told_without_it(folder, capsys):
+    caffe.get_solver('solver.prototxt').step(2)
+    assert '[Forward]' not in capsys.readouterr().err
