@@ -74,8 +74,11 @@ def _lfw(printed):
 
 
 def accuracy(result):
-    """An accuracy with its standard error; nothing for None."""
-    return f'{result["accuracy"]:.2f} ± {result["error"]:.2f} %' if result else ''
+    """An accuracy, with its standard error where there is more than one fold; nothing for None."""
+    if not result:
+        return ''
+    error = f' ± {result["error"]:.2f}' if len(result['folds']) > 1 else ''
+    return f'{result["accuracy"]:.2f}{error} %'
 
 
 def duration(seconds):
