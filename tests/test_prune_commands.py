@@ -1,0 +1,147 @@
+"""The commands of single pruning steps: from a net to a pruned one that trains on, and one line for what cannot be."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from masking import randomize
+from sphereslim.allocation import allocate, curves
+from sphereslim.files import write_bytes
+from sphereslim.model import cost, open_model
+from sphereslim.netfiles import run_net, weights_of
+from sphereslim.prototxt import read_net
+from sphereslim.selection_files import read_selections
+from sphereslim.sensitivity import read_table
+from tiny_run import write_run
+
+PYTHON = Path(__file__).resolve().parent.parent / 'python'
+NET = 'net/deploy.prototxt'
+PICTURES = '--images faces/aligned --count 4 --batch 4'
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('work')
+    write_run(folder)
+    for name, phase in (('tiny', 'deploy'), ('other', 'deploy')):
+        net = run_net(read_net(folder / 'net' / f'{phase}.prototxt'))
+        randomize(net, np.random.default_rng(0))
+        weights = weights_of(net)
+        for layer in weights.layer if name == 'other' else ():
+            layer.name = f'x_{layer.name}'
+        write_bytes(folder / f'{name}.caffemodel', weights.SerializeToString())
+    return folder
+
+
+@pytest.fixture
+def run(work, monkeypatch, capsys):
+    """A function (command, arguments) -> what it printed; SystemExit carries the one line of a bad request."""
+    monkeypatch.chdir(work)
+
+    def call(command, words):
+        monkeypatch.setattr(sys, 'argv', [command, *words.split()])
+        try:
+            runpy.run_path(str(PYTHON / f'{command}.py'), run_name='__main__')
+        except SystemExit as end:
+            if end.code:
+                raise
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_select_and_prune_give_a_folder_that_finetune_trains(work, run):
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv1,conv2 --rate 0.5 {PICTURES} --out both.json')
+    assert {name: len(kept) for name, kept in read_selections(['both.json']).items()} == {'conv1': 4, 'conv2': 6}
+    said = run('prune', 'both.json --train net/train.prototxt --deploy net/deploy.prototxt --weights tiny.caffemodel '
+                        '--solver net/solver.prototxt --out cut')
+    assert 'parameters became' in said
+    assert open_model('cut/deploy.prototxt', 'cut/init.caffemodel').groups.of('conv2').size == 6
+    run('finetune', 'cut')
+    assert open_model('cut/deploy.prototxt', 'cut/final.caffemodel')
+    assert (work / 'cut' / 'train.log').read_text().count('Iteration') > 2
+
+
+def test_a_train_net_reads_its_own_pictures(work, run):
+    run('select_filters', 'net/train.prototxt tiny.caffemodel --layer conv1 --criterion l1 --batches 1 --out one.json')
+    assert json.loads((work / 'one.json').read_text())['layer'] == 'conv1'
+
+
+def test_reconstruct_brings_outputs_nearer(work, run):
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv2 --rate 0.5 {PICTURES} --out r.json')
+    run('prune', f'r.json --deploy {NET} --weights tiny.caffemodel --out r')
+    run('reconstruct', f'{NET} tiny.caffemodel r/deploy.prototxt r/init.caffemodel --selection r.json '
+                       '--images faces/aligned --count 32 --ridge 1e-3 --out r/refitted.caffemodel')
+    picture = np.random.default_rng(1).normal(0, 0.5, (1, 3, 112, 96)).astype('f')
+    whole, cut, refitted = (output(net, weights, picture) for net, weights in (
+        (NET, 'tiny.caffemodel'), ('r/deploy.prototxt', 'r/init.caffemodel'),
+        ('r/deploy.prototxt', 'r/refitted.caffemodel')))
+    assert np.linalg.norm(refitted - whole) < np.linalg.norm(cut - whole)
+
+
+def output(deploy, weights, picture):
+    model = open_model(deploy, weights)
+    net = run_net(model.net, model.weights)
+    net.blobs['data'].data[...] = picture
+    return np.array(next(iter(net.forward().values())))
+
+
+def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
+    words = f'{NET} tiny.caffemodel --out sens --rates 0.5,0.25 --test-count 4 {PICTURES}'
+    run('sensitivity', words)
+    table = work / 'sens' / 'sensitivity.json'
+    rows, about = read_table(table)
+    table.write_text(json.dumps({'about': about, 'rows': [vars(row) for row in rows[:-1]]}))
+    run('sensitivity', words)
+    assert read_table(table)[0] == rows
+    run('allocate', f'{NET} tiny.caffemodel sens/sensitivity.json --budget 60% --out counts.json')
+    model, counts = open_model(NET, 'tiny.caffemodel'), json.loads((work / 'counts.json').read_text())
+    whole = cost(model.net)[0]
+    run('select_filters', f'{NET} tiny.caffemodel --allocation counts.json --criterion l2 {PICTURES} --out a.json')
+    run('prune', f'a.json --deploy {NET} --weights tiny.caffemodel --out allocated')
+    left = cost(read_net('allocated/deploy.prototxt'))[0]
+    assert 0.4 * whole < left <= 0.6 * whole
+    finest = allocate(model, curves(rows), left - 1)
+    assert sum(finest.values()) < sum(counts.values())
+
+
+def test_groups_tells_what_cannot_be_pruned_and_why(run):
+    said = run('groups', NET)
+    assert 'is an output of the net' in said and '2 of 3 groups can be pruned' in said
+
+
+BAD = {
+    'unknown layer': ('select_filters', f'{NET} tiny.caffemodel --layer nose {PICTURES}', "no layer 'nose'"),
+    'the output': ('select_filters', f'{NET} tiny.caffemodel --layer fc5 {PICTURES}', 'cannot be pruned'),
+    'rate 0': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --rate 0 {PICTURES}', 'rate 0'),
+    'other weights': ('select_filters', f'{NET} other.caffemodel --layer conv1 {PICTURES}', 'none of the layers'),
+    'no criterion': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion luck {PICTURES}', "'luck'"),
+    'no pictures': ('select_filters', f'{NET} tiny.caffemodel --layer conv1', 'expected --images'),
+    'missing prototxt': ('groups', 'none.prototxt', 'none.prototxt'),
+    'no selection': ('prune', f'settings.json --deploy {NET} --weights tiny.caffemodel --out x', 'is no selection'),
+    'weights to prune': ('prune', f'good.json --deploy {NET} --weights other.caffemodel --out x', 'none of the layers'),
+    'too many channels': ('prune', f'wrong.json --deploy {NET} --weights tiny.caffemodel --out x', 'from 0 to 7'),
+    'no stage': ('finetune', 'faces', 'expected a stage folder'),
+    'budget': ('allocate', f'{NET} tiny.caffemodel table.json --budget 0 --out c.json', 'budget 0'),
+    'no pictures for it': ('recalibrate', f'{NET} tiny.caffemodel --out c.caffemodel', 'expected --images'),
+    'not that net': ('reconstruct', f'{NET} tiny.caffemodel {NET} tiny.caffemodel --selection good.json --out c '
+                                    f'{PICTURES}', 'expected the net that was pruned by it'),
+    'no such net': ('sphereface_prune', '--faces faces --out runs --nets 5', '--nets 5'),
+}
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_bad_requests_are_one_clear_line(case, work, run):
+    (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
+    (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')
+    whole = {'group': '', 'rate': 1.0, 'size': 0, 'kept': 0, 'macs': 10, 'parameters': 10, 'harm': 0}
+    (work / 'table.json').write_text(json.dumps({'about': {}, 'rows': [whole]}))
+    command, words, expected = BAD[case]
+    with pytest.raises(SystemExit) as end:
+        run(command, words)
+    line = str(end.value.code)
+    assert line.startswith('error: ') and expected in line and '\n' not in line
+    assert not (work / 'x').exists()

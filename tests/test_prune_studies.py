@@ -1,0 +1,89 @@
+"""The published experiments and the study of a model, whole, on a network that takes no time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sphereslim.distill import PREFIX
+from sphereslim.netfiles import run_net, weights_of
+from sphereslim.prototxt import read_net
+from sphereslim.study.few_pairs import write_few
+from sphereslim.study.page import MARKS, write_into
+from tiny_run import write_run
+
+PYTHON = Path(__file__).resolve().parent.parent / 'python'
+TRAINING = {'iterations': 2, 'base_lr': 0.01, 'batch': 4, 'display': 1}
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('studies')
+    write_run(folder)
+    common = {'batches': 1, 'seed': 1, 'time_batch': 2}
+    (folder / 'nets.json').write_text(json.dumps(common | {'width': 0.5, 'base': TRAINING, 'fine_tune': TRAINING,
+                                                           'last_round': TRAINING}))
+    net = {'net': 'net', 'layers': ['conv1'], 'rates': [0.5], 'base': TRAINING, 'fine_tune': TRAINING,
+           'own': {'conv1': TRAINING | {'iterations': 3}}}
+    single = {'net': 'net', 'layers': ['conv2'], 'rate': 0.5, 'seeds': [1], 'fine_tune': TRAINING}
+    (folder / 'entropy.json').write_text(json.dumps(common | {'nets': {'net': net}, 'single': single}))
+    (folder / 'tiny.caffemodel').write_bytes(
+        weights_of(run_net(read_net(folder / 'net' / 'deploy.prototxt'))).SerializeToString())
+    return folder
+
+
+def run(work, command, words):
+    done = subprocess.run([sys.executable, str(PYTHON / f'{command}.py'), *words.split()], cwd=work, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_sphereface_prune_reports_every_net_and_rate(work):
+    words = '--settings nets.json --faces faces --prototxt . --nets net --rates 0.5 --out sp'
+    said = run(work, 'sphereface_prune', words)
+    rows = json.loads((work / 'sp' / 'report.json').read_text())['rows']
+    assert [row['rate'] for row in rows] == [None, 0.5] and rows[1]['parameters'] < rows[0]['parameters']
+    assert rows[0]['parameters'] < rows[0]['full_parameters'] and 'net at 0.5' in said
+    assert 'done' in run(work, 'sphereface_prune', words)
+
+
+def test_entropy_reports_nets_and_single_layers(work):
+    run(work, 'entropy', '--settings entropy.json --faces faces --root . --out entropy')
+    found = json.loads((work / 'entropy' / 'report.json').read_text())
+    assert {(row['layer'], row['criterion']) for row in found['layers']} == {('conv2', 'entropy'), ('conv2', 'random')}
+    assert found['nets'][1]['macs_ratio'] > 1
+    solver = (work / 'entropy' / 'net' / 'rate-0.5' / '01-conv1' / 'solver.prototxt').read_text()
+    assert 'max_iter: 3' in solver
+
+
+def test_study_fills_its_tables_and_distils(work):
+    words = ('net/deploy.prototxt tiny.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --images '
+             'faces/aligned --count 4 --test-count 4 --refit-count 8 --few-pairs 3 --criteria l1,random --ranked-by l1 '
+             '--rates 0.5,0.25 --budgets 0.6 --distill 0.6 --cpu-minutes 0.001 --batch 4 --rgb --out study '
+             '--doc page.md')
+    run(work, 'study', words)
+    results = json.loads((work / 'study' / 'results.json').read_text())
+    assert set(results) == {'original', 'headline-60', 'distilled-60', 'random-60-cut', 'random-60-refitted',
+                            *(f'l1-60-{how}{uniform}' for how in ('cut', 'refitted') for uniform in ('', '-uniform'))}
+    whole = results['original']
+    assert all(result['macs'] <= 0.6 * whole['macs'] for name, result in results.items() if name != 'original')
+    assert results['headline-60']['shift'] <= results['random-60-cut']['shift']
+    net = read_net(work / 'study' / 'distilled-60' / 'train.prototxt')
+    assert any(layer.name == f'{PREFIX}conv1' for layer in net.layer)
+    assert (work / 'page.md').read_text().count(MARKS[0]) == 1 and (work / 'page.png').is_file()
+
+
+def test_a_page_keeps_the_words_around_the_tables(tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text(f'# Mine\n\n{MARKS[0]}\nold\n{MARKS[1]}\n\nwhat limits it\n')
+    write_into(page, [], [])
+    assert 'old' not in page.read_text() and page.read_text().endswith('\n\nwhat limits it\n')
+
+
+def test_few_pairs_are_the_first_of_every_fold(tmp_path):
+    lines = [f'{"same" if row // 3 % 2 == 0 else "other"} {row}' for row in range(12)]
+    (tmp_path / 'pairs.txt').write_text('\n'.join(['2\t3', *lines]))
+    few = write_few(tmp_path / 'pairs.txt', tmp_path / 'few.txt', folds=2, count=1)
+    assert few.read_text().splitlines() == ['2\t1', 'same 0', 'other 3', 'same 6', 'other 9']
