@@ -124,6 +124,13 @@ def test_an_open_batch_takes_any_number_of_items(tmp_path):
     assert np.allclose(got, net.forward(**{name: images})[net.outputs[0]], atol=1e-4)
 
 
+def test_recurrent_nets_have_no_open_batch(tmp_path):
+    net = make_net(layer('RNN', 'x c', 'y', 'recurrent_param { num_output: 4 }'), {'x': (3, 2, 5), 'c': (3, 2)})
+    with pytest.raises(caffe.CaffeError, match='layer'):
+        export_onnx(net, str(tmp_path / 'net.onnx'), any_batch=True)
+    assert not (tmp_path / 'net.onnx').exists()
+
+
 def test_the_command_writes_a_model_with_the_weights(tmp_path, capsys):
     text = ('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n'
             + layer('InnerProduct', extra='inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'))

@@ -11,6 +11,7 @@ from caffe.proto.files import write_bytes
 
 _TABLES = ('convolution', 'neurons', 'pooling', 'recurrent', 'shaping', 'statistics')
 _DATA_TYPES = ('Input', 'DummyData')
+_UNROLLED = ('LSTM', 'RNN', 'LSTMUnit')
 
 
 def export_onnx(net, path, any_batch=False):
@@ -22,6 +23,10 @@ def export_onnx(net, path, any_batch=False):
     onnx = _onnx(path)
     if net.phase != TEST:
         raise CaffeError(f'{path}: the net is in the TRAIN phase, expected TEST for ONNX')
+    unrolled = [layer.name for layer in net.layers if layer.type in _UNROLLED]
+    if any_batch and unrolled:
+        raise CaffeError(f'{path}: layers {", ".join(unrolled)} are unrolled over sequences of one size, '
+                         'expected -any_batch for nets without them only')
     net.reshape()
     graph = Graph(onnx)
     values = _convert(net, graph)
