@@ -7,11 +7,9 @@ import signal
 import subprocess
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_run
+from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_pictures, write_run
 
 LONG = SOLVER.replace('max_iter: 6', 'max_iter: 1000000')
 
@@ -68,18 +66,6 @@ def test_weights_states_and_flags_that_do_not_fit(tmp_path_factory, flags, parts
             whole = (folder / f'out_iter_6.{name}').read_bytes()
             (folder / f'cut.{name}').write_bytes(whole[:len(whole) // 2])
     assert_one_line(caffe_command(folder, 'train', '-solver=solver.prototxt', *flags), *parts)
-
-
-IMAGES = NET.replace('"HDF5Data"', '"ImageData"').replace(
-    'hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true }', 'image_data_param { source: "list.txt" '
-    'batch_size: 4 }')
-
-
-def write_pictures(folder, solver=SOLVER):
-    write_run(folder, IMAGES, solver)
-    for i in range(8):
-        cv2.imwrite(str(folder / f'{i}.png'), np.full((4, 4, 3), 20 * i, np.uint8))
-    (folder / 'list.txt').write_text(''.join(f'{i}.png {i % 3}\n' for i in range(8)))
 
 
 def test_a_picture_that_is_not_there_names_list_line_and_path(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import caffe
 from caffe.parallel.join import place
 from caffe.proto import wire
-from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_run
+from training_run import COMMAND, ENVIRONMENT, IMAGES, NET, SOLVER, caffe_command, write_pictures, write_run
 
 MARGIN = NET.replace('''layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }''', '''
@@ -44,6 +44,16 @@ def test_two_processes_give_the_numbers_of_one_with_iter_size_2(tmp_path, net):
     assert one.returncode == two.returncode == 0, two.stderr
     assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
     assert two.stderr.count('Iteration 3 (') == two.stderr.count('Snapshotting to binary proto') == 1
+
+
+def test_crops_mirrors_and_order_of_pictures_are_those_of_one_process(tmp_path):
+    net = IMAGES.replace('batch_size: 4', 'batch_size: 2 shuffle: true').replace(
+        'label"', 'label" transform_param { crop_size: 3 mirror: true scale: 0.01 }', 1)
+    write_pictures(tmp_path, SOLVER.replace('"out"', '"two"'), net)
+    assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
+    write_pictures(tmp_path, SOLVER.replace('"out"', '"one"') + 'iter_size: 2', net)
+    assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt').returncode == 0
+    assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
 
 
 def test_adaptive_rules_and_clipping_see_the_averaged_gradient(tmp_path):

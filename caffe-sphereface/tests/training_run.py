@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 
@@ -29,6 +30,10 @@ net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 weight_decay: 
 snapshot_prefix: "out" random_seed: 3
 '''
 
+IMAGES = NET.replace('"HDF5Data"', '"ImageData"').replace(
+    'hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true }', 'image_data_param { source: "list.txt" '
+    'batch_size: 4 }')
+
 
 def write_run(folder, net=NET, solver=SOLVER, rows=40):
     """Put net.prototxt, solver.prototxt and 40 rows of data into `folder`."""
@@ -39,6 +44,14 @@ def write_run(folder, net=NET, solver=SOLVER, rows=40):
     Path(folder / 'files.txt').write_text('rows.h5\n')
     Path(folder / 'net.prototxt').write_text(net)
     Path(folder / 'solver.prototxt').write_text(solver)
+
+
+def write_pictures(folder, solver=SOLVER, net=IMAGES):
+    """Put a net on a list of 8 pictures, a solver and the pictures into `folder`."""
+    write_run(folder, net, solver)
+    for i in range(8):
+        cv2.imwrite(str(folder / f'{i}.png'), np.random.default_rng(i).integers(0, 256, (4, 4, 3), np.uint8))
+    (folder / 'list.txt').write_text(''.join(f'{i}.png {i % 3}\n' for i in range(8)))
 
 
 def caffe_command(folder, *arguments, environment=None, timeout=120):

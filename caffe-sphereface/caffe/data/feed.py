@@ -52,9 +52,11 @@ def plan_batches(step, batch_size, transformer, generator, phase):
     """
     while True:
         rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
-        items = [step() for _ in range(batch_size * count)]
-        draws = transformer.draws(generator, batch_size * count)
-        yield list(zip(items[rank::count], draws[rank::count]))
+        planned = []
+        for _ in range(count):  # batch by batch, since `step` may draw from the same generator
+            items = [step() for _ in range(batch_size)]
+            planned += zip(items, transformer.draws(generator, batch_size))
+        yield planned[rank::count]
 
 
 class Feed:
