@@ -92,16 +92,17 @@ def test_rand_skip_starts_within_the_list(folder):
 
 
 def test_shards_part_the_items_and_keep_the_draws(folder):
-    def read(rank, count, batch):
+    def read(rank, count, wanted):
         set_shard(rank, count)
         try:
             caffe.set_random_seed(8)
-            return batches(net('shuffle: true', 'mirror: true crop_size: 7', caffe.TRAIN, batch=batch), 3)
+            return batches(net('shuffle: true', 'mirror: true crop_size: 7', caffe.TRAIN, batch=4), wanted)
         finally:
             set_shard(0, 1)
 
-    parts = [read(rank, 2, 3) for rank in (0, 1)]
-    for i, (data, label) in enumerate(read(0, 1, 6)):
+    parts, alone = [read(rank, 2, 3) for rank in (0, 1)], read(0, 1, 6)
+    for i in range(3):
+        data, label = (np.concatenate(two) for two in zip(*alone[2 * i:2 * i + 2]))
         assert np.array_equal(data, np.stack([parts[0][i][0], parts[1][i][0]], 1).reshape(data.shape))
         assert np.array_equal(label, np.stack([parts[0][i][1], parts[1][i][1]], 1).reshape(-1))
 
