@@ -97,7 +97,8 @@ def arguments():
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
-    parser.add_argument('--nets', default='4,10,20', help='nets: 10 means sphereface-10, else a folder (default 4,10,20)')
+    parser.add_argument('--nets', default='4,10,20',
+                        help='nets: 10 means sphereface-10, else a folder (default 4,10,20)')
     parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')

@@ -68,7 +68,8 @@ def make_study(args, out):
     draw(out / 'sensitivity.png', table.rows, about)
     few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
     job = Study(out, model, Path(args.pairs), few, Path(args.pictures), form_of(args), fit_feed, test_feed,
-                curves(table.rows), fit, args.seed, args.batch, lambda batches: tqdm(batches, 'verifying', leave=False))
+                curves(table.rows), fit, Fit(args.refit_places, args.ridge), args.seed, args.batch,
+                lambda batches: tqdm(batches, 'verifying', leave=False))
     return job, more
 
 
@@ -149,6 +150,9 @@ def arguments():
     parser.add_argument('--test-count', type=whole, default=40, help='pictures to measure distances on (default 40)')
     parser.add_argument('--refit-count', type=whole, default=160,
                         help='pictures that the best of each budget is refitted on (default 160)')
+    parser.add_argument('--refit-places', type=whole, default=120, help='and outputs a picture of them (default 120)')
+    parser.add_argument('--ridge', type=float, default=1e-3,
+                        help='how much the old weights count in that (default 1e-3)')
     parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
     parser.add_argument('--base-lr', type=float, default=2e-4, help='learning rate of the distillation (default 2e-4)')

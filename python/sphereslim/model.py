@@ -9,6 +9,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import read_weights, write_bytes
 from sphereslim.groups import Groups
 from sphereslim.inputs import input_shape
+from sphereslim.linear_layer import TYPES
 from sphereslim.netfiles import run_net, with_params
 from sphereslim.netparts import NETWORK
 from sphereslim.netstats import measure, total
@@ -55,15 +56,23 @@ def slim(model, kept):
     return Model(net, weights, Groups(net))
 
 
-def refit(model, slimmed, kept, feed, fit=None, seed=0, progress=iter):
+def refit(model, slimmed, kept, feed, fit=None, seed=0, progress=iter, every=False):
     """`slimmed` with the readers of removed channels refitted to what they gave in `model`, over the batches of `feed`.
 
+    With `every` all layers that can be refitted are: errors of the layers before them are made up for too.
     `progress` wraps the names of the layers as they are done.
     """
     pruned = slimmed.sampler(feed)
-    for _ in progress(reconstruct(model.groups, kept, model.sampler(feed), pruned, fit=fit, seed=seed)):
+    layers = refittable(model) if every else None
+    for _ in progress(reconstruct(model.groups, kept, model.sampler(feed), pruned, layers, fit, seed)):
         pass
     return Model(slimmed.net, with_params(slimmed.weights, pruned.net), slimmed.groups)
+
+
+def refittable(model):
+    """The names of all layers that can be refitted, in net order."""
+    trace = model.groups.trace
+    return [name for name, layer in trace.layers.items() if layer.type in TYPES and name in trace.made]
 
 
 def cost(net):

@@ -17,8 +17,8 @@ def selections(model, criterion, measured, counts, seed=0):
             for name, number in counts.items() if number < model.groups.of(name).size]
 
 
-def apply(model, chosen, feed=None, fit=None, seed=0, progress=iter):
-    """The Model with [Selection] carried out; with a `feed` the readers are refitted over its batches."""
+def apply(model, chosen, feed=None, fit=None, seed=0, progress=iter, every=False):
+    """The Model with [Selection] carried out; with a `feed` layers are refitted over its batches, see `refit`."""
     kept = {selection.group: selection.kept for selection in chosen}
     slimmed = slim(model, kept)
-    return refit(model, slimmed, kept, feed, fit, seed, progress) if feed else slimmed
+    return refit(model, slimmed, kept, feed, fit, seed, progress, every) if feed else slimmed

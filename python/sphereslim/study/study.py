@@ -20,7 +20,7 @@ class Study:
     """`model` is pruned in `folder`: `fit_feed` is what criteria and refits see, `test_feed` what shifts are taken on.
 
     `pairs` and `pictures` are the verification, `few` a shorter pairs file for the table of all criteria. `curves` are
-    the groups' Curves that allocate every budget.
+    the groups' Curves that allocate every budget, `fit` and `fit_more` how the table's and the best nets are refitted.
     """
 
     folder: Path
@@ -33,6 +33,7 @@ class Study:
     test_feed: Feed
     curves: dict
     fit: Fit = Fit()
+    fit_more: Fit = Fit()
     seed: int = 0
     batch: int = 32
     progress: object = iter
@@ -62,12 +63,13 @@ class Study:
     def headline(self, criterion, budget, feed):
         """The refitted model of a criterion, written to a folder of its own, and its result on all pairs.
 
-        It is refitted over `feed`, which may hold more pictures than the table had.
+        Every layer is refitted by `fit_more` over `feed`, which may hold more pictures than the table had.
         """
         folder = self.folder / f'refitted-{percent(budget)}'
 
         def compute():
-            slimmed = self._pruned(criterion, budget, feed, False)
+            slimmed = apply(self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed,
+                            every=True)
             slimmed.save(folder)
             return {'criterion': criterion, 'budget': budget, 'folder': str(folder)} | self._costs(slimmed) | {
                 'shift': self._distance(slimmed), 'all': self._accuracy(slimmed, self.pairs)}
@@ -93,8 +95,10 @@ class Study:
         return known[name]
 
     def _pruned(self, criterion, budget, feed, uniform):
-        chosen = selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)
-        return apply(self.model, chosen, feed, self.fit, self.seed)
+        return apply(self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed)
+
+    def _chosen(self, criterion, budget, uniform):
+        return selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)
 
     def _evidence(self, criterion):
         """What a criterion measured of all groups; only the last criterion's is kept in memory."""
