@@ -8,9 +8,9 @@ def stage_table(report):
     """Every stage of the run."""
     columns = ['stage', 'filters', 'parameters', 'MACs', 'model', 'ms an image', 'speed', 'accuracy pruned',
                'accuracy trained', 'training']
-    note = ('Milliseconds are medians of the forward pass on this machine, all stages in turns in one process; speed '
-            'is the first stage\'s time over the stage\'s own. Accuracy is the mean over the folds and its standard '
-            'error, before the stage\'s training and after it.')
+    note = ('Milliseconds are the least of several forward passes on this machine, all stages in turns in one process; '
+            'speed is the first stage\'s time over the stage\'s own. Accuracy is the mean over the folds and its '
+            'standard error, before the stage\'s training and after it.')
     return Table('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
 
 
