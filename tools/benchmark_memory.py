@@ -14,6 +14,8 @@ from benchmark_nets import training_net  # noqa: E402
 from benchmark_peers import engine_step, torch_step  # noqa: E402
 from torch_peer import Peer  # noqa: E402
 
+from caffe.lean import free_while_training  # noqa: E402
+
 STEPS = 3
 
 
@@ -28,11 +30,18 @@ def main():
     param = training_net(args.net, args.batch)
     warm_up()
     before = status('VmRSS')
-    step = engine_step(param)[0] if args.who == 'caffe' else _torch_step(param)
+    step = _caffe_train_step(param) if args.who == 'caffe' else _torch_step(param)
     forget_peak()
     for _ in range(STEPS):
         step()
     print(f'{(status("VmHWM") - before) / 1024:.0f}')
+
+
+def _caffe_train_step(param):
+    """A step as the command `caffe train` makes it."""
+    step, net = engine_step(param)
+    free_while_training(net)
+    return step
 
 
 def _torch_step(param):

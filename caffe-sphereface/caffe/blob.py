@@ -301,6 +301,13 @@ class Blob:
         """Whether the data is still what `source` will set."""
         return self._data._source is source
 
+    def free(self, others):
+        """Let go of data and diff, each where none of the blobs `others` shares it."""
+        if all(self._data is not other._data for other in others):
+            self._data.clear()
+        if all(self._diff is not other._diff for other in others):
+            self._diff.clear()
+
     def share_data(self, other):
         """Use the other blob's values as this one's own from now on; the counts must agree."""
         if self._data is not other._data:

@@ -8,6 +8,7 @@ import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.errors import CaffeError
+from caffe.lean import free_while_training
 from caffe.parallel import join, launch
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
@@ -94,6 +95,7 @@ def _run(solver, flags):
         for path in filter(None, flags.weights.split(',')):
             log.info('caffe.cpp:155', f'Finetuning from {path}')
             solver.net.copy_from(path)
+    free_while_training(solver.net)
     log.info('caffe.cpp:248', 'Starting Optimization')
     solver.solve(flags.snapshot or None)
     log.info('caffe.cpp:259', 'Optimization Done.')

@@ -17,6 +17,7 @@ class ReLU(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ()
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
@@ -42,6 +43,7 @@ class PReLU(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ('_x',)
 
     def setup(self, bottom, top):
         param = self.param.prelu_param

@@ -21,6 +21,7 @@ class BatchNorm(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ('_x',)
 
     def setup(self, bottom, top):
         param = self.param.batch_norm_param

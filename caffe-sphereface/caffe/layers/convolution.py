@@ -23,6 +23,7 @@ class Convolution(Layer):
 
     bottoms = (1, None)
     tops = (1, None)
+    kept = ('_columns',)
 
     def setup(self, bottom, top):
         param = self.param.convolution_param

@@ -12,6 +12,7 @@ class Dropout(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ('_mask',)
 
     def setup(self, bottom, top):
         self.ratio = self.param.dropout_param.dropout_ratio

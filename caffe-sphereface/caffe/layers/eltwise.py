@@ -13,6 +13,7 @@ class Eltwise(Layer):
 
     bottoms = (2, None)
     tops = 1
+    kept = ('_x', '_y', '_winner')
 
     def setup(self, bottom, top):
         param = self.param.eltwise_param

@@ -11,6 +11,7 @@ class Concat(Layer):
 
     bottoms = (1, None)
     tops = 1
+    kept = ()
 
     def setup(self, bottom, top):
         param = self.param.concat_param
@@ -88,6 +89,7 @@ class Split(Layer):
 
     bottoms = 1
     tops = (1, None)
+    kept = ()
 
     def reshape(self, bottom, top):
         for blob in top:

@@ -15,6 +15,7 @@ class LRN(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ('_x', '_base', '_factor')
 
     def setup(self, bottom, top):
         param = self.param.lrn_param

@@ -21,6 +21,7 @@ class MarginInnerProduct(Layer):
     bottoms = 2
     tops = (1, 2)
     no_diff_bottoms = (1,)
+    kept = ('_x',)
 
     def setup(self, bottom, top):
         param = self.param.margin_inner_product_param

@@ -13,6 +13,7 @@ class Pooling(Layer):
 
     bottoms = 1
     tops = (1, 2)
+    kept = ()
 
     def setup(self, bottom, top):
         param = self.param.pooling_param
@@ -73,6 +74,10 @@ class Pooling(Layer):
         top[0].tensor = self._op.forward(x)
         if len(top) > 1:
             top[1].tensor = self._op.index().to(x.dtype)
+
+    def forget(self):
+        """Drop what the last forward kept for backward."""
+        self._op.forget()
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

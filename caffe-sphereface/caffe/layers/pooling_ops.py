@@ -65,6 +65,10 @@ class MaxPool:
         width = self._x.shape[3]
         return (self._index // width - g.pad[0]) * g.size[1] + self._index % width - g.pad[1]
 
+    def forget(self):
+        """Drop what the last forward kept for backward."""
+        self._x = self._index = None
+
     def backward(self, dy):
         """The diff of the input of the last forward."""
         g = self.geometry
@@ -91,6 +95,10 @@ class AveragePool:
         if g.output == (1, 1) and g.kernel == g.size and g.pad == (0, 0):
             return x.mean((2, 3), keepdim=True)
         return _aten.avg_pool2d(x, g.kernel, g.stride, g.pad, g.ceil, True)
+
+    def forget(self):
+        """Drop what the last forward kept for backward."""
+        self._x = None
 
     def backward(self, dy):
         """The diff of the input of the last forward."""
@@ -127,6 +135,10 @@ class StochasticPool:
         self._choice = (cumulated < draw * cumulated[..., -1:]).sum(-1, keepdim=True).clamp(max=values.shape[-1] - 1)
         self._padded = F.pad(x, self.geometry.margins()).shape
         return values.gather(-1, self._choice).squeeze(-1)
+
+    def forget(self):
+        """Drop what the last forward kept for backward."""
+        self._choice = None
 
     def backward(self, dy):
         """The diff of the input of the last forward: each value's goes where it was drawn."""

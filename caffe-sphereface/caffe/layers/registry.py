@@ -43,6 +43,8 @@ class Layer:
     loss = False
     auto_top = False
     needs_backward = True
+    # names of attributes that forward sets for the backward behind it alone; None where that is not known
+    kept = None
     # False for bottoms that never get a diff (labels): their index -> False
     no_diff_bottoms = ()
 
@@ -91,6 +93,11 @@ class Layer:
 
     def backward(self, top, propagate_down, bottom):
         """Overwrite the diffs of the bottoms marked in `propagate_down`, add to the diffs of `blobs`."""
+
+    def forget(self):
+        """Drop what forward kept for backward."""
+        for name in self.kept:
+            setattr(self, name, None)
 
     def axis(self, index, blob, what='axis'):
         """`index` as a non-negative axis of `blob` (negative counts from the end); CaffeError when out of range."""

@@ -46,6 +46,7 @@ class Scale(Layer):
 
     bottoms = (1, 2)
     tops = 1
+    kept = ('_x',)
 
     def setup(self, bottom, top):
         param = self.param.scale_param

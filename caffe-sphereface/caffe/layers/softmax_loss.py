@@ -22,6 +22,7 @@ class SoftmaxWithLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
+    kept = ('_p',)
 
     def setup(self, bottom, top):
         self.normalizer = Normalizer(self.param.loss_param)
