@@ -58,9 +58,3 @@ def caffe_command(folder, *arguments, environment=None, timeout=120):
     """Run the `caffe` command in `folder`: the CompletedProcess with text output."""
     return subprocess.run([*COMMAND, *arguments], cwd=folder, env={**ENVIRONMENT, **(environment or {})},
                           capture_output=True, text=True, timeout=timeout)
-
-
-def errors(run):
-    """The lines on stderr that are no log lines."""
-    import re
-    return [line for line in run.stderr.splitlines() if line.startswith('caffe: ') or re.match(r'\s*Traceback', line)]
