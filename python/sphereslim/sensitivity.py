@@ -68,7 +68,8 @@ def study(model, table, rates, criterion, harm_of, feed, fit=None, refitted=True
         table.add(Row('', 1.0, 0, 0, *cost(model.net), harm_of(model)))
     names = [group.name for group in model.groups.prunable()]
     measured = {}
-    for name, rate in progress([(n, r) for n in names for r in rates if not table.has(n, r)]):
+    todo = [(name, rate) for name in names for rate in rates if not table.has(name, rate)]
+    for name, rate in progress(todo) if todo else ():
         if name not in measured:
             measured = evidence(model, [name], criterion, feed, seed)
         table.add(_row(model, name, rate, criterion, measured, harm_of, feed if refitted else None, fit, seed))
