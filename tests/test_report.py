@@ -13,14 +13,14 @@ from sphereslim.report import write, write_figure
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
 from sphereslim.report.figures import figures
 from sphereslim.report.printed import printed_for
-from sphereslim.report.tables import duration, published_table, stage_table
+from sphereslim.report.tables import accuracy, duration, published_table, stage_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED_FOLDER = ROOT / 'published'
 
 
-def result(accuracy):
-    return {'accuracy': accuracy, 'error': 0.5, 'folds': [accuracy]}
+def result(percent):
+    return {'accuracy': percent, 'error': 0.5, 'folds': [percent - 0.5, percent + 0.5]}
 
 
 def row(stage, parameters, after, speed=1.0, before=None, filters=''):
@@ -138,6 +138,10 @@ def test_one_figure_is_drawn_again_and_an_unknown_one_is_refused_by_name(tmp_pat
 def test_a_folder_without_a_report_is_told_in_one_line(tmp_path):
     done = subprocess.run([sys.executable, ROOT / 'python/report.py', tmp_path], capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and 'report.json' in done.stderr
+
+
+def test_one_fold_shows_no_error():
+    assert accuracy({'accuracy': 90.0, 'error': 0.0, 'folds': [90.0]}) == '90.00 %'
 
 
 def test_durations_read_like_words():
