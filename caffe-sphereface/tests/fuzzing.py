@@ -116,8 +116,8 @@ def random_net(random):
     names = []
     for i in range(random.choice([1, 2, 3])):
         names.append(f'in{i}')
-        shape = random.choice([(2, 3, 6, 6)] * 2 + [(2, 4), (2,), (4, 2), (2, 2, 2), (1, 2, 3, 3, 3), (0, 3), (0, 3, 6, 6),
-                               (2, 3, 0, 6), ()])
+        shape = random.choice([(2, 3, 6, 6)] * 2 + [(2, 4), (2,), (4, 2), (2, 2, 2), (1, 2, 3, 3, 3), (0, 3),
+                               (0, 3, 6, 6), (2, 3, 0, 6), ()])
         net.layer.add(name=names[-1], type='Input', top=[names[-1]]).input_param.shape.add(dim=shape)
     for i in range(random.choice([1, 1, 2, 3])):
         layer = random_layer(random, i, names)
