@@ -58,12 +58,14 @@ class AngularMargin(nn.Module):
     def __init__(self, param, weights):
         super().__init__()
         self.weight = nn.Parameter(weights[0])
-        self.param, self.iteration = param, 0
+        self.param = param
+        # a tensor: torch.compile would compile anew for every value of a Python number
+        self.register_buffer('iteration', torch.zeros(()))
 
     def forward(self, x, label):
-        self.iteration += 1
+        self.iteration.add_(1)
         p = self.param
-        mix = max(p.base * (1 + p.gamma * self.iteration) ** -p.power, p.lambda_min)
+        mix = (p.base * (1 + p.gamma * self.iteration) ** -p.power).clamp(min=p.lambda_min)
         length = x.norm(dim=1, keepdim=True)
         cosine = (F.normalize(x) @ F.normalize(self.weight).t()).clamp(-1, 1)
         own = cosine.gather(1, label.long()[:, None])
