@@ -80,7 +80,7 @@ def _draw(results):
                             if r.get('refitted') == refitted and r['criterion'] == criterion and not r['uniform'])
             axes.plot(*zip(*points), marker, ms=5, color=f'C{number % 10}', alpha=0.9 if refitted else 0.45,
                       label=f'{criterion}' if refitted else None)
-    for start, style, words in (('headline', 'k*-', 'best refitted, all pairs'),
+    for start, style, words in (('headline', 'k*-', 'refitted on more pictures, all pairs'),
                                 ('distilled', 'r*-', 'distilled, all pairs')):
         points = sorted([(100 * r['macs'] / whole['macs'], r['all']['accuracy']) for n, r in results.items()
                          if n.startswith(start)] + [(100, whole['all']['accuracy'])])
