@@ -14,6 +14,7 @@ from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
 from sphereslim.report.figures import figures
 from sphereslim.report.printed import printed_for
 from sphereslim.report.tables import accuracy, duration, published_table, stage_table
+from sphereslim.speed import speed_ratio
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED_FOLDER = ROOT / 'published'
@@ -26,6 +27,7 @@ def result(percent):
 def row(stage, parameters, after, speed=1.0, before=None, filters=''):
     return {'stage': stage, 'folder': f'run/{stage}', 'filters': filters, 'parameters': parameters, 'macs': 164290560,
             'model_bytes': 4 * parameters, 'milliseconds': 8 / speed, 'speed_ratio': speed,
+            'speed_quartiles': [0.9 * speed, 1.1 * speed],
             'before': before and result(before), 'after': result(after), 'training_seconds': 90.0}
 
 
@@ -54,8 +56,8 @@ def texts(cells):
 
 def test_every_number_of_the_stage_table_has_a_source():
     table = stage_table(report())
-    assert texts(table.rows[1]) == ['01-conv1_1', '4 → 2', '12,524,704', '164.3 M', '50.1 MB', '7.27', '1.10×',
-                                    '90.00 ± 0.50 %', '97.50 ± 0.50 %', '90 s']
+    assert texts(table.rows[1]) == ['01-conv1_1', '4 → 2', '12,524,704', '164.3 M', '50.1 MB', '7.27',
+                                    '1.10× (0.99–1.21)', '90.00 ± 0.50 %', '97.50 ± 0.50 %', '90 s']
     assert [cell.source for cell in table.rows[1]] == ['', *[ANALYTIC] * 4, *[MEASURED] * 5]
     assert table.rows[0][7].text == table.rows[0][7].source == ''
 
@@ -142,6 +144,13 @@ def test_a_folder_without_a_report_is_told_in_one_line(tmp_path):
 
 def test_one_fold_shows_no_error():
     assert accuracy({'accuracy': 90.0, 'error': 0.0, 'folds': [90.0]}) == '90.00 %'
+
+
+def test_speed_is_compared_round_by_round():
+    slow_and_quiet = [8.0, 80.0, 8.0, 8.0, 40.0]
+    assert speed_ratio(slow_and_quiet, [t / 2 for t in slow_and_quiet]) == (2, 2, 2)
+    median, low, high = speed_ratio([8.0] * 5, [2.0, 4.0, 4.0, 8.0, 16.0])
+    assert (median, low, high) == (2, 1, 2)
 
 
 def test_durations_read_like_words():

@@ -7,10 +7,11 @@ import numpy as np
 from sphereslim.engine import caffe
 
 
-def forward_milliseconds(models, batch=16, rounds=15, progress=iter):
-    """Least milliseconds an image of each (deploy prototxt, caffemodel) in `models`, batches of random pictures.
+def forward_milliseconds(models, batch=16, rounds=40, progress=iter):
+    """Milliseconds an image in each of `rounds`, a list for each (deploy prototxt, caffemodel) in `models`.
 
-    The least of `rounds`, since whatever else the machine does only adds to the time.
+    Batches of random pictures. What one round holds was measured within moments, so that on a busy machine the ratio
+    of two nets is steadier round by round than that of their medians or of their best times.
     """
     nets = [_ready(deploy, weights, batch) for deploy, weights in models]
     times = [[] for _ in nets]
@@ -20,7 +21,13 @@ def forward_milliseconds(models, batch=16, rounds=15, progress=iter):
             start = time.perf_counter()
             net.forward()
             taken.append((time.perf_counter() - start) * 1000 / batch)
-    return [min(taken) for taken in times]
+    return times
+
+
+def speed_ratio(original, times):
+    """(median, lower and upper quartile) of how many times faster `times` are than `original`, round by round."""
+    ratios = np.array(original) / np.array(times)
+    return tuple(float(value) for value in np.quantile(ratios, [0.5, 0.25, 0.75]))
 
 
 def _ready(deploy, weights, batch):

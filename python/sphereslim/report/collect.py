@@ -14,13 +14,13 @@ from sphereslim.netparts import NETWORK
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import input_shape, read_net
 from sphereslim.report.printed import printed_for
-from sphereslim.speed import forward_milliseconds
+from sphereslim.speed import forward_milliseconds, speed_ratio
 
 
 def collect(plan, published, progress=iter):
     """The report of a Plan's stages that are done, as plain values; `published` is the folder of published figures.
 
-    Speed is measured once, on all stages in turns, and kept in speed.json beside them.
+    Speed is measured once, on all stages in turns, and every time is kept in speed.json beside them.
     """
     stages = plan.stages()
     done = [stage for stage in stages if stage.is_trained()]
@@ -47,7 +47,8 @@ def collect(plan, published, progress=iter):
     }
 
 
-def _row(stage, milliseconds, original, log):
+def _row(stage, times, original, log):
+    ratio, *quartiles = speed_ratio(original, times)
     stats = measure(read_net(stage.deploy), shape=_one(stage))
     sums = total(stats, NETWORK)
     accuracy = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
@@ -55,7 +56,7 @@ def _row(stage, milliseconds, original, log):
     return {'stage': stage.name, 'folder': str(stage.folder),
             'filters': f'{len(selection["scores"])} → {len(selection["kept"])}' if selection else '',
             'parameters': sums.parameters, 'macs': sums.macs, 'model_bytes': sums.model_bytes,
-            'milliseconds': milliseconds, 'speed_ratio': original / milliseconds,
+            'milliseconds': float(np.median(times)), 'speed_ratio': ratio, 'speed_quartiles': quartiles,
             'before': accuracy.get('before'), 'after': accuracy.get('after'), 'training_seconds': _seconds(log)}
 
 

@@ -8,18 +8,24 @@ def stage_table(report):
     """Every stage of the run."""
     columns = ['stage', 'filters', 'parameters', 'MACs', 'model', 'ms an image', 'speed', 'accuracy pruned',
                'accuracy trained', 'training']
-    note = ('Milliseconds are the least of several forward passes on this machine, all stages in turns in one process; '
-            'speed is the first stage\'s time over the stage\'s own. Accuracy is the mean over the folds and its '
-            'standard error, before the stage\'s training and after it.')
+    note = ('Milliseconds are medians of the forward pass on this machine, all stages in turns in one process. Speed '
+            'is the first stage\'s time over the stage\'s own, round by round: the median and the quartiles, which lie '
+            'far apart where other work kept the machine busy. Accuracy is the mean over the folds and its standard '
+            'error, before the stage\'s training and after it.')
     return Table('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
 
 
 def _stage_row(row):
     counted = [row['filters'], f'{row["parameters"]:,}', scaled(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
-    measured = [f'{row["milliseconds"]:.2f}', f'{row["speed_ratio"]:.2f}×', accuracy(row['before']),
+    measured = [f'{row["milliseconds"]:.2f}', _speed(row), accuracy(row['before']),
                 accuracy(row['after']), duration(row['training_seconds'])]
     return [Cell(row['stage']), *(Cell(text, ANALYTIC if text else '') for text in counted),
             *(Cell(text, MEASURED if text else '') for text in measured)]
+
+
+def _speed(row):
+    low, high = row['speed_quartiles']
+    return f'{row["speed_ratio"]:.2f}× ({low:.2f}–{high:.2f})'
 
 
 def published_table(report):
