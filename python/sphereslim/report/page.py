@@ -7,7 +7,7 @@ from sphereslim.report.cells import SOURCES
 from sphereslim.report.words import NOTES, checks, facts, redraw
 
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:66rem;padding:1rem;color:#222;background:#fff}
+body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1rem;color:#222;background:#fff}
 h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:0}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0}dd{margin:0;overflow-wrap:anywhere}
 dt{color:#555}.long{display:block}.long dd{margin-bottom:.6rem}
