@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.netfiles import run_net
 from sphereslim.netstats import measure, total
-from sphereslim.prototxt import find_layer, parse_net, read_net
+from sphereslim.prototxt import find_layer, parse_net, read_net, write_prototxt
 from sphereslim.substitute import MODULES, drop_layers, module_weights, replaceable, shrink, substitute
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,6 +141,41 @@ def test_shrink_spares_the_last_two_and_what_sums_tie_to_them(plain):
 def test_shrink_takes_depthwise_convolutions_along(plain):
     small = shrink(substitute(plain, 'dwpw', ['conv2']), keep_last=1)
     assert find_layer(small, 'conv2_dw').convolution_param.group == 8
+    run_net(small)
+
+
+@pytest.mark.parametrize('part', ['deploy', 'train'])
+def test_shrink_takes_depthwise_convolutions_behind_sums_along(part, tmp_path):
+    small = shrink(read_net(ROOT / f'prototxt/mobilenet-10/{part}.prototxt'), 0.25, keep_last=0)
+    convolutions = {layer.name: layer.convolution_param for layer in small.layer if layer.type == 'Convolution'}
+    widths = {(param.num_output, param.group) for name, param in convolutions.items() if name.startswith('conv3_')}
+    assert widths == {(64, 1), (64, 64)}
+    for layer in small.layer:
+        if layer.type == 'ImageData':
+            with_pictures(layer, tmp_path)
+    write_prototxt(tmp_path / 'small.prototxt', small)
+    net = caffe.Net(str(tmp_path / 'small.prototxt'), caffe.TRAIN if part == 'train' else caffe.TEST)
+    assert net.params['conv3_4_dw'][0].data.shape == (64, 1, 3, 3)
+
+
+def with_pictures(layer, folder):
+    """Let an ImageData layer read one black picture."""
+    cv2.imwrite(str(folder / 'face.png'), np.zeros((112, 96, 3), np.uint8))
+    (folder / 'list.txt').write_text('face.png 0\n')
+    layer.image_data_param.source, layer.image_data_param.root_folder = str(folder / 'list.txt'), f'{folder}/'
+
+
+def test_shrink_spares_what_sums_tie_to_the_last_and_their_depthwise_convolutions():
+    small = shrink(read_net(ROOT / 'prototxt/mobilenet-10/deploy.prototxt'))
+    depthwise = ('conv2_3_dw', 'conv3_4_dw', 'conv3_5_dw')
+    assert [find_layer(small, name).convolution_param.group for name in depthwise] == [64, 256, 128]
+    run_net(small)
+
+
+def test_shrink_halves_every_part_of_a_concat_that_a_sum_ties(plain):
+    small = shrink(substitute(plain, 'fire', ['conv3']), keep_last=1)
+    parts = [find_layer(small, f'conv3_{part}').convolution_param.num_output for part in ('expand1', 'expand3')]
+    assert parts == [6, 6] and find_layer(small, 'conv2').convolution_param.num_output == 12
     run_net(small)
 
 

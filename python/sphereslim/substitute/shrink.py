@@ -1,8 +1,10 @@
 """Fewer filters: every convolution but the last ones at a share of its width."""
 
+import numpy as np
+
 from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
-from sphereslim.inputs import copy_of
+from sphereslim.surgery import prune_prototxt
 
 
 def shrink(net, share=0.5, keep_last=2):
@@ -12,26 +14,25 @@ def shrink(net, share=0.5, keep_last=2):
     """
     if not 0 < share <= 1:
         raise SlimError(f'share {share}: expected above 0 and at most 1')
-    result = copy_of(net)
-    convolutions = [layer for layer in result.layer if layer.type == 'Convolution']
-    plain = [layer for layer in convolutions if layer.convolution_param.group == 1]
-    last = {layer.name for layer in plain[len(plain) - keep_last:]}
-    free = {name for group in Groups(net).prunable() if last.isdisjoint(group.makers) for name in group.makers}
-    for layer in plain:
-        if layer.name in free:
-            layer.convolution_param.num_output = max(1, round(share * layer.convolution_param.num_output))
-    _follow_depthwise(result)
-    return result
+    plain = [layer.name for layer in net.layer
+             if layer.type == 'Convolution' and layer.convolution_param.group == 1]
+    last = set(plain[len(plain) - keep_last:])
+    groups = Groups(net)
+    kept = {group.name: _kept_units(groups, group, share) for group in groups.prunable()
+            if last.isdisjoint(group.makers) and not set(plain).isdisjoint(group.makers)}
+    return prune_prototxt([net], kept, groups)[0]
 
 
-def _follow_depthwise(net):
-    """Depthwise convolutions get one filter for each channel that the convolution before them makes."""
-    widths = {}
-    for layer in net.layer:
-        param = layer.convolution_param
-        if layer.type == 'Convolution':
-            if param.group > 1 and param.group == param.num_output and layer.bottom[0] in widths:
-                param.group = param.num_output = widths[layer.bottom[0]]
-            widths[layer.top[0]] = param.num_output
-        elif len(layer.bottom) == 1 and layer.bottom[0] in widths:
-            widths.update(dict.fromkeys(layer.top, widths[layer.bottom[0]]))
+def _kept_units(groups, group, share):
+    """The first units of each maker, so many that it keeps `share` of its filters.
+
+    Makers with few filters choose first: those that a Concat joins each lose their share before the layer that a sum
+    ties to all of them.
+    """
+    made = sorted((groups.unit_of[groups.trace.made[maker].ids] for maker in group.makers), key=len)
+    kept, seen = np.zeros(group.size, bool), np.zeros(group.size, bool)
+    for units in made:
+        wanted = max(1, round(share * len(units))) - kept[units].sum()
+        kept[units[~seen[units]][:max(0, wanted)]] = True
+        seen[units] = True
+    return np.flatnonzero(kept)
