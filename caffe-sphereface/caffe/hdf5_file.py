@@ -1,6 +1,7 @@
 """HDF5 files: reading what may be damaged or claim more than it holds, and writing whole ones."""
 
 import io
+import os
 from contextlib import contextmanager
 from math import prod
 
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 
 from caffe.errors import CaffeError
+from caffe.proto.files import write_bytes
 
 # no filter of HDF5 makes data smaller than this (deflate's limit is 1032)
 _MOST_COMPRESSION = 1100
@@ -32,6 +34,50 @@ def hdf5_in_memory():
     content = io.BytesIO()
     with h5py.File(content, 'w') as file:
         yield file, content
+
+
+def write_rows(path, rows):
+    """Write a file, whole or not at all, of the datasets {name: array}, which can be appended to along their rows."""
+    with hdf5_in_memory() as (file, content):
+        for name, values in rows.items():
+            file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
+    write_bytes(path, content.getbuffer())
+
+
+def append_rows(path, rows):
+    """Append {name: array} to the datasets of a file by `write_rows`; CaffeError, and the file as before, if it cannot.
+
+    Room on the disk is taken first, as HDF5 cannot run out of it without ending the process.
+    """
+    try:
+        with h5py.File(path, 'r') as file:
+            room = sum(_room(file[name], values) for name, values in rows.items())
+        _reserve(path, room)
+        with h5py.File(path, 'a') as file:
+            for name, values in rows.items():
+                dataset = file[name]
+                dataset.resize(len(dataset) + len(values), axis=0)
+                dataset[len(dataset) - len(values):] = values
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+        raise CaffeError(f'{path}: cannot be written ({" ".join(str(error).split())})') from None
+
+
+def _room(dataset, values):
+    """Bytes, at most, by which a file grows for more rows: whole chunks, and their places in nodes of the index."""
+    later = (len(dataset) + len(values), *dataset.shape[1:])
+    before, after = (prod(-(-n // c) for n, c in zip(shape, dataset.chunks)) for shape in (dataset.shape, later))
+    return (after - before) * (prod(dataset.chunks) * dataset.dtype.itemsize + 1024) + 2**16
+
+
+def _reserve(path, room):
+    """Let a file grow by `room` bytes, which HDF5 gives back on closing it; OSError, with it unchanged, if it cannot."""
+    with open(path, 'r+b') as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            os.posix_fallocate(file.fileno(), size, room)
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def read_array(group, name, origin, shape=None):

@@ -1,6 +1,7 @@
 """Data, MemoryData, HDF5Data, HDF5Output, DummyData, WindowData and the databases under them."""
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -312,6 +313,38 @@ def test_hdf5_output_appends_what_each_forward_makes(folder):
         with h5py.File('out.h5') as file:
             assert file['label'][()].tolist() == list(range(3 * k))
             assert np.array_equal(file['data'][()], np.stack([planes(i) for i in range(3 * k)]).astype('f4'))
+
+
+FULL_DISK = """
+import resource, signal, caffe
+net = caffe.Net('net.prototxt', caffe.TEST)
+for _ in range({forwards}):
+    net.forward()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+for _ in range(50):
+    try:
+        net.forward()
+    except caffe.CaffeError as error:
+        print(error)
+        break
+"""
+
+
+@pytest.mark.parametrize('forwards,limit,rows', [(0, 5000, 0), (1, 100, 2), (1, 30000, 2), (1, 300_000, None)])
+def test_hdf5_output_on_a_full_disk_keeps_the_rows_before(folder, forwards, limit, rows):
+    Path('net.prototxt').write_text('''layer { name: "d" type: "DummyData" top: "a" top: "b"
+        dummy_data_param { shape { dim: 2 dim: 3000 } shape { dim: 2 } data_filler { value: 3 } } }
+        layer { name: "o" type: "HDF5Output" bottom: "a" bottom: "b" hdf5_output_param { file_name: "out.h5" } }''')
+    script = FULL_DISK.format(forwards=forwards, limit=limit)
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "'o' (HDF5Output): out.h5: cannot be written" in done.stdout and done.stdout.count('\n') == 1
+    assert sorted(os.listdir()) == ['net.prototxt', *(['out.h5'] if forwards else [])]
+    if forwards:
+        with h5py.File('out.h5') as file:
+            assert len(file['label']) == rows or rows is None and len(file['label']) > 2
+            assert (file['data'][()] == 3).all() and len(file['data']) == len(file['label'])
 
 
 DUMMY = 'layer {{ name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {{ {} }} }}'

@@ -1,12 +1,12 @@
 """HDF5Data and HDF5Output: rows of HDF5 datasets in and out of a net."""
 
-import h5py
 import torch
 
 from caffe.data.feed import own_generator
 from caffe.data.hdf5 import Hdf5Rows
 from caffe.data.shard import shard
 from caffe.errors import CaffeError
+from caffe.hdf5_file import append_rows, write_rows
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -60,19 +60,12 @@ class HDF5Output(Layer):
             self.error(f'bottoms have {bottom[0].num} and {bottom[1].num} rows, expected the same number')
 
     def forward(self, bottom, top):
+        rows = {name: blob.tensor.cpu().numpy() for name, blob in zip(('data', 'label'), bottom)}
         try:
-            with h5py.File(self.file_name, 'a' if self._started else 'w') as file:
-                for name, blob in zip(('data', 'label'), bottom):
-                    self._append(file, name, blob.tensor.cpu().numpy())
-        except (OSError, ValueError) as error:
-            self.error(f'{self.file_name}: cannot be written ({" ".join(str(error).split())})')
+            if self._started:
+                append_rows(self.file_name, rows)
+            else:
+                write_rows(self.file_name, rows)
+        except CaffeError as error:
+            self.error(str(error))
         self._started = True
-
-    @staticmethod
-    def _append(file, name, rows):
-        if name not in file:
-            file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-            return
-        dataset = file[name]
-        dataset.resize(len(dataset) + len(rows), axis=0)
-        dataset[-len(rows):] = rows
