@@ -6,3 +6,7 @@ class CaffeError(RuntimeError):
 
     The message is a single line that names the file and the layer and says what was expected.
     """
+
+    def __init__(self, message=''):
+        # names out of damaged files may hold line ends and terminal codes
+        super().__init__(''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(message)))

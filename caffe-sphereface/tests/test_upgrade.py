@@ -184,3 +184,12 @@ def test_damaged_old_nets_are_upgraded_or_refused(name, damage):
         assert '\n' not in str(error)
     else:
         assert not upgraded_net.layers and not upgraded_net.input
+
+
+@pytest.mark.parametrize('old,new', [(b'conv', b'\nonv'), (b'padding', b'paddin\r'), (b'padding', b'pa\x1b[1mg')])
+def test_line_ends_and_terminal_codes_in_names_stay_out_of_the_message(old, new):
+    net = caffe_pb2.NetParameter()
+    net.ParseFromString(OLD['old_v0'].replace(old, new))
+    with pytest.raises(CaffeError, match='layer') as failure:
+        read_net(net)
+    assert str(failure.value).isprintable() and repr(new.decode())[1:-1] in str(failure.value)
