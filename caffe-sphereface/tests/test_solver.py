@@ -177,3 +177,20 @@ def test_an_unknown_policy_or_type_is_named(tmp_path):
         solver(tmp_path, kind='SDG')
     with pytest.raises(caffe.CaffeError, match="lr_policy 'stepp'"):
         policy.check_policy(caffe_pb2.SolverParameter(lr_policy='stepp'))
+
+
+def test_an_update_meets_the_weights_that_the_gradient_is_of(tmp_path):
+    """Large convolutions keep their gradients in another order in memory than their weights."""
+    ours = solver(tmp_path, 'momentum: 0.9', net='''
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 8 dim: 32 dim: 32 dim: 32 } shape { dim: 8 dim: 32 dim: 32 dim: 32 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param { num_output: 32 kernel_size: 3 pad: 1
+  weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss" loss_weight: 0.001 }
+''')
+    weight, seen = ours.net.params['conv'][0], {}
+    before = weight.tensor.clone()
+    ours.add_callback(lambda: None, lambda: seen.update(grad=weight.grad.clone(memory_format=torch.contiguous_format)))
+    ours.step(1)
+    assert torch.allclose(weight.tensor, before - 0.1 * seen['grad'], atol=1e-6)

@@ -36,8 +36,9 @@ class Updater:
         for (lr_mult, decay_mult), members in groups.items():
             for k in members:
                 blobs[k].before_change()
-            w = [blobs[k].tensor for k in members]
-            g = [blobs[k].grad for k in members]
+            w = [_in_order(blobs[k]) for k in members]
+            # the fused rules walk through memory, so everything has to lie in the same order
+            g = [blobs[k].grad.contiguous() for k in members]
             if scale != 1:
                 g = torch._foreach_mul(g, scale)
             decay = self.param.weight_decay * decay_mult
@@ -67,3 +68,10 @@ class Updater:
         log.info('sgd_solver.cpp:84', f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
                                       f'{log.number(limit)}) by scale factor {log.number(limit / norm)}')
         return limit / norm
+
+
+def _in_order(blob):
+    """The blob's data as a tensor whose values lie in the order of its shape; the blob's own from then on."""
+    if not blob.tensor.is_contiguous():
+        blob.tensor = blob.tensor.contiguous()
+    return blob.tensor
