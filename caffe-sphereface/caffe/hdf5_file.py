@@ -70,7 +70,7 @@ def _room(dataset, values):
 
 
 def _reserve(path, room):
-    """Let a file grow by `room` bytes, which HDF5 gives back on closing it; OSError, with it unchanged, if it cannot."""
+    """Let a file grow by `room` bytes, which HDF5 gives back on closing it; OSError, and no change, if it cannot."""
     with open(path, 'r+b') as file:
         size = os.fstat(file.fileno()).st_size
         try:
