@@ -185,7 +185,8 @@ def test_an_update_meets_the_weights_that_the_gradient_is_of(tmp_path):
 layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
   shape { dim: 8 dim: 32 dim: 32 dim: 32 } shape { dim: 8 dim: 32 dim: 32 dim: 32 }
   data_filler { type: "gaussian" std: 1 } data_filler { type: "gaussian" std: 1 } } }
-layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param { num_output: 32 kernel_size: 3 pad: 1
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 32 kernel_size: 3 pad: 1
   weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss" loss_weight: 0.001 }
 ''')
