@@ -1,5 +1,6 @@
 """Processes that train one net together over torch.distributed: NCCL between GPUs, gloo between CPUs."""
 
+import atexit
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +33,8 @@ class Peers:
         backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
         with self._together():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+        # threads of a group that still stands when the interpreter ends would abort the process
+        atexit.register(_part)
 
     @contextmanager
     def _together(self):
@@ -137,4 +140,10 @@ class Peers:
         """Wait until all processes are done and part."""
         with self._together():
             dist.barrier()
+        _part()
+
+
+def _part():
+    """Leave the process group, where it was not left before."""
+    if dist.is_initialized():
         dist.destroy_process_group()
