@@ -6,6 +6,7 @@ the training is and how long it will take.
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,14 +40,13 @@ def draw(runs, log, output):
 
 
 def follow(log, output, interval):
-    follower = Follower(log)
-    try:
-        while True:
-            if follower.read_on() and any(run.rows for run in follower.runs):
-                draw(follower.runs, log, output)
-            time.sleep(interval)
-    except KeyboardInterrupt:
-        print('\nstopped; ' + (f'the last picture is {output}' if Path(output).exists() else 'nothing was drawn'))
+    follower, stopped = Follower(log), []
+    signal.signal(signal.SIGINT, lambda *_: stopped.append(True))  # a picture that is being drawn is finished first
+    while not stopped:
+        if follower.read_on() and any(run.rows for run in follower.runs):
+            draw(follower.runs, log, output)
+        time.sleep(interval)
+    print('\nstopped; ' + (f'the last picture is {output}' if Path(output).exists() else 'nothing was drawn'))
     return 0
 
 
