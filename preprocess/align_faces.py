@@ -9,6 +9,7 @@ import argparse
 import os
 
 from facedata.alignment import align_list
+from facedata.arguments import positive
 from facedata.workflow import run
 from tqdm import tqdm
 
@@ -30,13 +31,6 @@ def parse_arguments():
     parser.add_argument('--out', required=True, help='folder to write')
     parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads')
     return parser.parse_args()
-
-
-def positive(text):
-    """The type of --workers."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
-    return int(text)
 
 
 def show_progress(results, total):

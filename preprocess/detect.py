@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from facedata import detection
+from facedata.arguments import positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
 from facedata.workflow import run
@@ -53,13 +54,6 @@ def parse_arguments():
     parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes')
     parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')
     return parser.parse_args()
-
-
-def positive(text):
-    """The type of --batch and --workers."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
-    return int(text)
 
 
 def share(text):

@@ -12,6 +12,7 @@ import os
 import sys
 
 from facedata import dataset
+from facedata.arguments import positive
 from facedata.errors import FaceDataError
 from tqdm import tqdm
 
@@ -48,13 +49,6 @@ def parse_arguments():
         parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name), help=help_text)
     parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes that render')
     return parser.parse_args()
-
-
-def positive(text):
-    """The type of --workers."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
-    return int(text)
 
 
 def show_progress(results, total):
