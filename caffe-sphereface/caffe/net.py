@@ -4,8 +4,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-from caffe import batches, mode, weights
-from caffe.build import BlobVec, LearnableParameters, Wiring, read_phase
+from caffe import batches, weights
+from caffe.build import LearnableParameters, Wiring, read_phase
 from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.fusion import find_groups
@@ -231,6 +231,3 @@ class Net:
     def after_backward(self, hook):
         """Call `hook(layer_index)` after each layer's backward."""
         self._hooks['after_backward'].append(hook)
-
-
-__all__ = ['BlobVec', 'Net', 'mode']
