@@ -6,6 +6,7 @@ Pictures are float32 arrays (height, width, channels) in RGB order with values f
 import cv2
 import numpy as np
 
+from caffe.data.pictures import decode
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_bytes
@@ -76,7 +77,7 @@ def load_image(filename, color=True):
 
     Transparency is dropped. Raises CaffeError naming the file when it cannot be read or decoded.
     """
-    image = cv2.imdecode(np.frombuffer(read_bytes(filename) or b'\0', np.uint8), cv2.IMREAD_UNCHANGED)
+    image = decode(read_bytes(filename), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise CaffeError(f'{filename}: is not a picture that can be decoded')
     full = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1

@@ -1,5 +1,6 @@
 """Reading pictures of any kind, and saying which cannot be used."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,11 @@ import numpy as np
 from facedata.errors import FaceDataError
 
 ENDINGS = frozenset('.jpg .jpeg .jpe .png .bmp .pgm .ppm .pnm .tif .tiff .webp'.split())
+if 'OPENCV_LOG_LEVEL' not in os.environ:
+    # Lines of OpenCV's own would land in the progress bar; PictureError says which picture and why. OpenCV 4 and 5 name
+    # the setter differently.
+    (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)
+
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 

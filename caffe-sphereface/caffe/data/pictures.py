@@ -7,6 +7,11 @@ import numpy as np
 
 from caffe.errors import CaffeError
 
+if 'OPENCV_LOG_LEVEL' not in os.environ:
+    # What OpenCV would print about a broken picture says less than the CaffeError about it, and with several readers it
+    # lands anywhere in the log. OpenCV 4 and 5 name the setter differently.
+    (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)
+
 
 def read_picture(path, color=True, height=0, width=0):
     """The picture of a file as uint8 (height, width, 3) in BGR, or (height, width) when `color` is False.
@@ -35,12 +40,17 @@ def read_small(path):
 def decode_picture(content, origin, color=None):
     """Decode the bytes of a JPEG, PNG, … file: BGR if `color`, grey if False, as it is stored if None."""
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag) if len(content) else None
-    except cv2.error:
-        image = None
+    image = decode(content, flag)
     if image is None:
         raise CaffeError(f'{origin}: is not a picture that OpenCV can decode ({len(content)} bytes)')
     if image.dtype != np.uint8:
         raise CaffeError(f'{origin}: has {image.dtype} values, expected 8 bits a channel')
     return image
+
+
+def decode(content, flag):
+    """What cv2.imdecode makes of bytes; None where it makes nothing, be it by None or by cv2.error."""
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flag) if len(content) else None
+    except cv2.error:
+        return None
