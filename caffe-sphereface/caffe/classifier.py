@@ -5,6 +5,7 @@ import numpy as np
 from caffe import io
 from caffe.net import Net
 from caffe.proto.caffe_pb2 import TEST
+from caffe.transformer import picture_transformer
 
 
 class Classifier(Net):
@@ -17,19 +18,9 @@ class Classifier(Net):
     def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None, raw_scale=None,
                  channel_swap=None):
         super().__init__(model_file, TEST, weights=pretrained_file)
-        name = self.inputs[0]
-        shape = self.blobs[name].shape
-        self.transformer = io.Transformer({name: shape})
-        self.transformer.set_transpose(name, (2, 0, 1))
-        if mean is not None:
-            self.transformer.set_mean(name, mean)
-        if input_scale is not None:
-            self.transformer.set_input_scale(name, input_scale)
-        if raw_scale is not None:
-            self.transformer.set_raw_scale(name, raw_scale)
-        if channel_swap is not None:
-            self.transformer.set_channel_swap(name, channel_swap)
-        self.crop_dims = np.array(shape[2:])
+        self.transformer = picture_transformer(self, mean=mean, input_scale=input_scale, raw_scale=raw_scale,
+                                               channel_swap=channel_swap)
+        self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
         self.image_dims = self.crop_dims if not image_dims else image_dims
 
     def predict(self, inputs, oversample=True):

@@ -6,6 +6,7 @@ from caffe import io
 from caffe.errors import CaffeError
 from caffe.net import Net
 from caffe.proto.caffe_pb2 import TEST
+from caffe.transformer import picture_transformer
 
 
 class Detector(Net):
@@ -18,17 +19,8 @@ class Detector(Net):
     def __init__(self, model_file, pretrained_file, mean=None, input_scale=None, raw_scale=None, channel_swap=None,
                  context_pad=None):
         super().__init__(model_file, TEST, weights=pretrained_file)
-        name = self.inputs[0]
-        self.transformer = io.Transformer({name: self.blobs[name].shape})
-        self.transformer.set_transpose(name, (2, 0, 1))
-        if mean is not None:
-            self.transformer.set_mean(name, mean)
-        if input_scale is not None:
-            self.transformer.set_input_scale(name, input_scale)
-        if raw_scale is not None:
-            self.transformer.set_raw_scale(name, raw_scale)
-        if channel_swap is not None:
-            self.transformer.set_channel_swap(name, channel_swap)
+        self.transformer = picture_transformer(self, mean=mean, input_scale=input_scale, raw_scale=raw_scale,
+                                               channel_swap=channel_swap)
         self.configure_crop(context_pad)
 
     def detect_windows(self, images_windows):

@@ -100,3 +100,17 @@ class Transformer:
         """A factor after the mean was subtracted."""
         self._shape(in_)
         self.input_scale[in_] = scale
+
+
+def picture_transformer(net, **settings):
+    """A Transformer of (height, width, channels) pictures for the first input of a net.
+
+    `settings` are values for the setters mean, input_scale, raw_scale and channel_swap; None leaves one out.
+    """
+    name = net.inputs[0]
+    transformer = Transformer({name: net.blobs[name].shape})
+    transformer.set_transpose(name, (2, 0, 1))
+    for setting, value in settings.items():
+        if value is not None:
+            getattr(transformer, f'set_{setting}')(name, value)
+    return transformer
