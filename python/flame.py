@@ -24,6 +24,7 @@ from sphereslim.flame.nets import BASELINE, VARIANTS
 from sphereslim.flame.settings import read_settings
 from sphereslim.lock import only_one
 from sphereslim.prototxt import read_solver
+from sphereslim.tables import text_table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,10 +48,12 @@ def main(arguments=None):
         results['distilled'] = train(run, 'distilled', lambda run, _: steps.emit_distilled(run), options.gpu)
         sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
         binary = binarize(run)
-        page = report.write(run, results, sweeps, binary, choose(run, results, sweeps), options.published,
-                            shlex.join(['python', *sys.argv]))
-    print(page.read_text())
-    print(f'report: {page}')
+        chosen = choose(run, results, sweeps)
+        page, tables, claims = report.write(run, results, sweeps, binary, chosen, options.published,
+                                            shlex.join(['python', *sys.argv]))
+    for table in tables:
+        print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
+    print('', *claims, chosen['text'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
 
 
 def _under_root(path):

@@ -1,54 +1,76 @@
-"""The poster's three tables beside ours, the claims put to the test, two plots: report.md and report.json."""
+"""The poster's three tables beside ours, the claims put to the test, two plots: report.html, .md and .json."""
 
-from sphereslim.files import write_bytes, write_json
+from functools import partial
+
 from sphereslim.flame.nets import BASELINE, VARIANTS, printed_name
 from sphereslim.printed import read_published
-from sphereslim.tables import markdown_table
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.simple import write_simple
 
 MEGA = 10**6
-STAGE2_BITS = {BASELINE: 6, 'dwpw': 9, 'fire': 8, 'flame': 10}
+SIZE = (6, 4)
+PRINTED = 'Published: 120x120 pictures of the 2360 most photographed people of CelebA, the network at full width.'
 
 
-def stage1_table(results, published):
-    """Rows of every variant: accuracy, size and multiply-accumulates, ours and printed."""
-    printed = {row['model']: row for row in read_published(published, 'flame')['stage1']}
+def tables(run, results, sweeps, binary, published):
+    """The three Tables; `published` is the folder of the sources' figures."""
+    printed = read_published(published, 'flame')
+    return [stage1_table(results, printed), stage2_table(sweeps, results, printed, run.settings.sweep.tolerance),
+            quantizers_table(sweeps, results, binary, printed)]
+
+
+def stage1_table(results, printed):
+    """A row of every variant: accuracy, size and multiply-accumulates, ours and printed."""
+    named = {row['model']: row for row in printed['stage1']}
     rows = []
     for variant in [*VARIANTS, 'distilled']:
-        ours, name = results[variant], VARIANTS[variant][0] if variant in VARIANTS else ''
-        theirs = printed.get(name, {'size_mb': '', 'flops_m': '', 'val_acc': ''})
-        rows.append([variant, f'{ours["accuracy"]:.2f}', f'{ours["bytes"] / MEGA:.3f}', f'{ours["macs"] / MEGA:.1f}',
-                     theirs['val_acc'], theirs['size_mb'], theirs['flops_m']])
-    columns = ('network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy', 'MB', 'flops, M')
-    return markdown_table(columns, rows)
+        ours, theirs = results[variant], named.get(VARIANTS[variant][0] if variant in VARIANTS else '', {})
+        rows.append([Cell(variant), _percent(ours['accuracy']), Cell(f'{ours["bytes"] / MEGA:.3f}', ANALYTIC),
+                     Cell(f'{ours["macs"] / MEGA:.1f}', ANALYTIC),
+                     *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')]])
+    columns = ['network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
+    return Table('Module substitution', columns, rows,
+                 f'Float32 sizes, with the classifier. distilled: the student trained with {BASELINE} as its teacher. '
+                 f'{PRINTED}')
 
 
-def stage2_table(sweeps, results, published):
-    """Rows of log min-max at the printed bits."""
+def stage2_table(sweeps, results, printed, tolerance):
+    """Rows of log min-max at the printed bits, and the fewest bits that keep the accuracy here."""
     rows = []
-    for row in read_published(published, 'flame')['stage2']:
-        variant = next(name for name in VARIANTS if printed_name(name) == row['model'])
-        if int(row['bits']) == 32:
-            accuracy, size = results[variant]['accuracy'], results[variant]['bytes']
-        else:
-            found = find(sweeps.get(variant, ()), 'log', int(row['bits']))
-            if not found:
-                continue
-            accuracy, size = found['value'], found['bytes']
-        rows.append([variant, row['bits'], f'{accuracy:.2f}', f'{size / MEGA:.3f}', row['val_acc'], row['size_mb']])
-    return markdown_table(('network', 'bits', 'accuracy, %', 'MB', 'printed: accuracy', 'MB'), rows)
+    for row in printed['stage2']:
+        variant, bits = next(name for name in VARIANTS if printed_name(name) == row['model']), int(row['bits'])
+        ours = (results[variant]['accuracy'], results[variant]['bytes']) if bits == 32 else _pair(
+            find(sweeps.get(variant, ()), 'log', bits))
+        if not ours:
+            continue
+        fewest = Cell('') if bits == 32 else _fewest(sweeps.get(variant, ()), results[variant]['accuracy'], tolerance)
+        rows.append([Cell(variant), Cell(str(bits)), *_shown(ours), _printed(row['val_acc']), _printed(row['size_mb']),
+                     fewest])
+    columns = ['network', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB', 'bits needed']
+    return Table('Log min-max quantization', columns, rows, 'Whole network, the sign within the bits. Bits needed: '
+                 f'the fewest that lose at most {tolerance:g} points to float32.')
 
 
-def quantizers_table(sweeps, results, binary, published):
+def _fewest(rows, accuracy, tolerance):
+    good = [row['bits'] for row in rows if row['scheme'] == 'log' and row['layers'] == 'all'
+            and row['value'] >= accuracy - tolerance]
+    return Cell(str(min(good)) if good else 'none tried', MEASURED)
+
+
+def quantizers_table(sweeps, results, binary, printed):
     """Rows of the baseline's quantizers, and linear ones at 6 bits beside them."""
     rows = sweeps.get(BASELINE, ())
     ours = {'none': (results[BASELINE]['accuracy'], results[BASELINE]['bytes']),
             'log min-max (CNN only)': _pair(find(rows, 'log', 6, 'conv')),
             'log min-max (whole network)': _pair(find(rows, 'log', 6)),
             'binarization training': (binary['accuracy'], binary['bytes'])}
-    lines = [[row['method'], row['bits'], *_shown(ours[row['method']]), row['val_acc'], row['size_mb']]
-             for row in read_published(published, 'flame')['quantizers']]
-    lines += [[scheme, 6, *_shown(_pair(find(rows, scheme, 6))), '', ''] for scheme in ('linear', 'linear-filter')]
-    return markdown_table(('quantizer of ' + BASELINE, 'bits', 'accuracy, %', 'MB', 'printed: accuracy', 'MB'), lines)
+    lines = [[Cell(row['method']), Cell(str(row['bits'])), *_shown(ours[row['method']]), _printed(row['val_acc']),
+              _printed(row['size_mb'])] for row in printed['quantizers']]
+    lines += [[Cell(text), Cell('6'), *_shown(_pair(find(rows, scheme, 6))), Cell(''), Cell('')]
+              for scheme, text in (('linear', 'linear min-max'), ('linear-filter', 'linear, a scale per filter'))]
+    columns = ['quantizer', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB']
+    return Table(f'Quantizers of {BASELINE}', columns, lines, 'Binarization trains the convolutions but the first with '
+                 'one bit a weight and a scale per filter; the print counts two bits.')
 
 
 def find(rows, scheme, bits, layers='all'):
@@ -61,7 +83,15 @@ def _pair(row):
 
 
 def _shown(pair):
-    return (f'{pair[0]:.2f}', f'{pair[1] / MEGA:.3f}') if pair else ('', '')
+    return [_percent(pair[0]), Cell(f'{pair[1] / MEGA:.3f}', MEASURED)] if pair else [Cell(''), Cell('')]
+
+
+def _percent(accuracy):
+    return Cell(f'{accuracy:.2f}', MEASURED)
+
+
+def _printed(value):
+    return Cell('' if value is None else str(value), PUBLISHED if value not in (None, '') else '')
 
 
 def claims(results, sweeps, error):
@@ -85,27 +115,23 @@ def _said(claim, ours, other, error, keeps=False):
         verdict = 'holds within chance' if keeps else 'undecided'
     else:
         verdict = 'holds' if difference > 0 else 'does not hold'
-    return f'{claim}: **{verdict}** ({ours:.2f} % against {other:.2f} %, chance {error:.1f} points).'
+    return f'{claim}: {verdict} ({ours:.2f} % against {other:.2f} %, chance {error:.1f} points).'
 
 
 def write(run, results, sweeps, binary, chosen, published, command):
-    """report.md, report.json, sizes.png and bits.png in the run's folder; the path of report.md."""
+    """report.html, report.md, report.json, sizes.png and bits.png in the run's folder; (page, Tables, claims)."""
+    shown = tables(run, results, sweeps, binary, published)
     said = claims(results, sweeps, run.top1.error)
-    lines = ['# Small face classifiers', '', f'{run.lists.people} people, {run.lists.train_count} pictures to train '
-             f'on, {run.lists.val_count} to validate; `{command}`.', '', '## Module substitution', '',
-             stage1_table(results, published), '', '![accuracy and size](sizes.png)', '', '## Quantization', '',
-             stage2_table(sweeps, results, published), '', '![accuracy and bits](bits.png)', '', '## Quantizers', '',
-             quantizers_table(sweeps, results, binary, published), '', '## What was claimed', '',
-             *(f'- {line}' for line in said), '', '## The file', '', chosen['text'], '']
-    write_bytes(run.folder / 'report.md', '\n'.join(lines).encode())
-    write_json(run.folder / 'report.json', {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen,
-                                            'claims': said})
-    _plot_sizes(results, run.folder / 'sizes.png')
-    _plot_bits(results, sweeps, run.folder / 'bits.png')
-    return run.folder / 'report.md'
+    facts = [('pictures', f'{run.lists.people} people, {run.lists.train_count} pictures to train on, '
+                          f'{run.lists.val_count} to validate'), ('run with', command)]
+    figures = [Figure('sizes', 'Accuracy and size', 'Every network as float32.', partial(_draw_sizes, results)),
+               Figure('bits', 'Accuracy and bits', 'Pale lines: float32.', partial(_draw_bits, results, sweeps))]
+    data = {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen, 'claims': said}
+    page = write_simple(run.folder, 'Small face classifiers', facts, shown, figures, data, [*said, chosen['text']])
+    return page, shown, said
 
 
-def _plot_sizes(results, path):
+def _draw_sizes(results):
     figure, axes = _figure()
     for variant, row in results.items():
         axes.plot(row['bytes'] / MEGA, row['accuracy'], 'o')
@@ -113,10 +139,10 @@ def _plot_sizes(results, path):
                       fontsize=8)
     axes.set_xscale('log')
     axes.set(xlabel='size as float32, MB', ylabel='validation accuracy, %')
-    figure.savefig(path, dpi=120)
+    return figure
 
 
-def _plot_bits(results, sweeps, path):
+def _draw_bits(results, sweeps):
     figure, axes = _figure()
     styles = {'log': '-', 'linear': '--', 'linear-filter': ':'}
     for number, (variant, rows) in enumerate(sweeps.items()):
@@ -125,14 +151,14 @@ def _plot_bits(results, sweeps, path):
             axes.plot([row['bits'] for row in line], [row['value'] for row in line], style, color=f'C{number}',
                       label=f'{variant}, {scheme}')
         axes.axhline(results[variant]['accuracy'], color=f'C{number}', alpha=0.3)
-    axes.set(xlabel='bits per weight (pale lines: float32)', ylabel='validation accuracy, %')
+    axes.set(xlabel='bits per weight', ylabel='validation accuracy, %')
     axes.legend(fontsize=6, ncol=2)
-    figure.savefig(path, dpi=120)
+    return figure
 
 
 def _figure():
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(7, 4.5), layout='constrained')
-    axes = figure.subplots()
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
     axes.grid(alpha=0.3)
     return figure, axes
