@@ -20,6 +20,7 @@ from caffe._caffe import (
     set_mode_cpu,
     set_mode_gpu,
     set_multiprocess,
+    set_precision,
     set_random_seed,
     set_solver_count,
     set_solver_rank,
@@ -37,5 +38,5 @@ __version__ = '1.0.0'
 __all__ = ['NCCL', 'TEST', 'TRAIN', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'CaffeError', 'Classifier',
            'Detector', 'Layer', 'NesterovSolver', 'Net', 'NetSpec', 'RMSPropSolver', 'SGDSolver', 'Timer', 'get_solver',
            'has_nccl', 'init_log', 'io', 'layer_type_list', 'layers', 'log', 'params', 'set_device', 'set_mode_cpu',
-           'set_mode_gpu', 'set_multiprocess', 'set_random_seed', 'set_solver_count', 'set_solver_rank', 'solver_count',
-           'solver_rank', 'to_proto']
+           'set_mode_gpu', 'set_multiprocess', 'set_precision', 'set_random_seed', 'set_solver_count',
+           'set_solver_rank', 'solver_count', 'solver_rank', 'to_proto']

@@ -16,6 +16,7 @@ from caffe.parallel_state import (
     solver_count,
     solver_rank,
 )
+from caffe.precision import set_precision
 from caffe.random import set_seed as set_random_seed
 from caffe.solvers import (
     AdaDeltaSolver,
@@ -33,4 +34,5 @@ BoolVec = DtypeVec = IntVec = LayerVec = NetVec = StringVec = list
 __all__ = ['NCCL', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'Blob', 'BlobVec', 'BoolVec', 'DtypeVec', 'IntVec',
            'Layer', 'LayerVec', 'NesterovSolver', 'Net', 'NetVec', 'RMSPropSolver', 'SGDSolver', 'StringVec', 'Timer',
            'get_solver', 'has_nccl', 'init_log', 'layer_type_list', 'set_device', 'set_mode_cpu', 'set_mode_gpu',
-           'set_multiprocess', 'set_random_seed', 'set_solver_count', 'set_solver_rank', 'solver_count', 'solver_rank']
+           'set_multiprocess', 'set_precision', 'set_random_seed', 'set_solver_count', 'set_solver_rank',
+           'solver_count', 'solver_rank']

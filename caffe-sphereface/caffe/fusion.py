@@ -9,7 +9,7 @@ input, and before any parameter changes.
 import torch
 import torch.nn.functional as F
 
-from caffe import mode
+from caffe import mode, precision
 from caffe.blob import Blob
 from caffe.layers.layout import channels_inside
 
@@ -62,7 +62,7 @@ class Group:
         stamps = [blob.stamp() for blob in self.parameters]
         if None in stamps:
             return False
-        shapes = [self.bottom.shape, *(blob.shape for blob in self.tops)]
+        shapes = [precision.precision(), self.bottom.shape, *(blob.shape for blob in self.tops)]
         state = (shapes, stamps)
         if not _same(state, self._packed_for) and not self._pack(state):
             return False
@@ -81,7 +81,7 @@ class Group:
         known, self._seen = _same(state, self._seen), state
         if not known or self.bottom.count == 0:
             return False
-        self._weight, self._bias = _folded(self.layers)
+        self._weight, self._bias = precision.rounded(*_folded(self.layers))
         convolution = self.layers[0]
         stride, pad, dilation, *_, group = convolution._geometry
         try:
@@ -96,9 +96,10 @@ class Group:
         return True
 
     def _convolve(self, x):
+        x, = precision.rounded(x)
         if self._arguments:
-            return torch.ops.mkldnn._convolution_pointwise(x, self._weight, self._bias, *self._arguments)
-        return torch.convolution(x, self._weight, self._bias, *self.layers[0]._geometry)
+            return torch.ops.mkldnn._convolution_pointwise(x, self._weight, self._bias, *self._arguments).float()
+        return torch.convolution(x, self._weight, self._bias, *self.layers[0]._geometry).float()
 
     def _activate(self, y):
         last = self.layers[-1]
@@ -141,7 +142,7 @@ class Group:
 
 
 def _same(state, other):
-    """Whether shapes are equal and all parameters untouched between two states."""
+    """Whether shapes and precision are equal and all parameters untouched between two states."""
     if other is None or state[0] != other[0]:
         return False
     return all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(state[1], other[1]))

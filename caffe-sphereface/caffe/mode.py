@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe import precision
 from caffe.errors import CaffeError
 
 _CPU = torch.device('cpu')
@@ -19,7 +20,7 @@ def set_mode_cpu():
 
 
 def set_mode_gpu():
-    """Run every net on the GPU chosen by `set_device`, in full float32 precision (TF32 off).
+    """Run every net on the GPU chosen by `set_device`, in full float32 precision unless `set_precision` says otherwise.
 
     Raises CaffeError where PyTorch sees no CUDA device.
     """
@@ -27,7 +28,7 @@ def set_mode_gpu():
         raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
     if _state['index'] >= torch.cuda.device_count():
         raise CaffeError(f'GPU mode: no device {_state["index"]}, this machine has {torch.cuda.device_count()}')
-    set_tf32(False)
+    precision.set_hardware()
     torch.cuda.set_device(_state['index'])
     _state['device'] = torch.device('cuda', _state['index'])
 
@@ -37,9 +38,3 @@ def set_device(index):
     _state['index'] = int(index)
     if _state['device'].type == 'cuda':
         set_mode_gpu()
-
-
-def set_tf32(allowed):
-    """Allow or forbid TensorFloat-32 in matrix products and convolutions on the GPU."""
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed

@@ -29,6 +29,8 @@ _FLAGS = (
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
     Flag('out', '', 'the caffemodel to write (import-torch)'),
+    Flag('precision', 'fp32', 'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
+                              'Deconvolution and InnerProduct (train, test, time)'),
     Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
@@ -47,6 +49,7 @@ def _dispatch(flags, positionals):
                 'import-torch': export.import_torch, 'device_query': _device_query}
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
+    caffe.set_precision(flags.precision)
     try:
         return commands[positionals[0]](flags)
     except torch.OutOfMemoryError as error:

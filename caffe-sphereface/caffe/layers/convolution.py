@@ -2,8 +2,7 @@
 
 from math import prod
 
-import torch
-
+from caffe import precision
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers import small_convolution as small
@@ -101,12 +100,13 @@ class Convolution(Layer):
                 self._columns[i] = small.columns_of(x, self.window.kernel, *self._geometry[:3])
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
-                y = torch.convolution(self._laid_out(x), self._weight(), bias, *self._geometry)
+                y = precision.convolution(self._laid_out(x), self._weight(), bias, self._geometry)
             target.tensor = y.reshape(target.shape)
 
     def _goes_small(self, x, target):
         return self.needs_backward and self.phase == TRAIN and self.group == 1 and not self.transposed and \
-            self.window.axes == 2 and small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
+            self.window.axes == 2 and not precision.is_bf16() and \
+            small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
 
     def backward(self, top, propagate_down, bottom):
         wanted = [*self.param_propagate_down, False][:2]
@@ -115,9 +115,9 @@ class Convolution(Layer):
             if not (needed or any(wanted)):
                 continue
             if columns is None:
-                dx, dweight, dbias = torch.ops.aten.convolution_backward(
+                dx, dweight, dbias = precision.convolution_backward(
                     self._laid_out(self._as_batch(target.grad)), self._laid_out(self._as_batch(source.tensor)), weight,
-                    [self.outputs], *self._geometry, [needed, *wanted])
+                    self._geometry, [needed, *wanted])
             else:
                 dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
                                                     self.window.kernel, *self._geometry[:3], [needed, *wanted])

@@ -2,8 +2,7 @@
 
 from math import prod
 
-import torch
-
+from caffe import precision
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers.registry import Layer, register
@@ -58,7 +57,7 @@ class InnerProduct(Layer):
         matrix = weight.tensor.reshape(self.inputs, -1) if self.transpose else \
             weight.tensor.reshape(self.outputs, -1).t()
         x = bottom[0].tensor.reshape(-1, self.inputs)
-        y = torch.addmm(bias.tensor.reshape(-1), x, matrix) if bias else x @ matrix
+        y = precision.product(x, matrix, bias.tensor.reshape(-1) if bias else None)
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
@@ -69,10 +68,12 @@ class InnerProduct(Layer):
         if needs[0]:
             x = bottom[0].tensor.reshape(-1, self.inputs)
             a, b = (x.t(), dy) if self.transpose else (dy.t(), x)
-            if learned:
-                weight.add_product(a, b)
+            if not learned:
+                weight.grad = precision.product(a, b).reshape(weight.shape)
+            elif precision.is_bf16():
+                weight.add_grad(precision.product(a, b))
             else:
-                weight.grad = (a @ b).reshape(weight.shape)
+                weight.add_product(a, b)
         if bias and needs[1]:
             if learned:
                 bias.add_grad(dy.sum(0))
@@ -81,4 +82,4 @@ class InnerProduct(Layer):
         if propagate_down[0]:
             w = weight.tensor
             rows = w.reshape(self.inputs, -1).t() if self.transpose else w.reshape(self.outputs, -1)
-            bottom[0].grad = (dy @ rows).reshape(bottom[0].shape)
+            bottom[0].grad = precision.product(dy, rows).reshape(bottom[0].shape)
