@@ -62,12 +62,12 @@ def product(a, b, bias=None):
 
 def convolution(x, weight, bias, geometry):
     """torch.convolution with its arguments behind the bias in `geometry`, as float32."""
-    return torch.convolution(*rounded(x, weight, bias), *geometry).float()
+    return torch.convolution(*rounded(x, weight, bias), *geometry).to(x.dtype)
 
 
 def convolution_backward(dy, x, weight, geometry, wanted):
     """(dx, dweight, dbias) of `convolution` as float32, each where `wanted` and None otherwise."""
     grads = torch.ops.aten.convolution_backward(*rounded(dy, x, weight), None, *geometry, [*wanted[:2], False])
-    dx, dweight = (None if grad is None else grad.float() for grad in grads[:2])
+    dx, dweight = (None if grad is None else grad.to(x.dtype) for grad in grads[:2])
     # exact to rounding, where the kernels' own sum of the bias is off by up to 1e-5
     return dx, dweight, dy.sum((0, *range(2, dy.dim()))) if wanted[2] else None
