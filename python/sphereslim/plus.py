@@ -99,6 +99,18 @@ def measure_centres(stage, snapshots):
     write_json(stage.folder / 'centres.json', found)
 
 
+def is_among(margin):
+    """Whether the inter-class term of a margin is the published AMONG."""
+    terms = [layer.inter_class_param for layer in read_net(margin.head).layer if layer.type == 'InterClass']
+    return bool(terms) and all(term.type == term.AMONG for term in terms)
+
+
+def base_angles(plan, margin):
+    """centre_angles of a margin's base, from which its runs start."""
+    base = plan.base_of(margin)
+    return centre_angles(classifier_rows(read_net(base.train), read_weights(base.final, caffe_pb2.NetParameter())))
+
+
 def centre_angles(rows):
     """(mean angle over all pairs, mean angle to the nearest other row) of rows (classes, features), in degrees."""
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 """The report of SphereFace+ runs: the published table of runs beside ours, and what the inter-class term does."""
 
+from math import degrees
 from statistics import mean, stdev
 
 import numpy as np
@@ -8,11 +9,13 @@ from sphereslim import plus
 from sphereslim.files import read_json
 from sphereslim.logs import parse_log
 from sphereslim.logs.stages import stages as log_stages
+from sphereslim.prototxt import read_solver
 from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.report.simple import write_simple
 from sphereslim.tables import text_table
 
 COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released')
+CURVES = ('loss', 'lambda', 'inter-class distance', 'lr')
 SIZE = (4.6, 3.2)
 
 
@@ -28,23 +31,42 @@ def collect(plan, published):
 def _margin(plan, margin, published):
     runs = plan.runs_of(margin)
     number, _ = plus.release(plan, margin)
-    return {
-        'name': margin.name, 'alpha': margin.alpha, 'released': number,
+    start = [0, *plus.base_angles(plan, margin)]
+    found = {
+        'name': margin.name, 'alpha': margin.alpha, 'released': number, 'batch': margin.schedule.batch,
+        'momentum': read_solver(runs[0][0].solver).momentum, 'iterations': margin.schedule.iterations,
         'base': plus.accuracy(plan, plan.base_of(margin))['accuracy'],
-        'with': [_run(plan, stage) for stage, _, _ in runs[:plan.runs]],
-        'without': [_run(plan, stage) for stage, _, _ in runs[plan.runs:]],
+        'with': [_run(plan, stage, start) for stage, _, _ in runs[:plan.runs]],
+        'without': [_run(plan, stage, start) for stage, _, _ in runs[plan.runs:]],
         'published': {'base': published['pretrained_lfw'].get(margin.name), **published['runs'].get(margin.name, {})},
     }
+    return found | {'strength': strength(found, plan.faces.people) if plus.is_among(margin) else {}}
 
 
-def _run(plan, stage):
+def strength(margin, people):
+    """How far AMONG's formula lets a class row turn in a run, and how much of its bound the distance has reached.
+
+    A row's gradient is 4 alpha / (M D^2) of its way from the unit mean row for each of its pictures in a batch of M;
+    D, averaged over the classes, is 2 M (1 - |mean row|^2), hence at most 2 M.
+    """
+    curves = margin['with'][0]['curves']
+    distances, rates = ([value for _, value in curves.get(name, [])] for name in ('inter-class distance', 'lr'))
+    if not distances:
+        return {}
+    distance = mean(distances)
+    path = margin['iterations'] * mean(rates) / (1 - margin['momentum'])
+    turn = degrees(path * 4 * margin['alpha'] / (people * distance**2))
+    return {'turn_degrees': turn, 'distance': distance, 'bound': 2 * margin['batch']}
+
+
+def _run(plan, stage, start):
     centres = stage.folder / 'centres.json'
     joined = log_stages(parse_log(stage.log), stage.name)
     curves = joined[0].curves if joined else {}
     return {'accuracy': plus.accuracy(plan, stage)['accuracy'],
-            'centres': read_json(centres) if centres.is_file() else [],
+            'centres': [start, *read_json(centres)] if centres.is_file() else [],
             'curves': {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]
-                       for name, curve in curves.items() if name in ('loss', 'lambda', 'inter-class distance')}}
+                       for name, curve in curves.items() if name in CURVES}}
 
 
 def rows(report):
@@ -78,12 +100,33 @@ def verdicts(report):
         if not pairs:
             continue
         gains = [a['accuracy'] - b['accuracy'] for a, b in pairs]
-        spread = stdev(gains) if len(gains) > 1 else float('nan')
-        error = spread / len(gains) ** 0.5
-        clear = 'gained' if mean(gains) > 2 * error else 'lost' if mean(gains) < -2 * error else 'shows no clear change'
-        found.append(f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {clear}: '
-                     f'{mean(gains):+.2f} points over {len(gains)} seeds, deviation {spread:.2f}.')
+        found.append(f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {_change(gains)}.')
+        found += _seen(margin)
     return found
+
+
+def _change(gains):
+    """What `gains` say, in points, one of each seed; within two standard errors of their mean is no clear change."""
+    said = f'{mean(gains):+.2f} points over {len(gains)} seed{"s" if len(gains) > 1 else ""}'
+    if len(gains) < 3:
+        return f'was measured too seldom to tell: {said}'
+    spread = stdev(gains)
+    error = spread / len(gains) ** 0.5
+    clear = 'gained' if mean(gains) > 2 * error else 'lost' if mean(gains) < -2 * error else 'shows no clear change'
+    return f'{clear}: {said}, deviation {spread:.2f}'
+
+
+def _seen(margin):
+    """A sentence on what the term did to the class centres, beside what its formula lets it do."""
+    strength = margin['strength']
+    ends = [mean(run['centres'][-1][1] for run in margin[kind] if run['centres'])
+            for kind in ('with', 'without') if any(run['centres'] for run in margin[kind])]
+    if len(ends) < 2 or not strength:
+        return []
+    return [f'{margin["name"]}: at the end the mean angle between class centres is {ends[0]:.4f} degrees with the term '
+            f'and {ends[1]:.4f} without. By its formula, 4 alpha / (M D^2), the term turns a class centre by about '
+            f'{strength["turn_degrees"]:.3f} degrees over the whole run, and the distance D is at '
+            f'{strength["distance"]:.2f} of the {strength["bound"]:g} that it can reach.']
 
 
 def write(report, folder, command):
@@ -101,16 +144,26 @@ def write(report, folder, command):
 
 def _figures(margin):
     name = margin['name']
-    found = [Figure(f'loss-{name}', f'{name}: loss', 'Every run: total loss; dashed without the term.',
-                    lambda: _draw(margin, _curve('loss'), 'loss')),
+    found = [Figure(f'loss-{name}', f'{name}: classification loss', 'Without the inter-class distance, which is part '
+                    'of the loss that the log shows.', lambda: _draw(margin, _classification_loss, 'loss')),
              Figure(f'distance-{name}', f'{name}: inter-class distance',
-                    'Hovers near a constant, as rows are of unit length; the constant depends on the batch size.',
+                    'Hovers near a constant, twice the batch size, as rows are of unit length.',
                     lambda: _draw(margin, _curve('inter-class distance'), 'distance'))]
     if any(run['centres'] for run in margin['with']):
-        found.append(Figure(f'angle-{name}', f'{name}: angle to the nearest class centre',
-                            'Mean over the classes at every snapshot; dashed without the term.',
-                            lambda: _draw(margin, lambda run: [(i, near) for i, _, near in run['centres']], 'degrees')))
+        found += [_angles(margin, 'mean', 1, 'Mean over all pairs of classes at every snapshot; it cannot be above '
+                          'arccos(-1/(classes - 1)).'),
+                  _angles(margin, 'nearest', 2, 'Angle to the nearest other class centre, mean over the classes.')]
     return found
+
+
+def _angles(margin, kind, place, text):
+    return Figure(f'angle-{kind}-{margin["name"]}', f'{margin["name"]}: {kind} angle between class centres', text,
+                  lambda: _draw(margin, lambda run: [(row[0], row[place]) for row in run['centres']], 'degrees'))
+
+
+def _classification_loss(run):
+    distance = dict(run['curves'].get('inter-class distance', []))
+    return [(i, loss - distance[i]) for i, loss in run['curves'].get('loss', []) if i in distance]
 
 
 def _curve(quantity):
