@@ -1,11 +1,16 @@
-"""Pruned nets in OpenCV's Caffe importer: the same outputs as here."""
+"""Pruned and dequantized nets in OpenCV's Caffe importer: the same outputs as here."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from masking import outputs, randomize
+from sphereslim.engine import caffe_pb2
+from sphereslim.files import read_weights
 from sphereslim.groups import Groups
 from sphereslim.model import Model, slim
 from sphereslim.netfiles import run_net, weights_of
@@ -73,3 +78,30 @@ def test_pruned_networks_give_the_same_outputs(name, tmp_path):
 
 def test_concats_norms_and_depthwise_convolutions_do_too(tmp_path):
     check(pruned(parse_net(BRANCHES), ['a', 'b']), tmp_path)
+
+
+def quantized_there_and_back(deploy, weights, folder):
+    """A caffemodel that the commands `quantize` and `dequantize` made, each a process of its own."""
+    small, back = folder / 'small.qcaffemodel', folder / 'back.caffemodel'
+    for words in (['quantize', weights, small, '--scheme', 'linear-filter', '--bits', '6', '--deploy', deploy],
+                  ['dequantize', small, back, '--deploy', deploy]):
+        subprocess.run([sys.executable, PROTOTXT.parent / 'python/quantize.py', *words], check=True)
+    return back
+
+
+def test_a_dequantized_net_does_too(tmp_path):
+    deploy, weights = pruned(parse_net(BRANCHES), ['a']).save(tmp_path)
+    back = read_weights(quantized_there_and_back(deploy, weights, tmp_path), caffe_pb2.NetParameter())
+    assert back != read_weights(weights, caffe_pb2.NetParameter())
+    net = read_net(deploy)
+    check(Model(net, back, Groups(net)), tmp_path)
+
+
+def test_a_dequantized_published_model_does_too(tmp_path):
+    shared = Path(os.environ.get('SHARED', PROTOTXT.parent.parent / 'shared')) / 'data/mobilefacenet'
+    if not shared.is_dir():
+        pytest.skip(f'{shared} is not there')
+    deploy = shared / 'deploy.prototxt'
+    back = quantized_there_and_back(deploy, shared / 'mobilefacenet.caffemodel', tmp_path)
+    net = read_net(deploy)
+    check(Model(net, read_weights(back, caffe_pb2.NetParameter()), Groups(net)), tmp_path)
