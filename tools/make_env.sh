@@ -12,7 +12,13 @@ if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$stamp" ]; then
     exit 1
   fi
   echo "making the environment in $venv (PyTorch and its like are a few hundred MB to download) …" >&2
-  "${PYTHON:-python3}" -c 'import sys; sys.exit("Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
+  "${PYTHON:-python3}" -c '
+import sys
+if sys.version_info < (3, 10):
+    sys.exit("error: Python 3.10 or later is needed")
+if sys.version_info >= (3, 13) and sys.argv[1] == "constraints.txt":
+    print("note: not every version in constraints.txt has a wheel for this Python; PYTHON=python3.12 takes another,",
+          "CONSTRAINTS=mine.txt other versions", file=sys.stderr)' "$constraints"
   "${PYTHON:-python3}" -m venv "$venv" >&2
   "$venv/bin/pip" install --quiet --disable-pip-version-check -c "$constraints" -r "$requirements" >&2
   echo "$stamp" > "$venv/.made-from"

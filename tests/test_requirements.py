@@ -1,0 +1,70 @@
+"""Every package that the requirements install has its version in constraints.txt."""
+
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def required(name):
+    """The requirements in a file and in those it names."""
+    for line in (ROOT / name).read_text().splitlines():
+        if line.startswith('-r '):
+            yield from required(line.split()[1])
+        elif line and not line.startswith('#'):
+            yield Requirement(line.removeprefix('-e ./'))
+
+
+def brought_along(requirement, pins):
+    """What a package requires on this machine, as far as it is installed in the version that is pinned."""
+    name = canonicalize_name(requirement.name)
+    try:
+        installed = distribution(name)
+    except PackageNotFoundError:
+        return
+    if name not in pins or installed.version in pins[name]:
+        for further in map(Requirement, installed.requires or []):
+            marker = further.marker
+            if not marker or any(marker.evaluate({'extra': extra}) for extra in ('', *requirement.extras)):
+                yield further
+
+
+def fixed(requirement):
+    return any(version.operator == '==' for version in requirement.specifier)
+
+
+def unpinned(wanted, pins):
+    """Names of what `wanted` installs in whatever version there is, each with what asks for it."""
+    ahead, seen, missing = [(requirement, 'the requirements') for requirement in wanted], set(), {}
+    while ahead:
+        requirement, asker = ahead.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in pins and not fixed(requirement) and not (ROOT / name).is_dir():
+            missing[name] = asker
+        key = (name, *sorted(requirement.extras))
+        if key not in seen:
+            seen.add(key)
+            ahead += [(further, name) for further in brought_along(requirement, pins)]
+    return missing
+
+
+@pytest.fixture
+def pins():
+    constraints = list(required('constraints.txt'))
+    assert all(fixed(constraint) for constraint in constraints)
+    return {canonicalize_name(constraint.name): constraint.specifier for constraint in constraints}
+
+
+def test_every_package_that_gets_installed_is_pinned(pins):
+    missing = unpinned(required('requirements-test.txt'), pins)
+    assert not missing, f'constraints.txt has no version of {missing}'
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'lmdb', 'plyvel', 'markupsafe'])
+def test_a_missing_pin_is_told(pins, name):
+    del pins[name]
+    assert list(unpinned(required('requirements-test.txt'), pins)) == [name]
