@@ -4,31 +4,35 @@ from pathlib import Path
 
 from sphereslim.inputs import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
-from sphereslim.substitute import shrink
+from sphereslim.substitute import shrink_alike
 
 
 def scaled_folder(source, target, width=1.0, size=None):
     """The folder to train from: `source` itself, or `target` with its net at `width` and for square pictures of `size`.
 
-    `width` is the share of filters that every convolution has; prototxts in `target` are written anew.
+    `width` is the share of filters that every convolution has, but for one that makes the net's output; prototxts in
+    `target` are written anew.
     """
     if width == 1 and not size:
         return Path(source)
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    for name in ('train', 'deploy'):
-        net = shrink(read_net(Path(source) / f'{name}.prototxt'), width, keep_last=0)
+    nets = [read_net(Path(source) / f'{name}.prototxt') for name in ('train', 'deploy')]
+    for name, net in zip(('train', 'deploy'), shrink_alike(nets, width, keep_last=0)):
         write_prototxt(target / f'{name}.prototxt', resized(net, size) if size else net)
     write_prototxt(target / 'solver.prototxt', read_solver(Path(source) / 'solver.prototxt'))
     return target
 
 
 def resized(net, size):
-    """The net for square pictures of `size`."""
+    """The net for square pictures of `size`; where parts are cropped, the whole picture shrinks in proportion."""
     result = copy_of(net)
     for layer in result.layer:
         if layer.type == 'ImageData':
-            layer.image_data_param.new_height = layer.image_data_param.new_width = size
+            image, crop = layer.image_data_param, layer.transform_param.crop_size
+            image.new_height = image.new_width = round(size * image.new_height / crop) if crop else size
+            if crop:
+                layer.transform_param.crop_size = size
         elif layer.type == 'Input':
             layer.input_param.shape[0].dim[2:] = [size, size]
     return result

@@ -12,15 +12,20 @@ def shrink(net, share=0.5, keep_last=2):
 
     Depthwise convolutions follow what they read, and what a residual sum ties to one of the last keeps its width too.
     """
+    return shrink_alike([net], share, keep_last)[0]
+
+
+def shrink_alike(nets, share=0.5, keep_last=2):
+    """Forms of one net, such as train and deploy, by `shrink`: what is an output of one keeps its width in all."""
     if not 0 < share <= 1:
         raise SlimError(f'share {share}: expected above 0 and at most 1')
-    plain = [layer.name for layer in net.layer
+    plain = [layer.name for layer in nets[0].layer
              if layer.type == 'Convolution' and layer.convolution_param.group == 1]
     last = set(plain[len(plain) - keep_last:])
-    groups = Groups(net)
+    groups = Groups(*nets)
     kept = {group.name: _kept_units(groups, group, share) for group in groups.prunable()
             if last.isdisjoint(group.makers) and not set(plain).isdisjoint(group.makers)}
-    return prune_prototxt([net], kept, groups)[0]
+    return prune_prototxt(nets, kept, groups)
 
 
 def _kept_units(groups, group, share):
