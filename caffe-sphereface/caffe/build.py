@@ -1,5 +1,6 @@
 """From a NetParameter to connected layers: blobs, needs of backward, loss weights, shared parameters."""
 
+from caffe import build_log
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers import create_layer
@@ -26,7 +27,7 @@ class Wiring:
         self.layers, self.bottoms, self.tops = [], [], []
         self.bottom_needs, self.layer_needs, self.loss_terms = [], [], []
         self.blobs, self.inputs = {}, []
-        self._blob_needs, self._available = {}, {}
+        self._blob_needs, self._available, self._values = {}, {}, 0
         for param in net.layer:
             self._add(param, phase)
         if net.force_backward:
@@ -36,10 +37,12 @@ class Wiring:
         for layer, need in zip(self.layers, self.layer_needs):
             layer.needs_backward = need
         self.outputs = sorted(self._available)
+        build_log.done(self.layers, self.layer_needs, self.outputs)
 
     def _add(self, param, phase):
         if not param.HasField('phase'):
             param.phase = phase
+        build_log.creating(param)
         layer = create_layer(param, param.phase)
         layer.blobs = BlobVec()
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
@@ -58,6 +61,8 @@ class Wiring:
         self.tops.append(top)
         self.loss_terms.append(_loss_terms(layer, param, top))
         self._note_needs(layer, param, needs, top)
+        self._values += sum(blob.count for blob in top)
+        build_log.set_up(layer.name, top, self.loss_terms[-1], self._values)
 
     def _take_bottoms(self, layer, param):
         bottom, needs = [], []

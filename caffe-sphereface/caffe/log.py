@@ -28,6 +28,11 @@ def warning(source, message):
     _write(1, 'W', source, message)
 
 
+def shows_info():
+    """Whether lines at level info are shown, so that the work of making many can be saved."""
+    return _state['level'] <= 0 and not _state['muted']
+
+
 def number(value):
     """A number as C++ streams print it: six significant digits."""
     return f'{float(value):g}'

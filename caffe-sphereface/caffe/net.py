@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from caffe import batches, weights
+from caffe import batches, build_log, weights
 from caffe.build import LearnableParameters, Wiring, read_phase
 from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
@@ -44,7 +44,9 @@ class Net:
             self.copy_from(weights)
 
     def _build(self, net):
-        self.param = insert_splits(filter_net(net))
+        included = filter_net(net)
+        build_log.begin(included)
+        self.param = insert_splits(included)
         self.name = net.name
         wiring = Wiring(self.param, self.phase)
         self.layers = wiring.layers

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe import log
 from caffe.errors import CaffeError
 from caffe.proto import wire
 from caffe.proto.files import read_bytes, write_bytes
@@ -17,7 +18,10 @@ def copy_from(net, path):
         load_hdf5(net, path)
         return
     by_name = {layer.name: layer for layer in net.layers}
-    chosen = [(by_name[name], arrays) for name, arrays in wire.read_weights(path) if name in by_name]
+    saved = wire.read_weights(path)
+    chosen = [(by_name[name], arrays) for name, arrays in saved if name in by_name]
+    for name in (name for name, _ in saved if name not in by_name):
+        log.info('net.cpp:744', f'Ignoring source layer {name}')
     for layer, arrays in chosen:
         if len(arrays) != len(layer.blobs):
             raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}) has {len(arrays)} parameter blobs, "

@@ -1,5 +1,6 @@
 """Data: Datums from LMDB and LevelDB."""
 
+from caffe import log
 from caffe.data.datum import datum_picture, datum_planes, parse_datum
 from caffe.data.db import open_reader
 from caffe.data.feed import Feed, make_transformer, own_generator
@@ -27,6 +28,7 @@ class Data(Layer):
         load = _loader(param.source, color, transformer)
         self._feed = Feed(self, transformer, reader.step, load, param.batch_size, own_generator(), param.prefetch)
         self._feed.shape_tops(self, top, reader.peek())
+        log.info('data_layer.cpp:41', f'output data size: {",".join(map(str, top[0].shape))}')
 
     def forward(self, bottom, top):
         self._feed.forward(self, top)

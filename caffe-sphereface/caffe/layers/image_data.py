@@ -1,5 +1,6 @@
 """ImageData: pictures and labels from a list of files."""
 
+from caffe import log
 from caffe.data.feed import Feed, Order, make_transformer, own_generator
 from caffe.data.lists import read_list
 from caffe.data.pictures import read_picture
@@ -23,9 +24,11 @@ class ImageData(Layer):
         if bool(param.new_height) != bool(param.new_width):
             self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
         try:
+            log.info('image_data_layer.cpp:38', f'Opening file {param.source}')
             listing = read_list(param.source)
         except CaffeError as error:
             self.error(str(error))
+        log.info('image_data_layer.cpp:63', f'A total of {len(listing.paths)} images.')
         transformer, generator = make_transformer(self), own_generator()
         skip = int(generator.integers(param.rand_skip)) if param.rand_skip else 0
         if skip >= len(listing.paths):
@@ -34,6 +37,7 @@ class ImageData(Layer):
         load = _loader(listing, param, transformer)
         self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator)
         self._feed.shape_tops(self, top, order.peek())
+        log.info('image_data_layer.cpp:90', f'output data size: {",".join(map(str, top[0].shape))}')
 
     def forward(self, bottom, top):
         self._feed.forward(self, top)

@@ -45,7 +45,7 @@ class Solver:
         self._callbacks = []
         self._losses = deque(maxlen=max(1, self.param.average_loss))
         self._last_snapshot = None
-        log.info('solver.cpp:57', 'Solver scaffolding done.')
+        log.info('solver.cpp:56', 'Solver scaffolding done.')
 
     def _check(self):
         for field in ('iter_size', 'average_loss'):
@@ -59,11 +59,9 @@ class Solver:
         origin, param = named
         log.info('solver.cpp:87', f'Creating {"training" if phase == caffe_pb2.TRAIN else "test"} net from {origin}')
         try:
-            net = Net(param, phase)
+            return Net(param, phase)
         except CaffeError as error:
             raise CaffeError(f'{origin}: {error}') from None
-        log.info('net.cpp:51', f'Initializing net from parameters: \n{net.param}')
-        return net
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -137,8 +135,8 @@ class Solver:
 
     def solve(self, resume_file=None):
         """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end."""
-        log.info('solver.cpp:279', f'Solving {self.net.name}')
-        log.info('solver.cpp:280', f'Learning Rate Policy: {self.param.lr_policy}')
+        log.info('solver.cpp:272', f'Solving {self.net.name}')
+        log.info('solver.cpp:273', f'Learning Rate Policy: {self.param.lr_policy}')
         self.stopped_early = False
         if resume_file and is_root():
             log.info('solver.cpp:285', f'Restoring previous solver status from {resume_file}')
