@@ -176,6 +176,21 @@ def test_threads_end_with_the_net(folder):
     assert not set(threads()) - before
 
 
+def test_threads_end_with_a_net_that_met_a_broken_picture(folder):
+    Path('my pictures/5.png').write_bytes(b'no picture')
+    before = set(threads())
+    made = net()
+    with pytest.raises(CaffeError, match='5.png'):
+        batches(made, 2)
+    started = set(threads()) - before
+    assert started
+    del made
+    gc.collect()
+    for thread in started:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_the_number_of_workers_must_be_a_number(folder, monkeypatch):
     monkeypatch.setenv('CAFFE_DATA_WORKERS', 'many')
     with pytest.raises(CaffeError, match='CAFFE_DATA_WORKERS'):

@@ -92,8 +92,8 @@ def _plyvel(path):
 def _link_leveldb(path, folder):
     try:
         names = os.listdir(path)
-    except OSError as error:
-        raise CaffeError(f'{path}: is no LevelDB folder ({error.strerror})') from None
+    except (OSError, ValueError) as error:
+        raise CaffeError(f'{path}: is no LevelDB folder ({_reason(error)})') from None
     if 'CURRENT' not in names:
         raise CaffeError(f'{path}: is no LevelDB folder (CURRENT is missing)')
     for name in names:

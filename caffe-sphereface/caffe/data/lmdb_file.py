@@ -28,8 +28,8 @@ class LmdbFile:
         try:
             self._file = open(os.path.join(folder, 'data.mdb'), 'rb', buffering=0)
             self._size = os.fstat(self._file.fileno()).st_size
-        except OSError as error:
-            raise CaffeError(f'{folder}: is no LMDB folder (data.mdb: {error.strerror})') from None
+        except (OSError, ValueError) as error:
+            raise CaffeError(f'{folder}: is no LMDB folder (data.mdb: {getattr(error, "strerror", error)})') from None
         first = self._meta(0)
         self._page_size = first[0] if first else 4096
         metas = [meta for meta in (first, self._meta(self._page_size)) if meta]

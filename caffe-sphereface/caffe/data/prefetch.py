@@ -1,5 +1,6 @@
 """Reading ahead: worker threads prepare batches in order while the net computes."""
 
+import copy
 import os
 import threading
 import weakref
@@ -155,7 +156,8 @@ class Prefetcher:
             work.changed.wait_for(lambda: work.batches and not work.batches[0].waiting)
             batch = work.batches[0]
             if batch.failure:
-                raise batch.failure[1]
+                # a copy: raising notes this frame, and with it the Prefetcher, which the threads would keep alive then
+                raise copy.copy(batch.failure[1])
             work.batches.popleft()
             work.changed.notify_all()
         return batch

@@ -16,8 +16,8 @@ def read_bytes(path):
     """The content of a file; CaffeError naming it when it cannot be read."""
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise CaffeError(f'{path}: cannot be read ({error.strerror or error})') from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise CaffeError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error})') from None
 
 
 def read_text_message(path, message):
@@ -75,8 +75,8 @@ def whole_file(path):
         yield temporary
         os.replace(temporary, path)
         temporary = None
-    except OSError as error:
-        raise CaffeError(f'{path}: cannot be written ({error.strerror or error})') from None
+    except (OSError, ValueError) as error:
+        raise CaffeError(f'{path}: cannot be written ({getattr(error, "strerror", None) or error})') from None
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
