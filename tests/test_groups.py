@@ -15,11 +15,14 @@ from sphereslim.files import read_weights
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, read_net
+from sphereslim.substitute import shrink
 from sphereslim.surgery import prune
 from sphereslim.weights import blob_shape
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
+NETWORKS = ('sphereface-4', 'sphereface-4-bn', 'sphereface-10', 'sphereface-20', 'sphereface-36', 'sphereface-64',
+            'mobilenet-4', 'mobilenet-10', 'vgg16', 'webface')
 
 
 def input_of(net, rng):
@@ -71,12 +74,21 @@ def test_random_nets_masked_equals_pruned(proto, seed):
 @given(NETS)
 @settings(max_examples=20, deadline=None)
 def test_pruning_by_nothing_changes_nothing(proto):
-    net = run_net(proto)
-    weights = weights_of(net)
+    assert_nothing_changes(proto)
+
+
+def assert_nothing_changes(proto):
+    weights = weights_of(run_net(proto))
     groups = Groups(proto)
-    (same,), same_weights = prune([proto], weights, {g.name: np.arange(g.size) for g in groups.prunable()}, groups)
-    assert same == proto
-    assert same_weights.SerializeToString(deterministic=True) == weights.SerializeToString(deterministic=True)
+    for kept in ({group.name: np.arange(group.size) for group in groups.prunable()}, {}):
+        (same,), same_weights = prune([proto], weights, kept, groups)
+        assert same == proto
+        assert same_weights.SerializeToString(deterministic=True) == weights.SerializeToString(deterministic=True)
+
+
+def narrow(name):
+    """The deploy net of a network at a quarter of its width: its groups are those of the whole one, and it is quick."""
+    return shrink(read_net(ROOT / 'prototxt' / name / 'deploy.prototxt'), 0.25, keep_last=0)
 
 
 def sphereface(*kinds):
@@ -103,6 +115,16 @@ def test_sphereface_4_at_half_has_the_published_size():
     inputs = input_of(whole, np.random.default_rng(0))
     expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)['fc5']
     np.testing.assert_allclose(outputs(pruned, inputs)['fc5'], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_every_network_masked_equals_pruned_trunks_included(name):
+    assert_masked_is_pruned(narrow(name), half)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_every_network_pruned_by_nothing_keeps_its_bytes(name):
+    assert_nothing_changes(narrow(name))
 
 
 def test_only_first_convolutions_of_blocks_are_not_trunks():
