@@ -181,6 +181,7 @@ def _draw(margin, points, label):
                 axes.plot(*line.T, style, color=colour, lw=1.1, marker='.' if len(line) < 20 else '',
                           label=f'{kind} the term' if not place else None)
     axes.set(xlabel='iteration', ylabel=label)
+    axes.ticklabel_format(useOffset=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure
