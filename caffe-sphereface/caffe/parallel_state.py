@@ -69,7 +69,8 @@ class NCCL:
 
     def on_gradients_ready(self):
         """Average the gradients of all processes."""
-        self._peers.average(self._solver.net.learnable)
+        self._peers.average(self._solver.net)
 
     def __call__(self, layer_index):
-        """As a hook of the net: nothing, all gradients are exchanged together once they are there."""
+        """As a hook of the net after a layer's backward: start to exchange the gradients that are complete."""
+        self._peers.layer_done(self._solver, layer_index)

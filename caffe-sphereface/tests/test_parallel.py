@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.parallel import gradients
 from caffe.parallel.join import place
 from caffe.proto import wire
+from layer_case import layer, make_net
 from training_run import COMMAND, ENVIRONMENT, IMAGES, NET, SOLVER, caffe_command, write_pictures, write_run
 
 MARGIN = NET.replace('''layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
@@ -67,6 +69,55 @@ def test_adaptive_rules_and_clipping_see_the_averaged_gradient(tmp_path):
     write_run(tmp_path, NET, solver.replace('"out"', '"one"').replace('0.5', '1.0') + 'iter_size: 2 ')
     caffe_command(tmp_path, 'train', '-solver=solver.prototxt')
     assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
+
+
+WIDE = '''
+layer { name: "wide1" type: "InnerProduct" bottom: "data" top: "wide1" param { name: "w" } param { lr_mult: 0 }
+        inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "wide2" type: "InnerProduct" bottom: "wide1" top: "wide2"
+        inner_product_param { num_output: 250000 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "wide3" type: "InnerProduct" bottom: "wide2" top: "wide3"
+        inner_product_param { num_output: 5 weight_filler { type: "gaussian" std: 0.01 } } }
+layer { name: "wide4" type: "InnerProduct" bottom: "wide3" top: "wide4" param { name: "w" }
+        inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "ip1" type: "InnerProduct" bottom: "wide4"'''
+
+
+def test_gradients_exchanged_during_backward_are_those_exchanged_after_it(tmp_path):
+    net = NET.replace('layer { name: "ip1" type: "InnerProduct" bottom: "data"', WIDE)
+    for name, early in (('during', 'true'), ('after', 'false')):
+        write_run(tmp_path, net, SOLVER.replace('"out"', f'"{name}"').replace('base_lr: 0.1', 'base_lr: 0.001')
+                  .replace('max_iter: 6', 'max_iter: 3') + f'iter_size: 2 layer_wise_reduce: {early}')
+        run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
+        assert run.returncode == 0, run.stderr
+    assert_same_weights(tmp_path / 'during_iter_3.caffemodel', tmp_path / 'after_iter_3.caffemodel', 1e-7)
+
+
+def exchanges(monkeypatch, net):
+    """A Gradients of `net` whose all-reduces are only noted, as lists of how many values each has."""
+    noted = []
+
+    class Work:
+        def wait(self):
+            noted.append('wait')
+
+    monkeypatch.setattr(gradients.dist, 'all_reduce', lambda part, async_op: noted.append(len(part)) or Work())
+    monkeypatch.setattr(gradients, 'PART', 40)
+    return gradients.Gradients(net, 2), noted
+
+
+def test_a_part_is_exchanged_once_the_layers_that_use_it_had_their_backward(monkeypatch):
+    params = ['param { name: "w" }', '', 'param { lr_mult: 0 }', 'param { name: "w" }']
+    net = make_net(''.join(
+        layer('InnerProduct', f'y{i}', f'y{i + 1}', f'{param} inner_product_param {{ num_output: 5 }}')
+        .replace('"layer"', f'"ip{i}"') for i, param in enumerate(params)), {'y0': (2, 5)})
+    made, noted = exchanges(monkeypatch, net)
+    for index in range(len(net.layers) - 1, -1, -1):
+        made.layer_done(index)
+        noted.append(f'{net.layers[index].name} done')
+    made.finish(2)
+    # biases of 5 from the last layer on, then weights of 25; the shared one comes with its first user
+    assert noted == ['ip3 done', 'ip2 done', 40, 'ip1 done', 'ip0 done', 'y0 done', 32, 'wait', 'wait']
 
 
 def test_torchrun_resumes_from_the_state_of_process_0(tmp_path):

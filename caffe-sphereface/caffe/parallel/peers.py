@@ -10,6 +10,7 @@ import torch.distributed as dist
 
 from caffe import mode
 from caffe.errors import CaffeError
+from caffe.parallel.gradients import Gradients
 
 # process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
 _PATIENCE = timedelta(hours=2)
@@ -20,14 +21,14 @@ _REQUESTS = (None, 'snapshot', 'stop')
 class Peers:
     """The `count` processes of one training, of which this one is number `rank`.
 
-    `store` is the torch.distributed Store where they meet. Gradients are averaged in one flat all-reduce, which also
-    carries what signals asked of any process, so that all stop in the same iteration. Every method raises CaffeError
-    when another process is gone.
+    `store` is the torch.distributed Store where they meet. Gradients are averaged by all-reduces, the last of which
+    also carries what signals asked of any process, so that all stop in the same iteration. Every method raises
+    CaffeError when another process is gone.
     """
 
     def __init__(self, store, rank, count):
         self.rank, self.count = rank, count
-        self._flat = self._answer = self._copied = None
+        self._gradients = self._answer = self._copied = None
         self._local, self._agreed, self._unread = [], None, False
         self._signals = lambda: None
         backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
@@ -54,7 +55,9 @@ class Peers:
         self._signals = solver.action
         solver.action = self._take_agreed
         solver.peers = self
-        solver.add_callback(lambda: None, lambda: self.average(solver.net.learnable))
+        if solver.param.layer_wise_reduce:
+            solver.net.after_backward(lambda index: self.layer_done(solver, index))
+        solver.add_callback(lambda: None, lambda: self.average(solver.net))
 
     def align(self, solver):
         """Give every process the parameters, iteration, rate step and history of process 0."""
@@ -79,22 +82,25 @@ class Peers:
 
     # -- every iteration ----------------------------------------------------------------------------------------------
 
-    def average(self, learnable):
-        """Replace the diffs of all parameters that learn by their mean over the processes."""
-        blobs = [blob for blob, rate in zip(learnable.blobs, learnable.lr) if rate]
-        counts = [blob.count for blob in blobs]
+    def layer_done(self, solver, index):
+        """Start to exchange what is complete after the backward of layer `index`, where it is an iteration's last."""
+        if solver.completes_gradients:
+            with self._together():
+                self._gradients_of(solver.net).layer_done(index)
+
+    def average(self, net):
+        """Replace the diffs of all parameters of `net` that learn by their mean over the processes."""
+        gradients = self._gradients_of(net)
         self._read_answer()
-        if self._flat is None or len(self._flat) != sum(counts) + 2:
-            self._flat = torch.empty(sum(counts) + 2, device=mode.device())
-        *parts, requests = self._flat.split([*counts, 2])
-        torch._foreach_copy_(parts, [blob.grad.reshape(-1) for blob in blobs])
-        self._put_requests(requests)
+        self._put_requests(gradients.extra)
         with self._together():
-            dist.all_reduce(self._flat)
-        self._ask_answer(requests)
-        torch._foreach_div_(parts, self.count)
-        for blob, part in zip(blobs, parts):
-            blob.grad = part.view(blob.shape)
+            gradients.finish(self.count)
+        self._ask_answer(gradients.extra)
+
+    def _gradients_of(self, net):
+        if self._gradients is None:
+            self._gradients = Gradients(net, len(_REQUESTS) - 1)
+        return self._gradients
 
     def _put_requests(self, requests):
         self._collect_signals()

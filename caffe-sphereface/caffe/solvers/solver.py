@@ -42,6 +42,8 @@ class Solver:
         self.action = lambda: None
         self.peers = None
         self.stopped_early = False
+        # whether the backward that runs is the last one before an update
+        self.completes_gradients = False
         self._callbacks = []
         self._losses = deque(maxlen=max(1, self.param.average_loss))
         self._last_snapshot = None
@@ -97,9 +99,11 @@ class Solver:
 
     def _forward_backward(self):
         loss = 0.0
-        for _ in range(self.param.iter_size):
+        for i in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
+            self.completes_gradients = i == self.param.iter_size - 1
             self.net.run_backward()
+        self.completes_gradients = False
         return loss / self.param.iter_size
 
     def _obey(self, request):

@@ -1,0 +1,69 @@
+"""The gradients of a net in one flat tensor, summed over processes part by part while backward still runs."""
+
+import torch
+import torch.distributed as dist
+
+from caffe import mode
+
+# values of a part: fewer cost more in starting the exchange than waiting would
+PART = 1 << 20
+
+
+class Gradients:
+    """The diffs of all parameters of `net` that learn, in the order in which backward completes them.
+
+    `extra` is a tensor of that many further values, which are summed along with the last part.
+    """
+
+    def __init__(self, net, extra):
+        learnable, first = net.learnable, {}
+        for index, layer in enumerate(net.layers):
+            first.setdefault(layer.name, index)
+        # a shared parameter belongs to its first user, whose backward is the last one
+        order = sorted(((first[name], k) for k, (name, _) in enumerate(learnable.names) if learnable.lr[k]),
+                       reverse=True)
+        self._blobs = [learnable.blobs[k] for _, k in order]
+        counts = [blob.count for blob in self._blobs]
+        self._flat = torch.empty(sum(counts) + extra, device=mode.device())
+        *self._pieces, self.extra = self._flat.split([*counts, extra])
+        self._parts = _parts(counts, [index for index, _ in order])
+        self._works = []
+
+    def layer_done(self, index):
+        """Start to exchange what is complete once layer `index`, and all behind it, had its backward."""
+        while len(self._works) < len(self._parts) - 1 and self._parts[len(self._works)][1] >= index:
+            self._start()
+
+    def finish(self, count):
+        """Exchange what is left, wait, and replace the diffs by their mean over `count` processes."""
+        while len(self._works) < len(self._parts):
+            self._start()
+        for work in self._works:
+            work.wait()
+        self._works = []
+        torch._foreach_div_(self._pieces, count)
+        for blob, piece in zip(self._blobs, self._pieces):
+            blob.grad = piece.view(blob.shape)
+
+    def _start(self):
+        """Begin to sum the next part; all processes do so in the same order."""
+        number = len(self._works)
+        first = self._parts[number - 1][0] if number else 0
+        last = self._parts[number][0]
+        pieces = self._pieces[first:last]
+        if pieces:
+            torch._foreach_copy_(pieces, [blob.grad.reshape(-1) for blob in self._blobs[first:last]])
+        begin = sum(len(piece) for piece in self._pieces[:first])
+        end = len(self._flat) if number == len(self._parts) - 1 else begin + sum(len(piece) for piece in pieces)
+        self._works.append(dist.all_reduce(self._flat[begin:end], async_op=True))
+
+
+def _parts(counts, layers):
+    """[(end, layer)]: each part ends before parameter `end` and is complete after the backward of `layer`."""
+    parts, values = [], 0
+    for k, count in enumerate(counts):
+        values += count
+        if values >= PART or k == len(counts) - 1:
+            parts.append((k + 1, layers[k]))
+            values = 0
+    return parts or [(0, 0)]
