@@ -271,16 +271,20 @@ def prepare(folder):
             file['x'] = np.zeros(3)
 
 
+def address_space():
+    """Bytes of address space that this process has taken."""
+    return int(re.search(r'VmSize:\s+(\d+)', Path('/proc/self/status').read_text())[1]) << 10
+
+
 @contextlib.contextmanager
 def limits(seconds=60):
     """No more than MEMORY_BEYOND further bytes of address space, and no target that runs for ever."""
     def alarm(*_):
         raise TimeoutError(f'no end within {seconds} seconds')
 
-    used = int(re.search(r'VmSize:\s+(\d+)', Path('/proc/self/status').read_text())[1]) << 10
     before = resource.getrlimit(resource.RLIMIT_AS)
     handler = signal.signal(signal.SIGALRM, alarm)
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BEYOND, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (address_space() + MEMORY_BEYOND, before[1]))
     signal.alarm(seconds)
     try:
         yield

@@ -5,7 +5,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caffe
+import fuzz_files
 import fuzzing
+from caffe.proto import caffe_pb2
 from layer_case import layer, make_net, run
 
 
@@ -13,7 +15,7 @@ from layer_case import layer, make_net, run
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp('fuzz')
     caffe.init_log(2)
-    fuzzing.prepare(made)
+    fuzz_files.prepare(made)
     yield made
     caffe.init_log(0)
 
@@ -28,6 +30,45 @@ def test_bad_input_ends_in_one_clear_error(target, folder):
         fuzzing.run(target, random, folder)
 
     check()
+
+
+def is_random(content):
+    """Whether a seed is a net of random layers, which need not fit together."""
+    return b'fuzz' in content
+
+
+@pytest.mark.parametrize('target', fuzz_files.TARGETS)
+def test_files_that_coverage_guided_fuzzing_starts_from_are_accepted(target, folder):
+    if target == 'leveldb':
+        pytest.importorskip('plyvel')
+    for content in fuzz_files.seeds(target, folder):
+        with fuzzing.limits():
+            assert fuzz_files.run(target, content, folder) or is_random(content)
+
+
+CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Clip', clip_param={'max': 1})])
+
+
+@pytest.mark.parametrize('target, content, accepted', [
+    ('solver_text', b'net: "\0" base_lr: 1 lr_policy: "fixed"', False),
+    ('image_list', b'a\0b.png 1\n', False),
+    ('hdf5_list', b'a\0b.h5\n', False),
+    ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 backend: LMDB } }',
+     False),
+    ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 } }', False),
+    ('net_binary', CLIP.SerializePartialToString(), True),
+])
+def test_what_fuzzing_found(target, content, accepted, folder):
+    """`accepted` is True for commands, which end with a status of their own."""
+    with fuzzing.limits():
+        assert fuzz_files.run(target, content, folder) is accepted
+
+
+@pytest.mark.parametrize('read', [caffe.Net, lambda net, phase: caffe.get_solver(caffe_pb2.SolverParameter(
+    net_param=net, base_lr=1, lr_policy='fixed'))])
+def test_messages_that_lack_a_field_are_refused(read):
+    with pytest.raises(caffe.CaffeError, match='clip_param.min is missing'):
+        read(CLIP, caffe.TEST)
 
 
 def net_with(text):

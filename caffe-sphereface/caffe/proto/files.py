@@ -38,12 +38,20 @@ def parse_text(text, message, origin):
         raise CaffeError(f'{origin}:{reason} (expected a {message.DESCRIPTOR.name})') from None
 
 
+def whole(message, origin):
+    """The message itself; CaffeError where a field that it must have is missing."""
+    missing = message.FindInitializationErrors()
+    if missing:
+        raise CaffeError(f'{origin}: {missing[0]} is missing (expected a {message.DESCRIPTOR.name})')
+    return message
+
+
 def read_net(source):
     """A NetParameter from a prototxt path (or a NetParameter itself), upgraded from old forms."""
     if isinstance(source, caffe_pb2.NetParameter):
-        net = caffe_pb2.NetParameter()
-        net.CopyFrom(source)
         origin = source.name or 'net'
+        net = caffe_pb2.NetParameter()
+        net.CopyFrom(whole(source, origin))
     else:
         net, origin = read_text_message(source, caffe_pb2.NetParameter()), source
     return upgrade_net(net, str(origin))
@@ -52,9 +60,9 @@ def read_net(source):
 def read_solver(source):
     """A SolverParameter from a prototxt path (or a SolverParameter itself), upgraded from old forms."""
     if isinstance(source, caffe_pb2.SolverParameter):
-        solver = caffe_pb2.SolverParameter()
-        solver.CopyFrom(source)
         origin = 'solver'
+        solver = caffe_pb2.SolverParameter()
+        solver.CopyFrom(whole(source, origin))
     else:
         solver, origin = read_text_message(source, caffe_pb2.SolverParameter()), source
     return upgrade_solver(solver, str(origin))

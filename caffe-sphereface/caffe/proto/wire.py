@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-from caffe.proto.files import read_bytes
+from caffe.proto.files import read_bytes, whole
 
 _VALUES = {'data': '<f4', 'diff': '<f4', 'double_data': '<f8', 'double_diff': '<f8'}
 
@@ -47,7 +47,7 @@ def parse_raw(path, name):
     except DecodeError:
         raise CaffeError(f'{path}: is not a whole binary {name} ({len(content)} bytes; truncated or another format)') \
             from None
-    return message
+    return whole(message, path)
 
 
 def blob_shape(blob):
