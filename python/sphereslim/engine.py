@@ -38,6 +38,9 @@ def _use(root):
 if caffe_root() and 'caffe' not in sys.modules:
     _use(caffe_root())
 
+# every net logs its construction at level info, hundreds of lines among a command's own
+os.environ.setdefault('GLOG_minloglevel', '1')
+
 import caffe  # noqa: E402  (the path above decides which one)
 from caffe.proto import caffe_pb2  # noqa: E402
 
