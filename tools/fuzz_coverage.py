@@ -34,6 +34,8 @@ def main():
     import fuzz_files
 
     targets = options.target or list(fuzz_files.TARGETS)
+    if targets == ['list']:
+        return print('\n'.join(fuzz_files.TARGETS))
     unknown = [name for name in targets if name not in fuzz_files.TARGETS]
     if unknown or (options.repeat and len(targets) != 1):
         parser.error(f'expected --target one of {", ".join(fuzz_files.TARGETS)}')
@@ -44,6 +46,7 @@ def main():
 
 def repeat(fuzz_files, target, path):
     """Run a file through a target; what is not allowed is raised."""
+    fuzz_files.caffe.init_log(2)
     with tempfile.TemporaryDirectory() as folder:
         fuzz_files.prepare(Path(folder))
         print('accepted' if fuzz_files.run(target, path.read_bytes(), folder) else 'refused in one line')
