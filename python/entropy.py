@@ -18,7 +18,8 @@ from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
-from sphereslim.prune_runs import Base, last_stage, times
+from sphereslim.prune_figures import base_figures, channel_figures, course_figures
+from sphereslim.prune_runs import Base, times, whole_deploy
 from sphereslim.report.simple import write_simple
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
@@ -27,6 +28,7 @@ from sphereslim.tables import text_table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / 'published'
 
 
 def main():
@@ -61,7 +63,8 @@ def make_base(args, settings, faces, name):
     schedules = {part: Schedule.from_dict(chosen[part], f'{args.settings}: {name}: {part}')
                  for part in ('base', 'fine_tune')}
     plan = pipeline.Plan(folder, net, faces, (), 1.0, 'entropy', last_round=None, batches=settings['batches'],
-                         seed=settings['seed'], crop='resize', **schedules)
+                         seed=settings['seed'], crop='resize',
+                         fit_start=chosen.get('fit_start', False), **schedules)
     return Base(name, plan, args.root / chosen['net'])
 
 
@@ -84,17 +87,18 @@ def single_runs(args, single, base):
 
 def report(args, settings, bases, runs, tries):
     out = Path(args.out)
-    stages = [*(base.stage() for base in bases), *(last_stage(plan) for _, _, plan in runs)]
-    speed = times(out / 'times.json', stages, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+    deploys = [*(whole_deploy(base) for base in bases), *(whole_deploy(base, plan) for base, _, plan in runs)]
+    speed = times(out / 'times.json', deploys, lambda todo: tqdm(todo, desc='caffe time', leave=False),
                   batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
-    printed = read_json(ROOT / 'published' / 'entropy.json')
+    printed = read_json(PUBLISHED / 'entropy.json')
     nets, layers = net_rows(bases, runs, speed, printed), layer_rows(tries, printed)
     tables = [net_table(nets), *([layer_table(layers)] if layers else [])]
     facts = [('settings', args.settings), ('faces', f'{bases[0].plan.faces.count} pictures of '
                                            f'{bases[0].plan.faces.people} people'),
              ('made by', shlex.join(['python', *sys.argv]))]
     page = write_simple(out, 'Entropy-based filter selection', facts, tables,
-                        [layers_figure(layers)] if layers else [], {'nets': nets, 'layers': layers})
+                        [*([layers_figure(layers)] if layers else []), *course_figures(bases, runs),
+                         *base_figures(bases, PUBLISHED), *channel_figures(runs)], {'nets': nets, 'layers': layers})
     for table in tables:
         print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
     print(f'report: {page} (also report.md and report.json beside it)')

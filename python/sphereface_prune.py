@@ -17,7 +17,8 @@ from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
-from sphereslim.prune_runs import Base, convolution_groups, last_stage, times
+from sphereslim.prune_figures import base_figures, channel_figures, course_figures
+from sphereslim.prune_runs import Base, convolution_groups, times, whole_deploy
 from sphereslim.report.simple import write_simple
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
@@ -27,6 +28,7 @@ from sphereslim.tables import text_table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
 
 
@@ -76,15 +78,17 @@ def carry_out(plan, gpu, heading):
 
 def report(args, settings, bases, plans):
     out = Path(args.out)
-    stages = [*(base.stage() for base in bases), *(last_stage(plan) for _, _, plan in plans)]
-    speed = times(out / 'times.json', stages, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+    deploys = [*(whole_deploy(base) for base in bases), *(whole_deploy(base, plan) for base, _, plan in plans)]
+    speed = times(out / 'times.json', deploys, lambda todo: tqdm(todo, desc='caffe time', leave=False),
                   batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
-    printed = read_json(ROOT / 'published' / 'sphereface_prune.json')
+    printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)
     facts = [('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
              ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
              ('criterion', args.criterion), ('made by', shlex.join(['python', *sys.argv]))]
-    page = write_simple(out, 'Sphereface-Prune', facts, [table], [comparison_figure(data)], {'rows': data})
+    page = write_simple(out, 'Sphereface-Prune', facts, [table],
+                        [comparison_figure(data), *course_figures(bases, plans), *base_figures(bases, PUBLISHED),
+                         *channel_figures(plans)], {'rows': data})
     print(text_table(table.columns, [[cell.text for cell in row] for row in table.rows]))
     print(f'report: {page} (also report.md and report.json beside it)')
 

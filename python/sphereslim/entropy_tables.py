@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.prune_runs import accuracy_of, last_stage, sizes
+from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.tables import scaled
 
@@ -11,23 +11,25 @@ _PRINTED = {('vgg16', 0.5): 'VGG-16 pruned 0.5', ('webface', 0.9): 'Pruned-90', 
 
 
 def net_rows(bases, runs, speed, printed):
-    """Plain values of every base and of runs [(Base, rate, Plan)]; `speed` is {stage folder: times}."""
+    """Plain values of every base and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
     table = {row['model']: row for row in [*printed['table3'], *printed['table4']]}
     rows = []
     for base in bases:
-        for rate, stage in [(None, base.stage()), *((r, last_stage(p)) for own, r, p in runs if own is base)]:
-            rows.append(_net_row(base, rate, stage, speed) | {'published': _printed(table, base.name, rate)})
+        for rate, plan in [(None, None), *((rate, plan) for own, rate, plan in runs if own is base)]:
+            rows.append(_net_row(base, rate, plan, speed) | {'published': _printed(table, base.name, rate)})
     return rows
 
 
-def _net_row(base, rate, stage, speed):
-    whole, own = sizes(base.stage().deploy), sizes(stage.deploy)
-    before, after = speed[str(base.stage().folder)], speed[str(stage.folder)]
+def _net_row(base, rate, plan, speed):
+    stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
+    whole, own = sizes(whole_deploy(base)), sizes(deploy)
+    before, after = speed[str(whole_deploy(base))], speed[str(deploy)]
     result = accuracy_of(stage)
     return {'net': base.name, 'rate': rate, 'macs_ratio': whole.macs / own.macs, 'macs': own.macs,
             'parameters_ratio': whole.weights / own.weights, 'parameters': own.weights,
-            'speed_ratio': before['forward'] / after['forward'], 'accuracy': result['accuracy'],
-            'error': result['error'], 'lost': accuracy_of(base.stage())['accuracy'] - result['accuracy']}
+            'speed_ratio': before['forward'] / after['forward'], 'trained_parameters': sizes(stage.deploy).weights,
+            'accuracy': result['accuracy'], 'error': result['error'],
+            'lost': accuracy_of(base.stage())['accuracy'] - result['accuracy']}
 
 
 def _printed(table, name, rate):
@@ -46,24 +48,28 @@ def _printed(table, name, rate):
 
 def net_table(rows):
     """Nets pruned layer by layer."""
-    quantities = (('parameters_ratio', ANALYTIC, '{:.2f}×'), ('macs_ratio', ANALYTIC, '{:.2f}×'),
-                  ('speed_ratio', MEASURED, '{:.2f}×'), ('lost', MEASURED, '{:.2f}'))
-    columns = ['net', 'weights', 'MACs', 'accuracy', 'fewer weights', 'published', 'fewer MACs', 'published', 'faster',
-               'published', 'lost', 'published']
+    columns = ['net', 'weights', 'fewer', 'published', 'MACs', 'fewer', 'published', 'faster', 'published',
+               'trained here', 'accuracy', 'lost', 'published']
     cells = []
     for row in rows:
         line = [Cell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
-                Cell(scaled(row['parameters']), ANALYTIC), Cell(scaled(row['macs']), ANALYTIC),
-                Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED)]
-        for name, source, form in quantities:
-            printed = row['published'].get(name)
-            line += [Cell(form.format(row[name]), source),
-                     Cell('' if printed is None else form.format(printed), PUBLISHED if printed is not None else '')]
+                Cell(scaled(row['parameters']), ANALYTIC), *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
+                Cell(scaled(row['macs']), ANALYTIC), *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
+                *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'), Cell(scaled(row['trained_parameters'], 3), ANALYTIC),
+                Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+                *_beside(row, 'lost', MEASURED, '{:.2f}')]
         cells.append(line)
     return Table('Pruned layer by layer', columns, cells,
-                 'Faster: forward by caffe time, all nets in turns. Lost: points of accuracy against the unpruned net, '
-                 'which are other than the source\'s unless the faces are its own. At a share of the width the ratio '
-                 'of weights is that of the narrow net.')
+                 'Weights, MACs and times are of nets at full width and size. Faster: forward by caffe time on this '
+                 'machine, all nets in turns. Trained here: the weights of the net whose accuracy stands beside it. '
+                 'Lost: points of accuracy against the unpruned net, which are other than the source\'s unless the '
+                 'faces are its own.')
+
+
+def _beside(row, name, source, form):
+    """The Cells of a quantity and of what the source prints for it."""
+    printed = row['published'].get(name)
+    return Cell(form.format(row[name]), source), Cell('') if printed is None else Cell(form.format(printed), PUBLISHED)
 
 
 def layer_rows(tries, printed):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sphereslim.activations import Sampler
 from sphereslim.classifier import with_classes
+from sphereslim.data_init import fit_start
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
@@ -29,7 +30,8 @@ class Plan:
 
     `start` is a trained stage's folder to begin from, in place of a base training; `own` holds the Schedules of layers
     that are not fine-tuned by `fine_tune`. Without `last_round` the last layer's stage is the end. `crop` is how
-    pictures are verified, see `lfw.InputForm`.
+    pictures are verified, see `lfw.InputForm`. With `fit_start` the first weights of the base are fitted to the
+    pictures, see `data_init`.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Plan:
     start: Path | None = None
     own: dict | None = None
     crop: str = 'centre'
+    fit_start: bool = False
 
     def stages(self):
         """The Stage of the base, of every layer, and of the last round, in order."""
@@ -75,6 +78,12 @@ def emit_base(plan, stage):
     """Write the prototxts of the base training."""
     train = with_classes(with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/',
                                    plan.base.batch), plan.faces.people)
+    if plan.fit_start:
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        write_prototxt(stage.train, train)
+        net = seeded_net(stage.train, plan.seed)
+        fit_start(net)
+        net.save(str(stage.init))
     _emit(plan, stage, train, read_net(plan.net / 'deploy.prototxt'), plan.base)
 
 
@@ -85,7 +94,7 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
         return
     train, deploy = read_net(before.train), read_net(before.deploy)
     groups = Groups(train, deploy)
-    sampler = Sampler(seeded_net(before.train, before.final, plan.seed), batches=plan.batches, progress=progress)
+    sampler = Sampler(seeded_net(before.train, plan.seed, before.final), batches=plan.batches, progress=progress)
     selection = select(groups, layer, plan.criterion, sampler, plan.rate, plan.seed, plan.multiple)
     weights = read_weights(before.final, caffe_pb2.NetParameter())
     (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
@@ -113,10 +122,13 @@ def _emit(plan, stage, train, deploy, schedule):
     write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, plan.seed))
 
 
-def seeded_net(prototxt, weights, seed):
-    """A `caffe.Net` in phase TRAIN with a data layer whose order and mirroring repeat."""
+def seeded_net(prototxt, seed, weights=None):
+    """A `caffe.Net` in phase TRAIN with a data layer whose order and mirroring repeat, and so its first weights."""
     caffe.set_random_seed(seed)
-    return caffe.Net(str(prototxt), str(weights), caffe.TRAIN)
+    net = caffe.Net(str(prototxt), caffe.TRAIN)
+    if weights:
+        net.copy_from(str(weights))
+    return net
 
 
 def count(weights):

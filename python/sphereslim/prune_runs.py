@@ -4,14 +4,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sphereslim.caffe_time import caffe_times
+from sphereslim.counts import kept_count
+from sphereslim.criteria import criterion
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_json
 from sphereslim.groups import Groups
 from sphereslim.netparts import NETWORK
 from sphereslim.netstats import measure, total
 from sphereslim.pipeline import Plan
-from sphereslim.prototxt import input_shape, read_net
+from sphereslim.prototxt import input_shape, read_net, write_prototxt
 from sphereslim.stage import Stage
+from sphereslim.surgery import prune_prototxt
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,27 @@ def last_stage(plan):
     return stage
 
 
-def times(path, stages, progress=iter, **how):
-    """{stage folder: {'forward', 'backward'} ms an image} by `caffe time`, measured in turns and kept in `path`.
+def whole_deploy(base, plan=None):
+    """The deploy prototxt of the unscaled net, cut as a run's plan cuts its own: what the source's figures are of."""
+    original = base.original / 'deploy.prototxt'
+    if plan is None:
+        return original
+    net, path = read_net(original), plan.folder / 'full_width.prototxt'
+    groups, pairs = Groups(net), criterion(plan.criterion).pairs
+    kept = {name: range(kept_count(groups.of(name).size, plan.rate, pairs, plan.multiple)) for name in plan.layers}
+    write_prototxt(path, prune_prototxt([net], kept, groups)[0])
+    return path
+
+
+def times(path, deploys, progress=iter, **how):
+    """{deploy path: {'forward', 'backward'} ms an image} by `caffe time`, measured in turns and kept in `path`.
 
     `how` goes to `caffe_times`.
     """
     known = read_json(path) if Path(path).is_file() else {}
-    names = [str(stage.folder) for stage in stages]
+    names = [str(deploy) for deploy in deploys]
     if set(known) != set(names):
-        known = dict(zip(names, caffe_times([stage.deploy for stage in stages], progress=progress, **how)))
+        known = dict(zip(names, caffe_times(deploys, progress=progress, **how)))
         write_json(path, known)
     return known
 

@@ -1,48 +1,35 @@
 """Sphereface-Prune's comparison: what runs measured beside what is printed."""
 
-from sphereslim.counts import kept_count
-from sphereslim.groups import Groups
-from sphereslim.netparts import NETWORK
-from sphereslim.netstats import measure, total
-from sphereslim.prototxt import read_net
-from sphereslim.prune_runs import accuracy_of, last_stage, sizes
+from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
-from sphereslim.surgery import prune_prototxt
+from sphereslim.tables import scaled
 
-COLUMNS = ['network', 'parameters at full width', 'published', 'parameters here', 'accuracy', 'lost', 'published',
-           'forward', 'published', 'backward', 'published']
-NOTE = ('Forward and backward are by caffe time, the original\'s time over the pruned net\'s, all nets in turns. '
-        'Accuracies depend on the faces: what to compare is how much pruning loses, in points. A published cell is '
-        'empty where the source printed none.')
+COLUMNS = ['network', 'parameters', 'published', 'forward', 'published', 'backward', 'published', 'trained here',
+           'accuracy', 'lost', 'published']
+NOTE = ('Parameters and times are of nets at full width. Forward and backward say how many times faster than the '
+        'original a net is by caffe time on this machine, all nets in turns. Trained here: the parameters of the net '
+        'whose accuracy stands beside it. Accuracies depend on the faces: what to compare is how many points pruning '
+        'loses. A published cell is empty where the source printed none.')
 
 
 def comparison(bases, plans, speed, printed):
-    """(Table, rows as plain values) of bases and of runs [(Base, rate, Plan)]; `speed` is {stage folder: times}."""
+    """(Table, rows as plain values) of bases and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
     rows = []
     for base in bases:
-        rows.append(_row(base, None, base.stage(), (), speed, printed))
-        rows += [_row(base, rate, last_stage(plan), plan.layers, speed, printed)
-                 for own, rate, plan in plans if own is base]
+        rows.append(_row(base, None, None, speed, printed))
+        rows += [_row(base, rate, plan, speed, printed) for own, rate, plan in plans if own is base]
     return Table('Original and pruned networks', COLUMNS, [_cells(row) for row in rows], NOTE), rows
 
 
-def _row(base, rate, stage, layers, speed, printed):
-    start, own = speed[str(base.stage().folder)], speed[str(stage.folder)]
+def _row(base, rate, plan, speed, printed):
+    stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
+    start, own = speed[str(whole_deploy(base))], speed[str(deploy)]
     result, before = accuracy_of(stage), accuracy_of(base.stage())
-    row = {'net': base.name, 'rate': rate, 'full_parameters': _full_size(base, layers, rate, base.plan.criterion),
-           'parameters': sizes(stage.deploy).parameters, 'accuracy': result['accuracy'], 'error': result['error'],
-           'lost': before['accuracy'] - result['accuracy'], 'macs': sizes(stage.deploy).macs,
-           'forward_ratio': start['forward'] / own['forward'], 'backward_ratio': start['backward'] / own['backward']}
-    return row | {'published': _published(printed, base.name, rate)}
-
-
-def _full_size(base, layers, rate, criterion):
-    """Parameters of the unscaled net pruned alike."""
-    net = read_net(base.original / 'deploy.prototxt')
-    groups = Groups(net)
-    pairs = criterion == 'greedy_pair'
-    kept = {name: range(kept_count(groups.of(name).size, rate, pairs)) for name in layers}
-    return total(measure(prune_prototxt([net], kept, groups)[0]), NETWORK).parameters
+    return {'net': base.name, 'rate': rate, 'parameters': sizes(deploy).parameters, 'macs': sizes(deploy).macs,
+            'forward_ratio': start['forward'] / own['forward'], 'backward_ratio': start['backward'] / own['backward'],
+            'trained_parameters': sizes(stage.deploy).parameters, 'accuracy': result['accuracy'],
+            'error': result['error'], 'lost': before['accuracy'] - result['accuracy'],
+            'published': _published(printed, base.name, rate)}
 
 
 def _published(printed, name, rate):
@@ -62,13 +49,13 @@ def _published(printed, name, rate):
 def _cells(row):
     name = row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'
     printed = row['published']
-    cells = [Cell(name), Cell(f'{row["full_parameters"] / 1e6:.1f} M', ANALYTIC),
-             _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M'),
-             Cell(f'{row["parameters"]:,}', ANALYTIC),
-             Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED)]
-    for quantity, form in (('lost', '{:.2f}'), ('forward_ratio', '{:.2f}×'), ('backward_ratio', '{:.2f}×')):
-        cells += [Cell(form.format(row[quantity]), MEASURED), _printed(printed, quantity, form.format)]
-    return cells
+    cells = [Cell(name), Cell(f'{row["parameters"] / 1e6:.1f} M', ANALYTIC),
+             _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M')]
+    for quantity in ('forward_ratio', 'backward_ratio'):
+        cells += [Cell(f'{row[quantity]:.2f}×', MEASURED), _printed(printed, quantity, '{:.2f}×'.format)]
+    return [*cells, Cell(scaled(row['trained_parameters'], 3), ANALYTIC),
+            Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED), Cell(f'{row["lost"]:.2f}', MEASURED),
+            _printed(printed, 'lost', '{:.2f}'.format)]
 
 
 def _printed(values, name, form):
@@ -88,9 +75,9 @@ def _draw(rows):
     figure, axes = plt.subplots(figsize=(4.6, 3.2), layout='constrained')
     for name in dict.fromkeys(row['net'] for row in rows):
         own = [row for row in rows if row['net'] == name]
-        axes.errorbar([row['parameters'] / 1e6 for row in own], [row['accuracy'] for row in own],
+        axes.errorbar([row['trained_parameters'] / 1e6 for row in own], [row['accuracy'] for row in own],
                       [row['error'] for row in own], fmt='o-', ms=4, capsize=3, label=name)
-    axes.set(xlabel='million parameters without the classifier', ylabel='verification accuracy, %')
+    axes.set(xlabel='million parameters trained here', ylabel='verification accuracy, %')
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure

@@ -83,6 +83,11 @@ def _log(stage):
         return None
 
 
+def stage_curves(stage):
+    """{quantity: [[iteration, value], …]} of what a stage's training log says."""
+    return _curves(_log(stage))
+
+
 def _curves(log):
     """{quantity: [[iteration, value], …]}."""
     return {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]

@@ -123,12 +123,17 @@ def _draw_lambda(axes, points):
 def channels(selection):
     """Every channel of a pruned layer, sorted by score: kept or removed."""
     figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    channel_bars(axes, selection)
+    axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
+    axes.legend(fontsize=8)
+    return figure
+
+
+def channel_bars(axes, selection):
+    """Bars of a layer's scores, ascending, in the colours of kept and removed filters."""
     scores = np.array(selection['scores'], float)
     order = np.argsort(scores)
     kept = np.isin(order, selection['kept'])
     places = np.arange(len(scores))
     for mask, colour, label in ((kept, 'C0', 'kept'), (~kept, 'C1', 'removed')):
         axes.bar(places[mask], scores[order][mask], width=1.0, color=colour, label=f'{mask.sum()} {label}')
-    axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
-    axes.legend(fontsize=8)
-    return figure
