@@ -1,6 +1,44 @@
-"""Puts the workflow's library on the path."""
+"""Puts the workflow's library on the path; fixtures that several files share."""
 
+import runpy
 import sys
+import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
+import pytest
+
+PYTHON = Path(__file__).resolve().parent.parent / 'python'
+sys.path.insert(0, str(PYTHON))
+
+
+@pytest.fixture(scope='session')
+def quick_command():
+    """The path of a `caffe` command that needs no time to load."""
+    from caffe_server import quick_caffe
+    with tempfile.TemporaryDirectory() as folder, quick_caffe(folder) as command:
+        yield command
+
+
+@pytest.fixture
+def quick_caffe(quick_command, monkeypatch):
+    """Lets the workflow's trainings and timings start at once."""
+    for user in ('training', 'caffe_time'):
+        monkeypatch.setattr(f'sphereslim.{user}.caffe_command', lambda: [quick_command])
+
+
+@pytest.fixture
+def run(work, monkeypatch, capsys):
+    """A function (command, arguments) -> what it printed, run in the folder `work`; SystemExit carries the one line of
+    a bad request."""
+    monkeypatch.chdir(work)
+
+    def call(command, words):
+        monkeypatch.setattr(sys, 'argv', [command, *words.split()])
+        try:
+            runpy.run_path(str(PYTHON / f'{command}.py'), run_name='__main__')
+        except SystemExit as end:
+            if end.code:
+                raise
+        return capsys.readouterr().out
+
+    return call

@@ -1,9 +1,6 @@
 """The commands of single pruning steps: from a net to a pruned one that trains on, and one line for what cannot be."""
 
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,6 @@ from sphereslim.selection_files import read_selections
 from sphereslim.sensitivity import read_table
 from tiny_run import write_run
 
-PYTHON = Path(__file__).resolve().parent.parent / 'python'
 NET = 'net/deploy.prototxt'
 PICTURES = '--images faces/aligned --count 4 --batch 4'
 
@@ -36,24 +32,7 @@ def work(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(work, monkeypatch, capsys):
-    """A function (command, arguments) -> what it printed; SystemExit carries the one line of a bad request."""
-    monkeypatch.chdir(work)
-
-    def call(command, words):
-        monkeypatch.setattr(sys, 'argv', [command, *words.split()])
-        try:
-            runpy.run_path(str(PYTHON / f'{command}.py'), run_name='__main__')
-        except SystemExit as end:
-            if end.code:
-                raise
-        return capsys.readouterr().out
-
-    return call
-
-
-def test_select_and_prune_give_a_folder_that_finetune_trains(work, run):
+def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_caffe):
     run('select_filters', f'{NET} tiny.caffemodel --layer conv1,conv2 --rate 0.5 {PICTURES} --out both.json')
     assert {name: len(kept) for name, kept in read_selections(['both.json']).items()} == {'conv1': 4, 'conv2': 6}
     said = run('prune', 'both.json --train net/train.prototxt --deploy net/deploy.prototxt --weights tiny.caffemodel '

@@ -1,9 +1,6 @@
 """The published experiments and the study of a model, whole, on a network that takes no time."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from sphereslim.distill import PREFIX
@@ -13,7 +10,7 @@ from sphereslim.study.few_pairs import write_few
 from sphereslim.study.page import MARKS, write_into
 from tiny_run import write_run
 
-PYTHON = Path(__file__).resolve().parent.parent / 'python'
+pytestmark = pytest.mark.usefixtures('quick_caffe')
 TRAINING = {'iterations': 2, 'base_lr': 0.01, 'batch': 4, 'display': 1}
 
 
@@ -25,7 +22,7 @@ def work(tmp_path_factory):
     (folder / 'nets.json').write_text(json.dumps(common | {'width': 0.5, 'base': TRAINING, 'fine_tune': TRAINING,
                                                            'last_round': TRAINING}))
     net = {'net': 'net', 'layers': ['conv1'], 'rates': [0.5], 'base': TRAINING, 'fine_tune': TRAINING,
-           'own': {'conv1': TRAINING | {'iterations': 3}}}
+           'fit_start': True, 'own': {'conv1': TRAINING | {'iterations': 3}}}
     single = {'net': 'net', 'layers': ['conv2'], 'rate': 0.5, 'seeds': [1], 'fine_tune': TRAINING}
     (folder / 'entropy.json').write_text(json.dumps(common | {'nets': {'net': net}, 'single': single}))
     (folder / 'tiny.caffemodel').write_bytes(
@@ -33,37 +30,34 @@ def work(tmp_path_factory):
     return folder
 
 
-def run(work, command, words):
-    done = subprocess.run([sys.executable, str(PYTHON / f'{command}.py'), *words.split()], cwd=work, text=True,
-                          capture_output=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def test_sphereface_prune_reports_every_net_and_rate(work):
+def test_sphereface_prune_reports_every_net_and_rate(work, run):
     words = '--settings nets.json --faces faces --prototxt . --nets net --rates 0.5 --out sp'
-    said = run(work, 'sphereface_prune', words)
+    said = run('sphereface_prune', words)
     rows = json.loads((work / 'sp' / 'report.json').read_text())['rows']
     assert [row['rate'] for row in rows] == [None, 0.5] and rows[1]['parameters'] < rows[0]['parameters']
-    assert rows[0]['parameters'] < rows[0]['full_parameters'] and 'net at 0.5' in said
-    assert 'done' in run(work, 'sphereface_prune', words)
+    assert rows[0]['trained_parameters'] < rows[0]['parameters'] and 'net at 0.5' in said
+    assert rows[0]['forward_ratio'] == 1 and rows[1]['forward_ratio'] > 0
+    pictures = {path.stem for path in (work / 'sp').glob('*.png')}
+    assert pictures == {'accuracy-size', 'course-net', 'loss-net', 'channels-net-0.5'}
+    assert 'done' in run('sphereface_prune', words)
 
 
-def test_entropy_reports_nets_and_single_layers(work):
-    run(work, 'entropy', '--settings entropy.json --faces faces --root . --out entropy')
+def test_entropy_reports_nets_and_single_layers(work, run):
+    run('entropy', '--settings entropy.json --faces faces --root . --out entropy')
     found = json.loads((work / 'entropy' / 'report.json').read_text())
     assert {(row['layer'], row['criterion']) for row in found['layers']} == {('conv2', 'entropy'), ('conv2', 'random')}
     assert found['nets'][1]['macs_ratio'] > 1
+    assert (work / 'entropy' / 'net' / '00-base' / 'init.caffemodel').is_file()
     solver = (work / 'entropy' / 'net' / 'rate-0.5' / '01-conv1' / 'solver.prototxt').read_text()
     assert 'max_iter: 3' in solver
 
 
-def test_study_fills_its_tables_and_distils(work):
+def test_study_fills_its_tables_and_distils(work, run):
     words = ('net/deploy.prototxt tiny.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --images '
              'faces/aligned --count 4 --test-count 4 --refit-count 8 --few-pairs 3 --criteria l1,random --ranked-by l1 '
              '--rates 0.5,0.25 --budgets 0.6 --distill 0.6 --cpu-minutes 0.001 --batch 4 --rgb --out study '
              '--doc page.md')
-    run(work, 'study', words)
+    run('study', words)
     results = json.loads((work / 'study' / 'results.json').read_text())
     assert set(results) == {'original', 'headline-60', 'distilled-60', 'random-60-cut', 'random-60-refitted',
                             *(f'l1-60-{how}{uniform}' for how in ('cut', 'refitted') for uniform in ('', '-uniform'))}
