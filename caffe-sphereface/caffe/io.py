@@ -3,6 +3,8 @@
 Pictures are float32 arrays (height, width, channels) in RGB order with values from 0 to 1.
 """
 
+from math import prod
+
 import cv2
 import numpy as np
 
@@ -67,9 +69,10 @@ def array_to_datum(arr, label=None):
 def datum_to_array(datum):
     """The values of a Datum as an array (channels, height, width), uint8 or float; not for encoded pictures."""
     shape = datum.channels, datum.height, datum.width
-    if len(datum.data):
-        return np.frombuffer(datum.data, np.uint8).reshape(shape)
-    return np.array(datum.float_data).astype(float).reshape(shape)
+    values = np.frombuffer(datum.data, np.uint8) if len(datum.data) else np.array(datum.float_data).astype(float)
+    if min(shape) < 0 or prod(shape) != values.size:
+        raise CaffeError(f'Datum: shape {shape} does not fit its {values.size} values')
+    return values.reshape(shape)
 
 
 def load_image(filename, color=True):

@@ -1,5 +1,6 @@
 """Damaged and absurd files, chosen by hypothesis; tools/fuzz_engine.py goes on for longer."""
 
+import h5py
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -124,3 +125,50 @@ def test_limits_are_the_limits_of_caffe():
     with pytest.raises(caffe.CaffeError, match='32'):
         blob.reshape(*[1] * 33)
     assert blob.shape == (1,)
+
+
+def blob_proto(kind):
+    """A BlobProto of a few values that says it has 10¹²."""
+    return kind(shape={'dim': [1000, 1000, 1000, 1000]}, data=[1, 2, 3])
+
+
+def hdf5_file(path, name):
+    """An HDF5 file with a dataset of 10¹² values, none of which is stored."""
+    with h5py.File(path, 'w') as file:
+        file.create_dataset(name, (10**6, 10**6), 'f')
+        file.create_dataset('label', (10**6,), 'f')
+        file['iter'], file['current_step'] = 1, 0
+    return path.read_bytes()
+
+
+def claim(target, path):
+    """The content of a file of kind `target` that claims 10¹² values."""
+    blob = blob_proto(caffe_pb2.BlobProto)
+    return {
+        'weights': lambda: caffe_pb2.NetParameter(layer=[{'name': 'ip1', 'blobs': [blob]}]).SerializeToString(),
+        'old weights': lambda: caffe_pb2.NetParameter(layers=[{'name': 'ip1', 'blobs': [caffe_pb2.BlobProto(
+            num=1000, channels=1000, height=1000, width=1000, data=[1])]}]).SerializeToString(),
+        'weights hdf5': lambda: hdf5_file(path, 'data/ip1/0'),
+        'state': lambda: caffe_pb2.SolverState(iter=1, history=[blob]).SerializeToString(),
+        'state hdf5': lambda: hdf5_file(path, 'history/0'),
+        'hdf5_data': lambda: hdf5_file(path, 'data'),
+        'mean_file': blob.SerializeToString,
+        'datum': lambda: caffe_pb2.Datum(channels=10**6, height=10**6, width=1, data=b'x').SerializeToString(),
+    }[target]()
+
+
+@pytest.mark.parametrize('target', ['weights', 'old weights', 'weights hdf5', 'state', 'state hdf5', 'hdf5_data',
+                                    'mean_file', 'datum'])
+def test_files_that_claim_a_million_million_values_are_refused_before_allocating(target, tmp_path, folder):
+    content = claim(target, tmp_path / 'claim.h5')
+    before = fuzzing.address_space()
+    with fuzzing.limits(), fuzzing.working_in(folder), pytest.raises(caffe.CaffeError, match='claims|expects'):
+        fuzz_files.TARGETS[target.replace('old ', '').replace(' hdf5', '')](content)
+    assert fuzzing.address_space() - before < 10**9
+
+
+def test_a_blob_proto_in_python_is_held_against_its_claim():
+    with pytest.raises(caffe.CaffeError, match='3 values'):
+        caffe.io.blobproto_to_array(blob_proto(caffe_pb2.BlobProto))
+    with pytest.raises(caffe.CaffeError, match='1 values'):
+        caffe.io.datum_to_array(caffe_pb2.Datum(channels=10**6, height=10**6, width=1, data=b'x'))

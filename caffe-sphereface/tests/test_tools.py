@@ -3,6 +3,8 @@
 import csv
 import importlib
 import os
+import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -268,3 +270,29 @@ def test_a_full_disk_leaves_no_database(tmp_path, monkeypatch):
         with new_database('db', backend_named('lmdb')) as put:
             put(b'a', b'b')
     assert os.listdir() == []
+
+
+def small_files():
+    """No file of this process may grow beyond 20000 bytes; writing more fails as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+
+@pytest.mark.parametrize('backend', ['lmdb', 'leveldb'])
+@pytest.mark.parametrize('tool', ['convert_imageset', 'extract_features'])
+def test_tools_on_a_full_disk_end_in_one_line_and_leave_nothing(folder, tool, backend):
+    if backend == 'leveldb':
+        pytest.importorskip('plyvel')
+    Path('net.prototxt').write_text('''layer { name: "x" type: "DummyData" top: "x"
+        dummy_data_param { shape { dim: 50 dim: 100 } data_filler { type: "gaussian" } } }
+        layer { name: "y" type: "Power" bottom: "x" top: "y" }''')
+    caffe.Net('net.prototxt', caffe.TEST).save('none.caffemodel')
+    before = sorted(os.listdir())
+    arguments = {'convert_imageset': ['-resize_width=200', '-resize_height=100', f'-backend={backend}', 'p/',
+                                      'list.txt', 'db'],
+                 'extract_features': ['none.caffemodel', 'net.prototxt', 'y', 'db', '5', backend]}[tool]
+    done = subprocess.run([sys.executable, '-m', f'caffe.cli.{tool}', *arguments], capture_output=True, text=True,
+                          preexec_fn=small_files, env={**os.environ, 'GLOG_minloglevel': '1'})
+    assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
+    assert done.stderr.startswith(f'{tool}: db: cannot be written')
+    assert sorted(os.listdir()) == before
