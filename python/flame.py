@@ -49,11 +49,11 @@ def main(arguments=None):
         sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
         binary = binarize(run)
         chosen = choose(run, results, sweeps)
-        page, tables, claims = report.write(run, results, sweeps, binary, chosen, options.published,
-                                            shlex.join(['python', *sys.argv]))
+        page, tables = report.write(run, results, sweeps, binary, chosen, options.published,
+                                    shlex.join(['python', *sys.argv]))
     for table in tables:
         print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
-    print('', *claims, chosen['text'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
+    print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
 
 
 def _under_root(path):
@@ -124,10 +124,10 @@ def choose(run, results, sweeps):
     row = steps.smallest(sweeps[variant], results[variant]['accuracy'], run.settings.sweep.tolerance)
     path = run.folder / 'flame.qcaffemodel'
     size = steps.write_file(run, variant, row, path)
-    text = (f'`{path.name}`: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
-            f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32). '
-            f'`python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt` unpacks it.')
-    return {'variant': variant, **row, 'file_bytes': size, 'text': text}
+    text = (f'{path.name}: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
+            f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32)')
+    unpack = f'python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt'
+    return {'variant': variant, **row, 'file_bytes': size, 'text': text, 'unpack': unpack}
 
 
 def _parser():

@@ -4,7 +4,7 @@ from functools import partial
 
 from sphereslim.flame.nets import BASELINE, VARIANTS, printed_name
 from sphereslim.printed import read_published
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.report.simple import write_simple
 
 MEGA = 10**6
@@ -25,8 +25,8 @@ def stage1_table(results, printed):
     rows = []
     for variant in [*VARIANTS, 'distilled']:
         ours, theirs = results[variant], named.get(VARIANTS[variant][0] if variant in VARIANTS else '', {})
-        rows.append([Cell(variant), _percent(ours['accuracy']), Cell(f'{ours["bytes"] / MEGA:.3f}', ANALYTIC),
-                     Cell(f'{ours["macs"] / MEGA:.1f}', ANALYTIC),
+        rows.append([Cell(variant), _percent(ours['accuracy']), Cell(f'{ours["bytes"] / MEGA:.3f}'),
+                     Cell(f'{ours["macs"] / MEGA:.1f}'),
                      *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')]])
     columns = ['network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
     return Table('Module substitution', columns, rows,
@@ -95,40 +95,39 @@ def _printed(value):
 
 
 def claims(results, sweeps, error):
-    """Sentences on the print's orderings as measured here; differences within `error` points decide nothing."""
+    """The print's orderings as measured here, a Table; differences within `error` points decide nothing."""
     base, flame = results[BASELINE], results['flame']
-    lines = [_said('flame keeps the accuracy of ' + BASELINE, flame['accuracy'], base['accuracy'], error, keeps=True)
-             + f' It is {base["bytes"] / flame["bytes"]:.1f} times smaller.',
-             _said('distillation helps flame', results['distilled']['accuracy'], flame['accuracy'], error)]
-    for variant, rows in sweeps.items():
+    rows = [_claim(f'flame keeps the accuracy at a {base["bytes"] / flame["bytes"]:.0f}th of the size', 'flame',
+                   flame['accuracy'], base['accuracy'], error, 'holds within chance'),
+            _claim('distillation helps', 'flame', results['distilled']['accuracy'], flame['accuracy'], error)]
+    for variant, points in sweeps.items():
         for bits, reading in ((6, 'the sign one of 6 bits'), (7, 'the sign beside 6 bits, 7 stored')):
-            pair = find(rows, 'log', bits), find(rows, 'linear', 6)
+            pair = find(points, 'log', bits), find(points, 'linear', 6)
             if all(pair):
-                claim = f'6-bit log min-max ({reading}) beats 6-bit linear on {variant}'
-                lines.append(_said(claim, *(row['value'] for row in pair), error))
-    return lines
+                rows.append(_claim(f'6-bit log min-max, {reading}, beats 6-bit linear', variant,
+                                   *(row['value'] for row in pair), error))
+    return Table('What was claimed', ['claim', 'network', 'accuracy, %', 'against, %', 'verdict'], rows,
+                 f'Differences within {error:.1f} points are chance (two standard errors of an accuracy of 50 % on so '
+                 'many pictures). All networks train equally long here; deep and thin ones may need longer.')
 
 
-def _said(claim, ours, other, error, keeps=False):
+def _claim(claim, network, ours, other, error, near='undecided'):
     difference = ours - other
-    if abs(difference) <= error:
-        verdict = 'holds within chance' if keeps else 'undecided'
-    else:
-        verdict = 'holds' if difference > 0 else 'does not hold'
-    return f'{claim}: {verdict} ({ours:.2f} % against {other:.2f} %, chance {error:.1f} points).'
+    verdict = near if abs(difference) <= error else 'holds' if difference > 0 else 'does not hold'
+    return [Cell(claim), Cell(network), _percent(ours), _percent(other), Cell(verdict)]
 
 
 def write(run, results, sweeps, binary, chosen, published, command):
-    """report.html, report.md, report.json, sizes.png and bits.png in the run's folder; (page, Tables, claims)."""
-    shown = tables(run, results, sweeps, binary, published)
-    said = claims(results, sweeps, run.top1.error)
+    """report.html, report.md, report.json, sizes.png and bits.png in the run's folder; (path of the page, Tables)."""
+    shown = [*tables(run, results, sweeps, binary, published), claims(results, sweeps, run.top1.error)]
     facts = [('pictures', f'{run.lists.people} people, {run.lists.train_count} pictures to train on, '
-                          f'{run.lists.val_count} to validate'), ('run with', command)]
+                          f'{run.lists.val_count} to validate'),
+             ('the file', chosen['text']), ('run with', command), ('unpack the file with', chosen['unpack'])]
     figures = [Figure('sizes', 'Accuracy and size', 'Every network as float32.', partial(_draw_sizes, results)),
                Figure('bits', 'Accuracy and bits', 'Pale lines: float32.', partial(_draw_bits, results, sweeps))]
-    data = {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen, 'claims': said}
-    page = write_simple(run.folder, 'Small face classifiers', facts, shown, figures, data, [*said, chosen['text']])
-    return page, shown, said
+    data = {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen}
+    page = write_simple(run.folder, 'Small face classifiers', facts, shown, figures, data)
+    return page, shown
 
 
 def _draw_sizes(results):

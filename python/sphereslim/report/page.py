@@ -60,9 +60,9 @@ def _cell(cell):
     return f'<td class="{cell.source}" title="{cell.source}">{escape(cell.text)}<sup>{cell.source[0]}</sup></td>'
 
 
-def legend():
-    """What the marks of the sources mean."""
-    return '; '.join(f'<sup>{name[0]}</sup> {name}: {escape(text)}' for name, text in SOURCES.items()) + '.'
+def legend(names=tuple(SOURCES)):
+    """What the marks of the sources `names` mean."""
+    return '; '.join(f'<sup>{name[0]}</sup> {name}: {escape(SOURCES[name])}' for name in names) + '.'
 
 
 def _figure(report, figure, content):
