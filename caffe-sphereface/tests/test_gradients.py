@@ -17,6 +17,10 @@ def conv(text):
     return f'convolution_param {{ num_output: 6 {GAUSSIAN} {text} }}'
 
 
+def inner(text):
+    return f'inner_product_param {{ num_output: 6 {GAUSSIAN} {text} }}'
+
+
 SMOOTH = {
     'conv': (layer('Convolution', extra=conv('kernel_size: 3 stride: 2 pad: 1')), IMAGE),
     'conv_group_dilated': (layer('Convolution', extra=conv('kernel_size: 3 group: 2 dilation: 2 pad: 2')), IMAGE),
@@ -29,6 +33,11 @@ SMOOTH = {
     'conv_axis_2': (layer('Convolution', extra=conv('axis: 2 kernel_size: 2')), {'x': (2, 2, 3, 4, 3)}),
     'conv_no_space': (layer('Convolution', extra=conv('')), {'x': (3, 4)}),
     'deconv': (layer('Deconvolution', extra=conv('kernel_size: 3 stride: 2 pad: 1 group: 2')), IMAGE),
+    'inner_product': (layer('InnerProduct', extra=inner('')), IMAGE),
+    'inner_product_axis_2': (layer('InnerProduct', extra=inner('axis: 2')), IMAGE),
+    'inner_product_transposed': (layer('InnerProduct', extra=inner('transpose: true')), IMAGE),
+    'inner_product_no_bias': (layer('InnerProduct', extra=inner('bias_term: false')), {'x': (3, 4)}),
+    'inner_product_given': (layer('InnerProduct', 'x w b', extra=inner('')), {'x': (3, 4), 'w': (6, 4), 'b': (6,)}),
     'average': (layer('Pooling', extra='pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }'), IMAGE),
     'average_wide': (layer('Pooling', extra='pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 2 }'), IMAGE),
     'average_global': (layer('Pooling', extra='pooling_param { pool: AVE global_pooling: true }'), IMAGE),
@@ -91,6 +100,14 @@ def test_backward_is_the_derivative_beside_kinks(case):
     values = {name: np.random.default_rng(i).permutation(np.prod(shape)).reshape(shape) / 7 + 0.05 + i / 100
               for i, (name, shape) in enumerate(shapes.items())}
     check_gradient(layers, shapes, values=values)
+
+
+@pytest.mark.parametrize('kind, extra', [
+    ('ReLU', ''), ('ReLU', 'relu_param { negative_slope: 0.3 }'), ('PReLU', ''),
+    ('PReLU', 'prelu_param { channel_shared: true filler { value: -0.5 } }'),
+])
+def test_backward_of_rectifiers(kind, extra):
+    check_gradient(layer(kind, extra=extra), IMAGE, kinks=(0,))
 
 
 @pytest.mark.parametrize('shape', [(4, 3, 3, 2), (6, 3)])
