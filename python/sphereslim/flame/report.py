@@ -137,6 +137,7 @@ def _draw_sizes(results):
         axes.annotate(variant, (row['bytes'] / MEGA, row['accuracy']), textcoords='offset points', xytext=(5, 4),
                       fontsize=8)
     axes.set_xscale('log')
+    axes.margins(x=0.15)
     axes.set(xlabel='size as float32, MB', ylabel='validation accuracy, %')
     return figure
 
