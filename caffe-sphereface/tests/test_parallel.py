@@ -123,8 +123,10 @@ def test_a_part_is_exchanged_once_the_layers_that_use_it_had_their_backward(monk
 def test_torchrun_resumes_from_the_state_of_process_0(tmp_path):
     write_run(tmp_path, solver=SOLVER + 'snapshot: 4 ')
     assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
-    run = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '-m',
-                          'caffe', 'train', '-solver=solver.prototxt', '-snapshot=out_iter_4.solverstate'],
+    # the name of a machine need not resolve, as in some containers
+    run = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--local-addr=127.0.0.1',
+                          '--nproc_per_node=2', '-m', 'caffe', 'train', '-solver=solver.prototxt',
+                          '-snapshot=out_iter_4.solverstate'],
                          cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert 'Iteration 4 (' in run.stderr and 'Iteration 3 (' not in run.stderr
