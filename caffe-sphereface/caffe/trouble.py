@@ -1,11 +1,12 @@
 """What goes wrong inside a layer, told as one line that names the layer."""
 
+import cv2
 import torch
 
 from caffe.errors import CaffeError
 
-# what torch and numpy raise for sizes and values that they cannot work with
-TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
+# what torch, numpy and OpenCV raise for sizes and values that they cannot work with
+TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError, cv2.error)
 
 
 def explain(layer, error):
@@ -13,7 +14,7 @@ def explain(layer, error):
     named = isinstance(error, CaffeError) and "layer '" in str(error)
     if named or isinstance(error, torch.OutOfMemoryError):
         raise error
-    lines = str(error).splitlines() or [type(error).__name__]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
         lines = ['needs more memory than this machine gives, expected smaller blobs']
     raise CaffeError(f"layer '{layer.name}' ({layer.type}): {lines[0][:300]}") from error

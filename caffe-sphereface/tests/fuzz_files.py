@@ -197,7 +197,8 @@ def prepare(folder):
         state_files.write_state('good.solverstate.h5', 1, 0, 'good.caffemodel', made.updater.history)
         if importlib.util.find_spec('plyvel'):
             _write_leveldb('level')
-        (Path(folder) / 'windows.txt').write_text(_WINDOWS)
+        Path('windows.txt').write_text(_WINDOWS)
+        Path('pictures.list').write_text('good.png 1\n')
         with h5py.File('tiny.h5', 'w') as file:
             file['data'], file['label'] = np.zeros((3, 2), 'f'), np.zeros(3, 'f')
 

@@ -57,6 +57,11 @@ CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Cl
     ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 backend: LMDB } }',
      False),
     ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 } }', False),
+    ('image_list', b'good.png ' + b'9' * 400 + b'\n', False),
+    ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n' + b'9' * 400 + b' 0.9 0 0 3 4\n1 0.1 0 0 3 3\n', False),
+    ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n1 0.9 0 0 ' + b'9' * 400 + b' 4\n1 0.1 0 0 3 3\n', False),
+    ('net_text', b'layer { name: "d" type: "ImageData" top: "d" top: "l" image_data_param { source: "pictures.list" '
+                 b'batch_size: 1 new_height: 200000 new_width: 200000 } }', False),
     ('net_binary', CLIP.SerializePartialToString(), True),
 ])
 def test_what_fuzzing_found(target, content, accepted, folder):

@@ -22,6 +22,14 @@ class PictureList:
         return f'{self.source}:{self.lines[index]}'
 
 
+def whole_number(text):
+    """The whole number of 32 bits that `text` states; ValueError where it does not."""
+    number = int(text)
+    if not -2**31 <= number < 2**31:
+        raise ValueError(f'{text[:20]}… is no number of 32 bits')
+    return number
+
+
 def read_list(source):
     """Read a list; what follows the last space of a line is its label. Blank lines are passed over.
 
@@ -34,7 +42,7 @@ def read_list(source):
         if not path and not label:
             continue
         try:
-            labels.append(int(label))
+            labels.append(whole_number(label))
         except ValueError:
             label = None
         if not path or label is None:

@@ -16,12 +16,15 @@ if 'OPENCV_LOG_LEVEL' not in os.environ:
 def read_picture(path, color=True, height=0, width=0):
     """The picture of a file as uint8 (height, width, 3) in BGR, or (height, width) when `color` is False.
 
-    It is resized bilinearly where `height` and `width` are given. CaffeError naming the file when it is missing or no
-    picture.
+    It is resized bilinearly where `height` and `width` are given. CaffeError naming the file when it is missing, no
+    picture, or to become larger than memory.
     """
     image = decode_picture(read_small(path), path, color)
     if height and width and image.shape[:2] != (height, width):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        try:
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        except (cv2.error, OverflowError):
+            raise CaffeError(f'{path}: cannot be resized to {height}x{width} (height x width)') from None
     return image
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from caffe.data.lists import whole_number
 from caffe.errors import CaffeError
 from caffe.proto.files import read_bytes
 
@@ -51,10 +52,10 @@ def read_windows(source):
 
 
 def _window(path, label, overlap, box):
-    x1, y1, x2, y2 = map(int, box)
+    x1, y1, x2, y2 = map(whole_number, box)
     if x2 < x1 or y2 < y1:
         raise ValueError(f'window {x1} {y1} {x2} {y2} is empty')
-    return Window(path, int(label), float(overlap), (x1, y1, x2, y2))
+    return Window(path, whole_number(label), float(overlap), (x1, y1, x2, y2))
 
 
 def cut_window(image, box, size, context_pad, square, mirror):
