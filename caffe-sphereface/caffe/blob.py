@@ -22,8 +22,8 @@ class Memory:
     Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
     then the values are copied into it, because such views follow the blob.
 
-    Values can be deferred to a `source` whose `settle()` sets them once somebody reads them. Watchers are settled
-    before the values may change.
+    Values can be deferred to a `source` whose `settle()` sets them once somebody reads them. Watchers are told by
+    `before_change()` before the values may change.
     """
 
     __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent', '_buffer', '_source', '_watchers', '_changes')
@@ -69,7 +69,8 @@ class Memory:
 
     def lend(self, tensor):
         """Take values that somebody else owns and changes later: they are copied once Python asks for a view."""
-        self.set(tensor)
+        if self._tensor is not tensor or self._source is not None:
+            self.set(tensor)
         self._lent = self._tensor is tensor
 
     def clear(self):
@@ -134,7 +135,7 @@ class Memory:
         self._source = source
 
     def watch(self, watcher):
-        """Call `watcher.settle()` whenever the values are about to change or may be changed from Python."""
+        """Call `watcher.before_change()` whenever the values are about to change or may be changed from Python."""
         if self._watchers is None:
             self._watchers = weakref.WeakSet()
         self._watchers.add(watcher)
@@ -144,14 +145,28 @@ class Memory:
         self._changes += 1
         if self._watchers:
             for watcher in list(self._watchers):
-                watcher.settle()
+                watcher.before_change()
 
     def stamp(self):
-        """What stays equal as long as the values do, its first item by identity; None where nobody can tell."""
-        tensor = self._tensor
-        if tensor is None or self._host_is_newest or self._viewed() or tensor.is_inference():
+        """A Stamp of the present values; None where nobody can tell when they change."""
+        if self._tensor is None or self._host_is_newest or self._viewed() or self._tensor.is_inference():
             return None
-        return tensor, tensor._version, self._changes
+        return Stamp(self)
+
+
+class Stamp:
+    """Tells whether a Memory was touched: written to, shown to Python for writing, or given other values."""
+
+    __slots__ = ('_memory', '_tensor', '_version', '_changes')
+
+    def __init__(self, memory):
+        self._memory, self._tensor = memory, memory._tensor
+        self._version, self._changes = memory._tensor._version, memory._changes
+
+    def holds(self):
+        """Whether nothing happened to the values, nor can without being noticed here."""
+        memory, tensor = self._memory, self._tensor
+        return memory._changes == self._changes and memory._tensor is tensor and tensor._version == self._version
 
 
 def _zeros(shape, device):
@@ -282,11 +297,11 @@ class Blob:
         return self._data._viewed()
 
     def stamp(self):
-        """What stays equal as long as the data does, its first item by identity; None where nobody can tell."""
+        """A Stamp that tells whether the data was touched; None where nobody can tell."""
         return self._data.stamp()
 
     def watch(self, watcher):
-        """Call `watcher.settle()` whenever the data is about to change."""
+        """Call `watcher.before_change()` whenever the data is about to change."""
         self._data.watch(watcher)
 
     def before_change(self):

@@ -52,72 +52,53 @@ class Group:
         self.layers, self.bottom, self.tops, self.last = layers, bottom, tops, last
         self.top = tops[-1]
         self.hidden = [blob for blob in dict.fromkeys(tops) if blob is not self.top]
-        self.parameters = [blob for layer in layers for blob in layer.blobs]
-        self._seen = self._packed_for = self._shapes = self._pending = None
+        self.blobs = [bottom, *tops]
+        self.compute = self._seen = self._packed = self._pending = None
 
     def run(self):
         """Compute the top from the bottom; False, and nothing done, where the layers have to run one by one."""
-        if mode.device().type != 'cpu' or any(blob.viewed() for blob in self.hidden):
+        if not applies() or not self._fits():
             return False
-        stamps = [blob.stamp() for blob in self.parameters]
-        if None in stamps:
-            return False
-        shapes = [precision.precision(), self.bottom.shape, *(blob.shape for blob in self.tops)]
-        state = (shapes, stamps)
-        if not _same(state, self._packed_for) and not self._pack(state):
-            return False
+        for blob in self.hidden:
+            if blob.viewed():
+                return False
         x = channels_inside(self.bottom.tensor)
-        y = self._activate(self._convolve(x))
+        y = self.compute(x)
         if self.hidden:
             self._defer(x)
         self.top.tensor = y
         return True
 
-    def _pack(self, state):
-        """Fold the parameters anew; False where they or the shapes are others than the last time.
+    def is_packed(self):
+        """Whether `compute` fits the present parameters and shapes."""
+        return self._packed is not None and self._packed.holds(self._shapes())
+
+    def _shapes(self):
+        return [blob.shape for blob in self.blobs]
+
+    def _fits(self):
+        """Whether `compute` fits, once it was made where parameters and shapes are the same as in the last forward.
 
         What changes with every forward, like the sizes of an image pyramid, is not worth packing weights for.
         """
-        known, self._seen = _same(state, self._seen), state
-        if not known or self.bottom.count == 0:
+        shapes = self._shapes()
+        if self._packed and self._packed.holds(shapes):
+            return True
+        if not (self._seen and self._seen.holds(shapes)):
+            self._seen = State.of(shapes, self.layers)
             return False
-        self._weight, self._bias = precision.rounded(*_folded(self.layers))
-        convolution = self.layers[0]
-        stride, pad, dilation, *_, group = convolution._geometry
-        try:
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight, pad, stride, dilation, group, list(self.bottom.shape))
-            self._arguments = (pad, stride, dilation, group, 'none', [], '')
-        except (AttributeError, NotImplementedError, RuntimeError):  # a PyTorch without these kernels
-            self._arguments = None
-        for blob in self.parameters:
-            blob.watch(self)
-        self._packed_for = state
+        if self.bottom.count == 0:
+            return False
+        self.compute = _computation(self.layers, self.bottom.shape)
+        for layer in self.layers:
+            for blob in layer.blobs:
+                blob.watch(self)
+        self._packed = self._seen
         return True
-
-    def _convolve(self, x):
-        x, = precision.rounded(x)
-        if self._arguments:
-            return torch.ops.mkldnn._convolution_pointwise(x, self._weight, self._bias, *self._arguments).float()
-        return torch.convolution(x, self._weight, self._bias, *self.layers[0]._geometry).float()
-
-    def _activate(self, y):
-        last = self.layers[-1]
-        if last.type == 'PReLU':
-            return torch.prelu(y, last.blobs[0].tensor.reshape(-1))
-        if last.type == 'ReLU':
-            slope = last.param.relu_param.negative_slope
-            return F.leaky_relu_(y, slope) if slope else torch.relu_(y)
-        return y
 
     def _defer(self, x):
         """Leave the hidden blobs to be computed from `x` on demand."""
-        if x.data_ptr() == self.bottom.tensor.data_ptr():
-            if self.bottom.viewed():
-                x = x.clone()
-            else:
-                self.bottom.lend_data(x)
-        self._pending = x
+        self._pending = lent(self.bottom, x)
         for blob in self.hidden:
             blob.defer(self)
 
@@ -126,26 +107,90 @@ class Group:
         x, self._pending = self._pending, None
         if x is None:
             return
-        values = {self.bottom: Blob(*x.shape)}
-        values[self.bottom].tensor = x
-        source = self.bottom
-        for layer, top in zip(self.layers, self.tops):
-            if top is self.top:
-                break
-            target = values.setdefault(top, Blob(*top.shape))
-            layer.reshape([values[source]], [target])
-            layer.forward([values[source]], [target])
-            source = top
+        sources = [self.bottom, *self.tops]
+        wires = [(layer, [sources[i]], [self.tops[i]]) for i, layer in enumerate(self.layers)]
+        values = replay(wires[:self.tops.index(self.top)], {self.bottom: x})
         for blob in self.hidden:
             if blob.is_deferred_to(self):
                 blob.tensor = values[blob].tensor
 
+    before_change = settle
 
-def _same(state, other):
-    """Whether shapes and precision are equal and all parameters untouched between two states."""
-    if other is None or state[0] != other[0]:
-        return False
-    return all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(state[1], other[1]))
+
+def applies():
+    """Whether nets run where folding serves: on the CPU in float32."""
+    return mode.device().type == 'cpu' and not precision.is_bf16()
+
+
+def lent(blob, x):
+    """`x`, a blob's tensor or a copy in another order, as it stays when Python writes to the blob later."""
+    if x is not blob.tensor:
+        return x
+    if blob.viewed():
+        return x.clone()
+    blob.lend_data(x)
+    return x
+
+
+def replay(wires, given):
+    """{blob: a Blob with its values} after the layers of `wires`, (layer, bottoms, tops) each, from given tensors."""
+    values = {}
+    for blob, x in given.items():
+        values[blob] = Blob(*x.shape)
+        values[blob].tensor = x
+    for layer, bottom, top in wires:
+        sources = [values[blob] for blob in bottom]
+        targets = [values.setdefault(blob, Blob(*blob.shape)) for blob in top]
+        layer.reshape(sources, targets)
+        layer.forward(sources, targets)
+    return values
+
+
+class State:
+    """The shapes of a group's blobs and the stamps of its parameters at one time."""
+
+    def __init__(self, shapes, stamps):
+        self.shapes, self.stamps = shapes, stamps
+
+    @staticmethod
+    def of(shapes, layers):
+        """The present state, None where a parameter can change without notice."""
+        stamps = [blob.stamp() for layer in layers for blob in layer.blobs]
+        return None if None in stamps else State(shapes, stamps)
+
+    def holds(self, shapes):
+        """Whether the shapes are these and all parameters untouched."""
+        if shapes != self.shapes:
+            return False
+        for stamp in self.stamps:
+            if not stamp.holds():
+                return False
+        return True
+
+
+def _computation(layers, shape):
+    """A function from the bottom's tensor of that shape to the top's, over weights folded and packed once."""
+    convolve = _convolution(layers, shape)
+    if layers[-1].type != 'PReLU':
+        return convolve
+    slope = layers[-1].blobs[0].tensor.reshape(-1)
+    return lambda x: torch.prelu(convolve(x), slope)
+
+
+def _convolution(layers, shape):
+    """The folded convolution, with a ReLU where the last layer is one."""
+    weight, bias = _folded(layers)
+    geometry = stride, pad, dilation, *_, group = layers[0]._geometry
+    slope = layers[-1].param.relu_param.negative_slope
+    relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
+    try:
+        packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, dilation, group, list(shape))
+        kernel = torch.ops.mkldnn._convolution_pointwise.default
+    except (AttributeError, NotImplementedError, RuntimeError):  # a PyTorch without these kernels
+        activate = {'none': lambda y: y, 'relu': torch.relu_, 'leaky_relu': lambda y: F.leaky_relu_(y, slope)}[relu]
+        return lambda x: activate(torch.convolution(x, weight, bias, *geometry))
+    settings = pad, stride, dilation, group, relu, [slope] if relu == 'leaky_relu' else [], ''
+    return lambda x: kernel(x, packed, bias, *settings)
 
 
 def _folded(layers):

@@ -10,6 +10,7 @@ from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.fusion import find_groups
 from caffe.proto.files import read_net
+from caffe.segments import find_segments
 from caffe.splits import insert_splits
 from caffe.state import filter_net
 from caffe.trouble import TROUBLE, explain
@@ -51,7 +52,12 @@ class Net:
         wiring = Wiring(self.param, self.phase)
         self.layers = wiring.layers
         self.wiring = wiring
-        self._groups = find_groups(wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms)
+        lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
+        groups = find_groups(*lists)
+        # by the index of their first layer, the longer ones before those that they are made of
+        self._strides = {i: [group] for i, group in groups.items()}
+        for i, segment in find_segments(*lists, groups).items():
+            self._strides.setdefault(i, []).insert(0, segment)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
         self.learnable = LearnableParameters(self.layers)
         self._blobs = list(wiring.blobs.values())
@@ -77,7 +83,7 @@ class Net:
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
         wiring, hooks, loss = self.wiring, self._hooks, 0.0
         last = len(self.layers) - 1 if end is None else end
-        groups = {} if hooks['before_forward'] or hooks['after_forward'] else self._groups
+        strides = {} if hooks['before_forward'] or hooks['after_forward'] else self._strides
         fused_to = start - 1
         for i in range(start, last + 1):
             if i <= fused_to:
@@ -86,9 +92,10 @@ class Net:
                 hook(i)
             layer, bottom, top = self.layers[i], wiring.bottoms[i], wiring.tops[i]
             try:
-                if i in groups and groups[i].last <= last and groups[i].run():
-                    fused_to = groups[i].last
-                    continue
+                if i in strides:
+                    fused_to = next((each.last for each in strides[i] if each.last <= last and each.run()), i - 1)
+                    if fused_to >= i:
+                        continue
                 layer.reshape(bottom, top)
                 layer.forward(bottom, top)
             except TROUBLE as error:

@@ -5,6 +5,7 @@ import pytest
 
 import caffe
 from caffe.fusion import Group
+from caffe.segments import Segment
 
 NET = '''
 name: "folded"
@@ -23,12 +24,19 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv2" top: "fc"
 DEFAULTS = dict(channels=4, stride=1, group=1, bias='true', relu='PReLU', slope='')
 
 
-@pytest.fixture
-def folded(monkeypatch):
-    """Whether each group ran folded, in order."""
+@pytest.fixture(params=['groups', 'segments'])
+def folded(monkeypatch, request):
+    """Whether each group ran folded, in order, alone or within a segment."""
     runs = []
-    run = Group.run
+    run, stride = Group.run, Segment.run
+
+    def run_segment(self):
+        ran = request.param == 'segments' and stride(self)
+        runs.extend([True] * len(self.groups) if ran else [])
+        return ran
+
     monkeypatch.setattr(Group, 'run', lambda self: runs.append(run(self)) or runs[-1])
+    monkeypatch.setattr(Segment, 'run', run_segment)
     return runs
 
 
@@ -53,9 +61,9 @@ def fill(net):
 
 def reference(net):
     """Copies of all blobs, computed layer by layer."""
-    groups, net._groups = net._groups, {}
+    strides, net._strides = net._strides, {}
     net.forward()
-    net._groups = groups
+    net._strides = strides
     return {name: blob.data.copy() for name, blob in net.blobs.items()}
 
 
@@ -209,3 +217,87 @@ def test_an_update_of_shared_weights_is_seen_by_the_test_net(tmp_path, folded):
     after = test.forward()['fc'].copy()
     assert np.abs(after - before).max() > 1e-4
     np.testing.assert_allclose(after, reference(test)['fc'], rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_is_not_lost_to_folded_weights(tmp_path, folded):
+    net = make(tmp_path)
+    warm(net, folded)
+    exact = net.forward()['fc'].copy()
+    caffe.set_precision('bf16')
+    try:
+        rounded = net.forward()['fc'].copy()
+        np.testing.assert_array_equal(rounded, reference(net)['fc'])
+    finally:
+        caffe.set_precision('fp32')
+    assert (rounded != exact).any() and folded[-2:] == [False, False]
+
+
+SUMS = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 7 dim: 6 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 %s } }
+layer { name: "a_relu" type: "PReLU" bottom: "a" top: "a" }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 %s } }
+layer { name: "b_relu" type: "ReLU" bottom: "b" top: "b" }
+layer { name: "twice" type: "Eltwise" bottom: "b" bottom: "b" top: "twice" eltwise_param { coeff: 1 coeff: -3 } }
+layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "twice" bottom: "data" top: "sum" %s }
+layer { name: "c" type: "Convolution" bottom: "sum" top: "c"
+  convolution_param { num_output: 4 kernel_size: 1 %s } }
+layer { name: "c_relu" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "d" type: "Convolution" bottom: "a" top: "d"
+  convolution_param { num_output: 2 kernel_size: 1 %s } }
+layer { name: "pool" type: "Pooling" bottom: "c" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
+'''
+FILLER = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "uniform" }'
+
+
+def make_sums(tmp_path, operation='SUM'):
+    path = tmp_path / 'sums.prototxt'
+    path.write_text(SUMS % (FILLER, FILLER, f'eltwise_param {{ operation: {operation} }}', FILLER, FILLER))
+    caffe.set_random_seed(3)
+    net = caffe.Net(str(path), caffe.TEST)
+    net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=net.blobs['data'].data.shape)
+    return net
+
+
+def segment_of(net):
+    return next(each for strides in net._strides.values() for each in strides if isinstance(each, Segment))
+
+
+@pytest.mark.parametrize('operation', ['SUM', 'PROD', 'MAX'])
+def test_sums_and_splits_run_within_a_segment(tmp_path, operation):
+    net = make_sums(tmp_path, operation)
+    expected = reference(net)
+    for _ in range(4):
+        net.forward()
+    segment = segment_of(net)
+    assert len(segment.groups) == 4 and segment.run()
+    for name in ('pool', 'd', 'twice', 'sum', 'a', 'b', 'c', 'data'):
+        np.testing.assert_allclose(net.blobs[name].data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_segment_that_was_read_leaves_the_work_to_its_groups(tmp_path):
+    net = make_sums(tmp_path)
+    for _ in range(4):
+        net.forward()
+    assert segment_of(net).run()
+    assert net.blobs['sum'].data.any()
+    assert not segment_of(net).run()
+    net.blobs['data'].data[...] *= 2
+    net.forward()
+    np.testing.assert_allclose(net.blobs['pool'].data, reference(net)['pool'], rtol=1e-5, atol=1e-5)
+
+
+def test_edited_parameters_do_not_end_a_segment(tmp_path):
+    net = make_sums(tmp_path)
+    for _ in range(4):
+        net.forward()
+    before = reference(net)['sum']
+    for _ in range(3):
+        net.forward()
+    net.params['b'][0].data[...] *= 2
+    np.testing.assert_allclose(net.blobs['sum'].data, before, rtol=1e-5, atol=1e-5)
+    for _ in range(3):
+        np.testing.assert_allclose(net.forward()['pool'], reference(net)['pool'], rtol=1e-5, atol=1e-5)
+    assert segment_of(net).run()

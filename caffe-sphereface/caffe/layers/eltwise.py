@@ -22,7 +22,7 @@ class Eltwise(Layer):
             self.error(f'has {len(param.coeff)} coeff for {len(bottom)} bottoms, expected one each or none')
         if param.coeff and param.operation == param.PROD:
             self.error('coeff goes with operation: SUM only')
-        self._forward, self._backward = {
+        self.combine, self._backward = {
             param.PROD: (self._multiply, self._multiply_back), param.SUM: (self._add, self._add_back),
             param.MAX: (self._maximum, self._maximum_back)}[param.operation]
 
@@ -33,7 +33,7 @@ class Eltwise(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):
-        top[0].tensor = self._forward([b.keep() if b is top[0] else b.tensor for b in bottom])
+        top[0].tensor = self.combine(*[b.keep() if b is top[0] else b.tensor for b in bottom])
 
     def backward(self, top, propagate_down, bottom):
         dy = top[0].grad
@@ -45,7 +45,7 @@ class Eltwise(Layer):
             elif grad is not None:
                 blob.grad = grad
 
-    def _multiply(self, x):
+    def _multiply(self, *x):
         self._x, self._y = x, reduce(torch.mul, x)
         return self._y
 
@@ -54,7 +54,7 @@ class Eltwise(Layer):
             return reduce(torch.mul, self._x[:i] + self._x[i + 1:], dy)
         return dy * self._y / self._x[i]
 
-    def _add(self, x):
+    def _add(self, *x):
         first, second, *rest = self.coefficients
         y = torch.add(x[0] if first == 1 else x[0] * first, x[1], alpha=second)
         for tensor, coefficient in zip(x[2:], rest):
@@ -64,7 +64,7 @@ class Eltwise(Layer):
     def _add_back(self, dy, i):
         return dy if self.coefficients[i] == 1 else dy * self.coefficients[i]
 
-    def _maximum(self, x):
+    def _maximum(self, *x):
         y = torch.maximum(x[0], x[1])
         # equal values count as the second's between the first two, as the earlier's from then on
         self._winner = (x[0] <= x[1]).to(torch.uint8)
