@@ -23,6 +23,7 @@ from sphereslim.logs.lambdas import check_lambdas, formula, published_heads
 from sphereslim.logs.schedule import check_rate, declared_steps, expected_rate
 from sphereslim.logs.stages import stages
 from sphereslim.logs.verdict import compare
+from tiny_run import write_run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -448,14 +449,29 @@ def test_plot_command_follows_until_interrupted(tmp_path):
     assert picture.read_bytes().startswith(b'\x89PNG') and sorted(tmp_path.iterdir()) == [log, picture]
 
 
-def test_genuine_log_and_bvlc_patterns_agree():
-    run, = parse_log(shared(GOLDEN))
-    text = GOLDEN.read_text()
+def assert_bvlc_patterns_find(run, text):
+    """What BVLC's parse_log looks for in the log `text` is what `run` holds."""
     rates = [float(one[0]) for one in re.findall(r'lr = ([-+]?\d*\.?\d+([eE][-+]?\d+)?)', text)]
     assert rates == [row.lr for row in run.train if row.lr is not None]
     outputs = re.findall(r'Train net output #(\d+): (\S+) = ([\.\deE+-]+)', text)
     assert [float(value) for _, name, value in outputs if name == 'lambda'] == list(run.train.series('lambda')[1])
     assert {int(one) for one in re.findall(r'Iteration (\d+)', text)} == {row.iteration for row in run.train}
+
+
+def test_our_own_log_and_bvlc_patterns_agree(tmp_path, quick_command):
+    write_run(tmp_path)
+    done = subprocess.run([quick_command, 'train', '-solver=net/solver.prototxt'], cwd=tmp_path, text=True,
+                          capture_output=True)
+    run, = parse_log(write(tmp_path, 'train.log', done.stderr))
+    assert [row.iteration for row in run.train] == [0, 1, 2, 3] and run.done
+    assert_bvlc_patterns_find(run, done.stderr)
+    lines = done.stderr[done.stderr.index('Solving'):].splitlines()  # it takes the time from each of these
+    assert all(re.match(r'[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} ', line) for line in lines[1:])
+
+
+def test_genuine_log_and_bvlc_patterns_agree():
+    run, = parse_log(shared(GOLDEN))
+    assert_bvlc_patterns_find(run, GOLDEN.read_text())
     check, = check_lambdas(run, {})
     assert check['verdict'] == 'as its formula' and check['counting'].endswith('from the start of this run')
     assert check_rate(run)['verdict'] == 'as declared' and run.steps == [(20, 1)] and run.done
