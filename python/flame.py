@@ -38,6 +38,7 @@ def main(arguments=None):
                         f'expected one of: {", ".join(VARIANTS)}')
     # networks name a Python layer of the library, which `caffe train` has to find
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT / 'python'), os.environ.get('PYTHONPATH')]))
+    steps.check(settings, _under_root(settings.net))
     options.out.mkdir(parents=True, exist_ok=True)
     with only_one(options.out):
         pictures, lists = _pictures(options, settings)

@@ -18,6 +18,7 @@ from sphereslim.allocation import curves
 from sphereslim.command import run_command, train_with_bar
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
+from sphereslim.engine_check import check_engine
 from sphereslim.harm import Shift
 from sphereslim.lock import only_one
 from sphereslim.logs.plots import png
@@ -41,10 +42,14 @@ def main():
     criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
     for name in [*criteria, args.ranked_by]:
         find_criterion(name)
+    check_engine([args.deploy])
+    model = open_model(args.deploy, args.weights)
+    if args.distill:
+        distillation.check(model, form_of(args))
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
-        job, more = make_study(args, out)
+        job, more = make_study(args, model, out)
         tell('original', job.original()['all'])
         best = table(args, job, criteria)
         for budget in args.budgets:
@@ -55,9 +60,8 @@ def main():
         report(args, job, out)
 
 
-def make_study(args, out):
+def make_study(args, model, out):
     """(Study, Feed of more pictures), its sensitivities measured."""
-    model = open_model(args.deploy, args.weights)
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
     about = {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.ranked_by,

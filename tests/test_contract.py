@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tiny_run import write_run
 
 ROOT = Path(__file__).resolve().parent.parent
 STANDIN = ROOT / 'tests' / 'standin'
+SETTINGS = ROOT / 'python' / 'settings'
 # What each command is run with. {base} and {final} are the first and the last stage of the pipeline's run before it.
 COMMANDS = [
     ('python/prune_pipeline.py', '--settings settings.json --faces faces --out run'),
@@ -53,8 +55,12 @@ COMMANDS = [
     ('tools/compare_logs.py', '{base}/train.log {final}/train.log'),
     ('tools/plot_log.py', '{base}/train.log --out log.png'),
 ]
-# Studies are made of the same stages and have whole tiny runs among their own tests.
-STUDIES = {'python/entropy.py', 'python/flame.py', 'python/sphereface_prune.py', 'python/study.py'}
+# What the tests of these files run whole, they run on that pycaffe too.
+ELSEWHERE = {
+    'tests/test_prune_studies.py': ['python/entropy.py', 'python/sphereface_prune.py', 'python/study.py'],
+    'tests/test_flame.py -k whole_run': ['python/flame.py'],
+    'tests/test_detect.py -k "conversion or disturb or lost"': ['preprocess/detect.py'],
+}
 STAGES = {'base': 'run/00-base', 'final': 'run/03-last-round'}
 # Runs one command after another in one process, which saves loading the engine for each.
 DRIVER = """
@@ -106,16 +112,16 @@ def test_every_command_works_on_the_names_that_every_pycaffe_has(build, work):
     assert json.loads((work / 'run' / 'report.json').read_text())['rows']
 
 
-def test_python_layers_find_the_workflow_where_a_build_trains(build):
-    words = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_flame.py', '-k', 'whole_run']
-    done = python(words, build, ROOT)
-    assert done.returncode == 0 and '1 passed' in done.stdout, done.stdout[-3000:]
+@pytest.mark.parametrize('tests', ELSEWHERE)
+def test_studies_and_detection_work_on_those_names_too(tests, build):
+    done = python(['-m', 'pytest', '-q', '-p', 'no:cacheprovider', *shlex.split(tests)], build, ROOT)
+    assert done.returncode == 0 and ' passed' in done.stdout, done.stdout[-3000:]
 
 
-def test_the_list_of_commands_above_is_complete():
-    commands = {f'python/{path.name}' for path in ROOT.glob('python/*.py')}
-    missing = commands - STUDIES - {command for command, _ in COMMANDS}
-    assert not missing, f'COMMANDS says nothing of how to run {missing} on the tiny network'
+def test_no_command_is_left_out_above():
+    run = {command for command, _ in COMMANDS}.union(*ELSEWHERE.values())
+    left_out = {f'python/{path.name}' for path in ROOT.glob('python/*.py')} - run
+    assert not left_out, f'nothing runs {left_out} on those names'
 
 
 @pytest.mark.parametrize('words', ['net.param', 'net.phase', 'net.blobs["data"].tensor', 'caffe.CaffeError',
@@ -144,18 +150,27 @@ def imported(path):
             yield node.module
 
 
-@pytest.mark.parametrize('command, settings, without, expected', [
-    ('prune_pipeline', 'settings.json', 'MarginInnerProduct,PReLU,SGD',
+@pytest.mark.parametrize('command, arguments, without, expected', [
+    ('prune_pipeline', '--settings settings.json --faces faces', 'MarginInnerProduct,PReLU,SGD',
      ('MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt')),
-    ('sphereface_plus', 'plus.json', 'InterClass', ('InterClass', 'sfplus/m4/train.prototxt')),
+    ('sphereface_plus', '--settings plus.json --faces faces', 'InterClass', ('InterClass', 'sfplus/m4/train.prototxt')),
+    ('flame', '--faces none', 'Python,Adam',
+     ('layer type Python', "net 'vgg11bn', layer 'data_rotation'", 'solver type Adam', 'vgg11bn/solver.prototxt')),
+    ('flame', '--faces none', 'Reduction', ('layer type Reduction', "net 'flame', layer 'distill_loss'")),
+    ('sphereface_prune', f'--settings {SETTINGS}/sphereface-prune.small.json --faces faces', 'MarginInnerProduct',
+     ('layer type MarginInnerProduct', 'prototxt/sphereface-4/train.prototxt')),
+    ('entropy', f'--settings {SETTINGS}/entropy.small.json --faces faces', 'Pooling',
+     ('layer type Pooling', 'prototxt/vgg16/train.prototxt')),
+    ('study', 'net/deploy.prototxt none --pairs faces/pairs.txt --pictures faces/aligned --images faces/aligned',
+     'Scale', ('layer type Scale', 'net/deploy.prototxt', "layer 'scale2'")),
 ])
-def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work, command, settings, without,
+def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work, command, arguments, without,
                                                                               expected):
-    words = [ROOT / f'python/{command}.py', '--settings', settings, '--faces', 'faces', '--out', 'none']
+    words = [ROOT / f'python/{command}.py', *arguments.split(), '--out', 'none']
     done = python(words, build, work, env={'STANDIN_WITHOUT': without})
-    assert done.returncode == 1 and not (work / 'none').exists()
+    assert done.returncode == 1 and not list((work / 'none').glob('[!.]*'))
     line, = done.stderr.splitlines()
-    assert 'CAFFE_ROOT' in line and all(name in line for name in expected)
+    assert 'CAFFE_ROOT' in line and all(name in line for name in expected), line
 
 
 @pytest.mark.parametrize('parts, expected', [([], 'no folder python/caffe'), (['python/caffe'], 'no command build/'),

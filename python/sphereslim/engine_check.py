@@ -16,20 +16,20 @@ _OLD_SOLVERS = ('SGD', 'Nesterov', 'AdaGrad', 'RMSProp', 'AdaDelta', 'Adam')
 
 
 def check_engine(nets=(), solvers=()):
-    """SlimError unless the Caffe in use has every layer type of the prototxts `nets` and the solver of `solvers`.
+    """SlimError unless the Caffe in use has every layer type of `nets` and the type of every one of `solvers`.
 
-    The message names every type that is missing with a file and a layer that needs it.
+    Both are paths of prototxts or messages. The error names every type that is missing, with where it is needed.
     """
     known = set(caffe.layer_type_list())
     missing = {}
-    for path in nets:
-        for layer in _lenient(path, caffe_pb2.NetParameter()).layer:
+    for source in nets:
+        for layer in _lenient(source, caffe_pb2.NetParameter()).layer:
             if layer.type not in known:
-                missing.setdefault(f'layer type {layer.type}', f"{path}, layer '{layer.name}'")
-    for path in solvers:
-        solver = solver_type(_lenient(path, caffe_pb2.SolverParameter()))
+                missing.setdefault(f'layer type {layer.type}', f"{_where(source)}, layer '{layer.name}'")
+    for source in solvers:
+        solver = solver_type(_lenient(source, caffe_pb2.SolverParameter()))
         if not hasattr(caffe, f'{solver}Solver'):
-            missing.setdefault(f'solver type {solver}', str(path))
+            missing.setdefault(f'solver type {solver}', _where(source))
     if missing:
         needs = '; '.join(f'no {what} ({where})' for what, where in missing.items())
         hint = '; docs/genuine-caffe.md says which build to use' if caffe_root() else ''
@@ -49,9 +49,17 @@ def engine_name():
     return f'the Caffe in CAFFE_ROOT={root}' if root else "the project's own Caffe"
 
 
-def _lenient(path, message):
+def _where(source):
+    if isinstance(source, (str, Path)):
+        return str(source)
+    return f"net '{source.name}'" if isinstance(source, caffe_pb2.NetParameter) else 'its training'
+
+
+def _lenient(source, message):
     """A prototxt as far as the schema knows it; what is no prototxt at all is left to the reader that needs it."""
+    if not isinstance(source, (str, Path)):
+        return source
     try:
-        return text_format.Parse(Path(path).read_text(), message, allow_unknown_field=True)
+        return text_format.Parse(Path(source).read_text(), message, allow_unknown_field=True)
     except (OSError, UnicodeDecodeError, text_format.ParseError):
         return message

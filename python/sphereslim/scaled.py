@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sphereslim.engine_check import check_engine
 from sphereslim.inputs import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.substitute import shrink_alike
@@ -11,13 +12,15 @@ def scaled_folder(source, target, width=1.0, size=None):
     """The folder to train from: `source` itself, or `target` with its net at `width` and for square pictures of `size`.
 
     `width` is the share of filters that every convolution has, but for one that makes the net's output; prototxts in
-    `target` are written anew.
+    `target` are written anew. SlimError for layers of the net that the Caffe in use lacks.
     """
     if width == 1 and not size:
         return Path(source)
+    paths = [Path(source) / f'{name}.prototxt' for name in ('train', 'deploy')]
+    check_engine(paths)
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    nets = [read_net(Path(source) / f'{name}.prototxt') for name in ('train', 'deploy')]
+    nets = [read_net(path) for path in paths]
     for name, net in zip(('train', 'deploy'), shrink_alike(nets, width, keep_last=0)):
         write_prototxt(target / f'{name}.prototxt', resized(net, size) if size else net)
     write_prototxt(target / 'solver.prototxt', read_solver(Path(source) / 'solver.prototxt'))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sphereslim.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
 from sphereslim.engine import caffe_pb2
+from sphereslim.engine_check import check_engine
 from sphereslim.files import read_json, read_weights, write_bytes, write_json
 from sphereslim.flame.accuracy import Top1
 from sphereslim.flame.faces import Lists
@@ -44,16 +45,28 @@ def emit_variant(run, variant):
 
 def emit_distilled(run):
     """The student again, from its fillers, with the trained baseline as its teacher."""
-    chosen, stage = run.settings.distillation, run.stage('distilled')
-    train, deploy = variant_nets(run.settings, run.net, chosen.student, run.lists)
-    teacher = run.stage(BASELINE)
-    logits = logits_of(train)
-    train = with_teacher(train, read_net(teacher.deploy))
-    train = add_logits_loss(train, logits, PREFIX + logits, chosen.temperature, chosen.weight)
+    stage = run.stage('distilled')
+    train, deploy = _distilled_nets(run.settings, run.net, run.lists)
     stage.folder.mkdir(parents=True, exist_ok=True)
-    weights = read_weights(teacher.final, caffe_pb2.NetParameter())
+    weights = read_weights(run.stage(BASELINE).final, caffe_pb2.NetParameter())
     write_bytes(stage.init, join_weights(None, weights).SerializeToString())
     _emit(run, stage, train, deploy, run.settings.training)
+
+
+def _distilled_nets(settings, folder, lists):
+    chosen = settings.distillation
+    train, deploy = variant_nets(settings, folder, chosen.student, lists)
+    logits = logits_of(train)
+    train = with_teacher(train, variant_nets(settings, folder, BASELINE, lists)[1])
+    return add_logits_loss(train, logits, PREFIX + logits, chosen.temperature, chosen.weight), deploy
+
+
+def check(settings, folder):
+    """SlimError for layers and solvers of any of the run's trainings that the Caffe in use lacks."""
+    lists = Lists(folder, folder / 'train.txt', folder / 'val.txt', people=2, train_count=0, val_count=0)
+    check_engine([variant_nets(settings, folder, variant, lists)[0] for variant in VARIANTS],
+                 [folder / 'solver.prototxt'])
+    check_engine([_distilled_nets(settings, folder, lists)[0]])
 
 
 def emit_binary(run):

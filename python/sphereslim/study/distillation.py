@@ -4,6 +4,7 @@ import time
 
 from sphereslim.distill import PREFIX, add_embedding_loss, join_weights, with_teacher, without_teacher
 from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine_check import check_engine
 from sphereslim.files import read_weights, write_bytes
 from sphereslim.groups import Groups
 from sphereslim.inputs import copy_of, is_data
@@ -13,6 +14,16 @@ from sphereslim.prototxt import write_prototxt
 from sphereslim.schedule import Schedule, solver_for
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
+
+
+def check(model, form):
+    """SlimError for layers and the solver of the training that the Caffe in use lacks."""
+    check_engine([training_net(model.net, model.net, form, 'pictures.txt', batch=1)], [solver()])
+
+
+def solver():
+    """The SolverParameter that every distillation starts from."""
+    return caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999, weight_decay=0)
 
 
 def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
@@ -29,8 +40,7 @@ def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
     write_bytes(stage.init, join_weights(student.weights, teacher.weights).SerializeToString())
     iterations = max(10, int(60 * minutes * SHARE / cpu_seconds(stage.train, stage.init)))
     schedule = Schedule(iterations, base_lr, batch, (int(0.7 * iterations), int(0.9 * iterations)), display=5)
-    base = caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999, weight_decay=0)
-    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, seed))
+    write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
     return iterations
 
 
