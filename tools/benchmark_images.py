@@ -5,6 +5,10 @@ The loop does what the layers do (read, decode, mirror, subtract the mean, scale
 thread; the engine's layers run with one worker thread, so both use one core, by turns. Then the rate that a GPU wants:
 its sustained operations per second over those of a training step, 6 for each multiply-accumulate of a picture's
 forward (2 forward, 4 backward), and how many cores give that rate.
+
+With --feed nothing is compared: a net takes batches at the rate of such a GPU in a host of --host-cores cores, as many
+pictures for each core that there is here; between them it sleeps, as a host whose GPU computes. Printed is the share of
+the time that it waited for the data layer, and the rate without any sleep.
 """
 
 import argparse
@@ -46,6 +50,9 @@ def main():
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         paths = make_pictures(Path(folder), args.pictures)
+        if args.feed:
+            feed(folder, args)
+            return
         loop = opencv_loop(paths)
         rows = [compare(kind, source(kind, folder), loop, args.seconds) for kind in NET]
     print(text_table(['source', 'pictures/s a core', 'OpenCV loop', 'ratio'],
@@ -60,6 +67,45 @@ def demand(name, tflops, rows):
     macs = macs_of(name)
     wanted = tflops * 1e12 / (6 * macs)
     return [name, f'{macs / 1e6:.0f}', f'{wanted:.0f}', *(f'{wanted / ours:.1f}' for _, ours, _ in rows)]
+
+
+def feed(folder, args):
+    """Print how long a net waits for its data layer that takes what a GPU takes, with one core and with all allowed."""
+    cores = sorted(os.sched_getaffinity(0))
+    rows = []
+    for kind in NET:
+        alone = None
+        for count in sorted({1, len(cores)}):
+            os.sched_setaffinity(0, cores[:count])
+            os.environ['CAFFE_DATA_WORKERS'] = str(count)
+            next_batch = source(kind, folder)
+            _, fastest = take(next_batch, 0, args.seconds)
+            alone = alone or fastest
+            for name in NETS:
+                wanted = args.tflops * 1e12 / (6 * macs_of(name)) * count / args.host_cores
+                waited, taken = take(next_batch, BATCH / wanted, args.seconds)
+                rows.append([kind, name, count, f'{wanted:.0f}', f'{taken:.0f}', f'{100 * waited:.2f}',
+                             f'{fastest:.0f}', f'{fastest / alone / count:.2f}'])
+    print(f'{args.tflops:g} TFLOP/s, {args.host_cores} cores a GPU, batches of {BATCH}')
+    print(text_table(['source', 'network', 'cores', 'wanted/s', 'taken/s', 'waiting %', 'at most/s', 'scaling'], rows))
+
+
+def take(next_batch, period, seconds):
+    """(share of the time spent in the data layer, pictures/s) of taking a batch every `period` seconds."""
+    for _ in range(2):
+        next_batch()
+    time.sleep(period)
+    began = due = time.perf_counter()
+    waited, batches = 0.0, 0
+    while batches < 5 or time.perf_counter() - began < seconds:
+        asked = time.perf_counter()
+        next_batch()
+        waited += time.perf_counter() - asked
+        batches += 1
+        due += period
+        time.sleep(max(0, due - time.perf_counter()))
+    total = time.perf_counter() - began
+    return waited / total, batches * BATCH / total
 
 
 def macs_of(name):
@@ -155,9 +201,11 @@ def parse_arguments():
     parser.add_argument('--tflops', type=float, default=30,
                         help='what the GPU sustains; an H100 has 67 TFLOP/s in float32 by its data sheet, of which '
                              'convolutions without TF32 reach about half')
+    parser.add_argument('--feed', action='store_true', help='how long a net that takes what a GPU takes waits for data')
+    parser.add_argument('--host-cores', type=int, default=16, help='cores that feed one GPU (--feed)')
     args = parser.parse_args()
-    if args.pictures < 1 or args.seconds <= 0 or args.tflops <= 0:
-        parser.error('expected pictures of at least 1, seconds and tflops above 0')
+    if min(args.pictures, args.host_cores) < 1 or args.seconds <= 0 or args.tflops <= 0:
+        parser.error('expected pictures and cores of at least 1, seconds and tflops above 0')
     return args
 
 
