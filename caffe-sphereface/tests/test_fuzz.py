@@ -16,6 +16,16 @@ from layer_case import layer, make_net, run
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp('fuzz')
     caffe.init_log(2)
+    fuzzing.prepare(made)
+    yield made
+    caffe.init_log(0)
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    """A folder of its own: layers of random parameters may write into the other one."""
+    made = tmp_path_factory.mktemp('files')
+    caffe.init_log(2)
     fuzz_files.prepare(made)
     yield made
     caffe.init_log(0)
@@ -39,12 +49,12 @@ def is_random(content):
 
 
 @pytest.mark.parametrize('target', fuzz_files.TARGETS)
-def test_files_that_coverage_guided_fuzzing_starts_from_are_accepted(target, folder):
+def test_files_that_coverage_guided_fuzzing_starts_from_are_accepted(target, files):
     if target == 'leveldb':
         pytest.importorskip('plyvel')
-    for content in fuzz_files.seeds(target, folder):
+    for content in fuzz_files.seeds(target, files):
         with fuzzing.limits():
-            assert fuzz_files.run(target, content, folder) or is_random(content)
+            assert fuzz_files.run(target, content, files) or is_random(content)
 
 
 CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Clip', clip_param={'max': 1})])
@@ -64,10 +74,10 @@ CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Cl
                  b'batch_size: 1 new_height: 200000 new_width: 200000 } }', False),
     ('net_binary', CLIP.SerializePartialToString(), True),
 ])
-def test_what_fuzzing_found(target, content, accepted, folder):
+def test_what_fuzzing_found(target, content, accepted, files):
     """`accepted` is True for commands, which end with a status of their own."""
     with fuzzing.limits():
-        assert fuzz_files.run(target, content, folder) is accepted
+        assert fuzz_files.run(target, content, files) is accepted
 
 
 @pytest.mark.parametrize('read', [caffe.Net, lambda net, phase: caffe.get_solver(caffe_pb2.SolverParameter(
@@ -164,10 +174,10 @@ def claim(target, path):
 
 @pytest.mark.parametrize('target', ['weights', 'old weights', 'weights hdf5', 'state', 'state hdf5', 'hdf5_data',
                                     'mean_file', 'datum'])
-def test_files_that_claim_a_million_million_values_are_refused_before_allocating(target, tmp_path, folder):
+def test_files_that_claim_a_million_million_values_are_refused_before_allocating(target, tmp_path, files):
     content = claim(target, tmp_path / 'claim.h5')
     before = fuzzing.address_space()
-    with fuzzing.limits(), fuzzing.working_in(folder), pytest.raises(caffe.CaffeError, match='claims|expects'):
+    with fuzzing.limits(), fuzzing.working_in(files), pytest.raises(caffe.CaffeError, match='claims|expects'):
         fuzz_files.TARGETS[target.replace('old ', '').replace(' hdf5', '')](content)
     assert fuzzing.address_space() - before < 10**9
 
