@@ -21,7 +21,8 @@ from sphereslim.substitute import shrink
 
 PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
 NETS = {'sphereface-4': None, 'sphereface-10': None, 'sphereface-20': None, 'sphereface-4-bn': None,
-        'mobilenet-4': None, 'mobilenet-10': None, 'vgg16': 64, 'webface': None}
+        'sphereface-36': None, 'sphereface-64': None, 'mobilenet-4': None, 'mobilenet-10': None, 'vgg16': 64,
+        'webface': None}
 BRANCHES = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 12, 10] } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a"
