@@ -17,7 +17,9 @@ from sphereslim.entropy_tables import layer_rows, layer_table, layers_figure, ne
 from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
+from sphereslim.inputs import input_shape
 from sphereslim.lock import only_one
+from sphereslim.prototxt import read_net
 from sphereslim.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.prune_runs import Base, times, whole_deploy
 from sphereslim.report.simple import write_simple
@@ -93,8 +95,8 @@ def report(args, settings, bases, runs, tries):
     printed = read_json(PUBLISHED / 'entropy.json')
     nets, layers = net_rows(bases, runs, speed, printed), layer_rows(tries, printed)
     tables = [net_table(nets), *([layer_table(layers)] if layers else [])]
-    facts = [('settings', args.settings), ('faces', f'{bases[0].plan.faces.count} pictures of '
-                                           f'{bases[0].plan.faces.people} people'),
+    facts = [('settings', args.settings), ('trained nets', '; '.join(form_of(base, settings) for base in bases)),
+             ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
              ('made by', shlex.join(['python', *sys.argv]))]
     page = write_simple(out, 'Entropy-based filter selection', facts, tables,
                         [*([layers_figure(layers)] if layers else []), *course_figures(bases, runs),
@@ -102,6 +104,12 @@ def report(args, settings, bases, runs, tries):
     for table in tables:
         print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
     print(f'report: {page} (also report.md and report.json beside it)')
+
+
+def form_of(base, settings):
+    """How wide the trained net is, and how large its pictures are."""
+    chosen, (height, width) = settings['nets'][base.name], input_shape(read_net(base.plan.net / 'deploy.prototxt'))[2:]
+    return f'{base.name} at {chosen.get("width", 1):g} of its width on pictures of {height}x{width}'
 
 
 def arguments():
