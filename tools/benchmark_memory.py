@@ -14,6 +14,7 @@ from benchmark_nets import training_net  # noqa: E402
 from benchmark_peers import engine_step, torch_step  # noqa: E402
 from torch_peer import Peer  # noqa: E402
 
+from caffe.cli.memory import keep_freed_memory  # noqa: E402
 from caffe.lean import free_while_training  # noqa: E402
 
 STEPS = 3
@@ -27,6 +28,8 @@ def main():
     parser.add_argument('threads', type=int, help='threads to compute with')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.who == 'caffe':
+        keep_freed_memory()
     param = training_net(args.net, args.batch)
     warm_up()
     before = status('VmRSS')

@@ -9,6 +9,7 @@ from caffe import log
 from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, run
+from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
 
@@ -50,6 +51,7 @@ def _dispatch(flags, positionals):
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
+    keep_freed_memory()
     try:
         return commands[positionals[0]](flags)
     except torch.OutOfMemoryError as error:

@@ -1,0 +1,38 @@
+"""The C library's memory: kept by the command, left alone where users say otherwise and by `import caffe`."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = '''
+import resource, sys
+import numpy as np
+import caffe
+if sys.argv[1] == 'keep':
+    from caffe.cli.memory import keep_freed_memory
+    assert keep_freed_memory()
+def faults(rounds):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        np.ones(1 << 24, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(2)
+print(faults(4))
+'''
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc is set')
+def test_freed_memory_is_fetched_anew_unless_kept():
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(('MALLOC_', 'GLIBC_'))}
+    counts = [int(subprocess.run([sys.executable, '-c', FAULTS, how], env=clean, capture_output=True, text=True,
+                                 check=True).stdout) for how in ('keep', 'import')]
+    assert counts[0] < counts[1] / 4
+
+
+def test_the_environment_has_the_last_word(monkeypatch):
+    from caffe.cli.memory import keep_freed_memory
+    monkeypatch.setenv('MALLOC_TRIM_THRESHOLD_', '131072')
+    assert not keep_freed_memory()
