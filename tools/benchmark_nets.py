@@ -60,11 +60,12 @@ def _with_loss(deploy):
     net.CopyFrom(deploy)
     while net.layer[-1].type == 'Softmax':
         del net.layer[-1]
-    features = net.layer[-1].top[0]
-    classifier = net.layer.add(name='classifier', type='InnerProduct', bottom=[features], top=['classifier'])
-    classifier.inner_product_param.num_output = CLASSES
-    classifier.inner_product_param.weight_filler.type = 'xavier'
-    net.layer.add(name='loss', type='SoftmaxWithLoss', bottom=['classifier', 'label'], top=['loss'])
+    last = net.layer[-1]
+    if last.type != 'InnerProduct' or last.inner_product_param.num_output != CLASSES:
+        last = net.layer.add(name='classifier', type='InnerProduct', bottom=[last.top[0]], top=['classifier'])
+        last.inner_product_param.num_output = CLASSES
+        last.inner_product_param.weight_filler.type = 'xavier'
+    net.layer.add(name='loss', type='SoftmaxWithLoss', bottom=[last.top[0], 'label'], top=['loss'])
     return net
 
 

@@ -48,6 +48,8 @@ def inference(name, batch, threads, compiled):
     for what, make in (('onnxruntime', _onnxruntime), ('opencv', _opencv)):
         contenders[what] = exported if isinstance(exported, Skipped) else \
             _or_skipped(make, exported, picture, threads)
+    if isinstance(contenders['opencv'], Skipped) and hasattr(cv2.dnn, 'readNetFromCaffe'):
+        contenders['opencv'] = _or_skipped(_opencv_from_caffe, param, net, picture, threads)
     return contenders
 
 
@@ -141,8 +143,20 @@ def _onnxruntime(model, picture, threads):
 
 
 def _opencv(model, picture, threads):
+    return _opencv_forward(cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8)), picture, threads)
+
+
+def _opencv_from_caffe(param, net, picture, threads):
+    """OpenCV 4 takes fewer ONNX models than OpenCV 5, but Caffe's."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f'{folder}/deploy.prototxt', f'{folder}/weights.caffemodel'
+        write_prototxt(path[0], param)
+        net.save(path[1])
+        return _opencv_forward(cv2.dnn.readNetFromCaffe(*path), picture, threads)
+
+
+def _opencv_forward(net, picture, threads):
     cv2.setNumThreads(threads)
-    net = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
 
     def forward():
         net.setInput(picture)
