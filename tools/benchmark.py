@@ -163,8 +163,9 @@ def parse_arguments():
     start, end = __doc__.split('\n\n', 1)
     parser = argparse.ArgumentParser(description=start, epilog=end,
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--full', action='store_true', help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter '
-                             'of one, of which --only train and --only infer are the halves)')
+    parser.add_argument('--full', action='store_true',
+                        help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter of '
+                             'one, of which --only train and --only infer are the halves)')
     parser.add_argument('--only', default=[''], nargs='+', metavar='TEXT',
                         help="rows that contain one of these, like 'train sphereface-4 32' vgg16")
     parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
