@@ -97,13 +97,14 @@ def distil(args, job, budget, more):
         student = open_model(*(Path(headline['folder'], file) for file in ('deploy.prototxt', 'weights.caffemodel')))
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
-            paths, = sample_pictures(args.images, [10**9], args.seed, args.not_in)
-            distillation.emit(stage, student, job.model, form_of(args), [path.resolve() for path in paths],
-                              args.cpu_minutes, args.base_lr, args.batch, args.seed)
+            found, = sample_pictures(args.images, [10**9], args.seed, args.not_in)
+            paths = [path.resolve() for path in found if path not in set(job.test_feed.paths)]
+            distillation.emit(stage, student, job.model, form_of(args), paths, args.cpu_minutes,
+                              args.base_lr, args.distill_batch, args.seed)
         before = cpu_of_children()
         train_with_bar(stage, name, args.gpu)
         more = {'criterion': headline['criterion'], 'cpu_seconds': cpu_of_children() - before,
-                'iterations': read_solver(stage.solver).max_iter, 'batch': args.batch}
+                'iterations': read_solver(stage.solver).max_iter, 'batch': args.distill_batch}
         job.final(name, budget, distillation.distilled(stage, student), more)
     tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
 
@@ -145,7 +146,7 @@ def arguments():
     parser.add_argument('--budgets', type=rates, default=[0.85, 0.7, 0.5],
                         help='shares of the MACs to keep (default 0.85,0.7,0.5)')
     parser.add_argument('--criteria', help=f'criteria of the table (default: all: {",".join(CRITERIA)})')
-    parser.add_argument('--ranked-by', default='thinet', help='criterion that sensitivities are measured with')
+    parser.add_argument('--ranked-by', default='obs', help='criterion that sensitivities are measured with')
     parser.add_argument('--rates', type=rates, default=[0.7, 0.4], help='rates of the sensitivities (default 0.7,0.4)')
     parser.add_argument('--few-folds', type=whole, default=2, help='folds of the table of criteria (default 2)')
     parser.add_argument('--few-pairs', type=whole, default=100,
@@ -160,6 +161,7 @@ def arguments():
     parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
     parser.add_argument('--base-lr', type=float, default=2e-4, help='learning rate of the distillation (default 2e-4)')
+    parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')
     add_pictures(parser, count=40)

@@ -12,7 +12,7 @@ from masking import randomize
 from scipy.stats import entropy as scipy_entropy
 from sphereslim.activations import Sampler
 from sphereslim.counts import kept_count
-from sphereslim.criteria import CRITERIA, greedy_pair, lasso, thinet
+from sphereslim.criteria import CRITERIA, greedy_pair, lasso, obs, thinet
 from sphereslim.criteria.criterion import highest
 from sphereslim.errors import RequestError
 from sphereslim.groups import Groups
@@ -264,3 +264,33 @@ def test_the_benchmark_compares_with_the_same_selection(capsys, monkeypatch):
     monkeypatch.setattr('sys.argv', ['benchmark_selection.py', '--channels', '40', '--repeats', '1'])
     assert benchmark.main() == 0
     assert '20 kept' in capsys.readouterr().out
+
+
+def refitted_error(system, kept):
+    """The least Σ |y|² of the error with the units `kept`, the inputs of unit -1 free."""
+    inside = np.flatnonzero(np.isin(system.units, [*kept, -1]))
+    root = np.linalg.cholesky(system.products).T
+    wanted = root @ system.weights
+    found = np.linalg.lstsq(root[:, inside], wanted, rcond=None)[0]
+    return ((wanted - root[:, inside] @ found) ** 2).sum()
+
+
+def test_obs_is_the_greedy_search_with_a_refit_at_every_step():
+    rng = np.random.default_rng(0)
+    units = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 5, -1])
+    mixed = rng.normal(size=(80, 14)) @ rng.normal(size=(14, 14))
+    systems = [obs.System(x.T @ x, rng.normal(size=(x.shape[1], 3)), own)
+               for x, own in ((mixed, units), (mixed[:, :6], units[:6]))]
+    whole = [refitted_error(system, []) for system in systems]
+    left = list(range(6))
+    for _ in range(3):
+        left = min(([u for u in left if u != out] for out in left),
+                   key=lambda kept: sum(refitted_error(s, kept) / all_ for s, all_ in zip(systems, whole)))
+    assert obs.choose(systems, 3)[0].tolist() == left
+
+
+def test_obs_takes_a_large_reader_by_its_contributions(monkeypatch):
+    groups, sampler, _ = sampled()
+    assert [len(system.units) for system in measure(groups, 'conv', 'obs', sampler)] == [8 * 9 + 1]
+    monkeypatch.setattr(obs, 'LARGEST_SYSTEM', 10)
+    assert [len(system.units) for system in measure(groups, 'conv', 'obs', sampler)] == [8]

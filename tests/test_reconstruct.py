@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from masking import outputs, randomize
-from sphereslim import reconstruct as module
+from sphereslim import activations, least_squares
 from sphereslim.activations import Sampler
 from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.errors import RequestError
@@ -65,7 +65,7 @@ def pruned_twin(reader, seed=0):
 @pytest.mark.parametrize('largest', [5000, 10])
 @pytest.mark.parametrize('reader', READERS)
 def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
-    monkeypatch.setattr(module, 'LARGEST_SYSTEM', largest)
+    monkeypatch.setattr(least_squares, 'LARGEST_SYSTEM', largest)
     groups, kept, whole, small, weights, feed = pruned_twin(reader)
     pruned = run_net(small, weights)
     expected, before = outputs(whole, feed[0]), outputs(pruned, feed[0])
@@ -128,3 +128,50 @@ def test_recalibration_without_a_norm_or_pictures_is_refused():
     proto = net_with('before a norm')
     with pytest.raises(RequestError, match='no batch to recalibrate on'):
         recalibrate(proto, weights_of(run_net(proto)), [])
+
+
+BLOCK = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 3, 6, 6] } } }
+layer { name: "one" type: "Convolution" bottom: "data" top: "one" convolution_param { num_output: 6 kernel_size: 1 } }
+layer { name: "relu" type: "ReLU" bottom: "one" top: "one" }
+layer { name: "trunk" type: "Convolution" bottom: "one" top: "trunk"
+        convolution_param { num_output: 2 kernel_size: 1 } }
+layer { name: "inner" type: "Convolution" bottom: "data" top: "inner"
+        convolution_param { num_output: 12 kernel_size: 1 bias_term: false } }
+layer { name: "last" type: "Convolution" bottom: "inner" top: "last"
+        convolution_param { num_output: 2 kernel_size: 1 bias_term: false } }
+layer { name: "norm" type: "BatchNorm" bottom: "last" top: "norm" }
+layer { name: "scale" type: "Scale" bottom: "norm" top: "norm" scale_param { bias_term: true } }
+layer { name: "sum" type: "Eltwise" bottom: "trunk" bottom: "norm" top: "sum" eltwise_param { coeff: 1 coeff: 0.5 } }
+layer { name: "next" type: "Convolution" bottom: "sum" top: "next"
+        convolution_param { num_output: 3 kernel_size: 1 } }
+'''
+
+
+def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
+    rng = np.random.default_rng(0)
+    proto = parse_net(BLOCK)
+    net, groups = run_net(proto), Groups(proto)
+    randomize(net, rng)
+    # the ReLU never cuts, so that what the trunk loses is linear in the picture, which the inner layer passes on
+    net.params['one'][1].data[...] = 50
+    feed = [{'data': rng.normal(0, 1, (16, 3, 6, 6)).astype('f')} for _ in range(4)]
+    kept = {'one': [0], 'inner': np.arange(8)}
+    (small,), weights = prune([proto], weights_of(net), kept, groups)
+    pruned = run_net(small, weights)
+    expected = outputs(net, feed[0])['next']
+    assert list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9))) == [
+        'trunk', 'last']
+    found = outputs(run_net(small, with_params(weights, pruned)), feed[0])['next']
+    np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
+
+
+def test_batches_that_are_not_held_give_the_same_refit(monkeypatch):
+    found = []
+    for limit in (activations.LARGEST_HELD, 1):
+        monkeypatch.setattr(activations, 'LARGEST_HELD', limit)
+        groups, kept, whole, small, weights, feed = pruned_twin('convolution')
+        pruned = run_net(small, weights)
+        list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), ['conv', 'next'], Fit(20)))
+        found.append(np.array(pruned.params['next'][0].data))
+    np.testing.assert_allclose(*found, atol=1e-5)

@@ -19,6 +19,9 @@ class Stop:
     blob: str
 
 
+LARGEST_HELD = 2**30  # bytes of blobs that `Sampler.onward` keeps
+
+
 class Sampler:
     """A caffe.Net with the batches to run through it.
 
@@ -33,7 +36,7 @@ class Sampler:
         self.net = net
         self._feed, self._batches, self._progress = feed, batches, progress
         self._index = {name: i for i, name in enumerate(net._layer_names)}
-        self._reached = None  # layers done on the feed's only batch, None when that is not what the net holds
+        self._held = (0, None)  # (layers done, of every batch the blobs that are still read), see `onward`
 
     def after(self, layer, top):
         """The version of blob `top` that a layer leaves behind."""
@@ -48,20 +51,34 @@ class Sampler:
         for batch in self._progress(self._inputs()):
             yield self._forward(batch, stops, max(stop.index for stop in stops))
 
-    def onward(self, stop):
-        """Like `blobs` for a single stop, but where the feed is one batch each call goes on where the last one ended.
+    def onward(self, stops):
+        """Like `blobs`, but each call goes on with every batch where the last one ended.
 
-        For calls in the order of the net, between which only parameters of layers from the last stop on may change.
+        For calls in the order of the net, between which only parameters of layers behind the last stop may change. What
+        is needed for that stays in memory while it takes no more than `LARGEST_HELD` bytes; beyond, a call starts anew.
         """
-        if self._reached is not None and self._reached <= stop.index + 1:
-            self._reached = self._run_to(self._reached, stop.index)
-            yield [np.array(self.net.blobs[stop.blob].data)]
-            return
-        batches = 0
-        for found in self.blobs([stop]):
-            batches += 1
+        first, last = (pick(stop.index for stop in stops) for pick in (min, max))
+        done, held = self._held
+        if held is None or done > first + 1:
+            done, held = 0, None
+        names, size, kept = self._read_after(last), 0, []
+        for batch in self._progress(self._inputs() if held is None else held):
+            if isinstance(batch, dict):
+                self._set_inputs(batch)
+            found = self._pass(stops, done)
+            if size <= LARGEST_HELD:
+                kept.append({name: np.array(self.net.blobs[name].data) for name in names})
+                size += sum(blob.nbytes for blob in kept[-1].values())
             yield found
-        self._reached = stop.index + 1 if batches == 1 else None
+        self._held = (last + 1, kept) if size <= LARGEST_HELD else (0, None)
+
+    def _read_after(self, index):
+        """The blobs that layers after number `index` read as they are then."""
+        names, written = {}, set()
+        for name in list(self._index)[index + 1:]:
+            names.update(dict.fromkeys(blob for blob in self.net.bottom_names[name] if blob not in written))
+            written.update(self.net.top_names[name])
+        return list(names)
 
     def gradients(self, stops):
         """Like `blobs`, yields (blobs, their diffs) after a backward pass.
@@ -91,14 +108,18 @@ class Sampler:
         return islice(self._feed() if callable(self._feed) else self._feed, self._batches)
 
     def _forward(self, batch, stops, last):
-        self._reached = None
         if self._feed is not None:
             self._set_inputs(batch)
-        found, start = {}, 0
+        found = self._pass(stops, 0)
+        self._run_to(max((stop.index + 1 for stop in stops), default=0), last)
+        return found
+
+    def _pass(self, stops, start):
+        """Copies of the stops' blobs while the net runs from layer number `start` to the last of them."""
+        found = {}
         for stop in sorted(set(stops), key=lambda stop: stop.index):
             start = self._run_to(start, stop.index)
             found[stop] = np.array(self.net.blobs[stop.blob].data)
-        self._run_to(start, last)
         return [found[stop] for stop in stops]
 
     def _run_to(self, start, end):

@@ -18,11 +18,7 @@ def contributions(context, places):
     An output is a random filter at a random place. Each G is divided by the sum of squares of the sampled outputs
     (without bias), so that no reader outweighs another.
     """
-    layers = context.groups.trace.layers
-    members = [m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layers[m.layer].type in READERS]
-    if not members:
-        raise RequestError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
-                           'expected one to measure contributions at')
+    layers, members = context.groups.trace.layers, readers_in(context)
     samplers = [_sampler_of(layers[m.layer], context, len(m.units)) for m in members]
     grams = [np.zeros((context.group.size,) * 2) for _ in members]
     for blobs in context.sampler.blobs([context.sampler.before(m.layer) for m in members]):
@@ -30,6 +26,16 @@ def contributions(context, places):
             units = context.per_unit(sample(blob, places, context.rng), member.units)
             gram += units.T @ units
     return {m.layer: gram / (gram.sum() or 1.0) for m, gram in zip(members, grams)}
+
+
+def readers_in(context):
+    """The Members of the group that are the input channels of a layer with a weight for each; RequestError for none."""
+    layers = context.groups.trace.layers
+    members = [m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layers[m.layer].type in READERS]
+    if not members:
+        raise RequestError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
+                           'expected one to measure contributions at')
+    return members
 
 
 def total(grams):

@@ -5,24 +5,26 @@ from scipy.linalg import solve
 
 from sphereslim.reservoir import Reservoir
 
+LARGEST_SYSTEM = 5000  # inputs up to which XᵀX is gathered; 200 MB
+
 
 class NormalEquations:
-    """Gathers XᵀX and XᵀY: exact over all rows; for few inputs."""
+    """Gathers XᵀX (`products`) and XᵀY: exact over all rows; for few inputs."""
 
     def __init__(self, inputs, outputs):
-        self._xx, self._xy = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
+        self.products, self._xy = np.zeros((inputs, inputs)), np.zeros((inputs, outputs))
 
     def add(self, x, y):
         """Take in rows of inputs and of wanted outputs."""
         x = np.asarray(x, np.float64)
-        self._xx += x.T @ x
+        self.products += x.T @ x
         self._xy += x.T @ y
 
     def solution(self, start, ridge):
         """W for W0 = `start` (inputs × outputs) and λ = `ridge` · mean of XᵀX's diagonal."""
-        penalty = ridge * np.trace(self._xx) / len(self._xx)
-        system = self._xx + penalty * np.eye(len(self._xx))
-        return start + solve(system, self._xy - self._xx @ start, assume_a='pos')
+        penalty = ridge * np.trace(self.products) / len(self.products)
+        system = self.products + penalty * np.eye(len(self.products))
+        return start + solve(system, self._xy - self.products @ start, assume_a='pos')
 
 
 class SampledRows:

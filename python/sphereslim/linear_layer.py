@@ -8,6 +8,12 @@ from sphereslim.patches import patches_at, sample_places, window_of
 TYPES = ('Convolution', 'InnerProduct')
 
 
+def is_linear(trace, name):
+    """Whether a layer is one that `LinearLayer` takes."""
+    layer = trace.layers.get(name)
+    return layer is not None and layer.type in TYPES and name in trace.made
+
+
 class LinearLayer:
     """The weights of one layer, a matrix per group of a convolution, and what is added to its outputs as a last row.
 
@@ -16,7 +22,7 @@ class LinearLayer:
 
     def __init__(self, trace, name, net):
         self.layer = trace.layers.get(name)
-        if self.layer is None or self.layer.type not in TYPES or name not in trace.made:
+        if not is_linear(trace, name):
             raise RequestError(f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
                                'that is not depthwise')
         self._weights, *bias = net.params[name]
@@ -50,16 +56,21 @@ class LinearLayer:
 
         A convolution is sampled at `places` random output places of each picture, an inner product gives a row each.
         """
-        x, y = inputs, wanted.reshape(*wanted.shape[:2], -1)[:, :, 0]
+        parts, where = self.read(inputs, places, rng)
+        y = wanted.reshape(*wanted.shape[:2], -1)[:, :, 0] if where is None else wanted[where[0], :, where[1], where[2]]
+        return list(zip(parts, np.split(y + lift, self._groups, axis=1)))
+
+    def read(self, inputs, places, rng):
+        """([x] per group, the places sampled or None): rows of what the layer reads, as in `rows`."""
+        x, where = inputs, None
         if self.layer.type == 'Convolution':
             window = window_of(self.layer)
             where = sample_places(inputs.shape, window, places, rng)
-            x, y = patches_at(inputs, window, where), wanted[where[0], :, where[1], where[2]]
-        y = y + lift
-        parts = [part.reshape(len(y), -1) for part in np.split(x, self._groups, axis=1)]
+            x = patches_at(inputs, window, where)
+        parts = [part.reshape(len(x), -1) for part in np.split(x, self._groups, axis=1)]
         if self._added is not None:
-            parts = [np.concatenate([part, np.ones((len(y), 1), part.dtype)], axis=1) for part in parts]
-        return list(zip(parts, np.split(y, self._groups, axis=1)))
+            parts = [np.concatenate([part, np.ones((len(x), 1), part.dtype)], axis=1) for part in parts]
+        return parts, where
 
 
 def _batch_mean(trace, layer, net):

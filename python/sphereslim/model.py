@@ -9,7 +9,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import read_weights, write_bytes
 from sphereslim.groups import Groups
 from sphereslim.inputs import input_shape
-from sphereslim.linear_layer import TYPES
+from sphereslim.linear_layer import is_linear
 from sphereslim.netfiles import run_net, with_params
 from sphereslim.netparts import NETWORK
 from sphereslim.netstats import measure, total
@@ -71,8 +71,7 @@ def refit(model, slimmed, kept, feed, fit=None, seed=0, progress=iter, every=Fal
 
 def refittable(model):
     """The names of all layers that can be refitted, in net order."""
-    trace = model.groups.trace
-    return [name for name, layer in trace.layers.items() if layer.type in TYPES and name in trace.made]
+    return [name for name in model.groups.trace.layers if is_linear(model.groups.trace, name)]
 
 
 def cost(net):

@@ -2,7 +2,8 @@
 
 Source: He, Zhang, Sun, Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, the reconstruction step:
 inputs as the pruned net gives them, wanted outputs from the whole net, layer after layer. The fit is drawn towards the
-weights there were (ridge), so that what the samples say nothing about stays. A layer without a bias that only a
+weights there were (ridge), so that what the samples say nothing about stays. A layer that ends in a sum is fitted to
+make up for what the pruned net's other parts of it lack (`shortcut`). A layer without a bias that only a
 BatchNorm reads gets one all the same: it is taken off the BatchNorm's running mean.
 """
 
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim import least_squares
+from sphereslim.activations import Stop
 from sphereslim.least_squares import NormalEquations, SampledRows
 from sphereslim.linear_layer import TYPES, LinearLayer
-
-LARGEST_SYSTEM = 5000  # inputs up to which XᵀX is gathered; 200 MB
+from sphereslim.shortcut import shortcut_of
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,23 @@ def _refit(trace, name, mask, whole, pruned, fit, rng):
     outputs = np.flatnonzero(mask[trace.made[name].ids])
     lift = 0.0 if model.has_bias or model.added() is None else model.added()[outputs]
     start = layer.matrices()
-    few = len(start[0]) <= LARGEST_SYSTEM
+    few = len(start[0]) <= least_squares.LARGEST_SYSTEM
     fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
-    batches = zip(pruned.onward(pruned.before(name)), whole.onward(whole.after(name, model.layer.top[0])), strict=True)
-    for (inputs,), (wanted,) in batches:
-        for equations, (x, y) in zip(fits, layer.rows(inputs, wanted[:, outputs], lift, fit.places, rng)):
+    for inputs, wanted in _examples(trace, name, outputs, whole, pruned):
+        for equations, (x, y) in zip(fits, layer.rows(inputs, wanted, lift, fit.places, rng)):
             equations.add(x, y)
     layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])
+
+
+def _examples(trace, name, outputs, whole, pruned):
+    """(what the pruned net's layer reads, what it should give) of every batch."""
+    own, read = whole.after(name, trace.layers[name].top[0]), pruned.before(name)
+    shortcut = shortcut_of(trace, name, pruned.net)
+    if shortcut is None:
+        for (inputs,), (wanted,) in zip(pruned.onward([read]), whole.onward([own]), strict=True):
+            yield inputs, wanted[:, outputs]
+        return
+    beside = [Stop(read.index, blob) for _, blob in shortcut.others]
+    sums = whole.onward([own, whole.after(shortcut.layer, shortcut.top)])
+    for (inputs, *others), (wanted, total) in zip(pruned.onward([read, *beside]), sums, strict=True):
+        yield inputs, shortcut.wanted(total[:, outputs], others, wanted[:, outputs])

@@ -63,7 +63,7 @@ class Study:
     def headline(self, criterion, budget, feed):
         """The refitted model of a criterion, written to a folder of its own, and its result on all pairs.
 
-        Every layer is refitted by `fit_more` over `feed`, which may hold more pictures than the table had.
+        It is refitted by `fit_more` over `feed`, which may hold more pictures than the table had.
         """
         folder = self.folder / f'refitted-{percent(budget)}'
 
@@ -95,7 +95,7 @@ class Study:
         return known[name]
 
     def _pruned(self, criterion, budget, feed, uniform):
-        return apply(self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed)
+        return apply(self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed, every=True)
 
     def _chosen(self, criterion, budget, uniform):
         return selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)

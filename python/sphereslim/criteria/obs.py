@@ -1,0 +1,118 @@
+"""Optimal brain surgeon, channel by channel: those leave whose loss their readers can best make up for.
+
+Source: Hassibi, Stork, Second order derivatives for network pruning: Optimal Brain Surgeon, NIPS 1992; layer by layer
+as Dong, Chen, Pan, Learning to Prune Deep Neural Networks via Layer-wise Optimal Brain Surgeon, NIPS 2017, here with
+all weights of a channel at once. A reader with the weights W sees the inputs x, H = Σ xxᵀ. When the inputs S are
+removed and the others refitted by least squares, the squared error of its outputs grows by tr(W_Sᵀ ((H⁻¹)_SS)⁻¹ W_S).
+The channel of least growth leaves, W and H⁻¹ are brought up to date, and so on.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphereslim.contributions import contributions, readers_in
+from sphereslim.criteria.criterion import Criterion
+from sphereslim.least_squares import LARGEST_SYSTEM, NormalEquations
+from sphereslim.linear_layer import LinearLayer, is_linear
+
+_RIDGE = 1e-4  # relative to the mean of H's diagonal: keeps H⁻¹ in bounds where there are fewer samples than inputs
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """A reader's `products` H (inputs × inputs), `weights` W (inputs × outputs) and the group's unit of each input.
+
+    Inputs of unit -1, as the bias, stay.
+    """
+
+    products: np.ndarray
+    weights: np.ndarray
+    units: np.ndarray
+
+
+def measure(context, places):
+    """A System per reader, and per group of a grouped convolution, from `places` random outputs a picture.
+
+    Where a reader has too many inputs for that, or is no convolution or inner product, each channel has a single weight
+    for the whole of what it adds to an output, as in LASSO channel pruning.
+    """
+    members = readers_in(context)
+    trace, net = context.groups.trace, context.sampler.net
+    if not all(is_linear(trace, m.layer) for m in members):
+        return _by_contributions(context, places)
+    layers = [LinearLayer(trace, m.layer, net) for m in members]
+    starts = [layer.matrices() for layer in layers]
+    if max(len(matrix) for start in starts for matrix in start) > LARGEST_SYSTEM:
+        return _by_contributions(context, places)
+    sums = [[NormalEquations(len(matrix), 0) for matrix in start] for start in starts]
+    for blobs in context.sampler.blobs([context.sampler.before(m.layer) for m in members]):
+        for layer, equations, blob in zip(layers, sums, blobs):
+            for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
+                equation.add(x, np.zeros((len(x), 0)))
+    return [System(equation.products, matrix, _units(member, layer, len(matrix)))
+            for member, layer, start, equations in zip(members, layers, starts, sums)
+            for matrix, equation in zip(start, equations)]
+
+
+def _by_contributions(context, places):
+    grams = contributions(context, places).values()
+    return [System(gram, np.ones((len(gram), 1)), np.arange(len(gram))) for gram in grams]
+
+
+def _units(member, layer, rows):
+    """The unit of each row of the layer's matrices: a channel's are neighbours, what is added comes last."""
+    extra = 0 if layer.added() is None else 1
+    return np.append(np.repeat(member.units, (rows - extra) // len(member.units)), [-1] * extra)
+
+
+def choose(systems, keep):
+    """The `keep` units that stay, ascending, and as scores the step at which each left."""
+    size = 1 + max(system.units.max() for system in systems)
+    states = [_State(system, size) for system in systems]
+    order = np.full(size, size, float)
+    for step in range(size - keep):
+        growth = sum(state.growth() for state in states)
+        out = int(np.argmin(np.where(order == size, growth, np.inf)))
+        order[out] = step
+        for state in states:
+            state.remove(out)
+    return np.flatnonzero(order == size), order
+
+
+class _State:
+    """H⁻¹ and W of a system while units leave; growth is relative to that of all leaving: readers weigh alike."""
+
+    def __init__(self, system, size):
+        found = [np.flatnonzero(system.units == unit) for unit in range(size)]
+        width, count = max(map(len, found)), len(system.units)
+        # units of fewer inputs than others are filled up with inputs of no weight, one for each place
+        self._places = count + np.tile(np.arange(width), (size, 1))
+        for unit, own in enumerate(found):
+            self._places[unit, :len(own)] = own
+        penalty = _RIDGE * np.trace(system.products) / count or 1.0
+        self._inverse = np.eye(count + width)
+        self._inverse[:count, :count] = np.linalg.inv(system.products + penalty * np.eye(count))
+        self._weights = np.concatenate([system.weights, np.zeros((width, system.weights.shape[1]))])
+        inside = np.flatnonzero(system.units >= 0)
+        whole = self._weights[inside] * np.linalg.solve(self._inverse[np.ix_(inside, inside)], self._weights[inside])
+        self._weights /= np.sqrt(whole.sum()) or 1.0
+
+    def growth(self):
+        """What the removal of each unit adds to the error."""
+        blocks = np.linalg.inv(self._inverse[self._places[:, :, None], self._places[:, None]])
+        weights = self._weights[self._places]
+        return (weights * (blocks @ weights)).sum(axis=(1, 2))
+
+    def remove(self, unit):
+        """Take a unit's inputs out, the others' weights refitted."""
+        own = self._places[unit][self._places[unit] < len(self._inverse) - self._places.shape[1]]
+        share = self._inverse[:, own] @ np.linalg.inv(self._inverse[np.ix_(own, own)])
+        self._weights -= share @ self._weights[own]
+        self._inverse -= share @ self._inverse[own]
+        self._inverse[own], self._inverse[:, own], self._weights[own] = 0, 0, 0
+        self._inverse[own, own] = 1
+
+
+CRITERION = Criterion('obs', 'Dong et al., Layer-wise Optimal Brain Surgeon, NIPS 2017', measure, choose,
+                      options={'places': 60})
