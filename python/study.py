@@ -160,7 +160,7 @@ def arguments():
                         help='how much the old weights count in that (default 1e-3)')
     parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
-    parser.add_argument('--base-lr', type=float, default=2e-4, help='learning rate of the distillation (default 2e-4)')
+    parser.add_argument('--base-lr', type=float, default=5e-4, help='learning rate of the distillation (default 5e-4)')
     parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')

@@ -64,9 +64,11 @@ def shortcut_of(trace, name, net):
 def _affine(layer, net):
     """(factor, summand) per channel of a BatchNorm or Scale, else None."""
     values = [np.array(blob.data, np.float64).ravel() for blob in net.params.get(layer.name, ())]
-    if layer.type == 'BatchNorm' and values[2][0]:
+    param = layer.batch_norm_param
+    own = param.HasField('use_global_stats') and not param.use_global_stats  # statistics of each batch
+    if layer.type == 'BatchNorm' and values[2][0] and not own:
         mean, variance = values[0] / values[2][0], values[1] / values[2][0]
-        factor = 1 / np.sqrt(variance + layer.batch_norm_param.eps)
+        factor = 1 / np.sqrt(variance + param.eps)
         return factor, -mean * factor
     if layer.type == 'Scale' and len(layer.bottom) == 1 and layer.scale_param.axis == 1 and len(values[0]) > 1:
         return values[0], values[1] if len(values) > 1 else 0.0
@@ -77,6 +79,7 @@ def _sum(trace, name, here, layer, scale, shift, net):
     if layer.eltwise_param.operation != _SUM or list(layer.bottom).count(here[1]) != 1:
         return None
     order = list(net._layer_names)
+    before = set(order[:order.index(name)])
     coefficients = list(layer.eltwise_param.coeff) or [1.0] * len(layer.bottom)
     own, others = 0.0, []
     for coefficient, blob in zip(coefficients, layer.bottom):
@@ -84,7 +87,7 @@ def _sum(trace, name, here, layer, scale, shift, net):
             own = coefficient
             continue
         makers = [maker for (maker, top), readers in trace.readers.items() if top == blob and layer.name in readers]
-        if any(order.index(maker) >= order.index(name) for maker in makers):
+        if not before.issuperset(makers):
             return None
         others.append((coefficient, blob))
     return Shortcut(layer.name, layer.top[0], own, scale, shift, tuple(others)) if own else None
