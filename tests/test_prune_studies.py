@@ -66,6 +66,8 @@ def test_study_fills_its_tables_and_distils(work, run):
     assert results['headline-60']['shift'] <= results['random-60-cut']['shift']
     net = read_net(work / 'study' / 'distilled-60' / 'train.prototxt')
     assert any(layer.name == f'{PREFIX}conv1' for layer in net.layer)
+    taught = (work / 'study' / 'distilled-60' / 'pictures.txt').read_text().splitlines()
+    assert len(taught) == len(list((work / 'faces' / 'aligned').rglob('*.*g'))) - 4  # those of distances stay unseen
     assert (work / 'page.md').read_text().count(MARKS[0]) == 1 and (work / 'page.png').is_file()
 
 
