@@ -37,7 +37,7 @@ def collect(plan, published, progress=iter):
         'faces': {'list': str(plan.faces.train), 'people': plan.faces.people, 'pictures': plan.faces.count,
                   'pairs': str(plan.faces.pairs)},
         'machine': {'system': platform.platform(), 'cores': os.cpu_count(), 'python': platform.python_version(),
-                    'caffe': f'{caffe.__version__} ({os.path.dirname(caffe.__file__)})',
+                    'caffe': f'{caffe.__version__} ({_place(os.path.dirname(caffe.__file__))})',
                     'training': _devices(logs.values())},
         'rows': [_row(stage, speed[stage.name], speed[done[0].name], logs[stage.name]) for stage in done],
         'selections': [{'stage': stage.name, **read_json(stage.selection)} for stage in done
@@ -45,6 +45,12 @@ def collect(plan, published, progress=iter):
         'curves': {name: _curves(log) for name, log in logs.items()},
         'published': printed_for(published, name),
     }
+
+
+def _place(path):
+    """A path as the other paths of a report are: from the working folder where it lies in it."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
 
 
 def _row(stage, times, original, log):
