@@ -10,3 +10,9 @@ class CaffeError(RuntimeError):
     def __init__(self, message=''):
         # names out of damaged files may hold line ends and terminal codes
         super().__init__(''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(message)))
+
+
+def reason(error):
+    """The text of an error of the system, of lmdb or of plyvel (which states bytes)."""
+    text = getattr(error, 'strerror', None) or (error.args[0] if error.args else error)
+    return text.decode(errors='replace') if isinstance(text, bytes) else str(text)

@@ -2,7 +2,7 @@
 
 import caffe
 from caffe import log
-from caffe.errors import CaffeError
+from caffe.cli.flags import named_stages, need
 from caffe.export.onnx_file import export_onnx
 from caffe.torch_weights import import_state_dict
 
@@ -25,7 +25,5 @@ def import_torch(flags):
 
 
 def _net(flags, *needed):
-    for name in ('model', *needed):
-        if not getattr(flags, name):
-            raise CaffeError(f'-{name} is missing (see caffe --help)')
-    return caffe.Net(flags.model, caffe.TEST, level=flags.level, stages=[s for s in flags.stage.split(',') if s])
+    need(flags, 'model', *needed)
+    return caffe.Net(flags.model, caffe.TEST, level=flags.level, stages=named_stages(flags))

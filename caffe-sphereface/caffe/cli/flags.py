@@ -106,3 +106,15 @@ def run(spec, action, argv=None):
     except KeyboardInterrupt:
         print(f'{spec.prog}: interrupted', file=sys.stderr)
         return 130
+
+
+def need(flags, *names):
+    """CaffeError for the first of the flags `names` that the command line left out."""
+    for name in names:
+        if not getattr(flags, name):
+            raise CaffeError(f'-{name} is missing (see caffe --help)')
+
+
+def named_stages(flags):
+    """The stages that the flag -stage lists."""
+    return [stage for stage in flags.stage.split(',') if stage]

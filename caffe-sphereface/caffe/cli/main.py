@@ -8,7 +8,7 @@ import caffe
 from caffe import log
 from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import Flag, Spec, run
+from caffe.cli.flags import Flag, Spec, named_stages, need, run
 from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
@@ -60,16 +60,6 @@ def _dispatch(flags, positionals):
         raise CaffeError('out of memory; a smaller batch_size helps') from None
 
 
-def _need(flags, *names):
-    for name in names:
-        if not getattr(flags, name):
-            raise CaffeError(f'-{name} is missing (see caffe --help)')
-
-
-def _stages(flags):
-    return [stage for stage in flags.stage.split(',') if stage]
-
-
 def _phase(flags, default):
     phases = {'': default, 'TRAIN': caffe.TRAIN, 'TEST': caffe.TEST}
     if flags.phase not in phases:
@@ -83,11 +73,11 @@ def _train(flags):
 
 def _net(flags, default_phase):
     phase = _phase(flags, default_phase)
-    return caffe.Net(flags.model, phase, level=flags.level, stages=_stages(flags))
+    return caffe.Net(flags.model, phase, level=flags.level, stages=named_stages(flags))
 
 
 def _test(flags):
-    _need(flags, 'model', 'weights')
+    need(flags, 'model', 'weights')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
     for path in flags.weights.split(','):
@@ -106,7 +96,7 @@ def _test(flags):
 
 
 def _time(flags):
-    _need(flags, 'model')
+    need(flags, 'model')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TRAIN)
     for path in filter(None, flags.weights.split(',')):

@@ -10,7 +10,7 @@ from pathlib import Path
 import lmdb
 
 from caffe.data.lmdb_file import LmdbFile
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
 
 _RECORDS_A_COMMIT = 1000
@@ -59,7 +59,7 @@ class LevelDbReader:
             self.count = None
             self._record = next(self._iterator, None)
         except plyvel.Error as error:
-            raise CaffeError(f'{path}: is not a readable LevelDB ({_reason(error)})') from None
+            raise CaffeError(f'{path}: is not a readable LevelDB ({reason(error)})') from None
         self._corrupt, self._path = plyvel.Error, path
         _expect_records(self._record, path)
 
@@ -76,7 +76,7 @@ class LevelDbReader:
                 self._iterator.seek_to_start()
                 self._record = next(self._iterator)
         except self._corrupt as error:
-            raise CaffeError(f'{self._path}: cannot be read on after {record[0]!r} ({_reason(error)})') from None
+            raise CaffeError(f'{self._path}: cannot be read on after {record[0]!r} ({reason(error)})') from None
         return record
 
 
@@ -93,7 +93,7 @@ def _link_leveldb(path, folder):
     try:
         names = os.listdir(path)
     except (OSError, ValueError) as error:
-        raise CaffeError(f'{path}: is no LevelDB folder ({_reason(error)})') from None
+        raise CaffeError(f'{path}: is no LevelDB folder ({reason(error)})') from None
     if 'CURRENT' not in names:
         raise CaffeError(f'{path}: is no LevelDB folder (CURRENT is missing)')
     for name in names:
@@ -146,16 +146,10 @@ def new_database(path, backend):
     except (OSError, lmdb.Error) as error:
         # LMDB reports a full disk as an input/output error
         hint = '; is the disk full?' if isinstance(error, lmdb.Error) else ''
-        raise CaffeError(f'{path}: cannot be written ({_reason(error)}{hint})') from None
+        raise CaffeError(f'{path}: cannot be written ({reason(error)}{hint})') from None
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _reason(error):
-    """The text of an error of the system, of lmdb or of plyvel (which states bytes)."""
-    text = getattr(error, 'strerror', None) or (error.args[0] if error.args else error)
-    return text.decode(errors='replace') if isinstance(text, bytes) else str(text)
 
 
 @contextmanager
@@ -195,6 +189,6 @@ def _leveldb_writer(folder):
     try:
         yield database.put
     except plyvel.Error as error:
-        raise OSError(_reason(error)) from None
+        raise OSError(reason(error)) from None
     finally:
         database.close()

@@ -9,7 +9,7 @@ import os
 import struct
 from functools import partial
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, reason
 
 _HEADER = struct.Struct('<QHHHH')
 _META = struct.Struct('<16xIIQQ')
@@ -29,7 +29,7 @@ class LmdbFile:
             self._file = open(os.path.join(folder, 'data.mdb'), 'rb', buffering=0)
             self._size = os.fstat(self._file.fileno()).st_size
         except (OSError, ValueError) as error:
-            raise CaffeError(f'{folder}: is no LMDB folder (data.mdb: {getattr(error, "strerror", error)})') from None
+            raise CaffeError(f'{folder}: is no LMDB folder (data.mdb: {reason(error)})') from None
         first = self._meta(0)
         self._page_size = first[0] if first else 4096
         metas = [meta for meta in (first, self._meta(self._page_size)) if meta]

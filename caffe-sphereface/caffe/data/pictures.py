@@ -5,7 +5,7 @@ import os
 import cv2
 import numpy as np
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, reason
 
 if 'OPENCV_LOG_LEVEL' not in os.environ:
     # What OpenCV would print about a broken picture says less than the CaffeError about it, and with several readers it
@@ -37,7 +37,7 @@ def read_small(path):
         finally:
             os.close(handle)
     except (OSError, ValueError) as error:
-        raise CaffeError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error})') from None
+        raise CaffeError(f'{path}: cannot be read ({reason(error)})') from None
 
 
 def decode_picture(content, origin, color=None):

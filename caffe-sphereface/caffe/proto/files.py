@@ -7,7 +7,7 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
@@ -17,7 +17,7 @@ def read_bytes(path):
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise CaffeError(f'{path}: cannot be read ({getattr(error, "strerror", None) or error})') from None
+        raise CaffeError(f'{path}: cannot be read ({reason(error)})') from None
 
 
 def read_text_message(path, message):
@@ -84,7 +84,7 @@ def whole_file(path):
         os.replace(temporary, path)
         temporary = None
     except (OSError, ValueError) as error:
-        raise CaffeError(f'{path}: cannot be written ({getattr(error, "strerror", None) or error})') from None
+        raise CaffeError(f'{path}: cannot be written ({reason(error)})') from None
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
