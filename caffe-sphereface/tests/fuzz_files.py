@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import shutil
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -82,19 +83,14 @@ def state(content):
     _small_solver().restore('any.solverstate')
 
 
-_kept = {}
-
-
+@cache
 def _small_net():
-    if 'net' not in _kept:
-        _kept['net'] = caffe.Net('net.prototxt', caffe.TRAIN)
-    return _kept['net']
+    return caffe.Net('net.prototxt', caffe.TRAIN)
 
 
+@cache
 def _small_solver():
-    if 'solver' not in _kept:
-        _kept['solver'] = caffe.get_solver('solver.prototxt')
-    return _kept['solver']
+    return caffe.get_solver('solver.prototxt')
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

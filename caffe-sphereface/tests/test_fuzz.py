@@ -12,23 +12,24 @@ from caffe.proto import caffe_pb2
 from layer_case import layer, make_net, run
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def quiet_folder(tmp_path_factory, targets):
+    """Yields a folder that the module `targets` prepared; the log is quiet as long as it is used."""
     made = tmp_path_factory.mktemp('fuzz')
     caffe.init_log(2)
-    fuzzing.prepare(made)
+    targets.prepare(made)
     yield made
     caffe.init_log(0)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    yield from quiet_folder(tmp_path_factory, fuzzing)
 
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """A folder of its own: layers of random parameters may write into the other one."""
-    made = tmp_path_factory.mktemp('files')
-    caffe.init_log(2)
-    fuzz_files.prepare(made)
-    yield made
-    caffe.init_log(0)
+    yield from quiet_folder(tmp_path_factory, fuzz_files)
 
 
 @pytest.mark.parametrize('target', fuzzing.TARGETS)
