@@ -21,12 +21,12 @@ from sphereslim.inputs import input_shape
 from sphereslim.lock import only_one
 from sphereslim.prototxt import read_net
 from sphereslim.prune_figures import base_figures, channel_figures, course_figures
-from sphereslim.prune_runs import Base, times, whole_deploy
+from sphereslim.prune_runs import Base, whole_times
 from sphereslim.report.simple import write_simple
+from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
-from sphereslim.tables import text_table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,8 +51,6 @@ def main():
         for plan in plans:
             pipeline.check(plan)
         for number, plan in enumerate(plans, 1):
-            plan.folder.mkdir(parents=True, exist_ok=True)
-            pipeline.keep_settings(plan)
             run(plan, args.gpu, f'run {number} of {len(plans)}, {plan.folder.relative_to(out)} ')
         report(args, settings, list(bases.values()), runs, tries)
 
@@ -89,9 +87,8 @@ def single_runs(args, single, base):
 
 def report(args, settings, bases, runs, tries):
     out = Path(args.out)
-    deploys = [*(whole_deploy(base) for base in bases), *(whole_deploy(base, plan) for base, _, plan in runs)]
-    speed = times(out / 'times.json', deploys, lambda todo: tqdm(todo, desc='caffe time', leave=False),
-                  batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    speed = whole_times(out / 'times.json', bases, runs, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+                        batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
     printed = read_json(PUBLISHED / 'entropy.json')
     nets, layers = net_rows(bases, runs, speed, printed), layer_rows(tries, printed)
     tables = [net_table(nets), *([layer_table(layers)] if layers else [])]
@@ -102,7 +99,7 @@ def report(args, settings, bases, runs, tries):
                         [*([layers_figure(layers)] if layers else []), *course_figures(bases, runs),
                          *base_figures(bases, PUBLISHED), *channel_figures(runs)], {'nets': nets, 'layers': layers})
     for table in tables:
-        print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
+        print(f'\n{table.title}\n{table_text(table)}')
     print(f'report: {page} (also report.md and report.json beside it)')
 
 

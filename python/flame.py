@@ -24,7 +24,7 @@ from sphereslim.flame.nets import BASELINE, VARIANTS
 from sphereslim.flame.settings import read_settings
 from sphereslim.lock import only_one
 from sphereslim.prototxt import read_solver
-from sphereslim.tables import text_table
+from sphereslim.report.text import table_text
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def main(arguments=None):
         page, tables = report.write(run, results, sweeps, binary, chosen, options.published,
                                     shlex.join(['python', *sys.argv]))
     for table in tables:
-        print(f'\n{table.title}\n{text_table(table.columns, [[cell.text for cell in row] for row in table.rows])}')
+        print(f'\n{table.title}\n{table_text(table)}')
     print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
 
 

@@ -18,9 +18,9 @@ from sphereslim.files import read_json
 from sphereslim.lock import only_one
 from sphereslim.report.collect import collect
 from sphereslim.report.tables import stage_table
+from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.schedule import Schedule
-from sphereslim.tables import text_table
 from tqdm import tqdm
 
 PUBLISHED = Path(__file__).resolve().parent.parent / 'published'
@@ -62,13 +62,11 @@ def main():
     pipeline.check(plan)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
-        pipeline.keep_settings(plan)
         run(plan, args.gpu)
         found = collect(plan, PUBLISHED, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
         found['command'] = shlex.join(['python', *sys.argv])
         page = report.write(found, plan.folder)
-    stages = stage_table(found)
-    print(text_table(stages.columns, [[cell.text for cell in row] for row in stages.rows]))
+    print(table_text(stage_table(found)))
     print(f'report: {page} (also report.md and report.json beside it)')
 
 

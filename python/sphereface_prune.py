@@ -18,13 +18,13 @@ from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
 from sphereslim.prune_figures import base_figures, channel_figures, course_figures
-from sphereslim.prune_runs import Base, convolution_groups, times, whole_deploy
+from sphereslim.prune_runs import Base, convolution_groups, whole_times
 from sphereslim.report.simple import write_simple
+from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
 from sphereslim.sphereface_tables import comparison, comparison_figure
-from sphereslim.tables import text_table
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,13 +39,13 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
-        plans = [(base, rate, make_run(args, base, rate)) for base in bases for rate in args.rates]
+        plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]
         for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
             pipeline.check(plan)
         for base in bases:
-            carry_out(base.plan, args.gpu, f'{base.name} ')
+            run(base.plan, args.gpu, f'{base.name} ')
         for base, rate, plan in plans:
-            carry_out(plan, args.gpu, f'{base.name} at {rate:g} ')
+            run(plan, args.gpu, f'{base.name} at {rate:g} ')
         report(args, settings, bases, plans)
 
 
@@ -62,25 +62,17 @@ def make_base(args, settings, faces, word):
     return Base(source.name, plan, source)
 
 
-def make_run(args, base, rate):
+def make_run(args, settings, base, rate):
     """The Plan that prunes a base at a rate."""
-    settings = read_json(args.settings)
     last_round = Schedule.from_dict(settings['last_round'], f'{args.settings}: last_round')
     layers = convolution_groups(base.plan.net, args.trunk)
     return base.pruned(f'rate-{rate:g}{"-trunk" if args.trunk else ""}', layers, rate, last_round=last_round)
 
 
-def carry_out(plan, gpu, heading):
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    pipeline.keep_settings(plan)
-    run(plan, gpu, heading)
-
-
 def report(args, settings, bases, plans):
     out = Path(args.out)
-    deploys = [*(whole_deploy(base) for base in bases), *(whole_deploy(base, plan) for base, _, plan in plans)]
-    speed = times(out / 'times.json', deploys, lambda todo: tqdm(todo, desc='caffe time', leave=False),
-                  batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    speed = whole_times(out / 'times.json', bases, plans, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+                        batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
     printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)
     facts = [('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
@@ -89,7 +81,7 @@ def report(args, settings, bases, plans):
     page = write_simple(out, 'Sphereface-Prune', facts, [table],
                         [comparison_figure(data), *course_figures(bases, plans), *base_figures(bases, PUBLISHED),
                          *channel_figures(plans)], {'rows': data})
-    print(text_table(table.columns, [[cell.text for cell in row] for row in table.rows]))
+    print(table_text(table))
     print(f'report: {page} (also report.md and report.json beside it)')
 
 

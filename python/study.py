@@ -26,6 +26,7 @@ from sphereslim.model import open_model
 from sphereslim.prototxt import read_solver
 from sphereslim.reconstruct import Fit
 from sphereslim.report.simple import write_simple
+from sphereslim.report.text import table_text
 from sphereslim.sample import sample_pictures
 from sphereslim.sensitivity import Table, study
 from sphereslim.sensitivity_plot import draw
@@ -33,7 +34,6 @@ from sphereslim.stage import Stage
 from sphereslim.study import distillation, page
 from sphereslim.study.few_pairs import write_few
 from sphereslim.study.study import Study, percent
-from sphereslim.tables import text_table
 from tqdm import tqdm
 
 
@@ -98,7 +98,8 @@ def distil(args, job, budget, more):
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
             found, = sample_pictures(args.images, [10**9], args.seed, args.not_in)
-            paths = [path.resolve() for path in found if path not in set(job.test_feed.paths)]
+            measured_on = set(job.test_feed.paths)
+            paths = [path.resolve() for path in found if path not in measured_on]
             distillation.emit(stage, student, job.model, form_of(args), paths, args.cpu_minutes,
                               args.base_lr, args.distill_batch, args.seed)
         before = cpu_of_children()
@@ -131,7 +132,7 @@ def report(args, job, out):
     if args.doc:
         page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
     for part in shown:
-        print(f'\n{part.title}\n{text_table(part.columns, [[cell.text for cell in row] for row in part.rows])}')
+        print(f'\n{part.title}\n{table_text(part)}')
     print(f'\nreport: {written}')
 
 

@@ -79,6 +79,12 @@ def times(path, deploys, progress=iter, **how):
     return known
 
 
+def whole_times(path, bases, runs, progress=iter, **how):
+    """`times` of the unscaled nets of bases, and of runs [(Base, rate, Plan)] from them."""
+    deploys = [*(whole_deploy(base) for base in bases), *(whole_deploy(base, plan) for base, _, plan in runs)]
+    return times(path, deploys, progress, **how)
+
+
 def sizes(deploy):
     """The netstats Total of a deploy prototxt for one picture, classifier apart."""
     net = read_net(deploy)

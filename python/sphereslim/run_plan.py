@@ -8,7 +8,12 @@ from sphereslim.files import read_json
 
 
 def run(plan, gpu=None, heading=''):
-    """All stages in order; what is done already is told and left alone. `heading` starts every line."""
+    """All stages in order; what is done already is told and left alone. `heading` starts every line.
+
+    SlimError where the plan's folder was begun with other settings.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    pipeline.keep_settings(plan)
     stages = plan.stages()
     for place, stage in enumerate(stages):
         title = f'{heading}[{place + 1}/{len(stages)}] {stage.name}'

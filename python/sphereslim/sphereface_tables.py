@@ -24,8 +24,8 @@ def comparison(bases, plans, speed, printed):
 def _row(base, rate, plan, speed, printed):
     stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
     start, own = speed[str(whole_deploy(base))], speed[str(deploy)]
-    result, before = accuracy_of(stage), accuracy_of(base.stage())
-    return {'net': base.name, 'rate': rate, 'parameters': sizes(deploy).parameters, 'macs': sizes(deploy).macs,
+    size, result, before = sizes(deploy), accuracy_of(stage), accuracy_of(base.stage())
+    return {'net': base.name, 'rate': rate, 'parameters': size.parameters, 'macs': size.macs,
             'forward_ratio': start['forward'] / own['forward'], 'backward_ratio': start['backward'] / own['backward'],
             'trained_parameters': sizes(stage.deploy).parameters, 'accuracy': result['accuracy'],
             'error': result['error'], 'lost': before['accuracy'] - result['accuracy'],

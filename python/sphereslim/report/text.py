@@ -2,7 +2,7 @@
 
 from sphereslim.report.cells import SOURCES
 from sphereslim.report.words import NOTES, checks, facts, redraw
-from sphereslim.tables import markdown_table
+from sphereslim.tables import markdown_table, text_table
 
 
 def markdown(report, tables, drawn):
@@ -23,6 +23,11 @@ def table_markdown(table):
     """The lines of a Table with its title and note."""
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return [f'## {table.title}', '', markdown_table(table.columns, rows), '', table.note, '']
+
+
+def table_text(table):
+    """A Table as aligned text for a terminal, without title and note."""
+    return text_table(table.columns, [[cell.text for cell in row] for row in table.rows])
 
 
 def _cell(cell):
