@@ -11,6 +11,7 @@ from caffe.cli.flags import need
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
 from caffe.parallel import join, launch
+from caffe.parallel.pulse import keep_watch
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
 
@@ -65,6 +66,7 @@ def _train_as_one_of(flags, param, gpus, rank, count, local):
     try:
         choose_device(gpus)
         peers, store = join.join()
+        end_watch = keep_watch(join.address(), rank, count, lambda text: _end_at_once(text, rank))
         if param.random_seed < 0:
             join.share_seed(store, rank)
         solver = _make_solver(flags, param, gpus)
@@ -72,6 +74,7 @@ def _train_as_one_of(flags, param, gpus, rank, count, local):
         peers.attach(solver)
         _run(solver, flags)
         peers.finish()
+        end_watch()
     except CaffeError as error:
         _end_at_once(str(error), rank)
 

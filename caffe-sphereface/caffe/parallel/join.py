@@ -41,6 +41,11 @@ def join():
                          f'({(str(error).splitlines() or [""])[0][:120]})') from None
 
 
+def address():
+    """(host, port) of the store where the processes of the environment meet."""
+    return os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
+
+
 def share_seed(store, rank):
     """Seed this process with a number that process 0 drew."""
     if rank == 0:
