@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sphereslim.errors import SlimError
-from sphereslim.lfw import InputForm, evaluate, extract, read_pairs, verify
+from sphereslim.lfw import InputForm, Verification, evaluate, extract, read_pairs, verify
 from sphereslim.lfw.cache import features_of
 from sphereslim.lfw.features import load, open_net
 from sphereslim.lfw.pairs import Pairs, people_of
@@ -83,6 +83,17 @@ def test_crops(tmp_path):
     assert load(path, 1, 8, 6).shape == (1, 8, 6)
     with pytest.raises(SlimError, match='x.png: is 12x12, the net expects at least 6x13'):
         load(path, 3, 13, 6)
+
+
+@pytest.mark.parametrize('crop', ['centre', 'left', 'resize'])
+def test_a_measure_of_many_weights_is_the_evaluation(small, crop):
+    from sphereslim.engine import caffe
+    deploy, weights, pairs, faces = how(small)
+    deploy.write_text(DEPLOY.replace('dim: 6', 'dim: 4'))
+    caffe.Net(str(deploy), caffe.TEST).save(str(weights))
+    measure = Verification(pairs, faces, InputForm(crop=crop), mirror=True, batch=5)
+    assert measure(deploy, weights) == evaluate(deploy, weights, pairs, faces, form=InputForm(crop=crop)).accuracy
+    assert np.array_equal(measure.images, [load(path, 3, 8, 4, crop) for path in measure.pairs.pictures])
 
 
 def test_cached_features_are_found_by_content(small, monkeypatch):

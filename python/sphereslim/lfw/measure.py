@@ -23,7 +23,7 @@ class Verification:
         net = open_net(deploy, weights)
         if self.images is None:
             shape = net.blobs[net.inputs[0]].data.shape[1:]
-            self.images = np.stack([load(path, *shape) for path in self.pairs.pictures])
+            self.images = np.stack([load(path, *shape, self.form.crop) for path in self.pairs.pictures])
         starts = range(0, len(self.images), self.batch)
         found = [features(net, self.images[start:start + self.batch], self.form, mirror=self.mirror)
                  for start in self.progress(starts)]
