@@ -9,15 +9,20 @@ from caffe.data.transformer import Transformer, read_mean
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
-CPU = torch.device('cpu')
-
 
 def picture(height=9, width=7, channels=3):
     return np.random.default_rng(3).integers(0, 256, (height, width, channels), np.uint8)
 
 
 def run(image, phase=caffe.TEST, draw=(0, 0, 0), planes=False, **fields):
-    transformer = Transformer(caffe_pb2.TransformationParameter(**fields), phase)
+    """What the net gets, which must be the same to the bit whether the workers or the device do the arithmetic."""
+    param = caffe_pb2.TransformationParameter(**fields)
+    early, late = (once(Transformer(param, phase, late), image, draw, planes) for late in (False, True))
+    assert early.dtype == late.dtype == np.float32 and np.array_equal(early, late)
+    return early
+
+
+def once(transformer, image, draw, planes):
     made = []
 
     def slot(shape, dtype):
@@ -26,7 +31,8 @@ def run(image, phase=caffe.TEST, draw=(0, 0, 0), planes=False, **fields):
 
     place = transformer.place_planes if planes else transformer.place
     place(image, np.array(draw, float), slot)
-    return transformer.finish(made[0], CPU).numpy()[0]
+    assert len(made) == 1
+    return transformer.finish(made[0]).numpy()[0]
 
 
 def write_mean(path, values):

@@ -3,7 +3,6 @@
 from math import prod
 
 import numpy as np
-import torch
 
 from caffe import mode, random
 from caffe.data.prefetch import Prefetcher
@@ -102,17 +101,17 @@ class Feed:
             batch = self._prefetcher.next()
         except CaffeError as error:
             layer.error(str(error))
-        device = mode.device()
-        top[0].reshape(*batch.data.shape)
-        top[0].tensor = self.transformer.finish(batch.data, device)
+        data, labels = batch.to(mode.device())
+        top[0].reshape(*data.shape)
+        top[0].tensor = self.transformer.finish(data)
         if len(top) > 1:
-            top[1].reshape(len(batch.labels))
-            top[1].tensor = torch.from_numpy(batch.labels).to(device)
+            top[1].reshape(len(labels))
+            top[1].tensor = labels
 
 
 def make_transformer(layer):
     """The Transformer that a layer's transform_param asks for, errors naming the layer."""
     try:
-        return Transformer(layer.param.transform_param, layer.phase)
+        return Transformer(layer.param.transform_param, layer.phase, late=mode.device().type == 'cuda')
     except CaffeError as error:
         layer.error(str(error))

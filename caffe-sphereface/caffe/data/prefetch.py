@@ -6,10 +6,10 @@ import threading
 import weakref
 from collections import deque
 
-import numpy as np
 import torch
 
 from caffe import mode
+from caffe.data.batch import Batch
 from caffe.errors import CaffeError
 
 WORKERS_VARIABLE = 'CAFFE_DATA_WORKERS'
@@ -26,37 +26,15 @@ def worker_count():
     return int(stated)
 
 
-class Batch:
-    """One batch in the making: `data` (N, ...) as a torch tensor on the host, `labels` (N,) as float32."""
-
-    def __init__(self, count, pinned):
-        self.data = None
-        self.labels = np.zeros(count, np.float32)
-        self.waiting = count
-        self.failure = None
-        self._count, self._pinned = count, pinned
-        self._lock = threading.Lock()
-
-    def slot(self, index, shape, dtype):
-        """The writable array of item `index`; the first call decides the shape and dtype of all items."""
-        with self._lock:
-            if self.data is None:
-                kind = torch.uint8 if dtype == np.uint8 else torch.float32
-                self.data = torch.empty((self._count, *shape), dtype=kind, pin_memory=self._pinned)
-                self._array = self.data.numpy()
-        if self._array.shape[1:] != tuple(shape) or self._array.dtype != dtype:
-            raise CaffeError(f'has shape {tuple(shape)} and type {np.dtype(dtype)}, others of its batch '
-                             f'{self._array.shape[1:]} and {self._array.dtype}; expected the same (new_height and '
-                             'new_width, or crop_size, make pictures alike)')
-        return self._array[index]
-
-
 class _Work:
     """What the worker threads share; it knows nothing of the Prefetcher, so that this one can be collected."""
 
     def __init__(self, plan, load, depth, workers, pinned):
         self.plan, self.load, self.depth, self.pinned = plan, load, depth, pinned
-        self.changed = threading.Condition()
+        lock = threading.RLock()  # the collector may run `stop` in a thread that holds it
+        # a batch that is ready concerns the net alone, one that was taken a single thread: woken together, all of them
+        # would contend for the interpreter at the moment when the net needs it
+        self.ready, self.wanted = threading.Condition(lock), threading.Condition(lock)
         self.batches, self.jobs = deque(), deque()
         self.stopped = False
         self.threads = [threading.Thread(target=self.work, name='caffe-data', daemon=True) for _ in range(workers)]
@@ -67,58 +45,49 @@ class _Work:
             if job is None:
                 return
             batch, start, items = job
-            for index, item in enumerate(items, start):
-                if self.stopped:
-                    return
-                self._fill(batch, index, item)
-            with self.changed:
+            batch.fill(start, items, self.load, lambda: self.stopped)
+            with self.ready:
                 batch.waiting -= len(items)
                 if not batch.waiting:
-                    self.changed.notify_all()
-
-    def _fill(self, batch, index, item):
-        try:
-            batch.labels[index] = self.load(item, lambda shape, dtype: batch.slot(index, shape, dtype))
-        except Exception as failure:
-            with self.changed:
-                if batch.failure is None or index < batch.failure[0]:
-                    batch.failure = (index, failure)
+                    self.ready.notify()
 
     def _take(self):
         """The next job (batch, index of its first item, items), or None when there is nothing left to do.
 
         Batches are planned in order and under the lock: which thread does it changes nothing.
         """
-        with self.changed:
+        with self.wanted:
             while not self.stopped:
                 if self.jobs:
                     return self.jobs.popleft()
                 if len(self.batches) < self.depth:
                     self._plan_batch()
                 else:
-                    self.changed.wait()
+                    self.wanted.wait()
             return None
 
     def _plan_batch(self):
         try:
             items = next(self.plan)
         except Exception as failure:
-            batch = Batch(0, False)
+            items, self.depth = [], 0
+            batch = Batch(0, self._allocate)
             batch.failure = (0, failure)
-            self.depth = 0
-            self.batches.append(batch)
-            self.changed.notify_all()
-            return
-        batch = Batch(len(items), self.pinned)
+        else:
+            batch = Batch(len(items), self._allocate)
         self.batches.append(batch)
         self.jobs.extend((batch, i, items[i:i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
-        self.changed.notify_all()
+        self.wanted.notify(len(self.jobs))
+        self.ready.notify()
+
+    def _allocate(self, shape, dtype):
+        return torch.empty(shape, dtype=dtype, pin_memory=self.pinned)
 
     def stop(self):
-        with self.changed:
+        with self.wanted:
             self.stopped = True
             self.jobs.clear()
-            self.changed.notify_all()
+            self.wanted.notify_all()
         # the collector may run this in one of the threads themselves, which then cannot wait for the others
         if threading.current_thread() not in self.threads:
             for thread in self.threads:
@@ -152,12 +121,12 @@ class Prefetcher:
             self._started = True
             for thread in work.threads:
                 thread.start()
-        with work.changed:
-            work.changed.wait_for(lambda: work.batches and not work.batches[0].waiting)
+        with work.ready:
+            work.ready.wait_for(lambda: work.batches and not work.batches[0].waiting)
             batch = work.batches[0]
             if batch.failure:
                 # a copy: raising notes this frame, and with it the Prefetcher, which the threads would keep alive then
                 raise copy.copy(batch.failure[1])
             work.batches.popleft()
-            work.changed.notify_all()
+            work.wanted.notify()
         return batch

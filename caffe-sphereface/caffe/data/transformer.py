@@ -11,20 +11,25 @@ from caffe.proto import caffe_pb2, wire
 class Transformer:
     """Turns pictures into rows of a batch: (crop · mirror − mean) · scale in float32, channels first.
 
-    The work has two halves. `place` cuts and mirrors one picture into its slot of a batch and runs in worker threads;
-    `finish` turns a whole batch into floats on the device of the net. A batch stays uint8 in between, which quarters
-    the copy to a GPU, unless a mean image (whose values differ by position) or float data forbid it.
+    `place` and `place_planes` put one picture into its slot of a batch, in the workers; `finish` makes the whole batch
+    what the net gets. The workers do all arithmetic, so that `finish` has nothing left to do, unless `late`: then bytes
+    stay bytes until they are on the device. That is for GPUs. A batch of bytes takes a quarter of the time on the bus
+    (64 pictures of 3x112x96: 0.08 instead of 0.33 ms at 25 GB/s) and the workers are spared a tenth of their work; what
+    the GPU does for it are three launches, some 0.03 ms for a batch of any size. A mean image, whose values differ by
+    position, and float data are dealt with by the workers in either case.
     """
 
-    def __init__(self, param, phase):
+    def __init__(self, param, phase, late=False):
         if param.HasField('mean_file') and param.mean_value:
             raise CaffeError('transform_param has mean_file and mean_value, expected one of them')
         self.crop = param.crop_size
         self.mirror = param.mirror
         self.scale = param.scale
         self.mean_value = np.array(param.mean_value, np.float32)
+        self._mean_column = self.mean_value.reshape(-1, 1, 1) if len(self.mean_value) else None
         self.mean_file = param.mean_file
         self.mean_image = read_mean(param.mean_file) if param.HasField('mean_file') else None
+        self._late = late
         self._random_crop = bool(self.crop) and phase == caffe_pb2.TRAIN
         self.is_random = self._random_crop or self.mirror
 
@@ -48,33 +53,43 @@ class Transformer:
         """Cut and mirror a picture (height, width[, channels]) of uint8 into `slot(shape, dtype)`."""
         image = image if image.ndim == 3 else image[..., None]
         height, width, channels = image.shape
+        if self.mean_image is not None or channels == 1:
+            self.place_planes(image.transpose(2, 0, 1), draw, slot)
+            return
         shape = self.shape(channels, height, width)
         rows, columns = self._window(height, width, draw)
-        flipped = self.mirror and draw[0] >= 0.5
-        if self.mean_image is not None or channels == 1:
-            self._copy(image.transpose(2, 0, 1), rows, columns, flipped, slot(shape, self._kind(image.dtype)))
-            return
         window = image[rows, columns]
+        planes = slot(shape, np.dtype('u1')) if self._late else np.empty(shape, np.uint8)
         # cv2.split is several times faster than numpy at taking interleaved channels apart
-        cv2.split(cv2.flip(window, 1) if flipped else window, list(slot(shape, image.dtype)))
+        cv2.split(cv2.flip(window, 1) if self._flips(draw) else window, list(planes))
+        if not self._late:
+            self._to_float(planes, slot(shape, np.dtype('f4')))
 
     def place_planes(self, planes, draw, slot):
         """`place` for values of uint8 or float32 that have their channels first already."""
         shape = self.shape(*planes.shape)
         rows, columns = self._window(*planes.shape[1:], draw)
-        self._copy(planes, rows, columns, self.mirror and draw[0] >= 0.5, slot(shape, self._kind(planes.dtype)))
-
-    def _kind(self, dtype):
-        return np.dtype('f4') if self.mean_image is not None else dtype
-
-    def _copy(self, planes, rows, columns, flipped, out):
-        step = -1 if flipped else 1
+        step = -1 if self._flips(draw) else 1
         window = planes[:, rows, columns][..., ::step]
-        if self.mean_image is None:
-            np.copyto(out, window)
+        if self._late and self.mean_image is None and planes.dtype == np.uint8:
+            np.copyto(slot(shape, planes.dtype), window)
+            return
+        # the mean belongs to the place in the uncropped picture
+        mean = None if self.mean_image is None else self.mean_image[:, rows, columns][..., ::step]
+        self._to_float(window, slot(shape, np.dtype('f4')), mean)
+
+    def _flips(self, draw):
+        return self.mirror and draw[0] >= 0.5
+
+    def _to_float(self, values, out, mean=None):
+        """(values − mean) · scale into `out`, all (channels, height, width); `mean` stands in for the mean values."""
+        mean = self._mean_column if mean is None else mean
+        if mean is None:
+            np.copyto(out, values)
         else:
-            # the mean belongs to the place in the uncropped picture
-            np.subtract(window, self.mean_image[:, rows, columns][..., ::step], out=out, dtype=np.float32)
+            np.subtract(values, mean, out=out, dtype=np.float32)
+        if self.scale != 1:
+            np.multiply(out, np.float32(self.scale), out=out)
 
     def _window(self, height, width, draw):
         """The rows and columns to keep, as slices: a random window in TRAIN, the centre in TEST."""
@@ -84,14 +99,13 @@ class Transformer:
         top, left = (draw[1:] * (spare + 1)).astype(int) if self._random_crop else spare // 2
         return slice(top, top + self.crop), slice(left, left + self.crop)
 
-    def finish(self, batch, device):
-        """A batch (N, C, H, W) of uint8 or float32 as the float32 tensor that the net gets, on `device`.
-
-        Float batches may be changed in place.
-        """
-        values = batch.to(device, non_blocking=True).to(torch.float32)
-        if len(self.mean_value):
-            values.sub_(torch.from_numpy(self.mean_value).to(device).reshape(-1, 1, 1))
+    def finish(self, batch):
+        """A batch (N, C, H, W) that `place` filled, wherever it is by then, as the float32 tensor that the net gets."""
+        if batch.dtype != torch.uint8:
+            return batch
+        values = batch.to(torch.float32)
+        if self._mean_column is not None:
+            values.sub_(torch.from_numpy(self._mean_column).to(batch.device))
         if self.scale != 1:
             values.mul_(self.scale)
         return values

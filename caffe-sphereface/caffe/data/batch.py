@@ -1,0 +1,57 @@
+"""One batch of a data layer: filled by workers, handed to the net."""
+
+import threading
+
+import numpy as np
+import torch
+
+from caffe.errors import CaffeError
+
+
+class Batch:
+    """`data` (N, ...) as a torch tensor on the host, uint8 or float32, and `labels` (N,), float32, in the making.
+
+    `allocate(shape, dtype)` gives the tensor for `data`. `waiting` counts the items that are still to come, for those
+    who fill the batch. `failure` is (index of the item, exception) of the first item that could not be loaded.
+    """
+
+    def __init__(self, count, allocate):
+        self.data = None
+        self.labels = torch.zeros(count)
+        self.failure = None
+        self.waiting = count
+        self._count, self._allocate = count, allocate
+        self._label_array = self.labels.numpy()
+        self._lock = threading.Lock()
+
+    def fill(self, start, items, load, stopped):
+        """Load `items` into the places from `start` on; `stopped()` says that nobody wants them any more."""
+        for index, item in enumerate(items, start):
+            if stopped():
+                return
+            try:
+                self._label_array[index] = load(item, lambda shape, dtype: self._slot(index, shape, dtype))  # noqa: B023
+            except Exception as failure:
+                with self._lock:
+                    if self.failure is None or index < self.failure[0]:
+                        self.failure = (index, failure)
+
+    def _slot(self, index, shape, dtype):
+        """The writable array of item `index`; the first call decides the shape and dtype of all items."""
+        with self._lock:
+            if self.data is None:
+                self._decide(shape, dtype)
+        if self._array.shape[1:] != tuple(shape) or self._array.dtype != dtype:
+            raise CaffeError(f'has shape {tuple(shape)} and type {np.dtype(dtype)}, others of its batch '
+                             f'{self._array.shape[1:]} and {self._array.dtype}; expected the same (new_height and '
+                             'new_width, or crop_size, make pictures alike)')
+        return self._array[index]
+
+    def _decide(self, shape, dtype):
+        data = self._allocate((self._count, *shape), torch.uint8 if dtype == np.uint8 else torch.float32)
+        self._array = data.numpy()
+        self.data = data
+
+    def to(self, device):
+        """(data, labels) on `device`, the caller's to keep."""
+        return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
