@@ -6,7 +6,7 @@ import os
 
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.files import read_json, read_text, write_bytes, write_json
 from sphereslim.lfw import InputForm, Verification
 from sphereslim.quantize import (
     dequantize,
@@ -161,8 +161,7 @@ def run_quantize(options):
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
     if options.deploy:
         check_fits(net, options.deploy)
-        with open(options.deploy, encoding='utf-8') as file:
-            quantized.deploy = file.read()
+        quantized.deploy = read_text(options.deploy, 'a prototxt')
     size = write_quantized(quantized, options.output, options.coding)
     before = os.path.getsize(options.weights)
     print(f'{options.output}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')

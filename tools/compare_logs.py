@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402
+from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.logs.compare import judge, pair, read_source, self_checks  # noqa: E402
-from sphereslim.logs.output import write_file  # noqa: E402
 from sphereslim.logs.text import as_data, pair_lines, stage_lines, summary  # noqa: E402
 
 
@@ -54,11 +54,11 @@ def main():
     blocks = ['\n'.join(stage_lines(*source)) for source in sources] + ['\n'.join(pair_lines(one)) for one in pairs]
     print('\n\n'.join(block for block in [*blocks, summary(pairs)] if block))
     if options.json:
-        write_file(options.json, json.dumps(as_data(sources, pairs), indent=1, default=float).encode())
+        write_bytes(options.json, json.dumps(as_data(sources, pairs), indent=1, default=float).encode())
     if options.html:
         # Only a page needs matplotlib, which takes seconds to load.
         from sphereslim.logs.page import page
-        write_file(options.html, page(sources, pairs).encode())
+        write_bytes(options.html, page(sources, pairs).encode())
 
 
 if __name__ == '__main__':

@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402
+from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.logs import LogError, parse_log  # noqa: E402
 from sphereslim.logs.follow import Follower, progress  # noqa: E402
-from sphereslim.logs.output import write_file  # noqa: E402
 from sphereslim.logs.plots import draw_log, png  # noqa: E402
 
 
@@ -35,7 +35,7 @@ def arguments():
 
 
 def draw(runs, log, output):
-    write_file(output, png(draw_log(runs, Path(log).name), dpi=120))
+    write_bytes(output, png(draw_log(runs, Path(log).name), dpi=120))
     print(f'{output}: {progress(runs)}', flush=True)
 
 

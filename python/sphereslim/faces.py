@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sphereslim.errors import SlimError
+from sphereslim.labelled import read_labelled
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,7 @@ def open_faces(folder):
     for path in (pictures, train, pairs):
         if not path.exists():
             raise SlimError(f'{path}: not there, expected aligned/, train.txt and pairs.txt in {folder}')
-    labels = [_label(train, number, line) for number, line in enumerate(train.read_text().splitlines(), 1)]
-    if not labels:
-        raise SlimError(f'{train}: is empty, expected lines of `path label`')
+    labels = [label for _, label in read_labelled(train)]
     if set(labels) != set(range(max(labels) + 1)):
         raise SlimError(f'{train}: labels are not dense, expected every number from 0 to {max(labels)}')
     return Faces(pictures, train, pairs, max(labels) + 1, len(labels))
-
-
-def _label(path, number, line):
-    words = line.rsplit(maxsplit=1)
-    if len(words) != 2 or not words[1].isdigit():
-        raise SlimError(f"{path}:{number}: '{line}', expected `path label`")
-    return int(words[1])

@@ -36,6 +36,16 @@ def read_bytes(path):
         raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
 
 
+def read_text(path, expected='text'):
+    """The text of a file; SlimError naming it where it cannot be read or is no text, `expected` says of what."""
+    try:
+        return Path(path).read_text(encoding='utf-8')
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    except UnicodeDecodeError:
+        raise SlimError(f'{path}: is not text, expected {expected}') from None
+
+
 def write_bytes(path, content):
     """Write a binary file whole or not at all."""
     with whole_file(path) as temporary, open(temporary, 'wb') as file:
@@ -50,9 +60,7 @@ def write_json(path, values):
 def read_json(path):
     """The content of a JSON file; SlimError naming it otherwise."""
     try:
-        return json.loads(Path(path).read_text())
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+        return json.loads(read_text(path, 'JSON'))
     except ValueError as error:
         raise SlimError(f'{path}: is not JSON ({error})') from None
 

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from sphereslim.errors import SlimError
+from sphereslim.files import read_text
 from sphereslim.tables import markdown_table, text_table
 
 COLUMNS = ('row', 'quantity', 'ours', 'print', 'difference', 'verdict')
@@ -17,9 +18,7 @@ def read_published(folder, name):
     """A file of published figures with its numbers as Decimal, so that the digits printed are known."""
     path = Path(folder) / f'{name}.json'
     try:
-        return json.loads(path.read_text(), parse_float=Decimal, parse_int=Decimal)
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+        return json.loads(read_text(path, 'JSON'), parse_float=Decimal, parse_int=Decimal)
     except ValueError as error:
         raise SlimError(f'{path}: is not JSON ({error})') from None
 

@@ -3,13 +3,11 @@
 Every function that changes a net returns a new NetParameter and leaves its argument alone.
 """
 
-from pathlib import Path
-
 from google.protobuf import text_format
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes
+from sphereslim.files import read_text, write_bytes
 from sphereslim.inputs import copy_of, input_shape, is_data, with_inputs
 from sphereslim.prototext import to_text
 
@@ -75,13 +73,7 @@ def with_data(net, source, root_folder='', batch_size=None):
 
 
 def _parse(path, message):
-    try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
-    except UnicodeDecodeError:
-        raise SlimError(f'{path}: is not text, expected a prototxt') from None
-    return _parse_text(text, message, path)
+    return _parse_text(read_text(path, 'a prototxt'), message, path)
 
 
 def _parse_text(text, message, origin):

@@ -8,6 +8,7 @@ import numpy as np
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.labelled import read_labelled
 
 
 class Top1:
@@ -18,9 +19,9 @@ class Top1:
     """
 
     def __init__(self, lists, resize, crop, batch=64):
-        rows = [line.rsplit(maxsplit=1) for line in lists.val.read_text().splitlines()]
+        rows = read_labelled(lists.val)
         self.paths = [lists.pictures / path for path, _ in rows]
-        self.labels = np.array([int(label) for _, label in rows])
+        self.labels = np.array([label for _, label in rows])
         self.resize, self.crop, self.batch = resize, crop, batch
         self.images = None
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
+from sphereslim.labelled import read_labelled
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ def make_lists(pictures, source, out, share, seed):
 
     Of each person `share` of the pictures, at least one, validate where there is no val.txt.
     """
-    train = _read(Path(source) / 'train.txt')
+    train = read_labelled(Path(source) / 'train.txt')
     held = Path(source) / 'val.txt'
-    train, val = (train, _read(held)) if held.is_file() else _split(train, share, seed)
+    train, val = (train, read_labelled(held)) if held.is_file() else _split(train, share, seed)
     labels = {label for _, label in train}
     if labels != set(range(len(labels))) or not labels.issuperset(label for _, label in val):
         raise SlimError(f'{source}: labels of train.txt and val.txt do not match, '
@@ -38,20 +39,6 @@ def make_lists(pictures, source, out, share, seed):
     for name, rows in (('train.txt', train), ('val.txt', val)):
         write_bytes(out / name, ''.join(f'{path} {label}\n' for path, label in rows).encode())
     return Lists(Path(pictures), out / 'train.txt', out / 'val.txt', len(labels), len(train), len(val))
-
-
-def _read(path):
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
-    rows = [line.rsplit(maxsplit=1) for line in lines if line.strip()]
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2 or not row[1].isdigit():
-            raise SlimError(f"{path}:{number}: '{' '.join(row)}', expected `path label`")
-    if not rows:
-        raise SlimError(f'{path}: is empty, expected lines of `path label`')
-    return [(picture, int(label)) for picture, label in rows]
 
 
 def _split(rows, share, seed):

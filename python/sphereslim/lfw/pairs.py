@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.files import read_text
 
 _ENDINGS = ('.jpg', '.png', '.jpeg', '.bmp', '.pgm', '.ppm', '.JPG', '.PNG')
 
@@ -52,10 +53,7 @@ def _read(path):
 
 
 def _lines(path):
-    try:
-        lines = [line.split() for line in Path(path).read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SlimError(f'{path}: cannot be read as a list of pairs ({error})') from None
+    lines = [line.split() for line in read_text(path, 'a list of pairs').splitlines() if line.strip()]
     if not lines:
         raise SlimError(f'{path}: is empty, expected a header and pairs')
     return lines

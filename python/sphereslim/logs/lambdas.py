@@ -1,10 +1,10 @@
 """Hold the printed lambda of MarginInnerProduct against max(base·(1+gamma·count)^−power, lambda_min)."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from sphereslim.files import read_json
 from sphereslim.logs import textformat
 from sphereslim.logs.schedule import PRINTED
 
@@ -33,7 +33,7 @@ def published_heads(folder):
     path = Path(folder) / 'sphereface_plus.json'
     if not path.is_file():
         return {}
-    training = json.loads(path.read_text())['training']
+    training = read_json(path)['training']
     return {f'the published {name}': {**FIELDS, **one['lambda']}
             for name, one in training.items() if isinstance(one, dict) and 'lambda' in one}
 

@@ -2,13 +2,12 @@
 
 import hashlib
 import zlib
-from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes
+from sphereslim.files import read_bytes, write_bytes
 from sphereslim.quantize import entropy
 from sphereslim.quantize import qcaffemodel_pb2 as pb
 from sphereslim.quantize.model import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
@@ -32,10 +31,7 @@ def read_quantized(path):
 
 def read_network(path):
     """The file's checked Network message, which holds what each part takes on disk."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+    data = read_bytes(path)
     file = pb.QCaffeModel()
     try:
         file.ParseFromString(data)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.files import read_text
 
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
 
@@ -16,7 +17,7 @@ def list_images(source, count):
     if source.is_dir():
         paths = sorted(path for path in source.rglob('*') if path.suffix.lower() in _SUFFIXES)
     elif source.is_file():
-        lines = [line.split() for line in source.read_text().splitlines()]
+        lines = [line.split() for line in read_text(source, 'a list of pictures').splitlines()]
         paths = [source.parent / words[0] for words in lines if words]
     else:
         raise SlimError(f'{source}: no such folder or list of images')

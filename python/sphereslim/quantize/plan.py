@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_json
+from sphereslim.files import read_bytes, read_json, write_json
 from sphereslim.quantize.sensitivity import Cost, layer_cost
 
 
@@ -28,7 +28,7 @@ def file_digest(*paths):
     """A short digest of the files' contents, to tell subjects apart."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(Path(path).read_bytes())
+        digest.update(read_bytes(path))
     return digest.hexdigest()[:16]
 
 

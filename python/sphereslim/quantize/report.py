@@ -1,5 +1,7 @@
 """What each part of a .qcaffemodel takes, as rows and as text."""
 
+import math
+from pathlib import Path
 from typing import NamedTuple
 
 from sphereslim.quantize import qcaffemodel_pb2 as pb
@@ -53,8 +55,7 @@ def sizes(network, file_bytes):
 def inspect_text(path):
     """The table and the totals of a file, as lines of text; raises SlimError."""
     network = read_network(path)
-    with open(path, 'rb') as file:
-        total = sizes(network, len(file.read()))
+    total = sizes(network, Path(path).stat().st_size)
     rows = blob_rows(network)
     weights = sum(row.count for row in rows)
     lines = [f'{path}: net "{network.name}", scheme {network.scheme}, scope {network.scope}', '']
@@ -66,9 +67,7 @@ def inspect_text(path):
 
 
 def _row(network, layer, number, blob):
-    count = 1
-    for extent in blob.dim:
-        count *= extent
+    count = math.prod(blob.dim)
     dictionary = network.dictionary[blob.dictionary - 1] if blob.dictionary else None
     data = len(blob.indices) + len(blob.scales) + len(blob.floats) + sum(len(e.positions) for e in blob.escape)
     return BlobRow(layer, number, tuple(blob.dim), count, dictionary.bits if dictionary else 32, blob.dictionary,

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.files import read_bytes, write_bytes
+from sphereslim.files import read_text, write_bytes
 
 
 def write_few(source, path, folds=2, count=100):
     """Write `folds` folds of `count` matched and as many mismatched pairs from the pairs file `source` to `path`."""
-    lines = read_bytes(source).decode().splitlines()
+    lines = read_text(source, 'a list of pairs').splitlines()
     header = [int(word) for word in lines[0].split()]
     whole_folds, whole_count = header if len(header) == 2 else (1, header[0])
     if not 1 < folds <= whole_folds or not 0 < count <= whole_count:

@@ -1,0 +1,21 @@
+"""Lists of pictures with their labels, as Caffe's ImageData reads them: a line `path label` each."""
+
+from sphereslim.errors import SlimError
+from sphereslim.files import read_text
+
+
+def read_labelled(path):
+    """[(picture, label)] of a list, blank lines passed over.
+
+    SlimError naming the line that is none, and for a list without any.
+    """
+    rows = []
+    for number, line in enumerate(read_text(path, 'lines of `path label`').splitlines(), 1):
+        words = line.rsplit(maxsplit=1)
+        if words and (len(words) != 2 or not words[1].isdigit()):
+            raise SlimError(f"{path}:{number}: '{line.strip()}', expected `path label`")
+        if words:
+            rows.append((words[0].strip(), int(words[1])))
+    if not rows:
+        raise SlimError(f'{path}: is empty, expected lines of `path label`')
+    return rows
