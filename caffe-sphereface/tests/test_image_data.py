@@ -21,9 +21,10 @@ from caffe.proto.files import parse_text
 SHARED = Path(os.environ.get('SHARED', Path(__file__).parents[3] / 'shared'))
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
+@pytest.fixture(params=['threads', 'processes'])
+def folder(request, tmp_path, monkeypatch):
     """A working folder with pictures 0.png … 9.png of 12x10, whose pixels say which they are, and list.txt."""
+    monkeypatch.setenv('CAFFE_DATA_PROCESSES', str(int(request.param == 'processes')))
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'my pictures').mkdir()
     lines = []
@@ -158,42 +159,45 @@ def test_the_label_stands_behind_the_last_space(tmp_path):
     assert listing.where(1).endswith('l:2')
 
 
-def threads():
-    return [t for t in threading.enumerate() if t.name == 'caffe-data']
+def workers():
+    """The worker threads and the child processes that there are."""
+    children = {int(pid) for path in Path('/proc/self/task').glob('*/children') for pid in path.read_text().split()}
+    return {t for t in threading.enumerate() if t.name == 'caffe-data'} | children
 
 
-def test_threads_end_with_the_net(folder):
+def test_workers_end_with_the_net(folder):
     gc.collect()
-    before = set(threads())
+    before = workers()
     made = net()
     batches(made, 2)
-    assert set(threads()) - before
+    assert workers() - before
     del made
     gc.collect()
     limit = time.time() + 10
-    while set(threads()) - before and time.time() < limit:
+    while workers() - before and time.time() < limit:
         time.sleep(0.01)
-    assert not set(threads()) - before
+    assert not workers() - before
 
 
-def test_threads_end_with_a_net_that_met_a_broken_picture(folder):
+def test_workers_end_with_a_net_that_met_a_broken_picture(folder):
     Path('my pictures/5.png').write_bytes(b'no picture')
-    before = set(threads())
+    before = workers()
     made = net()
     with pytest.raises(CaffeError, match='5.png'):
         batches(made, 2)
-    started = set(threads()) - before
-    assert started
+    assert workers() - before
     del made
     gc.collect()
-    for thread in started:
-        thread.join(60)
-        assert not thread.is_alive()
+    limit = time.time() + 60
+    while workers() - before and time.time() < limit:
+        time.sleep(0.01)
+    assert not workers() - before
 
 
-def test_the_number_of_workers_must_be_a_number(folder, monkeypatch):
-    monkeypatch.setenv('CAFFE_DATA_WORKERS', 'many')
-    with pytest.raises(CaffeError, match='CAFFE_DATA_WORKERS'):
+@pytest.mark.parametrize('name', ['CAFFE_DATA_WORKERS', 'CAFFE_DATA_PROCESSES'])
+def test_the_workers_must_be_numbers(folder, monkeypatch, name):
+    monkeypatch.setenv(name, 'many')
+    with pytest.raises(CaffeError, match=name):
         net()
 
 

@@ -12,7 +12,7 @@ from caffe.data.datum import planes_to_datum
 from caffe.data.db import backend_named, new_database
 from caffe.data.lists import read_list
 from caffe.data.pictures import read_picture, read_small
-from caffe.data.prefetch import worker_count
+from caffe.data.workers import worker_count
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 

@@ -1,6 +1,8 @@
-"""One batch of a data layer: filled by workers, handed to the net."""
+"""Batches of data layers: filled by workers, handed to the net."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,20 +10,38 @@ import torch
 from caffe.errors import CaffeError
 
 
+@dataclass
 class Batch:
-    """`data` (N, ...) as a torch tensor on the host, uint8 or float32, and `labels` (N,), float32, in the making.
+    """`data` (N, ...), uint8 or float32, and `labels` (N,), float32, as tensors on the host.
 
-    `allocate(shape, dtype)` gives the tensor for `data`. `waiting` counts the items that are still to come, for those
-    who fill the batch. `failure` is (index of the item, exception) of the first item that could not be loaded.
+    Where there is a `release`, others fill the memory anew once it was called.
+    """
+
+    data: torch.Tensor
+    labels: torch.Tensor
+    release: Callable | None = None
+
+    def to(self, device):
+        """(data, labels) on `device`, the caller's to keep; the batch is not used after that."""
+        if self.release is None:
+            return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        moved = self.data.to(device, copy=True), self.labels.to(device, copy=True)
+        self.release()
+        return moved
+
+
+class Filling:
+    """A batch of `count` items in the making.
+
+    `allocate(shape, dtype)` gives the tensors (data, labels), when the first item has said what they look like.
+    `waiting` counts the items that are still to come, for those who fill. `failure` is (index of the item, exception)
+    of the first item that could not be loaded.
     """
 
     def __init__(self, count, allocate):
-        self.data = None
-        self.labels = torch.zeros(count)
-        self.failure = None
+        self.data = self.labels = self.failure = None
         self.waiting = count
         self._count, self._allocate = count, allocate
-        self._label_array = self.labels.numpy()
         self._lock = threading.Lock()
 
     def fill(self, start, items, load, stopped):
@@ -30,7 +50,8 @@ class Batch:
             if stopped():
                 return
             try:
-                self._label_array[index] = load(item, lambda shape, dtype: self._slot(index, shape, dtype))  # noqa: B023
+                label = load(item, lambda shape, dtype: self._slot(index, shape, dtype))  # noqa: B023
+                self._label_array[index] = label
             except Exception as failure:
                 with self._lock:
                     if self.failure is None or index < self.failure[0]:
@@ -48,10 +69,6 @@ class Batch:
         return self._array[index]
 
     def _decide(self, shape, dtype):
-        data = self._allocate((self._count, *shape), torch.uint8 if dtype == np.uint8 else torch.float32)
-        self._array = data.numpy()
-        self.data = data
-
-    def to(self, device):
-        """(data, labels) on `device`, the caller's to keep."""
-        return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+        kind = torch.uint8 if dtype == np.uint8 else torch.float32
+        self.data, self.labels = self._allocate((self._count, *shape), kind)
+        self._array, self._label_array = self.data.numpy(), self.labels.numpy()

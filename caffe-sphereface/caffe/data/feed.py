@@ -6,8 +6,10 @@ import numpy as np
 
 from caffe import mode, random
 from caffe.data.prefetch import Prefetcher
+from caffe.data.processes import ProcessPrefetcher
 from caffe.data.shard import shard
 from caffe.data.transformer import Transformer
+from caffe.data.workers import in_processes
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -61,11 +63,11 @@ def plan_batches(step, batch_size, transformer, generator, phase):
 class Feed:
     """The reading-ahead half of a data layer: puts one batch after another into its tops.
 
-    `step`, `load(item, slot)` and `first` (an item to learn the shape from) describe the source; they must not refer to
-    the layer.
+    `step`, `load(item, draw, slot)` and `first` (an item to learn the shape from) describe the source; they must not
+    refer to the layer. `divisible` says that copies of this process can read it, too.
     """
 
-    def __init__(self, layer, transformer, step, load, batch_size, generator, ahead=4):
+    def __init__(self, layer, transformer, step, load, batch_size, generator, ahead=4, divisible=True):
         if not batch_size:
             layer.error('batch_size is 0, expected at least 1')
         self.transformer, self._load, self.batch_size = transformer, load, batch_size
@@ -75,7 +77,10 @@ class Feed:
             return load(item, draw, slot)
 
         plan = plan_batches(step, batch_size, transformer, generator, layer.phase)
-        self._prefetcher = Prefetcher(plan, place, batch_size, ahead)
+        if divisible and in_processes():
+            self._prefetcher = ProcessPrefetcher(plan, place, ahead)
+        else:
+            self._prefetcher = Prefetcher(plan, place, batch_size, ahead)
 
     def shape_tops(self, layer, top, first):
         """Give the tops the shapes that a batch of items like `first` has."""

@@ -1,7 +1,6 @@
 """Reading ahead: worker threads prepare batches in order while the net computes."""
 
 import copy
-import os
 import threading
 import weakref
 from collections import deque
@@ -9,21 +8,10 @@ from collections import deque
 import torch
 
 from caffe import mode
-from caffe.data.batch import Batch
-from caffe.errors import CaffeError
+from caffe.data.batch import Batch, Filling
+from caffe.data.workers import worker_count
 
-WORKERS_VARIABLE = 'CAFFE_DATA_WORKERS'
 _ITEMS_A_JOB = 8
-
-
-def worker_count():
-    """Threads a data layer: one a core of this process, or what the environment variable CAFFE_DATA_WORKERS says."""
-    stated = os.environ.get(WORKERS_VARIABLE)
-    if stated is None:
-        return min(32, len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1)
-    if not stated.isdigit() or int(stated) < 1:
-        raise CaffeError(f"{WORKERS_VARIABLE}='{stated}': expected a number of threads of at least 1")
-    return int(stated)
 
 
 class _Work:
@@ -71,17 +59,17 @@ class _Work:
             items = next(self.plan)
         except Exception as failure:
             items, self.depth = [], 0
-            batch = Batch(0, self._allocate)
+            batch = Filling(0, self._allocate)
             batch.failure = (0, failure)
         else:
-            batch = Batch(len(items), self._allocate)
+            batch = Filling(len(items), self._allocate)
         self.batches.append(batch)
         self.jobs.extend((batch, i, items[i:i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
         self.wanted.notify(len(self.jobs))
         self.ready.notify()
 
     def _allocate(self, shape, dtype):
-        return torch.empty(shape, dtype=dtype, pin_memory=self.pinned)
+        return torch.empty(shape, dtype=dtype, pin_memory=self.pinned), torch.empty(shape[0])
 
     def stop(self):
         with self.wanted:
@@ -129,4 +117,4 @@ class Prefetcher:
                 raise copy.copy(batch.failure[1])
             work.batches.popleft()
             work.wanted.notify()
-        return batch
+        return Batch(batch.data, batch.labels)

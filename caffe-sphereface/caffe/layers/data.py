@@ -26,7 +26,8 @@ class Data(Layer):
         transformer = make_transformer(self)
         color = True if transform.force_color else False if transform.force_gray else None
         load = _loader(param.source, color, transformer)
-        self._feed = Feed(self, transformer, reader.step, load, param.batch_size, own_generator(), param.prefetch)
+        self._feed = Feed(self, transformer, reader.step, load, param.batch_size, own_generator(), param.prefetch,
+                          divisible=param.backend == param.LMDB)  # LevelDB has threads, which copies have not
         self._feed.shape_tops(self, top, reader.peek())
         log.info('data_layer.cpp:41', f'output data size: {",".join(map(str, top[0].shape))}')
 

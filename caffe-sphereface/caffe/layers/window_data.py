@@ -38,7 +38,8 @@ class WindowData(Layer):
         load = _loader(param, transformer)
         # the frame around a window stays zero after the mean is subtracted, so that `load` does all arithmetic itself
         nothing = Transformer(caffe_pb2.TransformationParameter(), self.phase)
-        self._feed = Feed(self, nothing, step, load, param.batch_size, generator)
+        # every process would keep its own pictures
+        self._feed = Feed(self, nothing, step, load, param.batch_size, generator, divisible=not param.cache_images)
         top[0].reshape(param.batch_size, 3, transform.crop_size, transform.crop_size)
         top[1].reshape(param.batch_size)
 

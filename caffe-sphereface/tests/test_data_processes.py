@@ -1,0 +1,137 @@
+"""Data layers that read in processes: the same batches as with threads, and nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+
+import caffe
+from caffe.data.datum import planes_to_datum
+from caffe.data.shard import set_shard
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from caffe.proto.files import parse_text
+
+NETS = {
+    'ImageData': 'image_data_param { source: "list.txt" batch_size: 3 shuffle: true }',
+    'Data': 'data_param { source: "lmdb" backend: LMDB batch_size: 3 }',
+    'WindowData': 'window_data_param { source: "windows.txt" batch_size: 3 fg_fraction: 0.5 }',
+}
+TRANSFORM = 'transform_param { crop_size: 8 mirror: true mean_value: 90 scale: 0.5 }'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with twelve pictures of noise in a list, an LMDB and a window file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('CAFFE_DATA_WORKERS', '3')
+    monkeypatch.setenv('CAFFE_DATA_PROCESSES', '1')
+    images = np.random.default_rng(5).integers(0, 256, (12, 11, 14, 3), np.uint8)
+    with lmdb.open('lmdb') as database, database.begin(write=True) as write:
+        for i, image in enumerate(images):
+            cv2.imwrite(f'{i}.png', image)
+            write.put(f'{i:03}'.encode(), planes_to_datum(image.transpose(2, 0, 1), i).SerializeToString())
+    Path('list.txt').write_text(''.join(f'{i}.png {i}\n' for i in range(12)))
+    Path('windows.txt').write_text(''.join(f'# {i}\n{i}.png\n3\n11\n14\n2\n{i + 1} 0.9 1 1 9 9\n0 0.1 0 2 5 9\n'
+                                           for i in range(12)))
+
+
+def net(kind, phase=caffe.TRAIN):
+    text = f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {TRANSFORM} {NETS[kind]} }}'
+    return caffe.Net(parse_text(text, caffe_pb2.NetParameter(), 'test'), phase)
+
+
+def batches(kind, count):
+    caffe.set_random_seed(3)
+    made, out = net(kind), []
+    for _ in range(count):
+        made.forward()
+        out += [made.blobs['data'].data.copy(), made.blobs['label'].data.copy()]
+    return out
+
+
+@pytest.mark.parametrize('kind', NETS)
+@pytest.mark.parametrize('rank,count', [(0, 1), (1, 2)])
+def test_processes_make_what_threads_make(folder, monkeypatch, kind, rank, count):
+    set_shard(rank, count)
+    try:
+        processes = batches(kind, 11)
+        monkeypatch.setenv('CAFFE_DATA_PROCESSES', '0')
+        threads = batches(kind, 11)
+    finally:
+        set_shard(0, 1)
+    assert len(processes) == 22 and all(map(np.array_equal, processes, threads))
+    assert not np.array_equal(processes[0], processes[2])
+
+
+def test_a_batch_stays_when_its_memory_is_filled_again(folder):
+    made = net('ImageData')
+    made.forward()
+    held = made.blobs['data'].data
+    before = held.copy()
+    for _ in range(20):
+        made.forward()
+    assert np.array_equal(held, made.blobs['data'].data) or np.array_equal(held, before)
+
+
+def children():
+    return {int(pid) for path in Path('/proc/self/task').glob('*/children') for pid in path.read_text().split()}
+
+
+def test_a_worker_that_was_killed_is_reported(folder):
+    before = children()
+    made = net('ImageData')
+    made.forward()
+    for child in children() - before:
+        os.kill(child, signal.SIGKILL)
+    with pytest.raises(CaffeError, match=r"layer 'd' \(ImageData\): worker process.*signal 9"):
+        for _ in range(20):
+            made.forward()
+
+
+def test_a_damaged_database_is_named(folder):
+    path = Path('lmdb/data.mdb')
+    path.write_bytes(path.read_bytes().replace(b'007\x08\x03', b'007\xff\xff'))
+    made = net('Data')
+    made.forward()
+    with pytest.raises(CaffeError, match="layer 'd'.*record '007'"):
+        for _ in range(4):
+            made.forward()
+
+
+PROGRAM = '''
+import sys, time
+sys.path.insert(0, 'TESTS')
+from test_data_processes import children, net
+made = net('ImageData')
+made.forward()
+print(*children(), flush=True)
+try:
+    while True:
+        made.forward()
+except KeyboardInterrupt:
+    print('interrupted', flush=True)
+'''
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_program(folder, number):
+    with subprocess.Popen([sys.executable, '-c', PROGRAM.replace('TESTS', str(Path(__file__).parent))],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        workers = program.stdout.readline().split()
+        assert len(workers) == 3
+        # as a terminal does, to all of them
+        (os.killpg if number == signal.SIGINT else os.kill)(program.pid, number)
+        out, err = program.communicate(timeout=60)
+    assert err == '' and out == ('interrupted\n' if number == signal.SIGINT else '')
+    limit = time.time() + 20
+    while any(Path('/proc', worker).exists() for worker in workers) and time.time() < limit:
+        time.sleep(0.01)
+    assert not [worker for worker in workers if Path('/proc', worker).exists()]
