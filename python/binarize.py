@@ -11,7 +11,7 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import whole_file
 from sphereslim.prototxt import read_solver
-from sphereslim.quantize import quantize_net, read_net, write_quantized
+from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers
 from tqdm import tqdm
 
@@ -33,7 +33,7 @@ def main(arguments=None):
     if not layers:
         raise SlimError(f'{options.solver}: no layer left whose weights would become binary')
     if options.weights:
-        read_net(options.weights)
+        read_caffemodel(options.weights)
         solver.net.copy_from(options.weights)
     elif options.snapshot:
         solver.restore(options.snapshot)
@@ -92,7 +92,7 @@ def save(net, binarizer, layers, output):
     """OUTPUT.caffemodel and OUTPUT.qcaffemodel of the binary weights."""
     with binarizer.binary(), whole_file(f'{output}.caffemodel') as temporary:
         net.save(temporary)
-        binary = read_net(temporary)
+        binary = read_caffemodel(temporary)
     quantized = quantize_net(binary, dict.fromkeys(layers, 1), 'binary')
     size = write_quantized(quantized, f'{output}.qcaffemodel')
     print(f'{output}.caffemodel, {output}.qcaffemodel: {size} bytes, {len(layers)} layers of binary weights')

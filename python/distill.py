@@ -18,10 +18,10 @@ from sphereslim.distill import (
     with_teacher,
     without_teacher,
 )
-from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights, write_bytes
+from sphereslim.files import write_bytes
 from sphereslim.prototxt import read_net, write_prototxt
+from sphereslim.weights import read_weights
 
 EXAMPLES = """example:
   python python/distill.py --student prototxt/vgg11bn/flame/train.prototxt --teacher prototxt/vgg11bn/deploy.prototxt \\
@@ -34,7 +34,7 @@ EXAMPLES = """example:
 def main(arguments=None):
     options = _parser().parse_args(arguments)
     if options.extract:
-        weights = without_teacher(read_weights(options.extract, caffe_pb2.NetParameter()))
+        weights = without_teacher(read_weights(options.extract))
         write_bytes(options.output, weights.SerializeToString())
         print(f'{options.output}: {len(weights.layer)} layers of the student')
         return
@@ -42,8 +42,8 @@ def main(arguments=None):
     if missing or not (options.logits or options.embedding):
         raise SlimError('expected --student, --teacher, --teacher-weights, and --logits or --embedding')
     net = distilled(options)
-    teacher = read_weights(options.teacher_weights, caffe_pb2.NetParameter())
-    student = read_weights(options.student_weights, caffe_pb2.NetParameter()) if options.student_weights else None
+    teacher = read_weights(options.teacher_weights)
+    student = read_weights(options.student_weights) if options.student_weights else None
     output = Path(options.output)
     output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / 'init.caffemodel', join_weights(student, teacher).SerializeToString())

@@ -27,15 +27,20 @@ from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
+from sphereslim.settings import checked, read_settings
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / 'published'
+SETTINGS = {'batches': 'count', 'seed': 'whole', 'time_batch': 'count', 'nets': 'settings', 'single': 'settings'}
+NET = {'net': 'text', 'layers': 'texts', 'rates': 'numbers', 'base': 'settings', 'fine_tune': 'settings',
+       'width?': 'positive', 'size?': 'count', 'fit_start?': 'switch', 'own?': 'settings'}
+SINGLE = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'seeds': 'wholes', 'fine_tune': 'settings'}
 
 
 def main():
     args = arguments()
-    settings = read_json(args.settings)
+    settings = settings_of(args.settings)
     faces, out = open_faces(args.faces), Path(args.out)
     nets = args.nets.split(',') if args.nets else list(settings['nets'])
     if set(nets) - set(settings['nets']):
@@ -53,6 +58,15 @@ def main():
         for number, plan in enumerate(plans, 1):
             run(plan, args.gpu, f'run {number} of {len(plans)}, {plan.folder.relative_to(out)} ')
         report(args, settings, list(bases.values()), runs, tries)
+
+
+def settings_of(path):
+    """The settings file's values, each of them checked."""
+    settings = read_settings(path, SETTINGS)
+    for name, net in settings['nets'].items():
+        checked(net, NET, f'{path}: {name}')
+    checked(settings['single'], SINGLE, f'{path}: single')
+    return settings
 
 
 def make_base(args, settings, faces, name):

@@ -9,14 +9,14 @@ import argparse
 from pathlib import Path
 
 from sphereslim.command import run_command
-from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights, write_bytes, write_json
+from sphereslim.files import write_bytes, write_json
 from sphereslim.inputs import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.selection_files import read_selections
 from sphereslim.stage import Stage
 from sphereslim.surgery import prune
+from sphereslim.weights import read_weights
 
 
 def main():
@@ -26,7 +26,7 @@ def main():
     nets = {name: read_net(path) for name, path in (('train', args.train), ('deploy', args.deploy)) if path}
     if not nets:
         raise SlimError('expected --train, --deploy or both')
-    weights = read_weights(args.weights, caffe_pb2.NetParameter())
+    weights = read_weights(args.weights)
     kept = read_selections(args.selection)
     solver = read_solver(args.solver) if args.solver else None
     pruned, slim = prune(list(nets.values()), weights, kept)

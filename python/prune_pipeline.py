@@ -12,19 +12,21 @@ from pathlib import Path
 
 from sphereslim import pipeline, report
 from sphereslim.command import run_command
-from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
-from sphereslim.files import read_json
 from sphereslim.lock import only_one
 from sphereslim.report.collect import collect
 from sphereslim.report.tables import stage_table
 from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.schedule import Schedule
+from sphereslim.settings import read_settings
 from tqdm import tqdm
 
 PUBLISHED = Path(__file__).resolve().parent.parent / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
+SETTINGS = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'criterion': 'text', 'batches?': 'count',
+            'multiple?': 'count', 'seed?': 'whole', 'crop?': 'text', 'fit_start?': 'switch',
+            **dict.fromkeys(TRAININGS, 'settings')}
 
 
 def arguments():
@@ -42,14 +44,11 @@ def arguments():
 
 def make_plan(args):
     """The Plan of the settings file with what the command line changes."""
-    values = read_json(args.settings)
+    values = read_settings(args.settings, SETTINGS)
     for name in ('net', 'rate', 'criterion'):
         values[name] = values[name] if getattr(args, name) is None else getattr(args, name)
     if args.layers:
         values['layers'] = args.layers.split(',')
-    unknown = set(values) - set(pipeline.Plan.__dataclass_fields__)
-    if unknown:
-        raise SlimError(f'{args.settings}: unknown setting {sorted(unknown)[0]}')
     values.update({name: Schedule.from_dict(values[name], f'{args.settings}: {name}') for name in TRAININGS})
     values.update(folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces),
                   layers=tuple(values['layers']))

@@ -11,7 +11,7 @@ from sphereslim.lfw import InputForm, Verification
 from sphereslim.quantize import (
     dequantize,
     quantize_net,
-    read_net,
+    read_caffemodel,
     read_quantized,
     write_quantized,
 )
@@ -156,7 +156,7 @@ def _add_inspect(commands):
 
 
 def run_quantize(options):
-    net = read_net(options.weights)
+    net = read_caffemodel(options.weights)
     bits = _read_bits(options.bits or ('1' if options.scheme == 'binary' else '6'))
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
     if options.deploy:
@@ -186,7 +186,7 @@ def run_dequantize(options):
 
 
 def run_sweep(options):
-    net = read_net(options.weights)
+    net = read_caffemodel(options.weights)
     measure, name, logarithmic = _measure(options)
     os.makedirs(options.folder, exist_ok=True)
     subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding,
@@ -228,7 +228,7 @@ def _distance(options):
 
 
 def run_allocate(options):
-    net = read_net(options.weights)
+    net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
     distance, paths = _distance(options)
     subject = {'files': file_digest(options.weights, options.deploy, *paths), 'scheme': options.scheme,

@@ -9,18 +9,18 @@ import argparse
 from arguments.pictures import add_pictures, feeds, whole
 from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
-from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights, write_bytes
+from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
 from sphereslim.prototxt import read_net
 from sphereslim.surgery import check_weights
+from sphereslim.weights import read_weights
 from tqdm import tqdm
 
 
 def main():
     args = arguments()
-    net, weights = read_net(args.net), read_weights(args.weights, caffe_pb2.NetParameter())
+    net, weights = read_net(args.net), read_weights(args.weights)
     check_weights(Groups(net), weights)
     own = not any(layer.type == 'Input' for layer in net.layer)
     if not own and not args.images:

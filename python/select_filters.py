@@ -13,21 +13,22 @@ from sphereslim.command import run_command
 from sphereslim.counts import kept_count
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
-from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, read_weights, write_json
+from sphereslim.files import read_json, write_json
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net
 from sphereslim.prototxt import read_net
 from sphereslim.selection import select
 from sphereslim.surgery import check_weights
+from sphereslim.weights import read_weights
 from tqdm import tqdm
 
 
 def main():
     args = arguments()
     find_criterion(args.criterion)
-    net, weights = read_net(args.net), read_weights(args.weights, caffe_pb2.NetParameter())
+    net, weights = read_net(args.net), read_weights(args.weights)
     groups = Groups(net)
     check_weights(groups, weights)
     wanted = shares(args, groups)

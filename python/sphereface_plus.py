@@ -17,9 +17,14 @@ from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
 from sphereslim.plus_report import collect, table_text, write
+from sphereslim.schedule import SETTINGS as SCHEDULE
 from sphereslim.schedule import Schedule
+from sphereslim.settings import checked, read_settings
 
 PUBLISHED = Path(__file__).resolve().parent.parent / 'published' / 'sphereface_plus.json'
+SETTINGS = {'net': 'text', 'heads': 'text', 'runs': 'count', 'compared': 'texts', 'base': 'settings',
+            'margins': 'settings'}
+MARGIN = {'alpha': 'number', **SCHEDULE}
 
 
 def arguments():
@@ -35,13 +40,13 @@ def arguments():
 
 def make_plan(args):
     """The Plan of the settings file with what the command line changes."""
-    values = read_json(args.settings)
+    values = read_settings(args.settings, SETTINGS)
     names = args.margins.split(',') if args.margins else list(values['margins'])
     margins = []
     for name in names:
         if name not in values['margins']:
             raise SlimError(f"--margins {name}: expected some of {', '.join(values['margins'])}")
-        chosen = dict(values['margins'][name])
+        chosen = dict(checked(values['margins'][name], MARGIN, f'{args.settings}: {name}'))
         alpha = chosen.pop('alpha')
         head = Path(values['heads']) / name / 'train.prototxt'
         margins.append(plus.Margin(name, head, alpha, schedule(args, chosen, name)))

@@ -24,17 +24,20 @@ from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
+from sphereslim.settings import read_settings
 from sphereslim.sphereface_tables import comparison, comparison_figure
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
+SETTINGS = {'width': 'positive', 'batches': 'count', 'seed': 'whole', 'time_batch': 'count',
+            **dict.fromkeys(TRAININGS, 'settings')}
 
 
 def main():
     args = arguments()
-    settings = read_json(args.settings)
+    settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.quantize import blob_values, read_net, read_quantized
+from sphereslim.quantize import blob_values, read_caffemodel, read_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers, binary_weights
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'binarize.py'
@@ -84,7 +84,7 @@ def test_command_writes_binary_weights(solver, capsys):
     main = runpy.run_path(str(COMMAND))['main']
     main(['--solver', 'solver.prototxt', '--output', 'out', '--layers', 'conv'])
     assert 'binary test: loss' in ''.join(capsys.readouterr())
-    stored, weights = read_quantized('out.qcaffemodel'), read_net('out.caffemodel')
+    stored, weights = read_quantized('out.qcaffemodel'), read_caffemodel('out.caffemodel')
     conv = next(layer for layer in stored.layers if layer.name == 'conv')
     values = blob_values(stored, conv.blobs[0])
     assert all(len(np.unique(np.abs(row))) == 1 for row in values)

@@ -14,7 +14,7 @@ from sphereslim.activations import Sampler
 from sphereslim.counts import kept_count
 from sphereslim.criteria import CRITERIA, greedy_pair, lasso, obs, thinet
 from sphereslim.criteria.criterion import highest
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net
 from sphereslim.prototxt import parse_net
@@ -237,7 +237,7 @@ def test_kept_counts(size, rate, pairs, multiple, kept):
 
 def refused(*arguments, **options):
     groups, sampler, _ = sampled()
-    with pytest.raises(RequestError) as error:
+    with pytest.raises(SlimError) as error:
         select(groups, *arguments[:2], sampler, *arguments[2:], **options)
     return str(error.value)
 
@@ -252,7 +252,7 @@ def test_bad_requests_get_one_line():
 
 def test_taylor_says_when_nothing_flows_back():
     groups, sampler, feed = sampled()
-    with pytest.raises(RequestError, match='no gradient reaches the layer'):
+    with pytest.raises(SlimError, match='no gradient reaches the layer'):
         select(groups, 'conv', 'taylor', Sampler(run_net(parse_net(NET)), feed), 0.5)
 
 

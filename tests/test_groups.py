@@ -9,15 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from masking import masked_outputs, outputs, randomize
 from random_nets import MOVES, NETS, build
-from sphereslim.engine import caffe_pb2
-from sphereslim.errors import RequestError
-from sphereslim.files import read_weights
+from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, read_net
 from sphereslim.substitute import shrink
 from sphereslim.surgery import prune
-from sphereslim.weights import blob_shape
+from sphereslim.weights import blob_shape, read_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -66,7 +64,7 @@ def test_each_kind_of_layer_masked_equals_pruned(move, number):
 def test_random_nets_masked_equals_pruned(proto, seed):
     try:
         assert_masked_is_pruned(proto, some, seed)
-    except RequestError as error:
+    except SlimError as error:
         assume('would be left without channels' not in str(error))
         raise
 
@@ -144,7 +142,7 @@ def published(name):
 def test_published_mobilefacenet_prunes_exactly_trunks_included():
     folder = published('mobilefacenet')
     net = read_net(folder / 'deploy.prototxt')
-    weights = read_weights(folder / 'mobilefacenet.caffemodel', caffe_pb2.NetParameter())
+    weights = read_weights(folder / 'mobilefacenet.caffemodel')
     groups = Groups(net)
     assert [group.name for group in groups if not group.prunable] == ['pre_fc1']
     assert sorted(len(group.makers) for group in groups if group.is_trunk) == [3, 5, 7]
@@ -168,25 +166,25 @@ def test_published_mobilefacenet_prunes_exactly_trunks_included():
     ('conv1_1', [0.5], 'different whole numbers'),
 ])
 def test_bad_requests_get_one_line(layer, kept, message):
-    with pytest.raises(RequestError) as error:
+    with pytest.raises(SlimError) as error:
         Groups(*sphereface('deploy')).keep_mask({layer: kept})
     assert message in str(error.value) and '\n' not in str(error.value)
 
 
 def test_two_names_of_one_group_are_refused():
     groups = Groups(read_net(ROOT / 'prototxt' / 'sphereface-10' / 'deploy.prototxt'))
-    with pytest.raises(RequestError, match='lose their channels together'):
+    with pytest.raises(SlimError, match='lose their channels together'):
         groups.keep_mask({'conv3_1': [0], 'conv3_5': [0]})
 
 
 def test_weights_of_another_net_are_refused():
     deploy = sphereface('deploy')
     other = build([('conv', 0, 0)])
-    with pytest.raises(RequestError, match='hold none of the layers'):
+    with pytest.raises(SlimError, match='hold none of the layers'):
         prune(deploy, weights_of(run_net(other)), {'conv1_1': [0]})
     wider, = sphereface('deploy')
     find_layer(wider, 'conv2_1').convolution_param.num_output = 130
-    with pytest.raises(RequestError, match=r"layer 'conv2_1', blob 0, have shape \(130, 64, 3, 3\), expected 128"):
+    with pytest.raises(SlimError, match=r"layer 'conv2_1', blob 0, have shape \(130, 64, 3, 3\), expected 128"):
         prune(deploy, weights_of(run_net(wider)), {'conv1_1': [0]})
 
 
@@ -195,7 +193,7 @@ def test_a_layer_of_unknown_type_stops_pruning_and_is_named():
         layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
                 convolution_param { num_output: 4 kernel_size: 1 } }
         layer { name: "odd" type: "Shuffle" bottom: "conv" top: "odd" }''')
-    with pytest.raises(RequestError, match=r"'odd' \(Shuffle\), which is of a type whose channels are not followed"):
+    with pytest.raises(SlimError, match=r"'odd' \(Shuffle\), which is of a type whose channels are not followed"):
         Groups(net).of('conv')
 
 

@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from masking import outputs, randomize
-from sphereslim.engine import caffe_pb2
-from sphereslim.files import read_weights
 from sphereslim.groups import Groups
 from sphereslim.model import Model, slim
 from sphereslim.netfiles import run_net, weights_of
@@ -18,6 +16,7 @@ from sphereslim.prototxt import parse_net, read_net
 from sphereslim.prune_runs import convolution_groups
 from sphereslim.scaled import resized
 from sphereslim.substitute import shrink
+from sphereslim.weights import read_weights
 
 PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
 NETS = {'sphereface-4': None, 'sphereface-10': None, 'sphereface-20': None, 'sphereface-4-bn': None,
@@ -92,8 +91,8 @@ def quantized_there_and_back(deploy, weights, folder):
 
 def test_a_dequantized_net_does_too(tmp_path):
     deploy, weights = pruned(parse_net(BRANCHES), ['a']).save(tmp_path)
-    back = read_weights(quantized_there_and_back(deploy, weights, tmp_path), caffe_pb2.NetParameter())
-    assert back != read_weights(weights, caffe_pb2.NetParameter())
+    back = read_weights(quantized_there_and_back(deploy, weights, tmp_path))
+    assert back != read_weights(weights)
     net = read_net(deploy)
     check(Model(net, back, Groups(net)), tmp_path)
 
@@ -105,4 +104,4 @@ def test_a_dequantized_published_model_does_too(tmp_path):
     deploy = shared / 'deploy.prototxt'
     back = quantized_there_and_back(deploy, shared / 'mobilefacenet.caffemodel', tmp_path)
     net = read_net(deploy)
-    check(Model(net, read_weights(back, caffe_pb2.NetParameter()), Groups(net)), tmp_path)
+    check(Model(net, read_weights(back), Groups(net)), tmp_path)

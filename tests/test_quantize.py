@@ -20,7 +20,7 @@ from sphereslim.quantize import (
     linear_min_max,
     log_min_max,
     quantize_net,
-    read_net,
+    read_caffemodel,
     read_quantized,
     to_bytes,
     write_quantized,
@@ -316,7 +316,7 @@ def test_commands_there_and_back(tmp_path, capsys):
     assert '8x3x3x3' in table and f'{(tmp_path / "q").stat().st_size} bytes' in table
     fresh = [sys.executable, COMMAND, 'dequantize', tmp_path / 'q', tmp_path / 'back.caffemodel']
     subprocess.run(fresh, check=True, capture_output=True)
-    assert read_net(tmp_path / 'back.caffemodel') == dequantize(quantize_net(net, 5))
+    assert read_caffemodel(tmp_path / 'back.caffemodel') == dequantize(quantize_net(net, 5))
 
 
 @pytest.mark.parametrize('arguments', [

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.quantize import quantize_net, read_net, read_quantized
+from sphereslim.quantize import quantize_net, read_caffemodel, read_quantized
 from sphereslim.quantize.choose import parse_range
 from sphereslim.quantize.fit import check_fits
 from sphereslim.quantize.images import list_images, load_images
@@ -72,7 +72,7 @@ def test_distance_of_the_same_weights_is_zero_and_grows_as_bits_shrink(folder):
     assert distance.distance() == pytest.approx(0, abs=1e-12)
     found = []
     for bits in (10, 7, 4):
-        load_weights(distance.net, quantize_net(read_net('net.caffemodel'), bits, 'linear'))
+        load_weights(distance.net, quantize_net(read_caffemodel('net.caffemodel'), bits, 'linear'))
         found.append(distance.distance())
     assert 0 < found[0] < found[1] < found[2]
 
@@ -90,8 +90,8 @@ def test_distance_by_hand(folder):
 
 def test_layer_cost_leaves_the_net_as_it_was(folder):
     distance = distance_of(folder)
-    cost = layer_cost(read_net('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
-    quantized = quantize_net(read_net('net.caffemodel'), {'fc': 4}, 'linear')
+    cost = layer_cost(read_caffemodel('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
+    quantized = quantize_net(read_caffemodel('net.caffemodel'), {'fc': 4}, 'linear')
     assert cost.distance > 1e-6 and distance.distance() == pytest.approx(0, abs=1e-12)
     weights, entries = 16 * 8 * 4 * 3, len(quantized.dictionaries[0].values)
     assert cost.bytes == weights // 2 + 4 * entries + 4 * 16
@@ -151,7 +151,7 @@ def test_sweep_goes_on_where_it_was(folder):
         calls.append(weights)
         return len(calls)
 
-    net = read_net('net.caffemodel')
+    net = read_caffemodel('net.caffemodel')
     points = combinations(['log', 'linear'], ['all'], ['layer', 'network'], [4, 6])
     rows = Rows('.', 'subject')
     for point in points[:3]:
@@ -176,9 +176,9 @@ def test_sweep_command_writes_table_and_plot(folder):
 def test_weights_of_another_shape_name_the_layer(folder):
     other = NET.replace('num_output: 16', 'num_output: 17')
     Path('other.prototxt').write_text(other)
-    check_fits(read_net('net.caffemodel'), 'net.prototxt')
+    check_fits(read_caffemodel('net.caffemodel'), 'net.prototxt')
     with pytest.raises(SlimError, match='other.prototxt: layer fc expects blobs 17x96, 17, the weights have 16x96, 16'):
-        check_fits(read_net('net.caffemodel'), 'other.prototxt')
+        check_fits(read_caffemodel('net.caffemodel'), 'other.prototxt')
 
 
 @pytest.mark.parametrize('text', ['12-4', '0-3', '4,20', 'four', '4-'])
@@ -214,7 +214,7 @@ def test_accuracy_of_the_test_phase(folder):
       data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 7 } } }'''
     accuracy = 'layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" }'
     Path('test.prototxt').write_text(data + NET.split('\n', 2)[2] + accuracy)
-    net = read_net('net.caffemodel')
+    net = read_caffemodel('net.caffemodel')
     fc = next(layer for layer in net.layer if layer.name == 'fc')
     measure = accuracy_of_test_phase(2)
     for winner, expected in ((7, 1), (6, 0)):

@@ -6,7 +6,7 @@ from masking import outputs, randomize
 from sphereslim import activations, least_squares
 from sphereslim.activations import Sampler
 from sphereslim.bn_recalibrate import recalibrate
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.least_squares import NormalEquations, SampledRows
 from sphereslim.linear_layer import LinearLayer
@@ -85,7 +85,7 @@ def test_only_layers_that_lose_inputs_are_refitted():
 
 def test_a_layer_without_a_matrix_is_refused():
     groups, _, net, *_ = pruned_twin('convolution')
-    with pytest.raises(RequestError, match="layer 'relu' cannot be reconstructed"):
+    with pytest.raises(SlimError, match="layer 'relu' cannot be reconstructed"):
         LinearLayer(groups.trace, 'relu', net)
 
 
@@ -123,10 +123,10 @@ def _next(net, batch):
 
 def test_recalibration_without_a_norm_or_pictures_is_refused():
     proto = net_with('convolution')
-    with pytest.raises(RequestError, match='has no BatchNorm layer'):
+    with pytest.raises(SlimError, match='has no BatchNorm layer'):
         recalibrate(proto, weights_of(run_net(proto)), [])
     proto = net_with('before a norm')
-    with pytest.raises(RequestError, match='no batch to recalibrate on'):
+    with pytest.raises(SlimError, match='no batch to recalibrate on'):
         recalibrate(proto, weights_of(run_net(proto)), [])
 
 

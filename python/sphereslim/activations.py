@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Sampler:
 
     def __init__(self, net, feed=None, batches=None, progress=iter):
         if feed is None and not batches:
-            raise RequestError('a net that reads its own data needs a number of batches')
+            raise SlimError('a net that reads its own data needs a number of batches')
         self.net = net
         self._feed, self._batches, self._progress = feed, batches, progress
         self._index = {name: i for i, name in enumerate(net._layer_names)}
@@ -84,7 +84,7 @@ class Sampler:
         """Like `blobs`, yields (blobs, their diffs) after a backward pass.
 
         The objective is the net's loss; in a net without one half the squared length of its outputs, which needs no
-        labels but `force_backward: true` in the net. RequestError where nothing flows back.
+        labels but `force_backward: true` in the net. SlimError where nothing flows back.
         """
         last = len(self._index) - 1
         has_loss = any(self.net.blob_loss_weights.values())
@@ -94,12 +94,12 @@ class Sampler:
                 self.net.blobs[name].diff[...] = self.net.blobs[name].data
             diffs = self._backward(stops, last)
             if not any(diff.any() for diff in diffs):
-                raise RequestError('no gradient reaches the layer, expected a net with a loss or `force_backward`')
+                raise SlimError('no gradient reaches the layer, expected a net with a loss or `force_backward`')
             yield data, diffs
 
     def _number(self, layer):
         if layer not in self._index:
-            raise RequestError(f"layer '{layer}' is not in the net that is run")
+            raise SlimError(f"layer '{layer}' is not in the net that is run")
         return self._index[layer]
 
     def _inputs(self):
@@ -130,7 +130,7 @@ class Sampler:
     def _set_inputs(self, batch):
         for name, array in batch.items():
             if name not in self.net.blobs:
-                raise RequestError(f"the net has no input blob '{name}', expected one of: {', '.join(self.net.inputs)}")
+                raise SlimError(f"the net has no input blob '{name}', expected one of: {', '.join(self.net.inputs)}")
             self.net.blobs[name].reshape(*array.shape)
             self.net.blobs[name].data[...] = array
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sphereslim.activations import Sampler
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.inputs import copy_of
 from sphereslim.netfiles import run_net
 from sphereslim.weights import blob_array, set_blob_array, weight_layers
@@ -18,14 +18,14 @@ def recalibrate(net, weights, feed=None, batches=None, progress=iter):
     """
     names = [layer.name for layer in net.layer if layer.type == 'BatchNorm']
     if not names:
-        raise RequestError(f"net '{net.name}' has no BatchNorm layer to recalibrate")
+        raise SlimError(f"net '{net.name}' has no BatchNorm layer to recalibrate")
     sampler = Sampler(run_net(_by_batch(net), weights), feed, batches, progress)
     moments = _moments(sampler, names)
     result = copy_of(weights)
     layers = weight_layers(result)
     for name, (mean, variance) in moments.items():
         if name not in layers:
-            raise RequestError(f"the weights hold no layer '{name}', expected the statistics of every BatchNorm")
+            raise SlimError(f"the weights hold no layer '{name}', expected the statistics of every BatchNorm")
         for blob, values in zip(layers[name].blobs, (mean, variance, np.ones(1))):
             set_blob_array(blob, values.reshape(blob_array(blob).shape))
     return result
@@ -46,7 +46,7 @@ def _moments(sampler, names):
     for blobs in sampler.blobs([sampler.before(name) for name in names]):
         sums = {name: _add(sums[name], blob.astype(np.float64)) for name, blob in zip(names, blobs)}
     if not all(count for count, _, _ in sums.values()):
-        raise RequestError('no batch to recalibrate on, expected at least one')
+        raise SlimError('no batch to recalibrate on, expected at least one')
     return {name: (mean, squares / max(count - 1, 1)) for name, (count, mean, squares) in sums.items()}
 
 

@@ -5,7 +5,7 @@ A flow is None where the channels of a blob are not known (labels, scalars, outp
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.trace import Flow
 
 NEURONS = ('ReLU', 'PReLU', 'Sigmoid', 'TanH', 'AbsVal', 'BNLL', 'Dropout', 'ELU', 'Exp', 'Log', 'Power', 'Threshold',
@@ -157,7 +157,7 @@ def _slice(trace, layer, flows):
     count = len(layer.top)
     points = list(param.slice_point) or [len(flow.ids) * i // count for i in range(1, count)]
     if len(points) != count - 1:
-        raise RequestError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, "
+        raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, "
                            f'expected {count - 1}')
     trace.points_field(layer, 'slice_param.slice_point', flow.ids, points)
     return [Flow(ids) for ids in np.split(flow.ids, points)]

@@ -6,7 +6,7 @@ the bias. ThiNet and LASSO channel pruning need no more than G = Σ zzᵀ over a
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.patches import patches_at, sample_places, window_of
 
 READERS = ('Convolution', 'InnerProduct', 'MarginInnerProduct')
@@ -29,11 +29,11 @@ def contributions(context, places):
 
 
 def readers_in(context):
-    """The Members of the group that are the input channels of a layer with a weight for each; RequestError for none."""
+    """The Members of the group that are the input channels of a layer with a weight for each; SlimError for none."""
     layers = context.groups.trace.layers
     members = [m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layers[m.layer].type in READERS]
     if not members:
-        raise RequestError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
+        raise SlimError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
                            'expected one to measure contributions at')
     return members
 

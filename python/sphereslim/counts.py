@@ -2,7 +2,7 @@
 
 import math
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 
 _ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
 
@@ -14,9 +14,9 @@ def kept_count(size, rate, pairs=False, multiple=1):
     Sphereface-Prune. The count is then rounded up to the next multiple of `multiple`, up to `size`.
     """
     if not 0 < rate <= 1:
-        raise RequestError(f'rate {rate}: expected the share of channels to keep, above 0 and at most 1')
+        raise SlimError(f'rate {rate}: expected the share of channels to keep, above 0 and at most 1')
     if multiple < 1:
-        raise RequestError(f'multiple {multiple}: expected a whole number of at least 1')
+        raise SlimError(f'multiple {multiple}: expected a whole number of at least 1')
     if pairs:
         kept = size - 2 * math.floor(size * (1 - rate) / 2 + _ROUNDING)
     else:

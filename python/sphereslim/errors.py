@@ -6,6 +6,3 @@ class SlimError(Exception):
 
     The message is a single line that names the file or the layer and says what was expected.
     """
-
-
-RequestError = SlimError

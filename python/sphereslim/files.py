@@ -63,16 +63,3 @@ def read_json(path):
         return json.loads(read_text(path, 'JSON'))
     except ValueError as error:
         raise SlimError(f'{path}: is not JSON ({error})') from None
-
-
-def read_weights(path, message):
-    """Parse a binary caffemodel into a NetParameter `message`; SlimError naming the file when it is cut short."""
-    content = read_bytes(path)
-    try:
-        message.ParseFromString(content)
-    except Exception:  # protobuf's DecodeError has moved between its versions
-        raise SlimError(f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)') \
-            from None
-    if not message.layer and not message.layers:
-        raise SlimError(f'{path}: holds no layers, expected a caffemodel')
-    return message

@@ -6,7 +6,7 @@ Only the prototxt is needed, neither weights nor sizes; how flows pass a layer i
 from sphereslim import weighted_rules  # noqa: F401  (registers its rules)
 from sphereslim.channel_rules import apply_rule
 from sphereslim.engine import caffe
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.trace import Trace
 
 
@@ -23,10 +23,10 @@ def follow(*nets):
 
 def _check(net):
     if len(net.layers):
-        raise RequestError(f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
+        raise SlimError(f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
                            'run upgrade_net_proto_text on it first')
     if not len(net.layer):
-        raise RequestError(f"net '{net.name}' has no layers")
+        raise SlimError(f"net '{net.name}' has no layers")
 
 
 def _phases(net):
@@ -54,7 +54,7 @@ def _walk(result, net, phase):
         _note_shared(result, layer)
         for bottom in layer.bottom:
             if bottom not in blobs:
-                raise RequestError(f"layer '{layer.name}' reads blob '{bottom}', which no layer before it makes")
+                raise SlimError(f"layer '{layer.name}' reads blob '{bottom}', which no layer before it makes")
             result.readers.setdefault(source[bottom], set()).add(layer.name)
             unread.pop(bottom, None)
         flows = apply_rule(result, layer, [blobs[b] for b in layer.bottom])

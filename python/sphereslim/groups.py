@@ -7,7 +7,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from sphereslim.channel_rules import PER_CHANNEL
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.graph import follow
 
 
@@ -88,15 +88,15 @@ class Groups:
         return [group for group in self if group.prunable]
 
     def of(self, layer):
-        """The prunable group whose channels a layer makes or carries; RequestError if there is none, saying why."""
+        """The prunable group whose channels a layer makes or carries; SlimError if there is none, saying why."""
         group = self._by_layer.get(layer)
         if group is not None and group.prunable:
             return group
         names = ', '.join(group.name for group in self.prunable()) or 'none, as no layer can be pruned'
         if layer not in self.trace.layers:
-            raise RequestError(f"no layer '{layer}' in the net, expected one of: {names}")
+            raise SlimError(f"no layer '{layer}' in the net, expected one of: {names}")
         why = group.reason if group else f'it makes no channels ({self.trace.layers[layer].type})'
-        raise RequestError(f"layer '{layer}' cannot be pruned: {why}; expected one of: {names}")
+        raise SlimError(f"layer '{layer}' cannot be pruned: {why}; expected one of: {names}")
 
     def units_of(self, group, layer, top):
         """The group's unit at each place along axis 1 of this version of a blob, -1 for other groups' channels."""
@@ -113,7 +113,7 @@ class Groups:
         for name, indices in kept.items():
             group = self.of(name)
             if group.name in asked:
-                raise RequestError(f"layers '{asked[group.name]}' and '{name}' lose their channels together, "
+                raise SlimError(f"layers '{asked[group.name]}' and '{name}' lose their channels together, "
                                    'expected one of them')
             asked[group.name] = name
             stays = np.zeros(group.size, bool)
@@ -127,10 +127,10 @@ def _checked(name, indices, size):
     """Kept indices as an array, after the checks that they are a sensible subset of range(size)."""
     indices = np.asarray(indices)
     if not indices.size:
-        raise RequestError(f"layer '{name}': no channel would be left, expected at least one of {size} to be kept")
+        raise SlimError(f"layer '{name}': no channel would be left, expected at least one of {size} to be kept")
     whole = np.issubdtype(indices.dtype, np.integer) and indices.ndim == 1
     if not whole or indices.min() < 0 or indices.max() >= size or len(np.unique(indices)) < indices.size:
-        raise RequestError(f"layer '{name}': kept channels are to be different whole numbers from 0 to {size - 1}")
+        raise SlimError(f"layer '{name}': kept channels are to be different whole numbers from 0 to {size - 1}")
     return indices
 
 

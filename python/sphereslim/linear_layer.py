@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.patches import patches_at, sample_places, window_of
 
 TYPES = ('Convolution', 'InnerProduct')
@@ -23,7 +23,7 @@ class LinearLayer:
     def __init__(self, trace, name, net):
         self.layer = trace.layers.get(name)
         if not is_linear(trace, name):
-            raise RequestError(f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
+            raise SlimError(f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
                                'that is not depthwise')
         self._weights, *bias = net.params[name]
         self.has_bias = bool(bias)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sphereslim.activations import Sampler
-from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights, write_bytes
+from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
 from sphereslim.inputs import input_shape
 from sphereslim.linear_layer import is_linear
@@ -16,6 +15,7 @@ from sphereslim.netstats import measure, total
 from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.reconstruct import reconstruct
 from sphereslim.surgery import check_weights, prune, prune_prototxt
+from sphereslim.weights import read_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Model:
 
 def open_model(deploy, weights):
     """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together."""
-    net, held = read_net(deploy), read_weights(weights, caffe_pb2.NetParameter())
+    net, held = read_net(deploy), read_weights(weights)
     groups = Groups(net)
     try:
         check_weights(groups, held)

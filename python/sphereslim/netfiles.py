@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.engine import caffe, caffe_pb2
-from sphereslim.files import read_weights
+from sphereslim.engine import caffe
 from sphereslim.inputs import copy_of
 from sphereslim.prototext import to_text
-from sphereslim.weights import blob_shape, set_blob_array, weight_layers
+from sphereslim.weights import blob_shape, read_weights, set_blob_array, weight_layers
 
 
 def run_net(net, weights=None, phase=caffe.TEST, backward=False):
@@ -35,7 +34,7 @@ def weights_of(net):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'net.caffemodel')
         net.save(str(path))
-        return read_weights(path, caffe_pb2.NetParameter())
+        return read_weights(path)
 
 
 def with_params(weights, net):

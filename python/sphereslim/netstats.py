@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights
 from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, parts
 from sphereslim.prototxt import with_inputs, write_prototxt
-from sphereslim.weights import weight_layers
+from sphereslim.weights import read_weights, weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
 _PRODUCTS = ('Convolution', 'InnerProduct', 'MarginInnerProduct')
@@ -78,7 +77,7 @@ def _check_same_net(weights, opened, name):
     """SlimError unless the caffemodel holds some layer of the net; Caffe itself would ignore the whole file."""
     if Path(weights).suffix == '.h5':
         return
-    held = weight_layers(read_weights(weights, caffe_pb2.NetParameter()))
+    held = weight_layers(read_weights(weights))
     if opened.params and not held.keys() & opened.params.keys():
         raise SlimError(f"{weights}: holds none of the layers of net '{name}', expected the weights of this net")
 

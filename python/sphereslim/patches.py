@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Window:
 
 
 def window_of(layer):
-    """The Window of a Convolution's LayerParameter; RequestError for other than two dimensions."""
+    """The Window of a Convolution's LayerParameter; SlimError for other than two dimensions."""
     param = layer.convolution_param
     if any(len(getattr(param, name)) > 2 for name in ('kernel_size', 'stride', 'pad', 'dilation')):
-        raise RequestError(f"layer '{layer.name}' ({layer.type}): expected two spatial dimensions")
+        raise SlimError(f"layer '{layer.name}' ({layer.type}): expected two spatial dimensions")
     return Window(_pair(param, 'kernel_size', 'kernel', 1), _pair(param, 'stride', 'stride', 1),
                   _pair(param, 'pad', 'pad', 0), _pair(param, 'dilation', None, 1))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from sphereslim.activations import Sampler
 from sphereslim.classifier import with_classes
 from sphereslim.data_init import fit_start
-from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.engine import caffe
 from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
 from sphereslim.faces import Faces
-from sphereslim.files import read_json, read_weights, write_bytes, write_json
+from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.groups import Groups
 from sphereslim.lfw import InputForm, evaluate
 from sphereslim.prototxt import read_net, read_solver, with_data, write_prototxt
@@ -22,6 +22,7 @@ from sphereslim.schedule import Schedule, solver_for
 from sphereslim.selection import select
 from sphereslim.stage import Stage
 from sphereslim.surgery import prune
+from sphereslim.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
     groups = Groups(train, deploy)
     sampler = Sampler(seeded_net(before.train, plan.seed, before.final), batches=plan.batches, progress=progress)
     selection = select(groups, layer, plan.criterion, sampler, plan.rate, plan.seed, plan.multiple)
-    weights = read_weights(before.final, caffe_pb2.NetParameter())
+    weights = read_weights(before.final)
     (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
     write_bytes(stage.init, pruned.SerializeToString())
     write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,

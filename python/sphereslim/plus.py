@@ -12,14 +12,14 @@ import numpy as np
 
 from sphereslim.classifier import with_classes
 from sphereslim.counters import per_forward
-from sphereslim.engine import caffe_pb2
 from sphereslim.faces import Faces
-from sphereslim.files import read_json, read_weights, write_bytes, write_json
+from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.heads import classifier_rows, with_alpha, with_head
 from sphereslim.lfw import evaluate
 from sphereslim.prototxt import read_net, read_solver, with_data, write_prototxt
 from sphereslim.schedule import Schedule, solver_for
 from sphereslim.stage import Stage
+from sphereslim.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure_centres(stage, snapshots):
     """
     net, found = read_net(stage.train), []
     for iteration, path in sorted(snapshots.items()):
-        rows = classifier_rows(net, read_weights(path, caffe_pb2.NetParameter()))
+        rows = classifier_rows(net, read_weights(path))
         found.append([iteration, *centre_angles(rows)])
     write_json(stage.folder / 'centres.json', found)
 
@@ -108,7 +108,7 @@ def is_among(margin):
 def base_angles(plan, margin):
     """centre_angles of a margin's base, from which its runs start."""
     base = plan.base_of(margin)
-    return centre_angles(classifier_rows(read_net(base.train), read_weights(base.final, caffe_pb2.NetParameter())))
+    return centre_angles(classifier_rows(read_net(base.train), read_weights(base.final)))
 
 
 def centre_angles(rows):

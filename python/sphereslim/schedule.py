@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 
 from sphereslim.errors import SlimError
 from sphereslim.inputs import copy_of
+from sphereslim.settings import checked
+
+SETTINGS = {'iterations': 'count', 'base_lr': 'positive', 'batch': 'count', 'steps?': 'wholes', 'gamma?': 'positive',
+            'display?': 'whole', 'snapshot?': 'whole', 'iter_size?': 'count', 'average_loss?': 'count',
+            'extra?': 'settings'}
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,8 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, values, name='schedule'):
-        """A Schedule from the values of a settings file; SlimError names what is missing or unknown."""
-        known = set(cls.__dataclass_fields__)
-        missing = {'iterations', 'base_lr', 'batch'} - set(values)
-        unknown = set(values) - known
-        if missing or unknown:
-            raise SlimError(f'{name}: missing {sorted(missing) or "nothing"}, unknown {sorted(unknown) or "nothing"}; '
-                            f'expected values of: {", ".join(sorted(known))}')
+        """A Schedule from the values of a settings file; SlimError names what is missing, unknown or no such value."""
+        checked(values, SETTINGS, name)
         return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
 
 
@@ -58,5 +58,8 @@ def solver_for(base, schedule, net, prefix, seed):
         if getattr(schedule, name) != 1:
             setattr(solver, name, getattr(schedule, name))
     for name, value in schedule.extra.items():
-        setattr(solver, name, value)
+        try:
+            setattr(solver, name, value)
+        except (AttributeError, TypeError, ValueError):
+            raise SlimError(f'extra: {name} {value!r} is no setting of a solver') from None
     return solver

@@ -7,7 +7,7 @@ import numpy as np
 from sphereslim.counts import kept_count
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.criteria.context import Context
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def measure(groups, layer, criterion, sampler, seed=0, **options):
     found = find_criterion(criterion)
     unknown = set(options) - set(found.options)
     if unknown:
-        raise RequestError(f"criterion '{criterion}' has no option '{sorted(unknown)[0]}', "
+        raise SlimError(f"criterion '{criterion}' has no option '{sorted(unknown)[0]}', "
                            f"expected one of: {', '.join(found.options) or 'none'}")
     context = Context(groups, groups.of(layer), sampler, np.random.default_rng(seed))
     return found.measure(context, **{**found.options, **options})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.inputs import copy_of
 from sphereslim.weights import blob_array, blob_shape, set_blob_array, weight_layers
@@ -14,7 +14,7 @@ def prune(nets, weights, kept, groups=None):
     `nets` is a list of NetParameters, `weights` the NetParameter of a caffemodel, `kept` says which units stay as
     {group or layer name: indices}; groups that are not named stay whole. `groups` may be given to save following the
     channels again. Returns (new nets, new weights); the arguments stay as they are. What loses nothing is copied byte
-    for byte. RequestError where a request or the weights do not fit the nets.
+    for byte. SlimError where a request or the weights do not fit the nets.
     """
     groups = groups or Groups(*nets)
     mask = groups.keep_mask(kept)
@@ -25,7 +25,7 @@ def prune(nets, weights, kept, groups=None):
     layers = weight_layers(weights)
     for (layer, blob), axes in _cut_axes(groups.trace, mask).items():
         if layer not in layers:
-            raise RequestError(f"the weights hold no layer '{layer}', whose channels are to be cut")
+            raise SlimError(f"the weights hold no layer '{layer}', whose channels are to be cut")
         _cut(layers[layer].blobs[blob], axes, mask)
     return [apply_edits(net, edits) for net in nets], weights
 
@@ -68,11 +68,11 @@ def _set_field(param, name, value):
 
 
 def check_weights(groups, weights):
-    """RequestError if the weights are those of another net: names the first layer whose shape does not fit."""
+    """SlimError if the weights are those of another net: names the first layer whose shape does not fit."""
     layers = weight_layers(weights)
     known = {axis.layer for axis in groups.trace.axes.values()}
     if not known.intersection(layers):
-        raise RequestError('the weights hold none of the layers of the net, expected the weights of this net')
+        raise SlimError('the weights hold none of the layers of the net, expected the weights of this net')
     for axis in groups.trace.axes.values():
         if axis.layer in layers:
             _check_axis(axis, layers[axis.layer].blobs)
@@ -80,14 +80,14 @@ def check_weights(groups, weights):
 
 def _check_axis(axis, blobs):
     if len(blobs) <= axis.blob:
-        raise RequestError(f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
+        raise SlimError(f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
                            f'expected at least {axis.blob + 1}: they belong to another net')
     shape = blob_shape(blobs[axis.blob])
     place = _place(shape, axis)
     size = shape[place] if place < len(shape) else 0
     if size % len(axis.ids) or not size or size != len(axis.ids) and not axis.block:
         expected = f'a multiple of {len(axis.ids)}' if axis.block else len(axis.ids)
-        raise RequestError(f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
+        raise SlimError(f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
                            f'expected {expected} along axis {axis.axis}: they belong to another net')
 
 
@@ -103,7 +103,7 @@ def _check_left(trace, mask):
     flows = [(layer, flow.ids) for (layer, _), flow in trace.tops.items()]
     for layer, ids in [*flows, *((axis.layer, axis.ids) for axis in trace.axes.values())]:
         if not mask[ids].any():
-            raise RequestError(f"layer '{layer}' would be left without channels, expected at least one to be kept")
+            raise SlimError(f"layer '{layer}' would be left without channels, expected at least one to be kept")
 
 
 def _cut_axes(trace, mask):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Trace:
             self.made[layer.name] = self.fresh(number)
         flow = self.made[layer.name]
         if len(flow.ids) != number:
-            raise RequestError(f"layer '{layer.name}' has {len(flow.ids)} outputs in one net and {number} in the other")
+            raise SlimError(f"layer '{layer.name}' has {len(flow.ids)} outputs in one net and {number} in the other")
         return flow
 
     def fresh(self, number):
@@ -98,7 +98,7 @@ class Trace:
         entry = Axis(layer.name, blob, axis, flow.ids, role, ndim, block or flow.flat)
         known = self.axes.setdefault((layer.name, blob, axis), entry)
         if len(known.ids) != len(flow.ids):
-            raise RequestError(f"layer '{layer.name}' reads {len(known.ids)} channels in one place and "
+            raise SlimError(f"layer '{layer.name}' reads {len(known.ids)} channels in one place and "
                                f'{len(flow.ids)} in another')
         self.tie(known.ids, flow.ids)
 

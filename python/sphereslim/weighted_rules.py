@@ -3,7 +3,7 @@
 import numpy as np
 
 from sphereslim.channel_rules import rule, stop
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.trace import Flow
 
 
@@ -20,7 +20,7 @@ def _convolve(trace, layer, flow):
     if flow is None or flow.flat:
         return _convolve_unknown(trace, layer, flow)
     if len(flow.ids) % groups or param.num_output % groups:
-        raise RequestError(f"layer '{layer.name}' ({layer.type}): {len(flow.ids)} input channels and "
+        raise SlimError(f"layer '{layer.name}' ({layer.type}): {len(flow.ids)} input channels and "
                            f'{param.num_output} outputs, expected multiples of its {groups} groups')
     read, made = len(flow.ids) // groups, param.num_output // groups
     if groups > 1 and 1 in (read, made):

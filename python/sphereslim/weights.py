@@ -1,11 +1,27 @@
-"""Numpy arrays out of the blobs of a caffemodel, and back into them."""
+"""Caffemodels, and numpy arrays out of their blobs and back into them."""
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from sphereslim.errors import RequestError
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.files import read_bytes
 
 _DATA_TAG = b'\x2a'         # wire tag of BlobProto.data: field 5, length-delimited
 _DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
+
+
+def read_weights(path):
+    """The NetParameter in a binary caffemodel; SlimError naming the file when it is cut short or something else."""
+    content, weights = read_bytes(path), caffe_pb2.NetParameter()
+    try:
+        weights.ParseFromString(content)
+    except (DecodeError, ValueError):  # ValueError: text that is no UTF-8
+        raise SlimError(f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)') \
+            from None
+    if not weights.layer and not weights.layers:
+        raise SlimError(f'{path}: holds no layers, expected a caffemodel')
+    return weights
 
 
 def weight_layers(weights):
@@ -25,7 +41,7 @@ def blob_array(blob):
     values = np.array(blob.double_data, np.float64) if len(blob.double_data) else np.array(blob.data, np.float32)
     shape = blob_shape(blob)
     if values.size != np.prod(shape, dtype=np.int64):
-        raise RequestError(f'a blob of shape {shape} holds {values.size} numbers')
+        raise SlimError(f'a blob of shape {shape} holds {values.size} numbers')
     return values.reshape(shape)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphereslim.activations import Sampler
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.groups import Group, Groups
 
 
@@ -59,7 +59,7 @@ def combine(parts):
     The scores of a single layer stay as they are.
     """
     if not parts:
-        raise RequestError('the group has no layer to take scores from')
+        raise SlimError('the group has no layer to take scores from')
     if len(parts) == 1:
         return parts[0]
     return sum(part / (np.linalg.norm(part) or 1.0) for part in parts)

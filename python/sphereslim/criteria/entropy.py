@@ -8,7 +8,7 @@ import numpy as np
 
 from sphereslim.criteria.context import combine, spatial
 from sphereslim.criteria.criterion import Criterion
-from sphereslim.errors import RequestError
+from sphereslim.errors import SlimError
 from sphereslim.reservoir import Reservoir
 
 
@@ -19,7 +19,7 @@ def measure(context, bins, pictures):
     rows: of a longer stream a uniform sample.
     """
     if bins < 2:
-        raise RequestError(f'bins {bins}: expected at least 2 bins in the histogram')
+        raise SlimError(f'bins {bins}: expected at least 2 bins in the histogram')
     stops = context.stops()
     matrices = [Reservoir(pictures, context.rng) for _ in stops]
     for blobs in context.sampler.blobs([stop for stop, _ in stops]):

@@ -4,21 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sphereslim.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
-from sphereslim.engine import caffe_pb2
 from sphereslim.engine_check import check_engine
-from sphereslim.files import read_json, read_text, read_weights, write_bytes, write_json
+from sphereslim.files import read_json, read_text, write_bytes, write_json
 from sphereslim.flame.accuracy import Top1
 from sphereslim.flame.faces import Lists
 from sphereslim.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets
 from sphereslim.flame.settings import Settings
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
-from sphereslim.quantize import quantize_net, write_quantized
-from sphereslim.quantize import read_net as read_caffemodel
+from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantize.plan import file_digest
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 from sphereslim.schedule import solver_for
 from sphereslim.stage import Stage
+from sphereslim.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def emit_distilled(run):
     stage = run.stage('distilled')
     train, deploy = _distilled_nets(run.settings, run.net, run.lists)
     stage.folder.mkdir(parents=True, exist_ok=True)
-    weights = read_weights(run.stage(BASELINE).final, caffe_pb2.NetParameter())
+    weights = read_weights(run.stage(BASELINE).final)
     write_bytes(stage.init, join_weights(None, weights).SerializeToString())
     _emit(run, stage, train, deploy, run.settings.training)
 
@@ -105,7 +104,7 @@ def evaluate(run, variant, weights=None):
 def student_weights(stage):
     """The path of a stage's caffemodel without a teacher."""
     path = stage.folder / 'student.caffemodel'
-    weights = read_weights(stage.final, caffe_pb2.NetParameter())
+    weights = read_weights(stage.final)
     if not any(layer.name.startswith(PREFIX) for layer in weights.layer):
         return stage.final
     if not path.is_file():

@@ -1,10 +1,16 @@
 """What a run of the flame experiment does, from its settings file."""
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 
-from sphereslim.errors import SlimError
-from sphereslim.files import read_json
+from sphereslim import settings
 from sphereslim.schedule import Schedule
+
+_RUN = {'net': 'text', 'width': 'positive', 'resize': 'count', 'crop': 'count', 'rotation': 'number',
+        'feature_scale': 'number', 'moving_average': 'number', 'validation': 'number', 'seed': 'whole',
+        'people?': 'whole', 'pictures?': 'whole',
+        **dict.fromkeys(('training', 'distillation', 'sweep', 'binarization'), 'settings')}
+_DISTILLATION = {'student': 'text', 'temperature': 'positive', 'weight': 'number'}
+_SWEEP = {'variants': 'texts', 'schemes': 'texts', 'bits': 'wholes', 'tolerance': 'number'}
 
 
 @dataclass(frozen=True)
@@ -54,21 +60,11 @@ class Settings:
 
 
 def read_settings(path):
-    """The Settings in a JSON file; SlimError names what is missing or unknown."""
-    values = read_json(path)
+    """The Settings in a JSON file; SlimError names what is missing, unknown or no such value."""
+    values = settings.read_settings(path, _RUN)
     for name in ('training', 'binarization'):
-        if name in values:
-            values[name] = Schedule.from_dict(values[name], f'{path}: {name}')
-    for name, kind in (('distillation', Distillation), ('sweep', Sweep)):
-        if name in values:
-            values[name] = _filled(kind, values[name], f'{path}: {name}')
-    return _filled(Settings, values, path)
-
-
-def _filled(kind, values, where):
-    known = {field.name for field in fields(kind)}
-    needed = {field.name for field in fields(kind) if field.default is MISSING}
-    missing, unknown = sorted(needed - set(values)), sorted(set(values) - known)
-    if missing or unknown:
-        raise SlimError(f'{where}: missing {missing or "nothing"}, unknown {unknown or "nothing"}')
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        values[name] = Schedule.from_dict(values[name], f'{path}: {name}')
+    for name, kind, kinds in (('distillation', Distillation, _DISTILLATION), ('sweep', Sweep, _SWEEP)):
+        chosen = settings.checked(values[name], kinds, f'{path}: {name}')
+        values[name] = kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items()})
+    return Settings(**values)

@@ -44,34 +44,36 @@ def people_of(path):
 
 def _read(path):
     """([((person, number), (person, number)) of each pair], matched pairs per fold) of a pairs file."""
-    lines = _lines(path)
-    folds, count = _header(path, lines[0])
-    if len(lines) != 1 + 2 * folds * count:
-        raise SlimError(f'{path}: {len(lines) - 1} pairs, its header promises {folds} folds of 2 x {count}')
-    return [_names(path, number + 2, words, same=number % (2 * count) < count)
-            for number, words in enumerate(lines[1:])], count
+    _, count, lines = pair_lines(path)
+    return [_names(path, number, words, same=place % (2 * count) < count)
+            for place, (number, words) in enumerate(lines)], count
 
 
-def _lines(path):
-    lines = [line.split() for line in read_text(path, 'a list of pairs').splitlines() if line.strip()]
+def pair_lines(path):
+    """(folds, matched pairs per fold, [(line number, words) of each pair]) of a pairs file, as many as promised."""
+    lines = [(number, line.split()) for number, line in enumerate(read_text(path, 'a list of pairs').splitlines(), 1)
+             if line.strip()]
     if not lines:
         raise SlimError(f'{path}: is empty, expected a header and pairs')
-    return lines
+    folds, count = _header(path, *lines[0])
+    if len(lines) != 1 + 2 * folds * count:
+        raise SlimError(f'{path}: {len(lines) - 1} pairs, its header promises {folds} folds of 2 x {count}')
+    return folds, count, lines[1:]
 
 
-def _header(path, words):
-    if not all(word.isdigit() for word in words) or len(words) not in (1, 2):
-        raise SlimError(f"{path}:1: '{' '.join(words)}', expected `folds count` in whole numbers")
-    numbers = [int(word) for word in words]
+def _header(path, line, words):
+    numbers = [int(word) for word in words if word.isdecimal()]
+    if len(numbers) != len(words) or len(words) not in (1, 2) or not all(numbers):
+        raise SlimError(f"{path}:{line}: '{' '.join(words)[:60]}', expected `folds count` in whole numbers")
     return (1, *numbers) if len(numbers) == 1 else tuple(numbers)
 
 
 def _names(path, line, words, same):
     """((person, number), (person, number)) of one pair."""
     numbers = words[1:] if same else words[1::2]
-    if len(words) != (3 if same else 4) or not all(n.isdigit() for n in numbers):
+    if len(words) != (3 if same else 4) or not all(n.isdecimal() for n in numbers):
         expected = '`name i j` (a matched pair)' if same else '`name1 i name2 j` (a mismatched pair)'
-        raise SlimError(f"{path}:{line}: '{' '.join(words)}', expected {expected}")
+        raise SlimError(f"{path}:{line}: '{' '.join(words)[:60]}', expected {expected}")
     return ((words[0], int(words[1])), (words[0] if same else words[2], int(words[-1])))
 
 

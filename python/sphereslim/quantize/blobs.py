@@ -4,13 +4,12 @@ import numpy as np
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_weights
-from sphereslim.weights import blob_array, set_blob_array
+from sphereslim.weights import blob_array, read_weights, set_blob_array
 
 
-def read_net(path):
+def read_caffemodel(path):
     """The NetParameter in a binary caffemodel; raises SlimError naming the file."""
-    net = read_weights(path, caffe_pb2.NetParameter())
+    net = read_weights(path)
     if not any(layer.blobs for layer in net_layers(net)):
         raise SlimError(f'{path}: no layer with weights in it, expected a caffemodel')
     return net

@@ -5,13 +5,14 @@ import time
 from sphereslim.distill import PREFIX, add_embedding_loss, join_weights, with_teacher, without_teacher
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.engine_check import check_engine
-from sphereslim.files import read_weights, write_bytes
+from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
 from sphereslim.inputs import copy_of, is_data
 from sphereslim.model import Model
 from sphereslim.netstats import open_net
 from sphereslim.prototxt import write_prototxt
 from sphereslim.schedule import Schedule, solver_for
+from sphereslim.weights import read_weights
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
 
@@ -100,5 +101,5 @@ def cpu_seconds(train, weights, rounds=2):
 
 def distilled(stage, student):
     """The Model that the stage's training ended with."""
-    weights = without_teacher(read_weights(stage.final, caffe_pb2.NetParameter()))
+    weights = without_teacher(read_weights(stage.final))
     return Model(student.net, weights, Groups(student.net))
