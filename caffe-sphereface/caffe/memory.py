@@ -14,7 +14,8 @@ class Memory:
     """One float32 array that may live on the CPU or on a GPU and may be shared by several blobs.
 
     On the CPU the numpy view that Python sees and the tensor that layers see are the same memory. A GPU's host copy is
-    made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew.
+    made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew. It is not
+    made again where the GPU still has the values that were read from it.
     Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
     then the values are copied into it, because such views follow the blob.
 
@@ -22,12 +23,14 @@ class Memory:
     `before_change()` before the values may change.
     """
 
-    __slots__ = ('_tensor', '_host', '_host_is_newest', '_view', '_lent', '_buffer', '_source', '_watchers', '_changes')
+    __slots__ = ('_tensor', '_host', '_host_is_newest', '_host_stamp', '_view', '_lent', '_buffer', '_source',
+                 '_watchers', '_changes')
 
     def __init__(self):
         self._tensor = None
         self._host = None
         self._host_is_newest = False
+        self._host_stamp = None
         self._view = None
         self._lent = False
         self._buffer = None
@@ -42,13 +45,15 @@ class Memory:
         tensor = self._tensor
         if tensor is not None and not self._host_is_newest and tensor.shape == shape and tensor.device == device:
             return tensor
-        if self._host_is_newest:
+        from_host = self._host_is_newest
+        if from_host:
             tensor = self._host
             self._host_is_newest = False
         if tensor is None or tensor.numel() != prod(shape):
-            tensor = _zeros(shape, device)
+            tensor, from_host = _zeros(shape, device), False
         tensor = tensor.to(device).reshape(shape)
         self._tensor = tensor
+        self._host_stamp = self.stamp() if from_host and tensor.device != _CPU else None
         return tensor
 
     def set(self, tensor):
@@ -68,6 +73,7 @@ class Memory:
         if self._tensor is not tensor or self._source is not None:
             self.set(tensor)
         self._lent = self._tensor is tensor
+        self._host_stamp = None
 
     def clear(self):
         """Make everything zero, without touching memory unless a numpy view must follow."""
@@ -99,16 +105,18 @@ class Memory:
 
     def numpy(self, shape, device):
         """A writable numpy array of `shape`: the memory itself on the CPU, a synchronised host copy for a GPU."""
+        is_mirrored = self._host_stamp is not None and self._host_stamp.holds()
         self.before_change()
         if device.type == 'cpu':
             return self._cpu_view(shape)
-        if not self._host_is_newest:
+        if not self._host_is_newest or self._host.numel() != prod(shape):
             current = self.get(shape, device)
             if self._host is None or self._host.numel() != current.numel():
-                self._host = torch.empty(shape)
-            self._host = self._host.reshape(shape).copy_(current)
+                self._host, is_mirrored = torch.empty(shape), False
+            if not is_mirrored:
+                self._host.view(shape).copy_(current)
             self._host_is_newest = True
-        return self._host.reshape(shape).numpy()
+        return self._host.view(shape).numpy()
 
     def _cpu_view(self, shape):
         view = self._view() if self._view else None

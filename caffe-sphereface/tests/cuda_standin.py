@@ -1,0 +1,269 @@
+"""A stand-in for a CUDA device on machines without one, for tests: its tensors say `cuda:0` and compute on the CPU.
+
+What it shows: that every tensor lies where it has to (an operator that mixes host and device is refused as CUDA
+refuses it, and so is `.numpy()` of a device tensor), that CUDA has the operators that are used, and where the host
+waits for the device or copies to it, with the layer and the line. What it cannot show: the numbers of CUDA's kernels,
+their speed, how much memory they take, and errors that only a real device finds, as labels out of range.
+"""
+
+import contextlib
+import sys
+import threading
+from collections import namedtuple
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+import caffe
+from caffe.layers.registry import Layer
+from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
+
+ENGINE = str(Path(caffe.__file__).parent)
+CUDA = torch.device('cuda', 0)
+_aten = torch.ops.aten
+_COPIES = (_aten._to_copy.default, _aten.copy_.default, _aten._foreach_copy_.default)
+
+Event = namedtuple('Event', 'kind layer line')
+
+
+class DeviceTensor(torch.Tensor):
+    """A tensor on the stand-in; `inner` has its values.
+
+    The methods here are those for which PyTorch itself would want a device before it asks for the operator.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, inner):
+        made = torch.Tensor._make_wrapper_subclass(
+            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
+            device=CUDA)
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
+        return _device().run(operator, args, kwargs or {})
+
+    def data_ptr(self):
+        return self.inner.data_ptr()
+
+    def numpy(self):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
+
+    def copy_(self, source, non_blocking=False):
+        _device().run(_aten.copy_.default, (self, source, non_blocking), {})
+        torch.autograd.graph.increment_version(self)
+        return self
+
+    def contiguous(self, memory_format=torch.contiguous_format):
+        done = self.is_contiguous(memory_format=memory_format)
+        return self if done else _aten.clone.default(self, memory_format=memory_format)
+
+    def item(self):
+        return _aten._local_scalar_dense.default(self)
+
+    def tolist(self):
+        return self.cpu().tolist()
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    __index__ = __int__
+
+    def __bool__(self):
+        return bool(self.item())
+
+    def nonzero(self):
+        return _aten.nonzero.default(self)
+
+    def __invert__(self):
+        return _aten.bitwise_not.default(self)
+
+    def __getitem__(self, key):
+        parts = key if isinstance(key, tuple) else (key,)
+        if any(isinstance(part, torch.Tensor) for part in parts):
+            return _aten.index.Tensor(self, [None if part == slice(None) else part for part in parts])
+        return _device().wrap(self.inner[key])
+
+    def __repr__(self):
+        return f'DeviceTensor({self.inner})'
+
+
+class StandIn(TorchDispatchMode):
+    """The device: runs operators by its rules and notes each Event for which the host waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+        self._pinned = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # nothing is compiled here; importing the compiler takes seconds
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        return self.run(operator, args, kwargs or {})
+
+    # -- one operator -------------------------------------------------------------------------------------------------
+
+    def run(self, operator, args, kwargs):
+        """The result of an operator, on the device or on the host as its arguments say."""
+        if operator in _COPIES:
+            return self._copy(operator, args, kwargs)
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
+        ours = [x for x in tensors if isinstance(x, DeviceTensor)]
+        stated = kwargs.get('device')
+        on_device = torch.device(stated).type == 'cuda' if stated is not None else bool(ours)
+        if not on_device:
+            return self._on_host(operator, args, kwargs)
+        self._check(operator, args, kwargs, tensors, ours)
+        known = {id(x.inner): x for x in ours}
+        args, kwargs = tree_map(_inner, (args, {**kwargs, **({'device': 'cpu'} if stated is not None else {})}))
+        return tree_map(lambda x: self.wrap(x, known), operator(*args, **kwargs))
+
+    def wrap(self, value, known=()):
+        """A tensor's DeviceTensor, the one in `known` {id of inner: DeviceTensor} where there is one."""
+        if not isinstance(value, torch.Tensor):
+            return value
+        return known[id(value)] if id(value) in known else DeviceTensor(value)
+
+    def _on_host(self, operator, args, kwargs):
+        if operator is _aten.is_pinned.default:
+            return self.is_pinned(args[0])
+        if operator is _aten._pin_memory.default:
+            return self._pin(args[0].clone())
+        if operator is _aten._local_scalar_dense.default and isinstance(args[0], DeviceTensor):
+            self.note('read')
+        result = operator(*args, **{k: v for k, v in kwargs.items() if k != 'pin_memory'})
+        return self._pin(result) if kwargs.get('pin_memory') else result
+
+    def _check(self, operator, args, kwargs, tensors, ours):
+        """Refuse what CUDA refuses, note what waits."""
+        name = name_of(operator)
+        if not exists_on_cuda(operator):
+            raise NotImplementedError(f"Could not run '{operator}' with arguments from the 'CUDA' backend")
+        strangers = [x for x in tensors if not isinstance(x, DeviceTensor)]
+        is_index = name.startswith(('index.', 'index_put', '_index_put'))
+        for x in strangers:
+            if is_index and ours and x is not args[0] and x is not args[-1]:
+                self.note('copy to device')
+            elif x.dim() or not takes_host_scalars(operator):
+                raise RuntimeError(f'Expected all tensors to be on the same device, but {operator} got cuda:0 and cpu')
+        generator = kwargs.get('generator')
+        if generator is not None and not generator.initial_seed() & DeviceGenerator.MARK:
+            raise RuntimeError(f"Expected a 'cuda' device type for generator but found 'cpu' ({operator})")
+        if name == '_local_scalar_dense':
+            self.note('read')
+        elif name in SYNCHRONISING or is_boolean_index(operator, args):
+            self.note('size')
+
+    # -- copies -------------------------------------------------------------------------------------------------------
+
+    def _copy(self, operator, args, kwargs):
+        if operator is _aten._to_copy.default:
+            return self._to_copy(args[0], kwargs)
+        targets, sources = (args[:2] if operator is _aten._foreach_copy_.default else ([args[0]], [args[1]]))
+        patient = args[2] if len(args) > 2 else kwargs.get('non_blocking', False)
+        for target, source in zip(targets, sources):
+            self._transfer(isinstance(source, DeviceTensor), isinstance(target, DeviceTensor), patient, source, target)
+            _aten.copy_.default(_inner(target), _inner(source))
+        return args[0] if operator is _aten.copy_.default else None
+
+    def _to_copy(self, source, kwargs):
+        stated = kwargs.get('device')
+        from_device = isinstance(source, DeviceTensor)
+        to_device = from_device if stated is None else torch.device(stated).type == 'cuda'
+        kwargs = {**kwargs, **({} if stated is None else {'device': 'cpu'})}
+        copy = _aten._to_copy.default(_inner(source), **kwargs)
+        patient = kwargs.get('non_blocking', False)
+        if patient and from_device and not to_device:
+            self._pin(copy)
+        self._transfer(from_device, to_device, patient, source, copy)
+        return DeviceTensor(copy) if to_device else copy
+
+    def _transfer(self, from_device, to_device, patient, source, target):
+        """Note a copy between host and device, unless it is a patient one that a pinned host memory allows."""
+        if from_device != to_device:
+            host = target if from_device else source
+            if not (patient and self.is_pinned(host)):
+                self.note('copy to host' if from_device else 'copy to device')
+
+    def is_pinned(self, tensor):
+        """Whether a host tensor lies in memory that was pinned."""
+        return tensor.untyped_storage().data_ptr() in self._pinned
+
+    def _pin(self, tensor):
+        # kept for good, so that no other tensor comes to lie there
+        self._pinned[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    # -- what the host waits for --------------------------------------------------------------------------------------
+
+    def note(self, kind):
+        """Add an Event at the engine's line that is running."""
+        frame, line, layer = sys._getframe(1), None, None
+        while frame and not layer:
+            code = frame.f_code
+            if code.co_filename.startswith(ENGINE):
+                line = line or f'{code.co_filename[len(ENGINE) + 1:]}:{frame.f_lineno} {code.co_name}'
+            owner = frame.f_locals.get('self')
+            layer = owner.type if isinstance(owner, Layer) else None
+            frame = frame.f_back
+        self.events.append(Event(kind, layer, line))
+
+
+class DeviceGenerator(torch.Generator):
+    """Random numbers of the stand-in, those that the CPU draws from the same seed; told by the seed's highest bit."""
+
+    MARK = 1 << 63
+
+    def __new__(cls, device='cpu'):
+        return super().__new__(cls if torch.device(device).type == 'cuda' else cls.__base__, 'cpu')
+
+    def manual_seed(self, seed):
+        return super().manual_seed(seed | self.MARK)
+
+    def seed(self):
+        return self.manual_seed(super().seed()).initial_seed()
+
+
+_present = []
+
+
+def _device():
+    return _present[-1]
+
+
+def _inner(value):
+    return value.inner if isinstance(value, DeviceTensor) else value
+
+
+@contextlib.contextmanager
+def cuda_standin():
+    """Let PyTorch have one CUDA device, the stand-in, in this and in threads that start inside; yields the StandIn."""
+    device, run = StandIn(), threading.Thread.run
+
+    def run_with_device(thread):
+        with device:
+            run(thread)
+
+    cuda = {'is_available': lambda: True, 'device_count': lambda: 1, 'set_device': lambda index: None,
+            'current_device': lambda: 0, '_lazy_init': lambda: None,
+            'synchronize': lambda *_: device.note('wait')}
+    with contextlib.ExitStack() as stack:
+        for name, function in cuda.items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, function))
+        stack.enter_context(mock.patch.object(torch, 'Generator', DeviceGenerator))
+        stack.enter_context(mock.patch.object(threading.Thread, 'run', run_with_device))
+        _present.append(device)
+        stack.callback(_present.pop)
+        stack.enter_context(device)
+        yield device

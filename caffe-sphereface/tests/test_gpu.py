@@ -1,0 +1,134 @@
+"""GPU mode gives the numbers of the CPU and does not wait where it need not; see `gpu_mode` for where this runs."""
+
+import numpy as np
+import pytest
+import torch
+
+import test_gradients
+import test_losses
+import test_neurons
+from caffe.blob import Blob
+from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
+from layer_case import layer, make_net, run
+
+LABELS = np.array([0, 2, 1])
+FILLER = 'weight_filler { type: "gaussian" std: 1 }'
+BATCH = {'x': (3, 4), 'label': (3,)}
+SEQUENCE = {'x': (4, 3, 5), 'cont': (4, 3)}
+RECURRENT = f'recurrent_param {{ num_output: 6 {FILLER} }}'
+# prototxt of the layers, shapes of the inputs, values of inputs; an input `label` gets LABELS otherwise
+CASES = {
+    **test_gradients.SMOOTH, **test_gradients.KINKED,
+    **{name: (test_neurons.text_of(name), test_neurons.SHAPE, {'x': test_neurons.values_of(name)})
+       for name in test_neurons.DIFFERENTIABLE},
+    **{name: (layer(kind, ' '.join(shapes), 'loss', extra), shapes)
+       for name, (kind, shapes, extra) in test_losses.GRADIENTS.items() if 'ignore' not in extra},
+    **{kind: (layer('MarginInnerProduct', 'x label', 'y lambda', 'margin_inner_product_param { num_output: 4 '
+                    f'base: 10 type: {kind} {FILLER} }}'), BATCH)
+       for kind in ('SINGLE', 'DOUBLE', 'TRIPLE', 'QUADRUPLE')},
+    **{kind: (layer('InterClass', 'x label', 'y', f'inter_class_param {{ num_output: 5 type: {kind} {FILLER} '
+                    'alpha_start_iter: 1 alpha_start_value: 2 }'), BATCH)
+       for kind in ('MEAN', 'AMONG', 'MHE', 'MHE_BATCH')},
+    'relu': (layer('ReLU', extra='relu_param { negative_slope: 0.1 }'), test_gradients.IMAGE),
+    'prelu': (layer('PReLU'), test_gradients.IMAGE),
+    'batch_norm': (layer('BatchNorm', extra='batch_norm_param { use_global_stats: false }'), test_gradients.IMAGE),
+    'batch_norm_fixed': (layer('BatchNorm'), test_gradients.IMAGE),
+    'normalized_weights': (layer('InnerProduct', extra='inner_product_param { num_output: 4 normalize: true '
+                                 f'{FILLER} }}'), {'x': (3, 4)}),
+    'embed': (layer('Embed', 'label', extra=f'embed_param {{ input_dim: 5 num_output: 3 {FILLER} }}'), {'label': (3,)}),
+    'reindex': (layer('BatchReindex', 'x label'), BATCH),
+    'filter': (layer('Filter', 'x label'), BATCH),
+    'accuracy': (layer('Accuracy', 'x label', 'y z'), BATCH),
+    'arg_max': (layer('ArgMax', extra='argmax_param { top_k: 2 out_max_val: true }'), {'x': (3, 4)}),
+    'lstm': (layer('LSTM', 'x cont', 'y', RECURRENT), SEQUENCE),
+    'rnn': (layer('RNN', 'x cont', 'y', RECURRENT), SEQUENCE),
+}
+
+
+def arrays_of(net, diffs=True):
+    """Data and diffs of all blobs and parameters, by name."""
+    found = dict(net.blobs)
+    found.update((f'{name}[{i}]', blob) for name, blobs in net.params.items() for i, blob in enumerate(blobs))
+    data = {name: blob.data.copy() for name, blob in found.items()}
+    return {**data, **{f'{name} diff': blob.diff.copy() for name, blob in found.items() if diffs}}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_a_layer_gives_the_numbers_of_the_cpu(case):
+    text, shapes, *values = CASES[case]
+
+    def outcome():
+        net = make_net(text, shapes)
+        if 'label' in shapes:
+            net.blobs['label'].data[...] = np.resize(LABELS, shapes['label'])
+        for name, array in (values[0] if values else {}).items():
+            net.blobs[name].data[...] = array
+        run(net)
+        return arrays_of(net)
+
+    assert_same(*on_both(outcome))
+
+
+@pytest.fixture
+def gpu():
+    with gpu_mode() as device:
+        yield device
+
+
+def test_what_python_writes_reaches_the_layers_and_back(gpu):
+    blob = Blob(2, 3)
+    blob.data[...] = 4
+    assert blob.tensor.device.type == 'cuda'
+    blob.tensor.add_(1)
+    view = blob.data
+    assert (view == 5).all()
+    view[0] = 7
+    assert blob.tensor.sum() == 3 * 7 + 3 * 5
+    blob.tensor = torch.ones(2, 3, device='cuda')
+    assert (blob.data == 1).all()
+
+
+def test_a_blob_that_python_wrote_to_can_be_given_another_size(gpu):
+    blob = Blob(2, 3)
+    blob.data[...] = 4
+    blob.reshape(4)
+    assert blob.data.tolist() == [0] * 4
+    blob.data[...] = 3
+    blob.reshape(2, 2)
+    assert blob.data.tolist() == [[3, 3], [3, 3]]
+
+
+def test_a_held_view_writes_until_a_layer_reads(gpu):
+    net = make_net(layer('Power', extra='power_param { scale: 2 }'), {'x': (3,)})
+    view = net.blobs['x'].data
+    for value in (1, 5):
+        view = net.blobs['x'].data
+        view[...] = value
+        net.forward()
+        assert net.blobs['y'].data.tolist() == [2 * value] * 3
+
+
+def test_an_input_is_not_fetched_from_the_gpu_to_be_overwritten(gpu):
+    net = make_net(layer('Power', extra='power_param { scale: 2 }'), {'x': (3,)})
+    net.run_forward()
+    with no_waiting(gpu):
+        net.blobs['x'].data[...] = 4
+    net.run_forward()
+    assert net.blobs['x'].data.tolist() == [4] * 3 and net.blobs['y'].data.tolist() == [8] * 3
+
+
+def test_what_a_layer_changes_in_place_is_fetched_anew(gpu):
+    blob = Blob(3)
+    blob.data[...] = 1
+    blob.tensor.add_(1)
+    assert blob.data.tolist() == [2] * 3
+
+
+def test_a_lent_diff_that_changes_is_fetched_anew(gpu):
+    blob = Blob(2)
+    blob.diff[...] = 1
+    lent = blob.grad
+    blob.lend_grad(lent)
+    torch._fused_sgd_([torch.zeros(2, device='cuda')], [lent.clone()], [lent], weight_decay=0.0, momentum=1.0, lr=1.0,
+                      dampening=0.0, nesterov=False, maximize=False, is_first_step=False)
+    assert blob.diff.tolist() == [2, 2]
