@@ -18,10 +18,10 @@ from sphereslim.allocation import curves
 from sphereslim.command import run_command, train_with_bar
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
+from sphereslim.drawing import png
 from sphereslim.engine_check import check_engine
 from sphereslim.harm import Shift
 from sphereslim.lock import only_one
-from sphereslim.logs.plots import png
 from sphereslim.model import open_model
 from sphereslim.prototxt import read_solver
 from sphereslim.reconstruct import Fit

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sphereslim.drawing import panels
 from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.tables import scaled
@@ -117,18 +118,15 @@ def layers_figure(rows):
 
 
 def _draw(rows):
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, panels = plt.subplots(1, 2, figsize=(7, 3), layout='constrained', sharey=True)
+    figure, both = panels((7, 3), columns=2, sharey=True)
     layers = list(dict.fromkeys(row['layer'] for row in rows))
-    for axes, moment, words in zip(panels, ('before', 'after'), ('pruned, not trained', 'after fine-tuning')):
+    for axes, moment, words in zip(both, ('before', 'after'), ('pruned, not trained', 'after fine-tuning')):
         for shift, criterion in ((-0.1, 'entropy'), (0.1, 'random')):
             own = {row['layer']: row[moment] for row in rows if row['criterion'] == criterion}
             axes.errorbar([place + shift for place in range(len(layers))], [np.mean(own[name]) for name in layers],
                           [_spread(own[name]) for name in layers], fmt='o', capsize=3, label=criterion)
         axes.set(title=words, xticks=range(len(layers)), xticklabels=layers)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel('verification accuracy, %')
-    panels[0].legend(fontsize=8)
+    both[0].set_ylabel('verification accuracy, %')
+    both[0].legend(fontsize=8)
     return figure

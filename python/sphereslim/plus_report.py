@@ -6,6 +6,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from sphereslim import plus
+from sphereslim.drawing import panels
 from sphereslim.files import read_json
 from sphereslim.logs import parse_log
 from sphereslim.logs.stages import stages as log_stages
@@ -171,9 +172,7 @@ def _curve(quantity):
 
 
 def _draw(margin, points, label):
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     for kind, style, colour in (('with', '-', 'C0'), ('without', '--', 'C1')):
         for place, run in enumerate(margin[kind]):
             line = np.array(points(run))

@@ -1,17 +1,13 @@
 """Drawings of several pruning runs: losses of the bases, accuracy stage by stage, channels kept and removed."""
 
-import matplotlib
 
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
-
-from sphereslim.files import read_json  # noqa: E402
-from sphereslim.prune_runs import accuracy_of  # noqa: E402
-from sphereslim.report.cells import Figure  # noqa: E402
-from sphereslim.report.collect import stage_curves  # noqa: E402
-from sphereslim.report.figures import channel_bars, losses  # noqa: E402
-from sphereslim.report.printed import printed_for  # noqa: E402
+from sphereslim.drawing import panels
+from sphereslim.files import read_json
+from sphereslim.prune_runs import accuracy_of
+from sphereslim.report.cells import Figure
+from sphereslim.report.collect import stage_curves
+from sphereslim.report.figures import SIZE, channel_bars, losses
+from sphereslim.report.printed import printed_for
 
 _COLUMNS = 4
 
@@ -37,7 +33,7 @@ def course_figures(bases, runs):
 
 
 def _draw_course(base, runs):
-    figure, axes = plt.subplots(figsize=(4.6, 3.2), layout='constrained')
+    figure, axes = panels(SIZE)
     for number, (_, rate, plan) in enumerate(runs):
         stages = plan.stages()
         after = [accuracy_of(stage)['accuracy'] for stage in stages]
@@ -62,14 +58,13 @@ def _draw(plan):
     selections = [read_json(stage.selection) for stage in plan.stages() if stage.selection.is_file()]
     rows = -(-len(selections) // _COLUMNS)
     columns = min(_COLUMNS, len(selections))
-    figure, panels = plt.subplots(rows, columns, figsize=(1.7 * columns + 0.6, 1.5 * rows + 0.5), squeeze=False,
-                                  layout='constrained')
-    for axes in panels.flat[len(selections):]:
+    figure, grid = panels((1.7 * columns + 0.6, 1.5 * rows + 0.5), rows, columns, squeeze=False)
+    for axes in grid.flat[len(selections):]:
         axes.set_axis_off()
-    for axes, selection in zip(panels.flat, selections):
+    for axes, selection in zip(grid.flat, selections):
         channel_bars(axes, selection)
         axes.set_title(f'{selection["layer"]}: {len(selection["kept"])} of {len(selection["scores"])}', fontsize=8)
         axes.tick_params(labelsize=6)
-    handles, labels = panels.flat[0].get_legend_handles_labels()
+    handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, [label.split()[-1] for label in labels], loc='outside upper right', ncols=2, fontsize=8)
     return figure

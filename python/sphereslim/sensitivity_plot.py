@@ -1,19 +1,17 @@
 """The plot of a sensitivity table."""
 
+from sphereslim.drawing import panels, png
 from sphereslim.files import write_bytes
-from sphereslim.logs.plots import png
 
 
 def draw(path, rows, about):
     """Write a picture of harm over the share kept, one line per group, groups of the strongest harm named."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
+    from matplotlib import colormaps
 
-    figure, axes = plt.subplots(figsize=(9, 5), layout='constrained')
+    figure, axes = panels((9, 5))
     whole = next(row for row in rows if not row.group)
     names = list(dict.fromkeys(row.group for row in rows if row.group))
-    colours = plt.get_cmap('turbo', max(len(names), 2))
+    colours = colormaps['turbo'].resampled(max(len(names), 2))
     for number, name in enumerate(names):
         points = sorted((row.kept / row.size, row.harm) for row in rows if row.group == name)
         axes.plot(*zip(*points, (1.0, whole.harm)), 'o-', ms=3, lw=1, color=colours(number), label=name)

@@ -1,5 +1,6 @@
 """Sphereface-Prune's comparison: what runs measured beside what is printed."""
 
+from sphereslim.drawing import panels
 from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.tables import scaled
@@ -69,10 +70,7 @@ def comparison_figure(rows):
 
 
 def _draw(rows):
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(4.6, 3.2), layout='constrained')
+    figure, axes = panels((4.6, 3.2))
     for name in dict.fromkeys(row['net'] for row in rows):
         own = [row for row in rows if row['net'] == name]
         axes.errorbar([row['trained_parameters'] / 1e6 for row in own], [row['accuracy'] for row in own],

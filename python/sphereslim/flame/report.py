@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from sphereslim.drawing import panels
 from sphereslim.flame.nets import BASELINE, VARIANTS, printed_name
 from sphereslim.printed import read_published
 from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
@@ -157,8 +158,6 @@ def _draw_bits(results, sweeps):
 
 
 def _figure():
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     axes.grid(alpha=0.3)
     return figure, axes

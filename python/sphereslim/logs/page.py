@@ -3,7 +3,8 @@
 import base64
 from html import escape
 
-from sphereslim.logs.plots import MOST_PAIRS, draw_pairs, draw_stages, png
+from sphereslim.drawing import png
+from sphereslim.logs.plots import MOST_PAIRS, draw_pairs, draw_stages
 from sphereslim.logs.stages import QUANTITIES
 from sphereslim.logs.text import checkpoint_rows, curve_words, run_words, time_rows, verdict_words
 from sphereslim.logs.verdict import IDENTICAL

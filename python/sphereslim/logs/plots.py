@@ -1,28 +1,23 @@
 """Drawings of curves: published against ours, or one log on its own."""
 
-import io
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
-import numpy as np  # noqa: E402
-from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: E402
-
-from sphereslim.logs.curves import smooth  # noqa: E402
-from sphereslim.logs.stages import rate_steps, stages  # noqa: E402
+from sphereslim.drawing import panels
+from sphereslim.logs.curves import smooth
+from sphereslim.logs.stages import rate_steps, stages
 
 # A phone shows about 360 points of width: a narrow page keeps the labels readable there.
 SIZE = (5.4, 3.6)
-COLOURS = plt.get_cmap('tab10').colors
+COLOURS = colormaps['tab10'].colors
 MOST_PAIRS = 5
 ON_LOG_SCALE = ('lambda', 'lr')
 
 
 def draw_pairs(quantity, pairs):
     """Figure of one quantity: for every Pair the published curve (black or dashed) and ours in colour."""
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     drawn = set()
     for place, pair in enumerate(pairs):
         colour = COLOURS[place % len(COLOURS)]
@@ -54,9 +49,8 @@ def draw_curve(axes, curve, breaks, colour, style='-', label=None):
 def draw_stages(stages):
     """One figure of a log's stages: a panel for each quantity, all stages in each, smoothed between rate steps."""
     names = dict.fromkeys(name for stage in stages for name in stage.curves)
-    figure, panels = plt.subplots(len(names), 1, figsize=(SIZE[0] * 1.5, 2.4 * len(names) + 0.6),
-                                  layout='constrained', squeeze=False)
-    for axes, quantity in zip(panels[:, 0], names):
+    figure, column = panels((SIZE[0] * 1.5, 2.4 * len(names) + 0.6), len(names), squeeze=False)
+    for axes, quantity in zip(column[:, 0], names):
         shown = [stage for stage in stages if quantity in stage.curves]
         for place, stage in enumerate(shown):
             draw_curve(axes, stage.curves[quantity], rate_steps(stage), COLOURS[place % len(COLOURS)], '-',
@@ -70,14 +64,6 @@ def draw_log(runs, label):
     figure = draw_stages(stages(runs, label))
     figure.suptitle(label, fontsize=10)
     return figure
-
-
-def png(figure, dpi=160):
-    """The figure as PNG bytes; the figure is closed."""
-    memory = io.BytesIO()
-    figure.savefig(memory, format='png', dpi=dpi)
-    plt.close(figure)
-    return memory.getvalue()
 
 
 def _finish(axes, quantity, curves):

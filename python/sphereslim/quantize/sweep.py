@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sphereslim.drawing import panels, png
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.quantize.files import write_quantized
@@ -80,11 +81,8 @@ def table_text(rows, reference, name):
 
 
 def plot(rows, reference, name, path, logarithmic):
-    """One line per scheme, layers and scope: the measure against the file's size in MB (10^6 bytes)."""
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(7, 4.5))
+    """Write a PNG with a line per scheme, layers and scope: the measure against the file's size in MB (10^6 bytes)."""
+    figure, axes = panels((7, 4.5))
     for key in dict.fromkeys((row['scheme'], row['layers'], row['scope']) for row in rows):
         line = [row for row in rows if (row['scheme'], row['layers'], row['scope']) == key]
         axes.plot([row['bytes'] / 1e6 for row in line], [row['value'] for row in line], 'o-', label=', '.join(key))
@@ -98,6 +96,4 @@ def plot(rows, reference, name, path, logarithmic):
     axes.set(xlabel='file size, MB (numbers: bits per weight)', ylabel=name)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    write_bytes(path, png(figure, dpi=120))

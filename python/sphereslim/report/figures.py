@@ -1,14 +1,10 @@
 """The drawings of a report: small ones, each on its own, so that a phone shows them one below the other."""
 
-import matplotlib
+import numpy as np
+from matplotlib.ticker import LogLocator, ScalarFormatter
 
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
-import numpy as np  # noqa: E402
-from matplotlib.ticker import LogLocator, ScalarFormatter  # noqa: E402
-
-from sphereslim.report.cells import Figure  # noqa: E402
+from sphereslim.drawing import panels
+from sphereslim.report.cells import Figure
 
 SIZE = (4.6, 3.2)  # inches: a phone's width of 360 points leaves the labels readable
 GREY = '0.55'
@@ -33,7 +29,7 @@ def figures(report):
 
 def accuracy(report, ours, printed, label):
     """Accuracy before and after every training over a cost, beside the published networks."""
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     for moment, marker, words in (('before', 'v', 'pruned, not trained'), ('after', 'o-', 'trained')):
         points = [(ours(row, report), row[moment]['accuracy'], row[moment]['error']) for row in report['rows']
                   if row[moment]]
@@ -96,7 +92,7 @@ def _loss_figure(report, stage, curves):
 
 def losses(curves, published=None):
     """The loss of a stage, the lambda that drives it, and the published loss over its own iterations."""
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     if published:
         above = axes.twiny()
         above.plot(*np.array(published).T, color=GREY, lw=1.2)
@@ -122,7 +118,7 @@ def _draw_lambda(axes, points):
 
 def channels(selection):
     """Every channel of a pruned layer, sorted by score: kept or removed."""
-    figure, axes = plt.subplots(figsize=SIZE, layout='constrained')
+    figure, axes = panels(SIZE)
     channel_bars(axes, selection)
     axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
     axes.legend(fontsize=8)

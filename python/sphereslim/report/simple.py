@@ -2,8 +2,8 @@
 
 from html import escape
 
+from sphereslim.drawing import png
 from sphereslim.files import write_bytes, write_json
-from sphereslim.logs.plots import png
 from sphereslim.report.cells import SOURCES
 from sphereslim.report.page import STYLE, definitions, figure_html, legend, table_html
 from sphereslim.report.text import table_markdown

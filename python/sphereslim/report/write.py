@@ -1,8 +1,8 @@
 """A report as report.json, report.md with its pictures, and report.html, one file that works offline."""
 
+from sphereslim.drawing import png
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
-from sphereslim.logs.plots import png
 from sphereslim.report.figures import figures
 from sphereslim.report.page import page
 from sphereslim.report.tables import published_table, stage_table

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sphereslim.drawing import panels
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.report.cells import ANALYTIC, MEASURED, Cell, Figure, Table
@@ -69,10 +70,7 @@ def figure(results, name):
 
 
 def _draw(results):
-    import matplotlib
-    matplotlib.use('Agg')
-    import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout='constrained')
+    figure, axes = panels((7, 4.2))
     whole = results['original']
     for refitted, marker in ((False, 'v'), (True, 'o')):
         for number, criterion in enumerate(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r)):
