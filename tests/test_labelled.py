@@ -19,3 +19,12 @@ def test_what_is_no_list_is_named(tmp_path, content, told):
         read_labelled(path)
     with pytest.raises(SlimError, match='none.txt: cannot be read'):
         read_labelled(tmp_path / 'none.txt')
+
+
+def test_pictures_that_are_missing_are_named_with_their_line(tmp_path):
+    path = tmp_path / 'list.txt'
+    path.write_text('list.txt 0\n\na b.jpg 1\n')
+    with pytest.raises(SlimError, match='^.*list.txt:3: .*/a b.jpg: no such picture$'):
+        read_labelled(path, tmp_path)
+    (tmp_path / 'a b.jpg').touch()
+    assert len(read_labelled(path, tmp_path)) == 2

@@ -28,7 +28,7 @@ def open_faces(folder):
     for path in (pictures, train, pairs):
         if not path.exists():
             raise SlimError(f'{path}: not there, expected aligned/, train.txt and pairs.txt in {folder}')
-    labels = [label for _, label in read_labelled(train)]
+    labels = [label for _, label in read_labelled(train, pictures)]
     if set(labels) != set(range(max(labels) + 1)):
         raise SlimError(f'{train}: labels are not dense, expected every number from 0 to {max(labels)}')
     return Faces(pictures, train, pairs, max(labels) + 1, len(labels))

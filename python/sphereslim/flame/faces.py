@@ -27,9 +27,11 @@ def make_lists(pictures, source, out, share, seed):
 
     Of each person `share` of the pictures, at least one, validate where there is no val.txt.
     """
-    train = read_labelled(Path(source) / 'train.txt')
+    if not Path(pictures).is_dir():
+        raise SlimError(f'{pictures}: no such folder of pictures')
+    train = read_labelled(Path(source) / 'train.txt', pictures)
     held = Path(source) / 'val.txt'
-    train, val = (train, read_labelled(held)) if held.is_file() else _split(train, share, seed)
+    train, val = (train, read_labelled(held, pictures)) if held.is_file() else _split(train, share, seed)
     labels = {label for _, label in train}
     if labels != set(range(len(labels))) or not labels.issuperset(label for _, label in val):
         raise SlimError(f'{source}: labels of train.txt and val.txt do not match, '
