@@ -122,6 +122,8 @@ LINE = [[1., 2., 4., 8., 16.]]
     # a pad of more than half the window
     ('pool: AVE kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride: 2', [1 / 3, 7 / 3, 28 / 3, 16 / 3]),
     ('pool: MAX kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride: 2', [1, 4, 16, 16]),
+    # … whose last window reaches one place behind the trailing pad
+    ('pool: AVE kernel_h: 1 kernel_w: 4 pad_h: 0 pad_w: 3 stride: 3', [1 / 4, 15 / 4, 24 / 4]),
     # a window that would begin behind the picture is dropped
     ('pool: MAX kernel_h: 1 kernel_w: 2 pad_h: 0 pad_w: 1 stride: 3', [1, 8]),
     ('pool: AVE global_pooling: true', [31 / 5]),
@@ -176,6 +178,12 @@ def test_lrn_across_channels():
     assert_like_autograd(net, lambda x: F.local_response_norm(x, 5, 0.3, 0.7, 2))
 
 
+def test_lrn_within_channels_has_no_k():
+    text = 'lrn_param { local_size: 3 alpha: 0.3 beta: 0.7 k: %d norm_region: WITHIN_CHANNEL }'
+    net = make_net(layer('LRN', extra=text % 2), {'x': (2, 3, 5, 4)})
+    assert_like_autograd(net, lambda x: x / (1 + 0.3 * F.avg_pool2d(x * x, 3, 1, 1)) ** 0.7)
+
+
 def test_im2col_orders_channels_as_unfold_does():
     net = make_net(layer('Im2col', extra='convolution_param { kernel_size: 3 stride: 2 pad: 1 dilation: 2 }'),
                    {'x': (2, 3, 9, 8)})
@@ -194,7 +202,31 @@ def test_spatial_pyramid_gives_one_length_for_all_sizes():
     assert net.blobs['y'].shape == (2, 3 * (1 + 4 + 16))
 
 
+def test_pyramid_windows_share_what_they_exceed_the_picture_by():
+    """Two windows of 3 over 5 places begin one place before the picture: they see 2 and 3 places of it."""
+    net = make_net(layer('SPP', extra='spp_param { pyramid_height: 2 }'), {'x': (1, 1, 5, 5)})
+    net.forward()
+    x = net.blobs['x'].data[0, 0]
+    expected = [x.max(), *(part.max() for rows in np.split(x, [2]) for part in np.split(rows, [2], axis=1))]
+    np.testing.assert_array_equal(net.blobs['y'].data[0], expected)
+
+
 def test_crop_takes_the_size_of_the_second_bottom():
     net = make_net(layer('Crop', 'x r', extra='crop_param { axis: 2 offset: 1 offset: 2 }'),
                    {'x': (2, 3, 6, 7), 'r': (1, 1, 3, 4)})
     assert_like_autograd(net, lambda x: x[:, :, 1:4, 2:6])
+
+
+def test_a_single_picture_keeps_its_order_in_memory(tmp_path):
+    """Kernels read the order from the stride between pictures too, which a reshape to the same shape changes."""
+    path = tmp_path / 'net.prototxt'
+    path.write_text('''
+force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 16 dim: 96 dim: 96 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 32 kernel_size: 3 } }
+''')
+    net = caffe.Net(str(path), caffe.TRAIN)
+    net.run_forward()
+    net.run_backward()
+    for tensor in (net.blobs['y'].tensor, net.blobs['x'].grad):
+        assert tensor.stride() == tensor.contiguous().contiguous(memory_format=torch.channels_last).stride()

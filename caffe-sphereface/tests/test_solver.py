@@ -195,3 +195,35 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss
     ours.add_callback(lambda: None, lambda: seen.update(grad=weight.grad.clone(memory_format=torch.contiguous_format)))
     ours.step(1)
     assert torch.allclose(weight.tensor, before - 0.1 * seen['grad'], atol=1e-6)
+
+
+# as many products as it takes for the kernels that lay the channels innermost
+CONVOLUTION = '''
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 1 dim: 16 dim: 96 dim: 96 }
+  shape { dim: 1 dim: 32 dim: 96 dim: 96 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 32 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss" loss_weight: 0.001 }
+'''
+
+
+@pytest.mark.parametrize('kind', REFERENCES)
+def test_the_order_of_weights_in_memory_changes_nothing(tmp_path, kind):
+    """Weights whose channels come to lie innermost train and are saved like those that Python holds a view of."""
+    settings = 'weight_decay: 0.01 clip_gradients: 5 iter_size: 2 snapshot: 2 snapshot_after_train: false '
+    settings += 'momentum: 0.9' * (kind not in ('AdaGrad', 'RMSProp'))
+    ours = solver(tmp_path, settings, kind, CONVOLUTION)
+    ours.step(3)
+    weight = ours.net.params['conv'][0]
+    assert not weight.tensor.is_contiguous() and not ours.updater.history[0].is_contiguous()
+    again = solver(tmp_path, settings, kind, CONVOLUTION)
+    again.restore(str(tmp_path / 's_iter_2.solverstate'))
+    viewed = solver(tmp_path, settings, kind, CONVOLUTION)
+    view, diff = viewed.net.params['conv'][0].data, viewed.net.params['conv'][0].diff
+    viewed.step(2)
+    assert viewed.net.params['conv'][0].tensor.is_contiguous()
+    assert np.allclose(again.net.params['conv'][0].data, view, atol=1e-6)
+    viewed.step(1)
+    assert np.allclose(weight.data, view, atol=1e-6) and np.allclose(weight.diff, diff, atol=1e-6)
+    for mine, theirs in zip(ours.updater.history, viewed.updater.history):
+        assert torch.allclose(mine, theirs, atol=1e-5)

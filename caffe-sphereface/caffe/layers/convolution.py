@@ -6,7 +6,7 @@ from caffe import precision
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers import small_convolution as small
-from caffe.layers.layout import channels_inside
+from caffe.layers.layout import channels_inside, plainly_laid_out
 from caffe.layers.registry import Layer, register
 from caffe.layers.spatial import Window
 from caffe.proto.caffe_pb2 import TRAIN
@@ -23,6 +23,7 @@ class Convolution(Layer):
     bottoms = (1, None)
     tops = (1, None)
     kept = ('_columns',)
+    reads_back = ('bottom',)
 
     def setup(self, bottom, top):
         param = self.param.convolution_param
@@ -101,7 +102,7 @@ class Convolution(Layer):
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
                 y = precision.convolution(self._laid_out(x), self._weight(), bias, self._geometry)
-            target.tensor = y.reshape(target.shape)
+            target.tensor = plainly_laid_out(y.reshape(target.shape))
 
     def _goes_small(self, x, target):
         return self.needs_backward and self.phase == TRAIN and self.group == 1 and not self.transposed and \
@@ -122,7 +123,7 @@ class Convolution(Layer):
                 dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
                                                     self.window.kernel, *self._geometry[:3], [needed, *wanted])
             if needed:
-                source.grad = dx.reshape(source.shape)
+                source.grad = plainly_laid_out(dx.reshape(source.shape))
             for blob, grad in zip(self.blobs, (dweight, dbias)):
                 if grad is not None:
                     blob.add_grad(grad.reshape(blob.shape))

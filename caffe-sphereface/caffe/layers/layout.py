@@ -10,7 +10,18 @@ import torch
 def channels_inside(tensor):
     """The same values with the channels innermost where that is faster: pictures on the CPU."""
     if tensor.dim() == 4 and tensor.device.type == 'cpu':
-        return tensor.contiguous(memory_format=torch.channels_last)
+        return plainly_laid_out(tensor.contiguous(memory_format=torch.channels_last))
+    return tensor
+
+
+def plainly_laid_out(tensor):
+    """The same memory, where a batch of one picture has the stride between pictures that a larger one has.
+
+    Any stride does for one picture, and `reshape` gives such even to the same shape; but kernels then take the channels
+    for outermost and bring everything into that order first.
+    """
+    if tensor.dim() == 4 and len(tensor) == 1 and tensor.stride(0) != tensor.numel():
+        return tensor.as_strided(tensor.shape, (tensor.numel(), *tensor.stride()[1:]))
     return tensor
 
 

@@ -63,7 +63,7 @@ class Peers:
         """Give every process the parameters, iteration, rate step and history of process 0."""
         device = mode.device()
         position = torch.tensor([solver.iter, solver.current_step], device=device)
-        history = [h.to(device) for h in solver.updater.history]
+        history = [h.to(device).contiguous() for h in solver.updater.history]
         with self._together():
             dist.broadcast(position, 0)
             self.share_parameters(solver.net)

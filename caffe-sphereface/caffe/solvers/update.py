@@ -6,6 +6,7 @@ import torch
 
 from caffe import log
 from caffe.errors import CaffeError
+from caffe.layers.layout import laid_out_like, lies_channels_inside
 from caffe.solvers.rules import RULES, Settings
 
 
@@ -36,26 +37,41 @@ class Updater:
         for (lr_mult, decay_mult), members in groups.items():
             for k in members:
                 blobs[k].before_change()
-            w = [_in_order(blobs[k]) for k in members]
-            # the fused rules walk through memory, so everything has to lie in the same order
-            g = [blobs[k].grad.contiguous() for k in members]
+                self._bring_into_one_order(k)
+            w = [_as_it_lies(blobs[k].tensor) for k in members]
+            g = [_as_it_lies(blobs[k].grad) for k in members]
             if scale != 1:
                 g = torch._foreach_mul(g, scale)
             decay = self.param.weight_decay * decay_mult
             if decay and self.param.regularization_type == 'L1':
                 g = torch._foreach_add(g, [x.sign() for x in w], alpha=decay)
                 decay = 0.0
-            updates = self.rule(w, g, self._slots(members, w[0].device),
-                                Settings(self.param, rate * lr_mult, decay, iteration))
+            updates = self.rule(w, g, self._slots(members), Settings(self.param, rate * lr_mult, decay, iteration))
             for k, update in zip(members, updates):
-                blobs[k].lend_grad(update)
+                tensor = blobs[k].tensor
+                blobs[k].lend_grad(update.as_strided(tensor.shape, tensor.stride()))
 
-    def _slots(self, members, device):
+    def _bring_into_one_order(self, k):
+        """Let data, diff and history of parameter k lie in memory alike, since fused rules walk through memory.
+
+        That is the order in which backward left the diff, which spares convolutions with their channels innermost
+        ordering their weights in every pass. Parameters that Python looks at stay in the order of their shape.
+        """
+        blob, count = self.learnable.blobs[k], len(self.learnable.blobs)
+        grad = blob.grad
+        if blob.viewed() or not lies_channels_inside(grad):
+            grad = grad.contiguous()
+        if grad is not blob.grad:
+            blob.grad = grad
+        data = laid_out_like(blob.tensor, grad)
+        if data is not blob.tensor:
+            blob.tensor = data
+        for slot in range(k, len(self.history), count):
+            self.history[slot] = laid_out_like(self.history[slot].to(grad.device), grad)
+
+    def _slots(self, members):
         count = len(self.learnable.blobs)
-        for k in range(len(self.history)):
-            if self.history[k].device != device:
-                self.history[k] = self.history[k].to(device)
-        return [[self.history[slot * count + k] for k in members] for slot in range(self.slots)]
+        return [[_as_it_lies(self.history[slot * count + k]) for k in members] for slot in range(self.slots)]
 
     def _clip_scale(self):
         """The factor that brings the global L2 norm of all diffs down to clip_gradients."""
@@ -70,8 +86,6 @@ class Updater:
         return limit / norm
 
 
-def _in_order(blob):
-    """The blob's data as a tensor whose values lie in the order of its shape; the blob's own from then on."""
-    if not blob.tensor.is_contiguous():
-        blob.tensor = blob.tensor.contiguous()
-    return blob.tensor
+def _as_it_lies(tensor):
+    """The same memory under the shape in whose order it lies, which is what kernels take for contiguous."""
+    return tensor.permute(0, 2, 3, 1) if lies_channels_inside(tensor) else tensor
