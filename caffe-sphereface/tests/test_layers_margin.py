@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from gradcheck import check_gradient
@@ -10,6 +11,7 @@ from layer_case import layer, make_net, run
 SHAPES = {'x': (6, 5), 'label': (6,)}
 LABELS = [0, 3, 1, 3, 2, 0]
 FILLER = 'weight_filler { type: "gaussian" std: 1 }'
+MARGINS = [('DOUBLE', 2), ('TRIPLE', 3), ('QUADRUPLE', 4)]
 
 
 def margin(text, schedule='base: 100 gamma: 0.5 lambda_min: 5', tops='y lambda'):
@@ -23,7 +25,7 @@ def margin_net(*text):
     return net
 
 
-@pytest.mark.parametrize('kind, count', [('DOUBLE', 2), ('TRIPLE', 3), ('QUADRUPLE', 4)])
+@pytest.mark.parametrize('kind, count', MARGINS)
 def test_the_labelled_logit_falls_with_the_angle(kind, count):
     """Without λ the labelled logit is |x|·ψ(θ) of the paper: (−1)^k cos(mθ) − 2k for θ in [kπ/m, (k+1)π/m]."""
     net = margin_net(f'type: {kind}', 'base: 0')
@@ -70,6 +72,40 @@ def test_features_move_for_the_other_classes_as_in_an_inner_product():
     np.testing.assert_allclose(net.blobs['x'].diff, dy @ net.params['layer'][0].data, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('kind, count', MARGINS)
+def test_the_labelled_logit_moves_features_as_the_original_does(kind, count):
+    """By (λ·w + (a·w + b·x) / √(a² + b²)) / (1 + λ), where a·w + b·x is the gradient of |x|·ψ(θ)."""
+    net = margin_net(f'type: {kind}', 'base: 3 gamma: 0')
+    net.forward()
+    dy = np.zeros((6, 4), 'f')
+    dy[np.arange(6), LABELS] = np.linspace(-1, 2, 6)
+    net.blobs['y'].diff[...] = dy
+    net.backward()
+    x = torch.tensor(net.blobs['x'].data.astype('d'))
+    w = torch.tensor(net.params['layer'][0].data.astype('d'))[LABELS]
+    cosine = ((x * w).sum(1, keepdim=True) / x.norm(dim=1, keepdim=True)).requires_grad_()
+    angle = cosine.acos()
+    k = (angle * count / torch.pi).floor().detach()
+    psi = (-1) ** k * (count * angle).cos() - 2 * k
+    a, = torch.autograd.grad(psi.sum(), cosine)
+    b = (psi - cosine * a) / x.norm(dim=1, keepdim=True)
+    moved = ((3 * w + (a * w + b * x) / torch.hypot(a, b)) / 4).detach().numpy()
+    np.testing.assert_allclose(net.blobs['x'].diff, dy.sum(1, keepdims=True) * moved, rtol=1e-3, atol=1e-4)
+
+
+def test_rows_are_normalised_with_a_small_number_under_the_root():
+    text = 'inner_product_param { num_output: 2 normalize: true bias_term: false %s }'
+    net = make_net(layer('InnerProduct', extra=text % ''), {'x': (1, 2)})
+    net.params['layer'][0].data[...] = [[3e-3, 4e-3], [30, 40]]
+    net.forward()
+    small = np.array([3, 4]) / np.sqrt(25 + 1)
+    np.testing.assert_allclose(net.params['layer'][0].data, [small, [0.6, 0.8]], rtol=1e-5)
+    transposed = make_net(layer('InnerProduct', extra=text % 'transpose: true'), {'x': (1, 2)})
+    transposed.params['layer'][0].data[...] = 3
+    transposed.forward()
+    assert (transposed.params['layer'][0].data == 3).all()
+
+
 @pytest.mark.parametrize('label', [-1, 4])
 def test_a_label_that_is_no_class(label):
     net = margin_net('type: DOUBLE')
@@ -91,6 +127,19 @@ def test_inter_class_distance_among_classes():
     w = net.params['layer'][0].data.astype('d')
     expected = sum(((row - w[label]) ** 2).sum() for row in w for label in LABELS) / 4
     assert net.blobs['d'].data == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize('normalize', ['true', 'false'])
+def test_inter_class_moves_rows_away_from_the_mean(normalize):
+    """Each picture by 4α / (M D² + 1e-5) along the way from the mean row, of unit length with `normalize`."""
+    net = inter_class(f'type: AMONG normalize: {normalize} alpha_start_iter: 1 alpha_start_value: 0.5')
+    net.forward()
+    net.backward()
+    w = net.params['layer'][0].data.astype('d')
+    mean = w.mean(0) / (np.sqrt((w.mean(0) ** 2).sum() + 1e-5) if normalize == 'true' else 1)
+    share = 4 * 0.5 / (6 * float(net.blobs['d'].data) ** 2 + 1e-5)
+    times = np.bincount(LABELS, minlength=4)[:, None]
+    np.testing.assert_allclose(net.params['layer'][0].diff, -share * times * (w - mean), rtol=1e-4, atol=1e-8)
 
 
 def test_inter_class_distance_to_the_mean():

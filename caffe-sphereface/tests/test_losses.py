@@ -121,13 +121,14 @@ def test_euclidean_loss_by_hand():
     np.testing.assert_allclose(net.blobs['b'].diff, [[0, -2], [-3, 0]])
 
 
-@pytest.mark.parametrize('legacy, unlike', [('false', (2 - 1) ** 2), ('true', 2 - 1)])
-def test_contrastive_loss_by_hand(legacy, unlike):
-    values = {'a': [[3, 4], [1, 0], [9, 9]], 'b': [[0, 0]] * 3, 's': [1, 0, 0]}
-    extra = f'contrastive_loss_param {{ margin: 2 legacy_version: {legacy} }}'
+@pytest.mark.parametrize('legacy, unlike, coinciding, pull', [('false', (3 - 1) ** 2, 3 ** 2, 3 - 1),
+                                                              ('true', 3 - 1, 3, 1)])
+def test_contrastive_loss_by_hand(legacy, unlike, coinciding, pull):
+    values = {'a': [[3, 4], [1, 0], [9, 9], [0, 0]], 'b': [[0, 0]] * 4, 's': [1, 0, 0, 0]}
+    extra = f'contrastive_loss_param {{ margin: 3 legacy_version: {legacy} }}'
     net = loss_of('ContrastiveLoss', 'a b s', values, extra)
-    assert float(net.blobs['loss'].data) == pytest.approx((25 + unlike) / 6)
-    np.testing.assert_allclose(net.blobs['a'].diff, [[1, 4 / 3], [-1 / 3, 0], [0, 0]], atol=1e-4)
+    assert float(net.blobs['loss'].data) == pytest.approx((25 + unlike + coinciding) / 8)
+    np.testing.assert_allclose(net.blobs['a'].diff, [[3 / 4, 1], [-pull / 4, 0], [0, 0], [0, 0]], atol=1e-4)
     np.testing.assert_allclose(net.blobs['b'].diff, -net.blobs['a'].diff)
 
 

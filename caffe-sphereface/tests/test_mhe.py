@@ -106,6 +106,12 @@ def test_pairs_are_taken_in_parts_that_fit_in_memory(monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.parametrize('power, expected', [(0, np.log(100)), (1, 100), (2, 100 ** 2)])
+def test_equal_rows_count_as_a_hundredth_apart(power, expected):
+    net = net_of(f'type: MHE power: {power}', [[1, 2], [2, 4]])
+    assert float(net.forward()['y']) == pytest.approx(expected, rel=1e-3)
+
+
 def test_equal_rows_stay_finite():
     net = net_of('type: MHE', [[1, 2], [1, 2], [0, 1]])
     run(net)

@@ -80,7 +80,7 @@ class MarginInnerProduct(Layer):
             bottom[0].grad = dx.reshape(bottom[0].shape)
 
     def _margin_grad(self, dy):
-        """Diff of the features: the labelled class contributes λ·w + the unit-length (a·w + b·x), over 1 + λ."""
+        """Diff of the features: the labelled class contributes λ·w + (a·w + b·x) / √(a² + b²), over 1 + λ."""
         a, b = _SLOPES[self.margin](self._cos)
         b = b / self._norm
         length = torch.hypot(a, b)

@@ -1,0 +1,60 @@
+"""What a solver does around its updates: multipliers, smoothed losses, tests that are due."""
+
+import numpy as np
+import pytest
+
+import caffe
+
+NET = '''
+layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
+  data_filler { type: "gaussian" std: 1 } data_filler { value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" param { lr_mult: 1 decay_mult: 2 }
+  param { lr_mult: 3 decay_mult: 0 } inner_product_param { num_output: 2 weight_filler { type: "xavier" }
+  bias_filler { value: 5 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
+'''
+
+
+def solver(folder, extra):
+    (folder / 'net.prototxt').write_text(NET)
+    (folder / 'solver.prototxt').write_text(
+        f'net: "{folder}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 4 random_seed: 5 '
+        f'snapshot_prefix: "{folder}/s" {extra}')
+    return caffe.get_solver(str(folder / 'solver.prototxt'))
+
+
+@pytest.mark.parametrize('momentum', [0, 0.9])
+@pytest.mark.parametrize('kind', ['SGD', 'Nesterov'])
+def test_rate_and_decay_have_multipliers_of_their_own(tmp_path, kind, momentum):
+    made = solver(tmp_path, f'type: "{kind}" weight_decay: 0.5 momentum: {momentum}')
+    weight, bias = made.net.learnable.blobs
+    before = weight.data.copy()
+    weight.diff[...], bias.diff[...] = 4, 4
+    made.apply_update()
+    ahead = 1 + momentum if kind == 'Nesterov' else 1
+    np.testing.assert_allclose(weight.data, before - ahead * 0.01 * (4 + 0.5 * 2 * before), rtol=1e-5)
+    np.testing.assert_allclose(bias.data, 5 - ahead * 0.03 * 4, rtol=1e-5)
+
+
+def test_the_smoothed_loss_is_a_mean_over_iterations_of_one_call(tmp_path):
+    made, losses = solver(tmp_path, 'average_loss: 2'), []
+    made.add_callback(lambda: None, lambda: losses.append(float(made.net.blobs['loss'].data)))
+    made.step(3)
+    assert made.smoothed_loss() == pytest.approx(np.mean(losses[1:]))
+    made.step(1)
+    assert made.smoothed_loss() == pytest.approx(losses[3])
+
+
+def test_an_iteration_of_several_batches_has_their_mean_loss(tmp_path):
+    made, losses = solver(tmp_path, 'iter_size: 3'), []
+    made.net.after_forward(lambda index: losses.append(float(made.net.blobs['loss'].data)) if index == 2 else None)
+    made.step(1)
+    assert len(losses) == 3 and made.smoothed_loss() == pytest.approx(np.mean(losses))
+
+
+@pytest.mark.parametrize('extra, tested', [('', [0, 2, 4]), ('test_initialization: false', [2, 4])])
+def test_tests_that_are_due(tmp_path, capfd, monkeypatch, extra, tested):
+    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    solver(tmp_path, f'test_iter: 1 test_interval: 2 snapshot_after_train: false {extra}').solve()
+    lines = capfd.readouterr().err.splitlines()
+    assert [int(line.split('Iteration ')[1].split(',')[0]) for line in lines if 'Testing net' in line] == tested
