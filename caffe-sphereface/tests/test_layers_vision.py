@@ -215,3 +215,18 @@ def test_crop_takes_the_size_of_the_second_bottom():
     net = make_net(layer('Crop', 'x r', extra='crop_param { axis: 2 offset: 1 offset: 2 }'),
                    {'x': (2, 3, 6, 7), 'r': (1, 1, 3, 4)})
     assert_like_autograd(net, lambda x: x[:, :, 1:4, 2:6])
+
+
+def test_a_single_picture_keeps_its_order_in_memory(tmp_path):
+    """Kernels read the order from the stride between pictures too, which a reshape to the same shape changes."""
+    path = tmp_path / 'net.prototxt'
+    path.write_text('''
+force_backward: true
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 16 dim: 96 dim: 96 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 32 kernel_size: 3 } }
+''')
+    net = caffe.Net(str(path), caffe.TRAIN)
+    net.run_forward()
+    net.run_backward()
+    for tensor in (net.blobs['y'].tensor, net.blobs['x'].grad):
+        assert tensor.stride() == tensor.contiguous().contiguous(memory_format=torch.channels_last).stride()
