@@ -6,6 +6,7 @@ from math import prod
 import torch
 
 from caffe.errors import CaffeError
+from caffe.transfer import to_device
 
 _CPU = torch.device('cpu')
 
@@ -51,7 +52,7 @@ class Memory:
             self._host_is_newest = False
         if tensor is None or tensor.numel() != prod(shape):
             tensor, from_host = _zeros(shape, device), False
-        tensor = tensor.to(device).reshape(shape)
+        tensor = (to_device if from_host else torch.Tensor.to)(tensor, device).reshape(shape)
         self._tensor = tensor
         self._host_stamp = self.stamp() if from_host and tensor.device != _CPU else None
         return tensor

@@ -1,4 +1,4 @@
-"""Every layer against the numbers of a genuine Caffe, where the shared folder with them exists."""
+"""Every layer against the numbers of a genuine Caffe, where the shared folder with them exists, on CPU and GPU."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import caffe
+from gpu_mode import gpu_mode
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).resolve().parents[2].parent / 'shared'))
 FOLDER = SHARED / 'goldens' / 'layers'
@@ -59,9 +60,7 @@ def run_step(net, golden, step):
         assert_close(param_of(net, key).data, array, f'parameter {key} after step {step}')
 
 
-@pytest.mark.skipif(not CASES, reason=f'no goldens in {FOLDER} (set SHARED to the folder that holds them)')
-@pytest.mark.parametrize('case', CASES)
-def test_layer_gives_the_numbers_of_a_genuine_caffe(case):
+def check(case):
     golden = dict(np.load(FOLDER / f'{case}.npz'))
     meta = json.loads(bytes(golden['meta']).decode())
     net = caffe.Net(str(FOLDER / f'{case}.prototxt'), getattr(caffe, meta['phase']))
@@ -71,3 +70,20 @@ def test_layer_gives_the_numbers_of_a_genuine_caffe(case):
     assert list(net.outputs) == meta['outputs']
     for step in range(meta['steps']):
         run_step(net, golden, step)
+
+
+needs_goldens = pytest.mark.skipif(not CASES, reason=f'no goldens in {FOLDER} (set SHARED to the folder that holds '
+                                   'them)')
+
+
+@needs_goldens
+@pytest.mark.parametrize('case', CASES)
+def test_layer_gives_the_numbers_of_a_genuine_caffe(case):
+    check(case)
+
+
+@needs_goldens
+@pytest.mark.parametrize('case', CASES)
+def test_layer_gives_the_numbers_of_a_genuine_caffe_in_gpu_mode(case):
+    with gpu_mode():
+        check(case)

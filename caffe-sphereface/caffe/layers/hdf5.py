@@ -9,6 +9,7 @@ from caffe.errors import CaffeError
 from caffe.hdf5_file import append_rows, write_rows
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
+from caffe.transfer import to_device
 
 
 @register('HDF5Data')
@@ -39,7 +40,7 @@ class HDF5Data(Layer):
         except CaffeError as error:
             self.error(str(error))
         for blob, rows in zip(top, values):
-            blob.tensor = torch.from_numpy(rows[rank::count]).contiguous().to(self.device)
+            blob.tensor = to_device(torch.from_numpy(rows[rank::count]).contiguous(), self.device)
 
 
 @register('HDF5Output')

@@ -113,7 +113,9 @@ class InfogainLoss(Layer):
 
     def forward(self, bottom, top):
         outer, classes, inner = self.extent
-        matrix = bottom[2].tensor if len(bottom) > 2 else self._matrix.to(self.device)
+        if len(bottom) < 3:
+            self._matrix = self._matrix.to(self.device)
+        matrix = bottom[2].tensor if len(bottom) > 2 else self._matrix
         self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
         mask = self.normalizer.mask(labels)

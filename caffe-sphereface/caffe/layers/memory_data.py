@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from caffe.layers.registry import Layer, register
+from caffe.transfer import to_device
 
 
 @register('MemoryData')
@@ -43,6 +44,6 @@ class MemoryData(Layer):
         if self._data is None:
             self.error('has no data, expected set_input_arrays (or reset) before forward')
         rows = slice(self._position, self._position + self.batch_size)
-        top[0].tensor = self._data[rows].to(self.device)
-        top[1].tensor = self._labels[rows].to(self.device)
+        top[0].tensor = to_device(self._data[rows], self.device)
+        top[1].tensor = to_device(self._labels[rows], self.device)
         self._position = rows.stop % len(self._data)

@@ -1,0 +1,209 @@
+"""Training and inference in GPU mode: the numbers of the CPU, nothing waited for between two displays."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import caffe
+from caffe.cli.main import main
+from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
+from training_run import write_pictures, write_run
+
+FILLER = 'weight_filler { type: "xavier" }'
+CONV = f'convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {FILLER} bias_filler {{ value: 0.1 }} }}'
+NET = f'''
+layer {{ name: "in" type: "Input" top: "data" top: "label"
+  input_param {{ shape {{ dim: 4 dim: 3 dim: 9 dim: 8 }} shape {{ dim: 4 }} }} }}
+layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1" {CONV} }}
+layer {{ name: "norm" type: "BatchNorm" bottom: "conv1" top: "conv1" }}
+layer {{ name: "scale" type: "Scale" bottom: "conv1" top: "conv1" scale_param {{ bias_term: true }} }}
+layer {{ name: "relu1" type: "PReLU" bottom: "conv1" top: "conv1" }}
+layer {{ name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2" {CONV} }}
+layer {{ name: "relu2" type: "ReLU" bottom: "conv2" top: "conv2" }}
+layer {{ name: "sum" type: "Eltwise" bottom: "conv1" bottom: "conv2" top: "sum" }}
+layer {{ name: "lrn" type: "LRN" bottom: "sum" top: "lrn" }}
+layer {{ name: "both" type: "Concat" bottom: "lrn" bottom: "conv2" top: "both" }}
+layer {{ name: "max" type: "Pooling" bottom: "both" top: "max" pooling_param {{ kernel_size: 2 stride: 2 }} }}
+layer {{ name: "mean" type: "Pooling" bottom: "max" top: "mean"
+  pooling_param {{ pool: AVE kernel_size: 3 stride: 2 }} }}
+layer {{ name: "fc" type: "InnerProduct" bottom: "mean" top: "fc"
+  inner_product_param {{ num_output: 5 {FILLER} bias_filler {{ value: 0.2 }} }} }}
+layer {{ name: "angle" type: "MarginInnerProduct" bottom: "fc" bottom: "label" top: "angle" top: "lambda"
+  param {{ name: "classes" }}
+  margin_inner_product_param {{ num_output: 3 type: QUADRUPLE base: 10 {FILLER} }} }}
+layer {{ name: "spread" type: "InterClass" bottom: "fc" bottom: "label" top: "spread" param {{ name: "classes" }}
+  inter_class_param {{ num_output: 3 type: MEAN alpha_start_iter: 1 alpha_start_value: 1 {FILLER} }} }}
+layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "angle" bottom: "label" top: "loss" }}
+layer {{ name: "accuracy" type: "Accuracy" bottom: "angle" bottom: "label" top: "accuracy" }}
+'''
+KINDS = {'SGD': 'momentum: 0.9', 'Nesterov': 'momentum: 0.9', 'AdaGrad': '', 'RMSProp': 'rms_decay: 0.9',
+         'AdaDelta': 'momentum: 0.9 delta: 1e-3', 'Adam': 'momentum: 0.9'}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('CAFFE_DATA_WORKERS', '2')
+    return tmp_path
+
+
+def solver(kind='SGD', extra=''):
+    Path('net.prototxt').write_text(NET)
+    Path('solver.prototxt').write_text(
+        f'net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" weight_decay: 0.01 random_seed: 3 type: "{kind}" '
+        f'snapshot_prefix: "s" {KINDS[kind]} {extra}')
+    made = caffe.get_solver('solver.prototxt')
+    for net in [made.net, *made.test_nets]:
+        values = np.random.default_rng(1)
+        net.blobs['data'].data[...] = values.standard_normal(net.blobs['data'].shape)
+        net.blobs['label'].data[...] = [0, 2, 1, 2]
+    return made
+
+
+def state_of(made):
+    """Parameters, diffs, history and outputs of a solver as arrays by name."""
+    arrays = {name: made.net.blobs[name].data.copy() for name in made.net.outputs}
+    for name, blobs in made.net.params.items():
+        arrays.update((f'{name}[{i}]', blob.data.copy()) for i, blob in enumerate(blobs))
+    arrays.update((f'history {i}', h.cpu().numpy().copy()) for i, h in enumerate(made.updater.history))
+    return arrays
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_training_takes_the_course_of_the_cpu(folder, kind):
+    def outcome():
+        made = solver(kind, 'iter_size: 2 clip_gradients: 3')
+        made.step(4)
+        return state_of(made)
+
+    assert_same(*on_both(outcome), 1e-3)
+
+
+def test_a_step_between_displays_waits_for_nothing(folder):
+    with gpu_mode() as device:
+        made = solver(extra='iter_size: 2 average_loss: 3 display: 100')
+        made.step(2)
+        with no_waiting(device):
+            made.step(3)
+
+
+@pytest.mark.parametrize('form', ['BINARYPROTO', 'HDF5'])
+def test_a_snapshot_goes_on_exactly(folder, form):
+    with gpu_mode():
+        extra = f'snapshot: 2 snapshot_format: {form}'
+        whole = solver('Adam', extra)
+        whole.step(4)
+        again = solver('Adam', extra)
+        again.restore('s_iter_2.solverstate' + ('.h5' if form == 'HDF5' else ''))
+        again.step(2)
+        for layer in ('angle', 'spread'):  # their schedules count forwards of this process, as genuine Caffe's do
+            again.net.layer_dict[layer].iteration += 2
+        assert again.iter == 4
+        assert_same(state_of(whole), state_of(again), 0.02)
+
+
+def test_a_snapshot_of_the_gpu_continues_on_the_cpu(folder):
+    with gpu_mode():
+        made = solver('Adam', 'snapshot: 2')
+        made.step(2)
+        kept = state_of(made)
+    other = solver('Adam')
+    other.restore('s_iter_2.solverstate')
+    assert_same({k: v for k, v in kept.items() if k not in other.net.outputs},
+                {k: v for k, v in state_of(other).items() if k not in other.net.outputs}, 1e-6)
+
+
+NUMBER = r'-?\b\d+(?:\.\d+)?(?:e[-+]\d+)?\b'
+
+
+def lines_of(capsys):
+    """What was logged, its numbers apart."""
+    text = ''.join(line.split('] ', 1)[1] for line in capsys.readouterr().err.splitlines(True) if 'iter/s' not in line)
+    return re.sub(NUMBER, '#', text), [float(n) for n in re.findall(NUMBER, text)]
+
+
+def test_the_log_says_the_same(folder, capsys):
+    logs = []
+
+    def outcome():
+        caffe.log.init_log(0)
+        made = solver(extra='display: 1 debug_info: true test_iter: 2 test_interval: 2 snapshot: 0 max_iter: 3')
+        capsys.readouterr()
+        made.solve()
+        caffe.log.init_log(2)
+        logs.append(lines_of(capsys))
+        return {}
+
+    on_both(outcome)
+    (words, numbers), (gpu_words, gpu_numbers) = logs
+    assert words == gpu_words and 'Test net output' in words and '[Backward] All net params' in words
+    np.testing.assert_allclose(gpu_numbers, numbers, rtol=1e-3, atol=1e-5)
+
+
+def test_folded_inference_gives_the_numbers_of_single_layers(folder):
+    def outcome():
+        made = solver()
+        made.step(2)
+        made.net.save('w.caffemodel')
+        net = caffe.Net('net.prototxt', 'w.caffemodel', caffe.TEST)
+        net.blobs['data'].data[...] = np.random.default_rng(2).standard_normal(net.blobs['data'].shape)
+        for _ in range(3):
+            net.forward()
+        return {name: blob.data.copy() for name, blob in net.blobs.items()}
+
+    assert_same(*on_both(outcome), 1e-3)
+
+
+@pytest.mark.parametrize('precision', ['tf32', 'bf16'])
+def test_other_precisions_are_near(folder, precision):
+    def outcome():
+        caffe.set_precision(precision)
+        made = solver()
+        made.step(2)
+        caffe.set_precision('fp32')
+        return state_of(made)
+
+    assert_same(*on_both(outcome), 0.05)
+
+
+def test_the_commands_run(folder, capfd):
+    write_pictures(folder, solver='net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 snapshot_prefix: '
+                                  '"out" random_seed: 3 snapshot: 3 solver_mode: GPU')
+    with gpu_mode():
+        assert main(['train', '-solver', 'solver.prototxt', '-gpu', '0']) == 0
+        assert main(['train', '-solver', 'solver.prototxt', '-snapshot', 'out_iter_3.solverstate']) == 0
+        for command in ('test', 'time'):
+            assert main([command, '-model', 'net.prototxt', '-weights', 'out_iter_6.caffemodel', '-gpu', '0',
+                         '-iterations', '2']) == 0
+    assert 'expected' not in capfd.readouterr().err
+
+
+def test_rows_of_hdf5_files_come_without_waiting(folder):
+    write_run(folder)
+    with gpu_mode() as device:
+        net = caffe.Net('net.prototxt', caffe.TRAIN)
+        net.run_forward()
+        with no_waiting(device):
+            net.run_forward()
+        assert net.blobs['data'].data.any()
+
+
+def test_pictures_are_classified_and_detected(folder):
+    text = 'input: "data" input_shape { dim: 2 dim: 3 dim: 8 dim: 8 } ' + NET[NET.index('layer { name: "conv1"'):
+                                                                            NET.index('layer { name: "angle"')]
+    Path('deploy.prototxt').write_text(text)
+    picture = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    cv2.imwrite('a.png', picture)
+
+    def outcome():
+        caffe.set_random_seed(1)
+        caffe.Net('deploy.prototxt', caffe.TEST).save('w.caffemodel')
+        scores = caffe.Classifier('deploy.prototxt', 'w.caffemodel').predict([picture / 255])
+        detector = caffe.Detector('deploy.prototxt', 'w.caffemodel')
+        found = detector.detect_windows([('a.png', [[0, 0, 9, 9], [2, 1, 12, 12]])])
+        return {'scores': scores, 'windows': np.array([each['prediction'] for each in found])}
+
+    assert_same(*on_both(outcome))
