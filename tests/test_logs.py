@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from sphereslim.logs.curves import Curve, smooth, steps
 from sphereslim.logs.figures import read_figure
 from sphereslim.logs.follow import Follower, progress
 from sphereslim.logs.lambdas import check_lambdas, formula, published_heads
+from sphereslim.logs.page import page
 from sphereslim.logs.schedule import check_rate, declared_steps, expected_rate
 from sphereslim.logs.stages import stages
+from sphereslim.logs.text import pair_lines
 from sphereslim.logs.verdict import compare
 from tiny_run import write_run
 
@@ -345,6 +348,32 @@ def test_smoothing_does_not_reach_over_a_step():
     value, _ = smooth(curve, curve.iteration, 20, [50])
     assert np.allclose(value, curve.value)
     assert steps(curve) == [(49, 50, 0.5)]
+
+
+def test_a_smoothed_loss_stays_between_the_values_seen():
+    curve = Curve('loss', np.arange(40), np.maximum(5 - np.arange(40) / 4, 0.1 + 0.01 * (np.arange(40) % 2)))
+    curve.value[-4:] = [0.9, 0.5, 0.1, 0.1]
+    value, _ = smooth(curve, curve.iteration, 4)
+    assert value.min() >= 0.1 and value.max() <= 5
+
+
+def with_layers(**outputs):
+    """The header of a net with inner products of so many outputs, and a few iterations."""
+    layers = '\n'.join(f'layer {{\n  name: "{name}"\n  inner_product_param {{\n    num_output: {count}\n  }}\n}}'
+                       for name, count in outputs.items())
+    *head, end = header(head=None)
+    rows = [f'{stamp(n)}Iteration {n}, loss = 1' for n in range(9)]
+    return stages(feed('\n'.join([*head, layers, end, *rows])), 'log')[0]
+
+
+@pytest.mark.parametrize('theirs, ours, told', [
+    ({'fc': 4}, {'fc': 4}, ''), ({}, {'fc': 4}, ''), ({'fc': 4}, {}, ''),
+    ({'a': 2, 'fc': 10572}, {'a': 2, 'fc': 40}, "layer 'fc' has 10572 outputs against 40 outputs"),
+    ({'a': 2, 'fc': 4}, {'b': 2, 'fc': 3}, "layer 'a' has 2 outputs against no such layer, and so for 2 more layers")])
+def test_logs_of_other_nets_are_told(theirs, ours, told):
+    found = judge(with_layers(**theirs), with_layers(**ours), 0.05, (), 12)
+    assert found.nets == (f'the nets differ, so curves may: {told}' if told else '')
+    assert found.nets in '\n'.join(pair_lines(found)) and escape(found.nets) in page([], [found])
 
 
 def test_verdicts():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sphereslim.logs.figures import read_figure
 from sphereslim.logs.lambdas import check_lambdas, published_heads
+from sphereslim.logs.nets import difference
 from sphereslim.logs.parser import parse_log
 from sphereslim.logs.schedule import check_rate
 from sphereslim.logs.source import LogError
@@ -15,12 +16,16 @@ from sphereslim.logs.verdict import compare, times_to_reach
 
 @dataclass
 class Pair:
-    """A published stage beside ours: `verdicts` as of verdict.compare, `times` as of verdict.times_to_reach."""
+    """A published stage beside ours: `verdicts` as of verdict.compare, `times` as of verdict.times_to_reach.
+
+    `nets` says how their nets differ, as far as the logs tell.
+    """
     published: Stage
     ours: Stage
     breaks: list
     verdicts: list
     times: list
+    nets: str
 
 
 def read_source(name):
@@ -56,7 +61,7 @@ def judge(published, ours, relative, levels, checkpoints):
     times = []
     if any(verdict['quantity'] == 'loss' and verdict['overlap'] for verdict in verdicts):
         times = times_to_reach(published.curves['loss'], ours.curves['loss'], breaks, levels)
-    return Pair(published, ours, breaks, verdicts, times)
+    return Pair(published, ours, breaks, verdicts, times, difference(published, ours))
 
 
 def self_checks(stage, published_folder):

@@ -48,7 +48,8 @@ def smooth(curve, at, half_width, breaks=()):
 
     A window never reaches over an iteration of `breaks` (where the rate steps and the loss drops). The standard
     error comes from the scatter around the fitted lines and the weights of local linear regression. NaN outside
-    the curve and where a window holds no point. Linear time in points and places.
+    the curve and where a window holds no point; never beyond all values seen, as a steep line would be at an end.
+    Linear time in points and places.
     """
     curve = curve.finite()
     at = np.asarray(at, float)
@@ -60,7 +61,7 @@ def smooth(curve, at, half_width, breaks=()):
     value, leverage = sums.line(at)
     # Mean absolute deviation of normal noise is sigma * sqrt(2 / pi).
     sigma = scatter.mean(at) * np.sqrt(np.pi / 2)
-    return value, sigma * np.sqrt(leverage)
+    return np.clip(value, curve.value.min(), curve.value.max()), sigma * np.sqrt(leverage)
 
 
 class _Sums:

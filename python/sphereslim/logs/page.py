@@ -57,6 +57,7 @@ def _quantities(stages):
 
 def _pair(pair):
     parts = [f'<h2>{escape(pair.ours.label)} against {escape(pair.published.label)}</h2>']
+    parts += [f'<p>{escape(pair.nets)}</p>'] if pair.nets else []
     for verdict in pair.verdicts:
         parts.append(f'<p>{_badge(verdict["verdict"])} {escape(verdict_words(verdict))}</p>')
         if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:

@@ -1,4 +1,4 @@
-"""Hold the rate and lambda that a run printed against the formulas its own header declares."""
+"""Hold the rate that a run printed against the policy that its own header declares."""
 
 import math
 

@@ -65,7 +65,7 @@ def time_rows(pair):
 
 def pair_lines(pair):
     """Verdicts and tables of one pair."""
-    lines = [f'{pair.ours.label}  against  {pair.published.label}']
+    lines = [f'{pair.ours.label}  against  {pair.published.label}', *([f'  {pair.nets}'] if pair.nets else [])]
     for verdict in pair.verdicts:
         lines.append(f'  {verdict_words(verdict)}')
         if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:
@@ -88,8 +88,9 @@ def as_data(sources, pairs):
     return {'stages': [{'label': stage.label, 'runs': [run_words(run) for run in stage.runs], 'checks': checks,
                         'curves': {name: curve_words(curve) for name, curve in stage.curves.items()}}
                        for stage, checks in sources],
-            'pairs': [{'published': pair.published.label, 'ours': pair.ours.label, 'rate_steps': pair.breaks,
-                       'curves': pair.verdicts, 'time_to_loss': pair.times} for pair in pairs]}
+            'pairs': [{'published': pair.published.label, 'ours': pair.ours.label, 'nets': pair.nets,
+                       'rate_steps': pair.breaks, 'curves': pair.verdicts, 'time_to_loss': pair.times}
+                      for pair in pairs]}
 
 
 def _indented(header, rows):
