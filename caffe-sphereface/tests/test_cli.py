@@ -34,8 +34,11 @@ def assert_nothing_half_written(folder):
     (('files.txt', 'gone.h5\n'), ('gone.h5', "'data'")),
     (('rows.h5', 'no HDF5'), ('rows.h5', "'data'")),
     (('solver.prototxt', SOLVER.replace('base_lr', 'base_lrr')), ('solver.prototxt:2', 'base_lrr')),
-    (('solver.prototxt', SOLVER.replace('"fixed"', '"sometimes"')), ('sometimes', 'multistep')),
+    (('solver.prototxt', SOLVER.replace('"fixed"', '"sometimes"')), ('solver.prototxt', 'sometimes', 'multistep')),
     (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"') + 'snapshot: 2'), ('gone', 'snapshot_prefix')),
+    (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"')), ('gone', 'snapshot_prefix')),
+    (('solver.prototxt', SOLVER.replace('"out"', '"/proc/out"')), ('/proc', 'cannot be written')),
+    (('solver.prototxt', ''), ('solver.prototxt: is empty',)), (('net.prototxt', ' \n'), ('net.prototxt: is empty',)),
     (('solver.prototxt', SOLVER.replace('net.prototxt', 'gone.prototxt')), ('gone.prototxt',)),
 ])
 def test_mistakes_in_files(tmp_path, broken, parts):

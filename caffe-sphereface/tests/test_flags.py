@@ -7,7 +7,7 @@ from caffe.errors import CaffeError
 
 SPEC = Spec('tool', 'Does things.',
             (Flag('gray', False, 'grey pictures'), Flag('shuffle', True, 'mix'), Flag('width', 0, 'pixels'),
-             Flag('gpu', '', 'devices')),
+             Flag('gpu', '', 'devices'), Flag('rankdir', 'LR', 'direction')),
             (('ROOT', 'folder'), ('LIST?', 'list')))
 
 
@@ -45,6 +45,7 @@ def test_help_names_every_flag_and_exits_0(word, capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert all(part in text for part in ('Does things.', '--gray', '--width', 'pixels', 'ROOT', 'LIST'))
+    assert all(f'(default: {default})' in text for default in ('false', 'true', '0', 'LR'))
 
 
 def test_rest_of_the_line():

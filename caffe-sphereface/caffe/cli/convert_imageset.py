@@ -49,15 +49,15 @@ def _convert(flags, positionals):
         random.numpy_generator().shuffle(order)
     log.info(_SOURCE, f'A total of {len(order)} images.')
     with new_database(target, backend) as put, ThreadPoolExecutor(worker_count()) as pool:
-        written = _write(order, listing, root, flags, pool, put)
+        written, left_out = _write(order, listing, root, flags, pool, put)
         if not written:
-            raise CaffeError(f'{source}: none of {len(order)} pictures could be read')
+            raise CaffeError(f'{source}: none of {len(order)} pictures could be read; the last: {left_out}')
     log.info(_SOURCE, f'Processed {len(order)} files, {written} in {target}.')
 
 
 def _write(order, listing, root, flags, pool, put):
-    """Put the pictures into the database in order; how many there were."""
-    written, shape = 0, None
+    """Put the pictures into the database in order; how many there were, and why the last one left out was."""
+    written, shape, left_out = 0, None, None
 
     def make(index):
         try:
@@ -69,6 +69,7 @@ def _write(order, listing, root, flags, pool, put):
         chunk = order[start:start + _AT_ONCE]
         for position, index, made in zip(range(start, len(order)), chunk, pool.map(make, chunk)):
             if isinstance(made, CaffeError):
+                left_out = made
                 log.warning(_SOURCE, f'{listing.where(index)}: {made}; left out')
                 continue
             datum, its_shape = made
@@ -80,7 +81,7 @@ def _write(order, listing, root, flags, pool, put):
             written += 1
         if len(chunk) == _AT_ONCE:
             log.info(_SOURCE, f'Processed {start + _AT_ONCE} of {len(order)} files.')
-    return written
+    return written, left_out
 
 
 def _datum(path, label, flags):

@@ -58,7 +58,8 @@ def _build(spec):
     kinds = {}
     for flag in spec.flags:
         kinds[flag.name] = type(flag.default)
-        shown = '' if flag.default in ('', None) else f' (default: {str(flag.default).lower()})'
+        default = str(flag.default).lower() if isinstance(flag.default, bool) else flag.default
+        shown = '' if default in ('', None) else f' (default: {default})'
         text = (flag.help + shown).replace('%', '%%')
         if isinstance(flag.default, bool):
             parser.add_argument(f'--{flag.name}', dest=flag.name, action='store_true', default=flag.default, help=text)

@@ -35,7 +35,7 @@ def parse_text(text, message, origin):
         return text_format.Parse(text, message)
     except (text_format.ParseError, RecursionError) as error:
         reason = ' '.join(str(error).split())
-        raise CaffeError(f'{origin}:{reason} (expected a {message.DESCRIPTOR.name})') from None
+        raise CaffeError(f'{origin}:{reason[:300]} (expected a {message.DESCRIPTOR.name})') from None
 
 
 def whole(message, origin):
@@ -46,6 +46,12 @@ def whole(message, origin):
     return message
 
 
+def _not_empty(message, path):
+    if not message.ListFields():
+        raise CaffeError(f'{path}: is empty, expected a {message.DESCRIPTOR.name}')
+    return message
+
+
 def read_net(source):
     """A NetParameter from a prototxt path (or a NetParameter itself), upgraded from old forms."""
     if isinstance(source, caffe_pb2.NetParameter):
@@ -53,7 +59,7 @@ def read_net(source):
         net = caffe_pb2.NetParameter()
         net.CopyFrom(whole(source, origin))
     else:
-        net, origin = read_text_message(source, caffe_pb2.NetParameter()), source
+        net, origin = _not_empty(read_text_message(source, caffe_pb2.NetParameter()), source), source
     return upgrade_net(net, str(origin))
 
 
@@ -64,7 +70,7 @@ def read_solver(source):
         solver = caffe_pb2.SolverParameter()
         solver.CopyFrom(whole(source, origin))
     else:
-        solver, origin = read_text_message(source, caffe_pb2.SolverParameter()), source
+        solver, origin = _not_empty(read_text_message(source, caffe_pb2.SolverParameter()), source), source
     return upgrade_solver(solver, str(origin))
 
 

@@ -15,14 +15,14 @@ _POLICIES = {
 }
 
 
-def check_policy(param):
-    """Raise CaffeError unless the policy exists and has what it needs."""
+def check_policy(param, origin='solver'):
+    """Raise CaffeError, which names the file `origin`, unless the policy exists and has what it needs."""
     if param.lr_policy not in _POLICIES:
-        raise CaffeError(f"lr_policy '{param.lr_policy}': expected one of {', '.join(sorted(_POLICIES))}")
+        raise CaffeError(f"{origin}: lr_policy '{param.lr_policy}', expected one of {', '.join(sorted(_POLICIES))}")
     if param.lr_policy == 'step' and param.stepsize <= 0:
-        raise CaffeError(f'lr_policy step: stepsize is {param.stepsize}, expected at least 1')
+        raise CaffeError(f'{origin}: lr_policy step: stepsize is {param.stepsize}, expected at least 1')
     if param.lr_policy == 'poly' and param.max_iter <= 0:
-        raise CaffeError(f'lr_policy poly: max_iter is {param.max_iter}, expected at least 1')
+        raise CaffeError(f'{origin}: lr_policy poly: max_iter is {param.max_iter}, expected at least 1')
 
 
 def next_step(param, iteration, step):

@@ -1,5 +1,6 @@
 """The Solver: train nets and test nets, the iterations between them, snapshots and resumes."""
 
+import os
 from collections import deque
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Solver:
             self.param.type = self.kind
         self.origin = source if isinstance(source, (str, Path)) else origin
         log.info('solver.cpp:44', f'Initializing solver from parameters: \n{self.param}')
-        policy.check_policy(self.param)
+        policy.check_policy(self.param, self.origin or 'solver')
         self._check()
         if self.param.random_seed >= 0:
             random.set_seed(self.param.random_seed)
@@ -53,9 +54,15 @@ class Solver:
         for field in ('iter_size', 'average_loss'):
             if getattr(self.param, field) < 1:
                 raise CaffeError(f'{self.origin}: {field} is {getattr(self.param, field)}, expected at least 1')
+        if self.param.snapshot:
+            self._check_folder()
+
+    def _check_folder(self):
         folder = Path(self._prefix()).parent
-        if self.param.snapshot and not folder.is_dir():
+        if not folder.is_dir():
             raise CaffeError(f'{self.origin}: snapshot_prefix {self._prefix()}: no folder {folder} to write into')
+        if not os.access(folder, os.W_OK):
+            raise CaffeError(f'{self.origin}: snapshot_prefix {self._prefix()}: the folder {folder} cannot be written')
 
     def _make_net(self, named, phase):
         origin, param = named
@@ -139,6 +146,8 @@ class Solver:
 
     def solve(self, resume_file=None):
         """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end."""
+        if self.param.snapshot_after_train and is_root():
+            self._check_folder()
         log.info('solver.cpp:272', f'Solving {self.net.name}')
         log.info('solver.cpp:273', f'Learning Rate Policy: {self.param.lr_policy}')
         self.stopped_early = False
