@@ -9,11 +9,22 @@ from caffe.errors import CaffeError
 TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError, cv2.error)
 
 
+OUT_OF_RANGE = ('a label or an index is out of range, which a GPU tells late and without naming it; the same run on '
+                'the CPU tells the layer and the values')
+
+
+def is_out_of_range(error):
+    """Whether a GPU has found a label or an index that is none; it does nothing more in this process then."""
+    return isinstance(error, RuntimeError) and 'device-side assert' in str(error)
+
+
 def explain(layer, error):
     """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` otherwise."""
     named = isinstance(error, CaffeError) and "layer '" in str(error)
     if named or isinstance(error, torch.OutOfMemoryError):
         raise error
+    if is_out_of_range(error):
+        raise CaffeError(f"layer '{layer.name}' ({layer.type}) or one before it: {OUT_OF_RANGE}") from error
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
         lines = ['needs more memory than this machine gives, expected smaller blobs']

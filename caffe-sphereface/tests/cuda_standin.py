@@ -1,9 +1,11 @@
 """A stand-in for a CUDA device on machines without one, for tests: its tensors say `cuda:0` and compute on the CPU.
 
 What it shows: that every tensor lies where it has to (an operator that mixes host and device is refused as CUDA
-refuses it, and so is `.numpy()` of a device tensor), that CUDA has the operators that are used, and where the host
-waits for the device or copies to it, with the layer and the line. What it cannot show: the numbers of CUDA's kernels,
-their speed, how much memory they take, and errors that only a real device finds, as labels out of range.
+refuses it, and so is `.numpy()` of a device tensor), that CUDA has the operators that are used, where the host waits
+for the device or copies to it, with the layer and the line, and that streams wait for each other where they share
+memory. An index out of range ends all work of the device without being named, as it does for CUDA, but at once where
+CUDA tells it later. What it cannot show: the numbers of CUDA's kernels, their speed, how much memory they take, and
+host memory that changes while it is being copied.
 """
 
 import contextlib
@@ -20,6 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 import caffe
 from caffe.layers.registry import Layer
 from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
+from cuda_streams import Memory, Stream
 
 ENGINE = str(Path(caffe.__file__).parent)
 CUDA = torch.device('cuda', 0)
@@ -38,11 +41,11 @@ class DeviceTensor(torch.Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, inner):
+    def __new__(cls, inner, memory):
         made = torch.Tensor._make_wrapper_subclass(
             cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
             device=CUDA)
-        made.inner = inner
+        made.inner, made.memory = inner, memory
         return made
 
     @classmethod
@@ -63,6 +66,9 @@ class DeviceTensor(torch.Tensor):
     def contiguous(self, memory_format=torch.contiguous_format):
         done = self.is_contiguous(memory_format=memory_format)
         return self if done else _aten.clone.default(self, memory_format=memory_format)
+
+    def record_stream(self, stream):
+        self.memory.users.add(stream)
 
     def item(self):
         return _aten._local_scalar_dense.default(self)
@@ -91,7 +97,7 @@ class DeviceTensor(torch.Tensor):
         parts = key if isinstance(key, tuple) else (key,)
         if any(isinstance(part, torch.Tensor) for part in parts):
             return _aten.index.Tensor(self, [None if part == slice(None) else part for part in parts])
-        return _device().wrap(self.inner[key])
+        return DeviceTensor(self.inner[key], self.memory)
 
     def __repr__(self):
         return f'DeviceTensor({self.inner})'
@@ -103,7 +109,8 @@ class StandIn(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.events = []
-        self._pinned = {}
+        self._pinned, self._failed = {}, False
+        self._main, self._here = Stream(), threading.local()
 
     @classmethod
     def _should_skip_dynamo(cls):
@@ -125,15 +132,50 @@ class StandIn(TorchDispatchMode):
         if not on_device:
             return self._on_host(operator, args, kwargs)
         self._check(operator, args, kwargs, tensors, ours)
+        self._use(ours, written_by(operator, args, kwargs))
         known = {id(x.inner): x for x in ours}
+        memories = {x.inner.untyped_storage()._cdata: x.memory for x in ours}
         args, kwargs = tree_map(_inner, (args, {**kwargs, **({'device': 'cpu'} if stated is not None else {})}))
-        return tree_map(lambda x: self.wrap(x, known), operator(*args, **kwargs))
+        return tree_map(lambda x: self._wrap(x, known, memories), self._compute(operator, args, kwargs))
 
-    def wrap(self, value, known=()):
-        """A tensor's DeviceTensor, the one in `known` {id of inner: DeviceTensor} where there is one."""
+    def _compute(self, operator, args, kwargs):
+        if not self._failed:
+            try:
+                return operator(*args, **kwargs)
+            except (IndexError, RuntimeError) as error:
+                self._failed = 'out of bounds' in str(error) or 'out of range' in str(error)
+                if not self._failed:
+                    raise
+        raise RuntimeError('CUDA error: device-side assert triggered')
+
+    def _wrap(self, value, known, memories):
+        """A result's DeviceTensor: the argument that it is, a view of an argument, or one with memory of its own."""
         if not isinstance(value, torch.Tensor):
             return value
-        return known[id(value)] if id(value) in known else DeviceTensor(value)
+        memory = memories.get(value.untyped_storage()._cdata) if memories else None
+        return known[id(value)] if id(value) in known else DeviceTensor(value, memory or self._new_memory())
+
+    def _new_memory(self):
+        memory = Memory(self.stream())
+        memory.use(self.stream(), True)
+        return memory
+
+    def _use(self, tensors, written):
+        for x in tensors:
+            x.memory.use(self.stream(), id(x) in written)
+
+    def stream(self):
+        """The Stream that this thread's operators go to."""
+        return getattr(self._here, 'stream', self._main)
+
+    @contextlib.contextmanager
+    def on_stream(self, stream):
+        """Send this thread's operators to `stream` inside, as torch.cuda.stream does."""
+        before, self._here.stream = self.stream(), stream
+        try:
+            yield
+        finally:
+            self._here.stream = before
 
     def _on_host(self, operator, args, kwargs):
         if operator is _aten.is_pinned.default:
@@ -174,6 +216,7 @@ class StandIn(TorchDispatchMode):
         patient = args[2] if len(args) > 2 else kwargs.get('non_blocking', False)
         for target, source in zip(targets, sources):
             self._transfer(isinstance(source, DeviceTensor), isinstance(target, DeviceTensor), patient, source, target)
+            self._use([x for x in (target, source) if isinstance(x, DeviceTensor)], {id(target)})
             _aten.copy_.default(_inner(target), _inner(source))
         return args[0] if operator is _aten.copy_.default else None
 
@@ -187,7 +230,8 @@ class StandIn(TorchDispatchMode):
         if patient and from_device and not to_device:
             self._pin(copy)
         self._transfer(from_device, to_device, patient, source, copy)
-        return DeviceTensor(copy) if to_device else copy
+        self._use([source] if from_device else [], ())
+        return DeviceTensor(copy, self._new_memory()) if to_device else copy
 
     def _transfer(self, from_device, to_device, patient, source, target):
         """Note a copy between host and device, unless it is a patient one that a pinned host memory allows."""
@@ -235,6 +279,35 @@ class DeviceGenerator(torch.Generator):
         return self.manual_seed(super().seed()).initial_seed()
 
 
+class DeviceEvent:
+    """A moment of a stream: torch.cuda.Event of the stand-in."""
+
+    def __init__(self, *_, **__):
+        self.seen = {}
+
+    def record(self, stream=None):
+        self.seen = dict((stream or _device().stream()).seen)
+
+    def wait(self, stream=None):
+        (stream or _device().stream()).wait_event(self)
+
+    def synchronize(self):
+        _device().note('wait')
+
+    def query(self):
+        return True
+
+
+def written_by(operator, args, kwargs):
+    """The ids of the tensors that an operator changes, told by its schema."""
+    if not operator._schema.is_mutable:
+        return ()
+    stated = operator._schema.arguments
+    changed = [kwargs.get(each.name) if each.kwarg_only else args[i] for i, each in enumerate(stated)
+               if each.alias_info is not None and each.alias_info.is_write and (each.kwarg_only or i < len(args))]
+    return {id(x) for x in tree_flatten(changed)[0]}
+
+
 _present = []
 
 
@@ -257,7 +330,8 @@ def cuda_standin():
 
     cuda = {'is_available': lambda: True, 'device_count': lambda: 1, 'set_device': lambda index: None,
             'current_device': lambda: 0, '_lazy_init': lambda: None,
-            'synchronize': lambda *_: device.note('wait')}
+            'synchronize': lambda *_: device.note('wait'), 'Stream': Stream, 'Event': DeviceEvent,
+            'stream': device.on_stream, 'current_stream': lambda *_: device.stream()}
     with contextlib.ExitStack() as stack:
         for name, function in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, function))

@@ -98,6 +98,14 @@ def test_what_the_host_waits_for_is_counted(device, kind, act):
     assert kinds(device) == [kind]
 
 
+def test_an_index_out_of_range_is_the_end(device):
+    a = torch.ones(2, device='cuda')
+    with pytest.raises(RuntimeError, match='device-side assert'):
+        a.gather(0, torch.full((1,), 7, device='cuda'))
+    with pytest.raises(RuntimeError, match='device-side assert'):
+        a + 1
+
+
 def test_what_does_not_wait_is_not_counted(device):
     a = torch.ones(2, device='cuda')
     torch.empty(2, pin_memory=True).to('cuda:0', non_blocking=True)
@@ -117,3 +125,45 @@ def test_events_name_layer_and_line(device, monkeypatch):
     Reading(None).forward([], [])
     (event,) = device.events
     assert event.layer == 'Reading' and event.line.endswith(' forward')
+
+
+def upload(side, wait=True, record=True):
+    """A tensor made on a side stream and used on the main one."""
+    with torch.cuda.stream(side):
+        a = torch.empty(2, pin_memory=True).to('cuda:0', non_blocking=True).add_(1)
+        done = torch.cuda.Event()
+        done.record()
+    if wait:
+        torch.cuda.current_stream().wait_event(done)
+    if record:
+        a.record_stream(torch.cuda.current_stream())
+    return a * 2
+
+
+def test_streams_that_wait_may_share_memory(device):
+    side = torch.cuda.Stream()
+    a = upload(side)
+    with pytest.raises(RuntimeError, match='did not wait'), torch.cuda.stream(side):
+        a.record_stream(side)
+        a.add_(1)
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        assert a.add_(1).shape == (2,)
+    assert not device.events
+
+
+@pytest.mark.parametrize('missing, problem', [('wait', 'did not wait'), ('record', 'record_stream')])
+def test_streams_that_do_not_wait_may_not(device, missing, problem):
+    with pytest.raises(RuntimeError, match=problem):
+        upload(torch.cuda.Stream(), **{missing: False})
+
+
+def test_two_streams_may_read_what_both_came_after(device):
+    a, side = torch.ones(2, device='cuda'), torch.cuda.Stream()
+    a.record_stream(side)
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        a + 1
+    assert (a + 1).device.type == 'cuda'
+    with pytest.raises(RuntimeError, match='did not wait'):
+        a.add_(1)

@@ -8,6 +8,7 @@ import test_gradients
 import test_losses
 import test_neurons
 from caffe.blob import Blob
+from caffe.errors import CaffeError
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
 from layer_case import layer, make_net, run
 
@@ -132,3 +133,13 @@ def test_a_lent_diff_that_changes_is_fetched_anew(gpu):
     torch._fused_sgd_([torch.zeros(2, device='cuda')], [lent.clone()], [lent], weight_decay=0.0, momentum=1.0, lr=1.0,
                       dampening=0.0, nesterov=False, maximize=False, is_first_step=False)
     assert blob.diff.tolist() == [2, 2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='would end all work of this process on a real GPU')
+@pytest.mark.parametrize('case', ['softmax', 'QUADRUPLE', 'MHE_BATCH', 'embed', 'reindex', 'accuracy'])
+def test_a_label_out_of_range_is_told_in_one_line(gpu, case):
+    text, shapes = CASES[case]
+    net = make_net(text, shapes)
+    net.blobs['label'].data[...] = 99
+    with pytest.raises(CaffeError, match="layer 'layer' .* or one before it: a label or an index is out of range"):
+        net.forward()

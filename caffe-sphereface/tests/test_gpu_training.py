@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe.cli.main import main
@@ -125,15 +126,14 @@ def lines_of(capsys):
     return re.sub(NUMBER, '#', text), [float(n) for n in re.findall(NUMBER, text)]
 
 
-def test_the_log_says_the_same(folder, capsys):
+def test_the_log_says_the_same(folder, capsys, monkeypatch):
     logs = []
+    monkeypatch.setitem(caffe.log._state, 'level', 0)
 
     def outcome():
-        caffe.log.init_log(0)
         made = solver(extra='display: 1 debug_info: true test_iter: 2 test_interval: 2 snapshot: 0 max_iter: 3')
         capsys.readouterr()
         made.solve()
-        caffe.log.init_log(2)
         logs.append(lines_of(capsys))
         return {}
 
@@ -207,3 +207,12 @@ def test_pictures_are_classified_and_detected(folder):
         return {'scores': scores, 'windows': np.array([each['prediction'] for each in found])}
 
     assert_same(*on_both(outcome))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='would end all work of this process on a real GPU')
+def test_the_command_tells_a_label_out_of_range_in_one_line(folder, capfd):
+    write_pictures(folder, solver='net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 3')
+    Path('list.txt').write_text('0.png 7\n')
+    with gpu_mode():
+        assert main(['train', '-solver', 'solver.prototxt', '-gpu', '0']) == 1
+    assert re.search(r'^caffe: .*a label or an index is out of range', capfd.readouterr().err, re.MULTILINE)

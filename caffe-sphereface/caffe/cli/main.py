@@ -12,6 +12,7 @@ from caffe.cli.flags import Flag, Spec, named_stages, need, run
 from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
+from caffe.trouble import OUT_OF_RANGE, is_out_of_range
 
 _FLAGS = (
     Flag('gpu', '', 'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '
@@ -58,6 +59,10 @@ def _dispatch(flags, positionals):
         raise CaffeError(f'out of GPU memory ({str(error).split(". ")[0]}); a smaller batch_size helps') from None
     except MemoryError:
         raise CaffeError('out of memory; a smaller batch_size helps') from None
+    except RuntimeError as error:
+        if not is_out_of_range(error):
+            raise
+        raise CaffeError(OUT_OF_RANGE) from error
 
 
 def _phase(flags, default):
