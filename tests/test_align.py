@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,7 +125,17 @@ def test_what_cannot_be_aligned_is_named_and_the_rest_is_kept(tmp_path):
     assert (tmp_path / 'out' / 'good.png').stat().st_mtime_ns == made
 
 
-def test_a_list_without_faces_ends_in_one_line(tmp_path):
-    (tmp_path / 'list.txt').write_text(landmarks.missing_line('dark.png', 'no face found'))
-    told = run('align_faces.py', tmp_path, '--list', tmp_path / 'list.txt', '--out', tmp_path / 'out')
-    assert told.returncode == 1 and told.stderr.strip() == f'error: {tmp_path}/list.txt: no picture with a face in it'
+FOUND = landmarks.found_line('a b.png', (0, 0, 9, 9), 1, FIVE_POINTS)
+
+
+@pytest.mark.parametrize('folder, content, told', [
+    ('', landmarks.missing_line('dark.png', 'no face found'), 'list.txt: no picture with a face in it'),
+    ('gone', FOUND, 'gone: no such folder of pictures'),
+    ('', FOUND + FOUND, 'a b.png: cannot be read .* (and so is none of the 1 faces)'),
+    ('', FOUND + '\n' + FOUND.rsplit('\t', 3)[0], "list.txt:3: 'a b.png\t.*, expected a path and 10 or 15 numbers")])
+def test_lists_of_nothing_end_in_one_line(folder, content, told, tmp_path):
+    (tmp_path / 'list.txt').write_text(content)
+    ended = run('align_faces.py', tmp_path / folder, '--list', tmp_path / 'list.txt', '--out', tmp_path / 'out')
+    assert ended.returncode == 1 and not (tmp_path / 'out').exists()
+    expected = re.escape(f'error: {tmp_path}/') + told.replace('(', r'\(').replace(')', r'\)')
+    assert re.fullmatch(expected, ended.stderr.strip().splitlines()[-1])

@@ -21,6 +21,8 @@ def align_list(folder, listed, out, workers=None, progress=lambda results, total
     Faces that are there already and no older than their picture are kept. Returns (faces, {picture: why it has none}).
     `progress(results, total)` wraps the stream of finished pictures. Raises FaceDataError when the list cannot be used.
     """
+    if not Path(folder).is_dir():
+        raise FaceDataError(f'{folder}: no such folder of pictures')
     points, missing = landmarks.read(listed)
     if not points:
         raise FaceDataError(f'{listed}: no picture with a face in it')
@@ -33,6 +35,8 @@ def align_list(folder, listed, out, workers=None, progress=lambda results, total
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if len(bad) == len(points) + len(missing):
+        raise FaceDataError(f'{next(bad[picture] for picture in points)} (and so is none of the {len(points)} faces)')
     return len(points) + len(missing) - len(bad), bad
 
 

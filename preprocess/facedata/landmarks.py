@@ -74,9 +74,14 @@ def _fields(line, place):
     for count in sorted(NUMBERS, reverse=True):
         words = line.rsplit(maxsplit=count)
         values = _numbers(words[1:])
-        if len(words) == count + 1 and values is not None:
+        if len(words) == count + 1 and values is not None and not _ends_in_number(words[0].strip()):
             return words[0].strip(), values
     raise FaceDataError(f"{place}: '{line[:60]}', expected a path and 10 or 15 numbers")
+
+
+def _ends_in_number(path):
+    """Whether there is a number behind a tab in what should be a path: the line was cut off, or has too many."""
+    return '\t' in path and _numbers([path.rpartition('\t')[2]]) is not None
 
 
 def _numbers(words):
