@@ -292,7 +292,7 @@ class DeviceEvent:
         (stream or _device().stream()).wait_event(self)
 
     def synchronize(self):
-        _device().note('wait')
+        _device().note('event')
 
     def query(self):
         return True

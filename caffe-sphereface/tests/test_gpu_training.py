@@ -2,14 +2,17 @@
 
 import re
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 import caffe
 from caffe.cli.main import main
+from caffe.parallel.peers import Peers
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
 from training_run import write_pictures, write_run
 
@@ -89,6 +92,21 @@ def test_a_step_between_displays_waits_for_nothing(folder):
         made.step(2)
         with no_waiting(device):
             made.step(3)
+
+
+def test_averaging_over_processes_waits_for_the_step_before_alone(folder, monkeypatch):
+    parts = []
+    monkeypatch.setattr(dist, 'init_process_group', lambda *_, **__: None)
+    monkeypatch.setattr(dist, 'all_reduce', lambda part, async_op: parts.append(part) or mock.Mock())
+    with gpu_mode() as device:
+        made, asked = solver(), ['snapshot']
+        made.action = lambda: asked.pop() if asked else None
+        Peers(None, 0, 1).attach(made)
+        made.step(2)
+        with no_waiting(device, but=['event']):
+            made.step(2)
+    assert len(parts) == 4 and all(part.device.type == 'cuda' for part in parts)
+    assert [Path(f's_iter_{i}.solverstate').exists() for i in range(1, 5)] == [False, True, False, False]
 
 
 @pytest.mark.parametrize('form', ['BINARYPROTO', 'HDF5'])

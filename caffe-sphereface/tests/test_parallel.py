@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from caffe.parallel import gradients
@@ -47,6 +48,17 @@ def test_two_processes_give_the_numbers_of_one_with_iter_size_2(tmp_path, net):
     assert one.returncode == two.returncode == 0, two.stderr
     assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel')
     assert two.stderr.count('Iteration 3 (') == two.stderr.count('Snapshotting to binary proto') == 1
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason='needs two GPUs')
+@pytest.mark.parametrize('net', [NET, MARGIN], ids=['softmax', 'margin'])
+def test_two_gpus_give_the_numbers_of_one_with_iter_size_2(tmp_path, net):
+    write_run(tmp_path, net, SOLVER.replace('"out"', '"two"'))
+    two = caffe_command(tmp_path, 'train', '-solver', 'solver.prototxt', '-gpu', '0,1')
+    write_run(tmp_path, net, SOLVER.replace('"out"', '"one"') + 'iter_size: 2')
+    one = caffe_command(tmp_path, 'train', '-solver', 'solver.prototxt', '-gpu', '0')
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert_same_weights(tmp_path / 'one_iter_6.caffemodel', tmp_path / 'two_iter_6.caffemodel', 1e-4)
 
 
 def test_crops_mirrors_and_order_of_pictures_are_those_of_one_process(tmp_path):

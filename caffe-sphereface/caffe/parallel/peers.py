@@ -104,7 +104,9 @@ class Peers:
 
     def _put_requests(self, requests):
         self._collect_signals()
-        requests.copy_(torch.tensor([float(kind in self._local) for kind in _REQUESTS[1:]]))
+        # filled, not copied from the host: a GPU would be waited for
+        for place, kind in zip(requests.unbind(), _REQUESTS[1:]):
+            place.fill_(kind in self._local)
         self._local.clear()
 
     def _ask_answer(self, requests):
