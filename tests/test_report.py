@@ -13,8 +13,9 @@ from sphereslim.report import write, write_figure
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
 from sphereslim.report.figures import figures
 from sphereslim.report.printed import printed_for
-from sphereslim.report.tables import accuracy, duration, published_table, stage_table
+from sphereslim.report.tables import accuracy, published_table, stage_table
 from sphereslim.speed import speed_ratio
+from sphereslim.tables import duration
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED_FOLDER = ROOT / 'published'
@@ -154,4 +155,4 @@ def test_speed_is_compared_round_by_round():
 
 
 def test_durations_read_like_words():
-    assert [duration(s) for s in (None, 45.4, 720, 10800)] == ['', '45 s', '12 min', '3.0 h']
+    assert [duration(s) for s in (None, 45.4, 750, 40000)] == ['', '45 s', '12.5 min', '11.1 h']

@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sphereslim.activations import Sampler
-from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
-from sphereslim.inputs import input_shape
 from sphereslim.linear_layer import is_linear
 from sphereslim.netfiles import run_net, with_params
-from sphereslim.netparts import NETWORK
-from sphereslim.netstats import measure, total
+from sphereslim.netstats import one_picture
 from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.reconstruct import reconstruct
 from sphereslim.surgery import check_weights, prune, prune_prototxt
@@ -26,9 +23,9 @@ class Model:
     weights: object
     groups: Groups
 
-    def sampler(self, feed, batches=None, progress=iter, backward=False):
-        """A Sampler of the net over `feed`; see `activations` and `run_net`."""
-        return Sampler(run_net(self.net, self.weights, backward=backward), feed, batches, progress)
+    def sampler(self, feed, backward=False):
+        """A Sampler of the net over all of `feed`; see `activations` and `run_net`."""
+        return Sampler(run_net(self.net, self.weights, backward=backward), feed)
 
     def save(self, folder):
         """Write deploy.prototxt and weights.caffemodel into a folder; returns their paths."""
@@ -43,10 +40,7 @@ def open_model(deploy, weights):
     """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together."""
     net, held = read_net(deploy), read_weights(weights)
     groups = Groups(net)
-    try:
-        check_weights(groups, held)
-    except SlimError as error:
-        raise SlimError(f'{weights}: {error}') from None
+    check_weights(groups, held, weights)
     return Model(net, held, groups)
 
 
@@ -76,7 +70,7 @@ def refittable(model):
 
 def cost(net):
     """(MACs, parameters) for one picture through a deploy NetParameter, classifier apart."""
-    sums = total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
+    sums = one_picture(net)
     return sums.macs, sums.parameters
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.inputs import input_shape, with_inputs
 from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, parts
-from sphereslim.prototxt import with_inputs, write_prototxt
+from sphereslim.prototxt import write_prototxt
 from sphereslim.weights import read_weights, weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
@@ -101,6 +102,11 @@ def total(stats, kind=None):
     chosen = [s for s in stats if kind in (None, s.kind)]
     names = ('weights', 'parameters', 'statistics', 'macs', 'activation_bytes')
     return Total(len(chosen), **{name: sum(getattr(s, name) for s in chosen) for name in names})
+
+
+def one_picture(net, kind=NETWORK):
+    """The Total of a deploy NetParameter for a single picture, by default without its classifier."""
+    return total(measure(net, (1, *input_shape(net)[1:])), kind)
 
 
 def as_json(stats):

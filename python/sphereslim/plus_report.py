@@ -8,10 +8,9 @@ import numpy as np
 from sphereslim import plus
 from sphereslim.drawing import panels
 from sphereslim.files import read_json
-from sphereslim.logs import parse_log
-from sphereslim.logs.stages import stages as log_stages
 from sphereslim.prototxt import read_solver
 from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.collect import stage_curves
 from sphereslim.report.simple import write_simple
 from sphereslim.tables import text_table
 
@@ -62,12 +61,9 @@ def strength(margin, people):
 
 def _run(plan, stage, start):
     centres = stage.folder / 'centres.json'
-    joined = log_stages(parse_log(stage.log), stage.name)
-    curves = joined[0].curves if joined else {}
     return {'accuracy': plus.accuracy(plan, stage)['accuracy'],
             'centres': [start, *read_json(centres)] if centres.is_file() else [],
-            'curves': {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]
-                       for name, curve in curves.items() if name in CURVES}}
+            'curves': {name: points for name, points in stage_curves(stage).items() if name in CURVES}}
 
 
 def rows(report):

@@ -9,11 +9,9 @@ from sphereslim.criteria import criterion
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_json
 from sphereslim.groups import Groups
-from sphereslim.netparts import NETWORK
-from sphereslim.netstats import measure, total
+from sphereslim.netstats import one_picture
 from sphereslim.pipeline import Plan
-from sphereslim.prototxt import input_shape, read_net, write_prototxt
-from sphereslim.stage import Stage
+from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.surgery import prune_prototxt
 
 
@@ -87,10 +85,9 @@ def whole_times(path, bases, runs, progress=iter, **how):
 
 def sizes(deploy):
     """The netstats Total of a deploy prototxt for one picture, classifier apart."""
-    net = read_net(deploy)
-    return total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
+    return one_picture(read_net(deploy))
 
 
 def accuracy_of(stage, moment='after'):
     """The evaluation {accuracy, error, …} of a stage."""
-    return read_json(Stage(stage.folder).evaluation)[moment]
+    return read_json(stage.evaluation)[moment]

@@ -24,5 +24,14 @@ def scaled(number, digits=4):
     return f'{number:.{digits}g}'
 
 
+def duration(seconds):
+    """Seconds as 45 s, 12.5 min or 11.1 h; nothing for None."""
+    if seconds is None:
+        return ''
+    if seconds < 120:
+        return f'{seconds:.0f} s'
+    return f'{seconds / 60:.3g} min' if seconds < 7200 else f'{seconds / 3600:.3g} h'
+
+
 def _pad(text, width, left):
     return text.ljust(width) if left else text.rjust(width)

@@ -31,6 +31,10 @@ class Curve:
         keep = np.isfinite(self.value)
         return Curve(self.quantity, self.iteration[keep], self.value[keep], self.seconds[keep], self.reading_error)
 
+    def points(self):
+        """[[iteration, value], …] as plain numbers, for json and drawings."""
+        return [[int(iteration), float(value)] for iteration, value in zip(self.iteration, self.value)]
+
     def spacing(self):
         """Median distance between points, in iterations."""
         return float(np.median(np.diff(self.iteration))) if len(self) > 1 else 0.0

@@ -1,16 +1,7 @@
 """A comparison as plain text for a terminal, and as data for json."""
 
 from sphereslim.logs.verdict import IDENTICAL
-from sphereslim.tables import text_table
-
-
-def duration(seconds):
-    """Seconds in words a person reads: 45 s, 12.5 min, 11.1 h."""
-    if seconds is None:
-        return ''
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'
+from sphereslim.tables import duration, text_table
 
 
 def stage_lines(stage, checks):

@@ -9,8 +9,6 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 
-MAX_INDEX_BITS = 17
-
 
 def index_type(bits):
     """The smallest unsigned numpy type that holds an index of `bits` bits."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sphereslim.quantize import qcaffemodel_pb2 as pb
 from sphereslim.quantize.files import read_network
+from sphereslim.tables import text_table
 
 
 class BlobRow(NamedTuple):
@@ -59,8 +60,7 @@ def inspect_text(path):
     rows = blob_rows(network)
     weights = sum(row.count for row in rows)
     lines = [f'{path}: net "{network.name}", scheme {network.scheme}, scope {network.scope}', '']
-    lines += _table(rows)
-    lines += ['', ', '.join(f'{name} {value}' for name, value in zip(total._fields[:-1], total[:-1])),
+    lines += [_table(rows), '', ', '.join(f'{name} {value}' for name, value in zip(total._fields[:-1], total[:-1])),
               f'{total.file} bytes for {weights} weights, {8 * total.file / max(weights, 1):.3f} bits per weight, '
               f'{4 * weights / total.file:.2f} times smaller than float32']
     return '\n'.join(lines)
@@ -77,10 +77,6 @@ def _row(network, layer, number, blob):
 
 def _table(rows):
     head = ('layer', 'blob', 'shape', 'weights', 'bits', 'dictionary', 'entries', 'coding', 'bytes', 'error')
-    cells = [(row.layer, str(row.blob), 'x'.join(map(str, row.shape)), str(row.count), str(row.bits),
-              str(row.dictionary or '-'), str(row.entries or '-'), row.coding, str(row.data), f'{row.error:.5f}')
-             for row in rows]
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    left = {0, 2, 7}
-    return ['  '.join(cell.ljust(w) if i in left else cell.rjust(w)
-                      for i, (cell, w) in enumerate(zip(line, widths))).rstrip() for line in [head, *cells]]
+    cells = [(row.layer, row.blob, 'x'.join(map(str, row.shape)), row.count, row.bits, row.dictionary or '-',
+              row.entries or '-', row.coding, row.data, f'{row.error:.5f}') for row in rows]
+    return text_table(head, cells, left=3)

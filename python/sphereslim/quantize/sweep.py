@@ -7,8 +7,8 @@ from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.quantize.files import write_quantized
 from sphereslim.quantize.net import dequantize, quantize_net
+from sphereslim.tables import markdown_table
 
-COLUMNS = ('scheme', 'layers', 'scope', 'bits', 'bytes', 'value')
 ROWS_FILE = 'sweep.json'
 
 
@@ -55,6 +55,7 @@ class Rows:
         return next((row for row in self.rows if all(row[key] == value for key, value in point.items())), None)
 
     def add(self, row):
+        """Keep a finished row, on disk too."""
         self.rows.append(row)
         write_json(self.path, {'subject': self.subject, 'rows': self.rows})
 
@@ -73,11 +74,11 @@ class Rows:
 
 def table_text(rows, reference, name):
     """A Markdown table; `reference` is (bytes, value) of the network as it was, `name` that of the measure."""
-    lines = [f'| scheme | layers | scope | bits | bytes | times smaller | {name} |', '|---|---|---|---|---|---|---|',
-             f'| none | | | 32 | {reference[0]} | 1.00 | {reference[1]:.6g} |']
-    lines += [f'| {row["scheme"]} | {row["layers"]} | {row["scope"]} | {row["bits"]} | {row["bytes"]} '
-              f'| {reference[0] / row["bytes"]:.2f} | {row["value"]:.6g} |' for row in rows]
-    return '\n'.join(lines) + '\n'
+    before, value = reference
+    cells = [['none', '', '', 32, before, '1.00', f'{value:.6g}']]
+    cells += [[row['scheme'], row['layers'], row['scope'], row['bits'], row['bytes'], f'{before / row["bytes"]:.2f}',
+               f'{row["value"]:.6g}'] for row in rows]
+    return markdown_table(['scheme', 'layers', 'scope', 'bits', 'bytes', 'times smaller', name], cells, left=3) + '\n'
 
 
 def plot(rows, reference, name, path, logarithmic):

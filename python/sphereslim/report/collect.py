@@ -10,9 +10,8 @@ from sphereslim.engine import caffe
 from sphereslim.files import read_json, write_json
 from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.stages import stages as log_stages
-from sphereslim.netparts import NETWORK
-from sphereslim.netstats import measure, total
-from sphereslim.prototxt import input_shape, read_net
+from sphereslim.netstats import one_picture
+from sphereslim.prototxt import read_net
 from sphereslim.report.printed import printed_for
 from sphereslim.speed import forward_milliseconds, speed_ratio
 
@@ -55,8 +54,7 @@ def _place(path):
 
 def _row(stage, times, original, log):
     ratio, *quartiles = speed_ratio(original, times)
-    stats = measure(read_net(stage.deploy), shape=_one(stage))
-    sums = total(stats, NETWORK)
+    sums = one_picture(read_net(stage.deploy))
     accuracy = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     selection = read_json(stage.selection) if stage.selection.is_file() else None
     return {'stage': stage.name, 'folder': str(stage.folder),
@@ -64,11 +62,6 @@ def _row(stage, times, original, log):
             'parameters': sums.parameters, 'macs': sums.macs, 'model_bytes': sums.model_bytes,
             'milliseconds': float(np.median(times)), 'speed_ratio': ratio, 'speed_quartiles': quartiles,
             'before': accuracy.get('before'), 'after': accuracy.get('after'), 'training_seconds': _seconds(log)}
-
-
-def _one(stage):
-    """The input shape of the deploy net for a single picture."""
-    return (1, *input_shape(read_net(stage.deploy))[1:])
 
 
 def _speed(path, done, progress):
@@ -96,8 +89,7 @@ def stage_curves(stage):
 
 def _curves(log):
     """{quantity: [[iteration, value], …]}."""
-    return {name: [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]
-            for name, curve in (log.curves if log else {}).items()}
+    return {name: curve.points() for name, curve in (log.curves if log else {}).items()}
 
 
 def _seconds(log):

@@ -27,9 +27,5 @@ def _curves(folder, net):
     curves = {}
     for stage, path, column in found:
         for curve in read_figure(path, column) if path.is_file() else ():
-            curves[stage or curve.names] = _points(curve.curves['loss'])
+            curves[stage or curve.names] = curve.curves['loss'].points()
     return curves
-
-
-def _points(curve):
-    return [[int(i), float(v)] for i, v in zip(curve.iteration, curve.value)]

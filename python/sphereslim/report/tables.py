@@ -1,7 +1,7 @@
 """The tables of a report, from its plain values."""
 
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Table
-from sphereslim.tables import scaled
+from sphereslim.tables import duration, scaled
 
 
 def stage_table(report):
@@ -85,11 +85,3 @@ def accuracy(result):
         return ''
     error = f' ± {result["error"]:.2f}' if len(result['folds']) > 1 else ''
     return f'{result["accuracy"]:.2f}{error} %'
-
-
-def duration(seconds):
-    """Seconds as 45 s, 12 min or 3.4 h; nothing for None."""
-    if seconds is None:
-        return ''
-    return f'{seconds:.0f} s' if seconds < 120 else f'{seconds / 60:.0f} min' if seconds < 7200 else \
-        f'{seconds / 3600:.1f} h'
