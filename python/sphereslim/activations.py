@@ -120,6 +120,9 @@ class Sampler:
         for stop in sorted(set(stops), key=lambda stop: stop.index):
             start = self._run_to(start, stop.index)
             found[stop] = np.array(self.net.blobs[stop.blob].data)
+            if not np.isfinite(found[stop]).all():
+                raise SlimError(f"blob '{stop.blob}' behind layer '{self.net._layer_names[stop.index]}' is not all "
+                                'numbers, expected weights and pictures that give finite values')
         return [found[stop] for stop in stops]
 
     def _run_to(self, start, end):

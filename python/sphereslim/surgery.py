@@ -67,8 +67,18 @@ def _set_field(param, name, value):
         setattr(param, name, value)
 
 
-def check_weights(groups, weights):
-    """SlimError if the weights are those of another net: names the first layer whose shape does not fit."""
+def check_weights(groups, weights, path=None):
+    """SlimError, begun by the `path` of the weights, if they are those of another net or no numbers.
+
+    It names the first layer whose shape does not fit, or which holds NaN or infinity.
+    """
+    try:
+        _check_weights(groups, weights)
+    except SlimError as error:
+        raise SlimError(f'{path}: {error}' if path else str(error)) from None
+
+
+def _check_weights(groups, weights):
     layers = weight_layers(weights)
     known = {axis.layer for axis in groups.trace.axes.values()}
     if not known.intersection(layers):
@@ -76,6 +86,10 @@ def check_weights(groups, weights):
     for axis in groups.trace.axes.values():
         if axis.layer in layers:
             _check_axis(axis, layers[axis.layer].blobs)
+    for name, layer in layers.items():
+        if not all(np.isfinite(blob_array(blob)).all() for blob in layer.blobs):
+            raise SlimError(f"weights of layer '{name}' are not all numbers, expected those of a training that did not "
+                            'explode')
 
 
 def _check_axis(axis, blobs):

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from sphereslim.errors import SlimError
 from sphereslim.lfw.cache import features_of
 from sphereslim.lfw.pairs import read_pairs
 from sphereslim.lfw.protocol import verify
@@ -40,5 +41,10 @@ def evaluate(deploy, weights, pairs, folder, **how):
 def score(deploy, weights, pairs, folder, **how):
     """(Result, score of each pair, whether each pair is of the same person); arguments as `evaluate`."""
     listed = read_pairs(pairs, folder)
-    folds, scores = verify(features_of(deploy, weights, listed.pictures, **how), listed)
+    features = features_of(deploy, weights, listed.pictures, **how)
+    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(broken):
+        raise SlimError(f'{weights}: the features of {len(broken)} of {len(features)} pictures are not all numbers, '
+                        f'the first being {listed.pictures[broken[0]]}')
+    folds, scores = verify(features, listed)
     return summarise(folds, len(listed.same)), scores, listed.same
