@@ -12,7 +12,7 @@ from arguments.pictures import whole
 from sphereslim.allocation import COSTS, allocate, curves
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import write_json
+from sphereslim.files import check_writable, write_json
 from sphereslim.model import cost_of_counts, open_model
 from sphereslim.sensitivity import read_table
 from sphereslim.tables import scaled, text_table
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 def main():
     args = arguments()
+    check_writable(args.out)
     model = open_model(args.deploy, args.weights)
     rows, _ = read_table(args.table)
     limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))

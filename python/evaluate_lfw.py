@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from sphereslim.command import run_command
-from sphereslim.files import write_json
+from sphereslim.files import check_writable, write_json
 from sphereslim.lfw.evaluate import score
 from sphereslim.lfw.features import CROPS, InputForm
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
@@ -22,6 +22,7 @@ FARS = (1e-3, 1e-4)
 
 def main():
     args = parse_arguments()
+    check_writable(args.json, args.roc)
     form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
     result, scores, same = score(args.deploy, args.weights, args.pairs, args.pictures, form=form, feature=args.feature,
                                  mirror=args.mirror, batch=args.batch, progress=progress_of(args.batch),

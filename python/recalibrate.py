@@ -10,7 +10,7 @@ from arguments.pictures import add_pictures, feeds, whole
 from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes
+from sphereslim.files import check_writable, write_bytes
 from sphereslim.groups import Groups
 from sphereslim.prototxt import read_net
 from sphereslim.surgery import check_weights
@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 def main():
     args = arguments()
+    check_writable(args.out)
     net, weights = read_net(args.net), read_weights(args.weights)
-    check_weights(Groups(net), weights)
+    check_weights(Groups(net), weights, args.weights)
     own = not any(layer.type == 'Input' for layer in net.layer)
     if not own and not args.images:
         raise SlimError(f'{args.net}: reads no data of its own, expected --images')

@@ -9,7 +9,7 @@ import argparse
 from arguments.pictures import add_pictures, feeds, whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes
+from sphereslim.files import check_writable, write_bytes
 from sphereslim.model import open_model, refit
 from sphereslim.reconstruct import Fit, readers_of
 from sphereslim.selection_files import read_selections
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 def main():
     args = arguments()
+    check_writable(args.out)
     whole_net, pruned = open_model(args.deploy, args.weights), open_model(args.pruned_deploy, args.pruned_weights)
     kept = read_selections(args.selection)
     layers = readers_of(whole_net.groups, kept)

@@ -15,7 +15,7 @@ from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_json
+from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net
 from sphereslim.prototxt import read_net
@@ -27,10 +27,11 @@ from tqdm import tqdm
 
 def main():
     args = arguments()
+    check_writable(args.out)
     find_criterion(args.criterion)
     net, weights = read_net(args.net), read_weights(args.weights)
     groups = Groups(net)
-    check_weights(groups, weights)
+    check_weights(groups, weights, args.weights)
     wanted = shares(args, groups)
     sampler = make_sampler(args, net, weights)
     chosen = []

@@ -15,6 +15,7 @@ from sphereslim.command import run_command
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.errors import SlimError
+from sphereslim.files import check_writable
 from sphereslim.harm import AccuracyLoss, Shift
 from sphereslim.model import open_model
 from sphereslim.reconstruct import Fit
@@ -30,7 +31,7 @@ def main():
     model = open_model(args.deploy, args.weights)
     feed, test = feeds(args, model.net, args.test_count)
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
     harm = accuracy_loss(args) if args.pairs else Shift(model, test)
     table = Table(out / 'sensitivity.json', about(args))
     study(model, table, args.rates, args.criterion, harm, feed, Fit(args.places), args.refit, args.seed,

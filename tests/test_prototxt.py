@@ -119,10 +119,10 @@ def test_errors_name_file_line_and_field(tmp_path):
 
 
 def test_writing_keeps_the_old_file_when_it_fails(tmp_path):
-    with pytest.raises(SlimError, match='cannot be written'):
-        prototxt.write_prototxt(tmp_path / 'none' / 'net.prototxt', caffe_pb2.NetParameter(name='x'))
     path = tmp_path / 'net.prototxt'
     prototxt.write_prototxt(path, caffe_pb2.NetParameter(name='x'), 'why')
+    with pytest.raises(SlimError, match='cannot be written'):
+        prototxt.write_prototxt(path / 'net.prototxt', caffe_pb2.NetParameter(name='y'))
     assert path.read_text() == '# why\nname: "x"\n'
     assert [p.name for p in tmp_path.iterdir()] == ['net.prototxt']
 

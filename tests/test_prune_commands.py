@@ -29,6 +29,9 @@ def work(tmp_path_factory):
         for layer in weights.layer if name == 'other' else ():
             layer.name = f'x_{layer.name}'
         write_bytes(folder / f'{name}.caffemodel', weights.SerializeToString())
+    for name, value in (('nan', np.nan), ('huge', 1e38)):
+        net.params['conv1'][0].data[...] = value
+        net.save(str(folder / f'{name}.caffemodel'))
     return folder
 
 
@@ -87,6 +90,11 @@ def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
     assert sum(finest.values()) < sum(counts.values())
 
 
+def test_outputs_go_into_folders_that_are_made(work, run):
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 {PICTURES} --out new/deep/s.json')
+    assert read_selections(['new/deep/s.json']).keys() == {'conv1'}
+
+
 def test_groups_tells_what_cannot_be_pruned_and_why(run):
     said = run('groups', NET)
     assert 'is an output of the net' in said and '2 of 3 groups can be pruned' in said
@@ -97,9 +105,30 @@ BAD = {
     'the output': ('select_filters', f'{NET} tiny.caffemodel --layer fc5 {PICTURES}', 'cannot be pruned'),
     'rate 0': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --rate 0 {PICTURES}', 'rate 0'),
     'other weights': ('select_filters', f'{NET} other.caffemodel --layer conv1 {PICTURES}', 'none of the layers'),
+    'weights that are no numbers': ('select_filters', f'{NET} nan.caffemodel --layer conv1 {PICTURES}',
+                                    "nan.caffemodel: weights of layer 'conv1' are not all numbers"),
+    'sums that are no numbers': ('select_filters', f'{NET} huge.caffemodel --layer conv1 --criterion greedy_pair '
+                                                   f'{PICTURES}', 'is not all numbers'),
+    'features that are no numbers': ('evaluate_lfw', f'{NET} nan.caffemodel --pairs faces/pairs.txt --pictures '
+                                                     'faces/aligned --no-cache', 'nan.caffemodel: the features of'),
+    'refitting to no numbers': ('sensitivity', f'{NET} nan.caffemodel --out s --test-count 4 {PICTURES}',
+                                'nan.caffemodel: weights'),
     'no criterion': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion luck {PICTURES}', "'luck'"),
     'no pictures': ('select_filters', f'{NET} tiny.caffemodel --layer conv1', 'expected --images'),
     'missing prototxt': ('groups', 'none.prototxt', 'none.prototxt'),
+    'empty prototxt': ('groups', 'empty.txt', 'empty.txt: holds no layers'),
+    'empty solver': ('prune', f'good.json --train {NET} --weights tiny.caffemodel --solver empty.txt --out x',
+                     'empty.txt: says nothing, expected a solver'),
+    'a list of missing pictures': ('recalibrate', f'{NET} tiny.caffemodel --images faces/train.txt --out c.caffemodel',
+                                   "faces/train.txt:1: 'P_0/P_0_0001.jpg 0': no such picture"),
+    'a list that is none': ('recalibrate', f'{NET} tiny.caffemodel --images tiny.caffemodel --out c.caffemodel',
+                            'tiny.caffemodel: is not text'),
+    'a folder to write': ('select_filters', f'{NET} none.caffemodel --layer conv1 {PICTURES} --out faces',
+                          'faces: is a folder'),
+    'a file for a folder': ('recalibrate', f'{NET} none.caffemodel --out empty.txt/c.caffemodel',
+                            'empty.txt/c.caffemodel: cannot be written'),
+    'no file to write': ('evaluate_lfw', f'{NET} none.caffemodel --pairs faces/pairs.txt --pictures faces/aligned '
+                                         '--roc /proc/none/roc.png', '/proc/none/roc.png: cannot be written'),
     'no selection': ('prune', f'settings.json --deploy {NET} --weights tiny.caffemodel --out x', 'is no selection'),
     'weights to prune': ('prune', f'good.json --deploy {NET} --weights other.caffemodel --out x', 'none of the layers'),
     'too many channels': ('prune', f'wrong.json --deploy {NET} --weights tiny.caffemodel --out x', 'from 0 to 7'),
@@ -114,6 +143,7 @@ BAD = {
 
 @pytest.mark.parametrize('case', BAD)
 def test_bad_requests_are_one_clear_line(case, work, run):
+    (work / 'empty.txt').write_text('')
     (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')
     whole = {'group': '', 'rate': 1.0, 'size': 0, 'kept': 0, 'macs': 10, 'parameters': 10, 'harm': 0}

@@ -190,6 +190,12 @@ def test_bad_ranges(text):
 def test_bad_measure_and_images(folder):
     with pytest.raises(SlimError, match='expected module:function'):
         named_measure('nowhere:nothing')
+    Path('list.txt').write_text('\nfaces/0.png 3\r\nfaces/sp ace.png 1\n')
+    with pytest.raises(SlimError, match="^list.txt:3: 'faces/sp ace.png 1': no such picture"):
+        list_images('list.txt', 3)
+    Path('faces/0.png').rename('faces/sp ace.png')
+    Path('list.txt').write_text('faces/sp ace.png 1\nfaces/sp ace.png\nfaces/1.png 0.5 more\n')
+    assert [path.name for path in list_images('list.txt', 3)] == ['sp ace.png', 'sp ace.png', '1.png']
     with pytest.raises(SlimError, match='no images'):
         Path('empty').mkdir()
         list_images('empty', 3)

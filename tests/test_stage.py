@@ -1,8 +1,12 @@
 """Stages: counters moved for a continued training, heads, schedules, and the training process itself."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 from sphereslim.classifier import with_classes
+from sphereslim.command import run_command
 from sphereslim.counters import advanced, per_forward
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
@@ -146,6 +150,25 @@ def test_an_exploding_loss_stops_with_advice(tmp_path):
     stage = make_stage(tmp_path / 'nan', net=MARGIN.replace('value: 0.5', 'value: nan'))
     with pytest.raises(SlimError, match='the loss exploded at iteration 0.*smaller base_lr'):
         stage.run()
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    stage = make_stage(tmp_path / 'one')
+    with pytest.raises(SlimError, match='^.*/one: cannot be written'):
+        train(stage.solver, stage.folder)
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_asked_to_stop_ends_the_training_and_keeps_a_snapshot(tmp_path, number, status):
+    stage = make_stage(tmp_path / 'long', iterations=10**6, snapshot=10**6)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as end:
+            run_command(lambda: stage.run(watch=lambda progress: os.kill(os.getpid(), number)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == status
+    assert len(list(stage.folder.glob('snapshot_iter_*.solverstate'))) == 1
 
 
 def test_nothing_to_train_is_told(tmp_path):

@@ -1,5 +1,6 @@
-"""How a command ends: its status, one line on bad input, quietly on Ctrl-C."""
+"""How a command ends: its status, one line on bad input, quietly when it is asked to stop."""
 
+import signal
 import sys
 
 from tqdm import tqdm
@@ -8,11 +9,15 @@ from sphereslim.errors import SlimError
 
 
 def run_command(main):
-    """Call `main()` and exit with its status; bad input prints one line and exits with 1, Ctrl-C with 130."""
+    """Call `main()` and exit with its status; bad input prints one line and exits with 1.
+
+    Ctrl-C ends it with 130, SIGTERM with 143, both in good order: a training that is under way is stopped, too.
+    """
+    signal.signal(signal.SIGTERM, _stop)
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        sys.exit(143 if stop.args else 130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -33,6 +38,10 @@ def train_with_bar(stage, title, gpu=None, **how):
 
         stage.run(gpu, watch, **how)
         bar.update(total - bar.n)
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt(number)
 
 
 def _bad_input():

@@ -11,10 +11,14 @@ from sphereslim.errors import SlimError
 
 @contextmanager
 def whole_file(path):
-    """Yield a temporary path in the folder of `path` that replaces it when the block ends well; SlimError otherwise."""
+    """Yield a temporary path in the folder of `path`, which is made where it is missing.
+
+    It replaces `path` when the block ends well; SlimError otherwise.
+    """
     path = Path(path)
     temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
         os.close(handle)
         os.chmod(temporary, 0o644)
@@ -26,6 +30,22 @@ def whole_file(path):
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def check_writable(*paths):
+    """Make the folders of files that are to be written later, before the work for them is done; None is passed over.
+
+    SlimError for the first one that could not be written.
+    """
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise SlimError(f'{path}: is a folder, expected the name of a file to write')
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
 
 
 def read_bytes(path):

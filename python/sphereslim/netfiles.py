@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.engine import caffe
+from sphereslim.files import write_bytes
 from sphereslim.inputs import copy_of
 from sphereslim.prototext import to_text
 from sphereslim.weights import blob_shape, read_weights, set_blob_array, weight_layers
@@ -21,10 +22,10 @@ def run_net(net, weights=None, phase=caffe.TEST, backward=False):
         net.force_backward = True
     with tempfile.TemporaryDirectory() as folder:
         prototxt, caffemodel = Path(folder, 'net.prototxt'), Path(folder, 'net.caffemodel')
-        prototxt.write_text(to_text(net))
+        write_bytes(prototxt, to_text(net).encode())
         result = caffe.Net(str(prototxt), phase)
         if weights is not None:
-            caffemodel.write_bytes(weights.SerializeToString())
+            write_bytes(caffemodel, weights.SerializeToString())
             result.copy_from(str(caffemodel))
     return result
 

@@ -31,12 +31,17 @@ def read_net(path):
     net = _parse(path, caffe_pb2.NetParameter())
     if net.layers:
         raise SlimError(f'{path}: old form with `layers`, expected `layer`; run upgrade_net_proto_text on it first')
+    if not net.layer:
+        raise SlimError(f'{path}: holds no layers, expected a net prototxt')
     return _with_input_layers(net)
 
 
 def read_solver(path):
     """The SolverParameter in a prototxt file; SlimError names file, line and reason."""
-    return _parse(path, caffe_pb2.SolverParameter())
+    solver = _parse(path, caffe_pb2.SolverParameter())
+    if not solver.ListFields():
+        raise SlimError(f'{path}: says nothing, expected a solver prototxt')
+    return solver
 
 
 def parse_net(text, origin='text'):
@@ -81,7 +86,7 @@ def _parse_text(text, message, origin):
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         reason = ' '.join(str(error).split())
-        raise SlimError(f'{origin}:{reason}') from None
+        raise SlimError(f'{origin}:{reason[:300]}') from None
 
 
 def _with_input_layers(net):

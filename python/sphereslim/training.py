@@ -39,8 +39,10 @@ def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progr
                                start_new_session=True, env=environment)
     try:
         last = _follow(process, log, watch, solver)
-    except BaseException:
+    except BaseException as error:
         _end(process, signal.SIGINT if keep_on_interrupt else signal.SIGTERM)
+        if isinstance(error, OSError):
+            raise SlimError(f'{log}: cannot be written ({error.strerror})') from None
         raise
     if process.wait():
         raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
