@@ -1,7 +1,6 @@
 """Batches of data layers: filled by workers, handed to the net."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,20 +13,19 @@ from caffe.errors import CaffeError
 class Batch:
     """`data` (N, ...), uint8 or float32, and `labels` (N,), float32, as tensors on the host.
 
-    Where there is a `release`, others fill the memory anew once it was called.
+    Their memory may be filled anew when nobody holds them, nor a view of them, any more.
     """
 
     data: torch.Tensor
     labels: torch.Tensor
-    release: Callable | None = None
 
     def to(self, device):
-        """(data, labels) on `device`, the caller's to keep; the batch is not used after that."""
-        if self.release is None:
-            return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
-        moved = self.data.to(device, copy=True), self.labels.to(device, copy=True)
-        self.release()
-        return moved
+        """(data, labels) on `device`."""
+        return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+
+    def release(self):
+        """Hold the tensors no longer, for those who keep the batch itself."""
+        self.data = self.labels = None
 
 
 class Filling:

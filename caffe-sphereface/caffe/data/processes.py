@@ -10,6 +10,8 @@ import signal
 import struct
 import time
 import weakref
+from collections import deque
+from functools import partial
 from math import prod
 from multiprocessing.connection import Pipe
 
@@ -31,17 +33,25 @@ class _Slot:
 
     def __init__(self):
         self.file = os.memfd_create('caffe-data')
-        self._bytes = torch.empty(0, dtype=torch.uint8)
+        self._pages = b''
 
-    def views(self, shape, dtype):
-        """(data, labels): tensors of `shape` and of shape[:1] in this memory."""
+    def views(self, shape, dtype, on_return=None):
+        """(data, labels): tensors of `shape` and of shape[:1] in this memory.
+
+        `on_return` is called when nobody holds them, nor a view of them, any more.
+        """
         start = -(-4 * shape[0] // 64) * 64
         end = start + prod(shape) * dtype.itemsize
-        if end > len(self._bytes):
+        if end > len(self._pages):
             # unlike a file that was only made longer, this fails where memory is short, and never makes it shorter
             os.posix_fallocate(self.file, 0, end)
-            self._bytes = torch.frombuffer(mmap.mmap(self.file, end), dtype=torch.uint8)
-        return self._bytes[start:end].view(dtype).view(shape), self._bytes[:4 * shape[0]].view(torch.float32)
+            # mapped at once: page by page, the first look at a batch takes several times as long as copying it
+            self._pages = mmap.mmap(self.file, end, mmap.MAP_SHARED | getattr(mmap, 'MAP_POPULATE', 0))
+        window = memoryview(self._pages)[:end]
+        if on_return:
+            weakref.finalize(window, on_return).atexit = False
+        memory = torch.frombuffer(window, dtype=torch.uint8)
+        return memory[start:].view(dtype).view(shape), memory[:4 * shape[0]].view(torch.float32)
 
 
 class _Team:
@@ -186,17 +196,23 @@ class ProcessPrefetcher:
     """What Prefetcher is, with processes in place of threads: they are copies of this one, made by the first `next`.
 
     `plan` and `load` run in each of them, on what was opened before. A batch is handed out in memory that the workers
-    see, and has to be released. `ahead` batches can be ready while every worker is busy with another one.
+    see, and that they fill anew when nobody holds the batch any more. `ahead` batches can be ready or in use while
+    every worker is busy with another one.
     """
 
     def __init__(self, plan, load, ahead=4):
-        self._source, self._workers, self._ahead = (plan, load), worker_count(), ahead
-        self._team, self._due, self._made, self.stop = None, 0, {}, lambda: None
+        self._source, self._workers, self._ahead = (plan, load), worker_count(), max(2, ahead)
+        self._team, self._made, self.stop = None, {}, lambda: None
+        self._ordered = self._due = self._lent = 0
+        self._returned = deque()
 
     def next(self):
         """The next Batch, complete."""
         if self._team is None:
             self._start()
+        while self._returned:
+            self._lent -= 1
+            self._order(self._returned.popleft())
         while self._due not in self._made:
             number, *rest = self._team.receive()
             self._made[number] = rest
@@ -205,8 +221,18 @@ class ProcessPrefetcher:
             raise copy.copy(failure)
         del self._made[self._due]
         self._due += 1
-        number = self._due + len(self._team.slots) - 1
-        return Batch(*self._team.slots[slot].views(*described), release=lambda: self._team.order(number, slot))
+        return self._hand_out(slot, described)
+
+    def _hand_out(self, slot, described):
+        data, labels = self._team.slots[slot].views(*described, partial(self._returned.append, slot))
+        self._lent += 1
+        if self._lent > self._ahead:  # somebody keeps batches, whose memory the workers need
+            data, labels = data.clone(), labels.clone()
+        return Batch(data, labels)
+
+    def _order(self, slot):
+        self._team.order(self._ordered, slot)
+        self._ordered += 1
 
     def _start(self):
         slots = self._workers + self._ahead
@@ -217,4 +243,4 @@ class ProcessPrefetcher:
                              'CAFFE_DATA_WORKERS sets how many') from None
         self.stop = weakref.finalize(self, self._team.stop)
         for slot in range(slots):
-            self._team.order(slot, slot)
+            self._order(slot)
