@@ -149,10 +149,17 @@ class Blob:
         """Whether the data is still what `source` will set."""
         return self._data.is_deferred_to(source)
 
-    def free(self, others):
-        """Let go of data and diff, each where none of the blobs `others` shares it."""
-        if all(self._data is not other._data for other in others):
-            self._data.clear()
+    @property
+    def data_memory(self):
+        """The Memory of the data, the same one in all blobs that share it."""
+        return self._data
+
+    def free_data(self):
+        """Let go of the data."""
+        self._data.clear()
+
+    def free_diff(self, others):
+        """Let go of the diff where none of the blobs `others` shares it."""
         if all(self._diff is not other._diff for other in others):
             self._diff.clear()
 

@@ -1,27 +1,60 @@
-"""Training in less memory where nobody can look: what backward has used up is freed at once.
+"""Training in less memory where nobody can look: what no later forward or backward reads is freed at once.
 
 For the `caffe train` command. Programs that import caffe can look at every blob after a pass, so their nets keep all.
 """
 
+from collections import defaultdict
+
 
 def free_while_training(net):
-    """Free data and diff of every top, and what layers kept for backward, once its layer's backward is done.
+    """Free the data of every top once nobody reads it any more, and diffs and what layers kept once they are used.
 
-    The net's outputs, tops that count towards the loss and parameters stay, as does everything of layers that do not
-    state what they keep (`Layer.kept`), as Python and recurrent layers do not.
+    The net's outputs, tops that count towards the loss, what layers without a backward give and parameters stay, as
+    does everything of layers that do not state what they keep (`Layer.kept`), as Python and recurrent layers do not.
     """
     wiring = net.wiring
-    shown = {id(net.blobs[name]) for name in net.outputs}
-    for tops, terms in zip(wiring.tops, wiring.loss_terms):
-        shown.update(id(tops[index]) for index, _ in terms)
+    net.spent, spent = _spent_data(net)
+    shown = _shown(net)
 
     def free(index):
         layer = net.layers[index]
-        if not wiring.layer_needs[index] or layer.kept is None:
-            return
-        layer.forget()
-        for blob in wiring.tops[index]:
-            if id(blob) not in shown:
-                blob.free(wiring.bottoms[index])
+        if wiring.layer_needs[index] and layer.kept is not None:
+            layer.forget()
+            for blob in wiring.tops[index]:
+                if id(blob) not in shown:
+                    blob.free_diff(wiring.bottoms[index])
+        for blob in spent.get(index, ()):
+            blob.free_data()
 
     net.after_backward(free)
+
+
+def _shown(net):
+    """The ids of the blobs that are seen after a pass."""
+    tops = zip(net.wiring.tops, net.wiring.loss_terms)
+    return {id(net.blobs[name]) for name in net.outputs} | {id(top[j]) for top, terms in tops for j, _ in terms}
+
+
+def _spent_data(net):
+    """Two dictionaries from a layer's index to the blobs whose data is not read any more after its forward, backward.
+
+    Blobs that share their data count as one. A backward reads what `Layer.reads_back` says.
+    """
+    wiring, shown = net.wiring, _shown(net)
+    blobs, stays, last_forward, last_backward = {}, set(), {}, {}
+    for i, (layer, needed) in enumerate(zip(net.layers, wiring.layer_needs)):
+        for role, members in (('bottom', wiring.bottoms[i]), ('top', wiring.tops[i])):
+            for blob in members:
+                memory = id(blob.data_memory)
+                blobs[memory], last_forward[memory] = blob, i
+                if needed and (layer.kept is None or role in layer.reads_back):
+                    last_backward.setdefault(memory, i)  # layers go backward in the order opposite to this one
+                if id(blob) in shown or (role == 'top' and (not needed or layer.kept is None)):
+                    stays.add(memory)
+    forward, backward = defaultdict(list), defaultdict(list)
+    for memory in blobs.keys() - stays:
+        if memory in last_backward:
+            backward[last_backward[memory]].append(blobs[memory])
+        else:
+            forward[last_forward[memory]].append(blobs[memory])
+    return forward, backward

@@ -59,6 +59,8 @@ class Net:
         for i, segment in find_segments(*lists, groups).items():
             self._strides.setdefault(i, []).insert(0, segment)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
+        # index of a layer -> blobs to free after its forward, where memory is to be saved
+        self.spent = {}
         self.learnable = LearnableParameters(self.layers)
         self._blobs = list(wiring.blobs.values())
         self._blob_names = list(wiring.blobs)
@@ -104,6 +106,8 @@ class Net:
                 loss = loss + weight * top[j].tensor.sum()
             for hook in hooks['after_forward']:
                 hook(i)
+            for blob in self.spent.get(i, ()):
+                blob.free_data()
         return loss
 
     def run_backward(self, start=None, end=0):

@@ -116,6 +116,15 @@ def test_batch_norm_in_training(shape):
                    phase=caffe.TRAIN)
 
 
+@pytest.mark.parametrize('extra', ['', 'use_global_stats: true'])
+def test_batch_norm_in_place_under_others(extra):
+    layers = (layer('Power', 'x', 'y', 'power_param { scale: 2 }').replace('"layer"', '"before"')
+              + layer('BatchNorm', 'y', 'y', f'batch_norm_param {{ eps: 0.1 {extra} }}')
+              + layer('Scale', 'y', 'y', 'scale_param { filler { value: 3 } }').replace('"layer"', '"scale"')
+              + layer('TanH', 'y', 'y').replace('"layer"', '"after"'))
+    check_gradient(layers, {'x': (4, 3, 3, 2)}, skip={'layer'}, phase=caffe.TRAIN)
+
+
 @pytest.mark.parametrize('phase', [caffe.TRAIN, caffe.TEST])
 def test_dropout(phase):
     check_gradient(layer('Dropout'), IMAGE, phase=phase)

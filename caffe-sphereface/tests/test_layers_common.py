@@ -159,6 +159,25 @@ def test_batch_norm_in_training_and_its_running_sums():
     np.testing.assert_allclose(variance, 1.9 * by_channel.var(1), rtol=1e-5)
 
 
+@pytest.mark.parametrize('viewed', ['before', 'between'])
+def test_batch_norm_goes_back_from_what_it_computed(viewed):
+    """Genuine Caffe keeps the normalised values in a blob of its own."""
+    diffs = []
+    for write in (False, True):
+        net = make_net(batch_norm(), {'x': (4, 3, 5, 2)}, caffe.TRAIN)
+        view = net.blobs['y'].data if viewed == 'before' else None
+        net.forward()
+        view = net.blobs['y'].data if viewed == 'between' else view
+        np.testing.assert_array_equal(view, net.blobs['y'].data)
+        if write:
+            view[...] = 7
+            assert (net.blobs['y'].data == 7).all()
+        net.blobs['y'].diff[...] = np.random.default_rng(3).normal(size=view.shape)
+        net.backward()
+        diffs.append(net.blobs['x'].diff.copy())
+    np.testing.assert_array_equal(*diffs)
+
+
 def test_batch_norm_in_testing_uses_the_running_statistics():
     for phase, extra in ((caffe.TEST, ''), (caffe.TRAIN, 'use_global_stats: true')):
         net = make_net(batch_norm(extra), {'x': (4, 2, 3)}, phase)
@@ -366,5 +385,6 @@ def test_nets_without_a_loss_keep_nothing_for_backward(kind):
     param.force_backward = False
     net = caffe.Net(param, caffe.TEST)
     net.forward()
-    assert getattr(net.layer_dict['layer'], '_x', None) is None
+    done = net.layer_dict['layer']
+    assert all(getattr(done, kept, None) is None for kept in done.kept)
     net.backward()

@@ -1,9 +1,12 @@
 """Freeing what backward has used up changes no number of a training run."""
 
 import numpy as np
+import pytest
+from google.protobuf import text_format
 
 import caffe
 from caffe.lean import free_while_training
+from caffe.proto import caffe_pb2
 
 NET = '''
 layer { name: "data" type: "Input" top: "data" top: "label"
@@ -60,3 +63,65 @@ def test_only_the_lean_net_lets_go(tmp_path):
     for name in ('conv', 'norm', 'pool', 'lrn', 'join', 'fc'):
         assert np.abs(full.net.blobs[name].data).max() > 0 and np.abs(full.net.blobs[name].diff).max() > 0
     assert not np.any(lean.net.blobs['join'].data) and not np.any(lean.net.blobs['norm'].diff)
+
+
+# (bottoms, top, the rest of a layer) between two convolutions; `b` and `c` have the shape of `a`
+BETWEEN = {
+    'BatchNorm': ('a', 'z', ''), 'BatchNorm in place': ('a', 'a', ''),
+    'BatchNorm of running statistics': ('a', 'z', 'batch_norm_param { use_global_stats: true eps: 1 }'),
+    'Scale': ('a', 'z', 'scale_param { bias_term: true }'), 'Scale in place': ('a', 'a', ''),
+    'Scale by a blob': ('a b', 'z', 'scale_param { axis: 0 }'), 'Bias': ('a', 'a', ''), 'PReLU': ('a', 'z', ''),
+    'PReLU in place': ('a', 'a', ''), 'ReLU': ('a', 'z', ''), 'ReLU in place': ('a', 'a', ''), 'LRN': ('a', 'z', ''),
+    'Dropout': ('a', 'a', ''), 'TanH': ('a', 'a', ''), 'ELU': ('a', 'z', ''), 'Flatten': ('a', 'z', ''),
+    'Reshape': ('a', 'z', 'reshape_param { shape { dim: 0 dim: -1 } }'), 'Concat': ('a b', 'z', ''),
+    'Eltwise': ('a b c', 'z', ''), 'Eltwise product': ('a b', 'z', 'eltwise_param { operation: PROD }'),
+    'Eltwise maximum': ('a b', 'a', 'eltwise_param { operation: MAX }'), 'Softmax': ('a', 'a', ''),
+    'Pooling': ('a', 'z', 'pooling_param { kernel_size: 3 stride: 2 }'),
+    'Pooling means': ('a', 'z', 'pooling_param { pool: AVE kernel_size: 2 stride: 2 }'),
+    'Deconvolution': ('a', 'z', 'convolution_param { num_output: 2 kernel_size: 2 }'), 'Normalize': ('a', 'a', ''),
+    'InnerProduct': ('a', 'z', 'inner_product_param { num_output: 3 }'), 'MVN': ('a', 'z', ''),
+    'Split': ('a', 'z w', ''),
+}
+
+
+def net_with(kind):
+    bottoms, tops, rest = BETWEEN[kind]
+    made = ''.join(f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
+                   'num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }\n' for name in bottoms.split())
+    ends = ''.join(f'bottom: "{b}" ' for b in bottoms.split()) + ''.join(f'top: "{t}" ' for t in tops.split())
+    text = ('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 2 dim: 8 dim: 8 } } }\n'
+            + made + f'layer {{ name: "layer" type: "{kind.split()[0]}" {ends} {rest} }}\n'
+            + f'layer {{ name: "end" type: "InnerProduct" bottom: "{tops[0]}" top: "end" inner_product_param {{ '
+              'num_output: 2 weight_filler { type: "xavier" } } }\n'
+            + 'layer { name: "loss" type: "Reduction" bottom: "end" top: "loss" loss_weight: 1 }\n'
+            + ''.join(f'layer {{ name: "s{t}" type: "Silence" bottom: "{t}" }}\n' for t in tops.split()[1:]))
+    caffe.set_random_seed(1)
+    net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
+    net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=(3, 2, 8, 8))
+    return net
+
+
+@pytest.mark.parametrize('kind', BETWEEN)
+def test_no_layer_reads_what_was_freed(kind):
+    full, lean = net_with(kind), net_with(kind)
+    free_while_training(lean)
+    for net in (full, lean):
+        caffe.set_random_seed(2)
+        for _ in range(2):
+            net.clear_param_diffs()
+            net._forward(0, len(net.layers) - 1)
+            net._backward(len(net.layers) - 1, 0)
+    assert any(np.any(blob.diff) for blobs in full.params.values() for blob in blobs)
+    for name, blobs in full.params.items():
+        for mine, theirs in zip(blobs, lean.params[name]):
+            np.testing.assert_array_equal(mine.data, theirs.data, err_msg=name)
+            np.testing.assert_array_equal(mine.diff, theirs.diff, err_msg=name)
+
+
+def test_what_only_forward_reads_is_freed_in_forward():
+    net = net_with('BatchNorm')
+    free_while_training(net)
+    net._forward(0, len(net.layers) - 1)
+    assert not net.blobs['a'].data.any() and net.blobs['z'].data.any()
+    net._backward(len(net.layers) - 1, 0)
+    assert not net.blobs['z'].data.any() and net.blobs['loss'].data.any()

@@ -18,6 +18,7 @@ class ReLU(Layer):
     bottoms = 1
     tops = 1
     kept = ()
+    reads_back = ('bottom',)
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
@@ -44,6 +45,7 @@ class PReLU(Layer):
     bottoms = 1
     tops = 1
     kept = ('_x',)
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.prelu_param

@@ -21,7 +21,8 @@ class BatchNorm(Layer):
 
     bottoms = 1
     tops = 1
-    kept = ('_x',)
+    kept = ('_y',)
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.batch_norm_param
@@ -48,35 +49,49 @@ class BatchNorm(Layer):
         top[0].reshape(*shape)
 
     def forward(self, bottom, top):
-        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        x = x if x.dim() > 1 else x.unsqueeze(1)
-        self._x = x if self.needs_backward else None
+        x = _with_channels(bottom[0].tensor)
         if self.running:
-            self._mean, self._variance = self._running_statistics()
-            y, _, _ = _aten.native_batch_norm(x, None, None, self._mean, self._variance, False, 0.0, self.eps)
-            self._saved = None, None
-        else:
-            # momentum 1 turns the kernel's running averages into this batch's mean and unbiased variance
-            self._mean, self._variance = x.new_zeros(2, self.channels)
-            y, *self._saved = _aten.native_batch_norm(x, None, None, self._mean, self._variance, True, 1.0, self.eps)
-            self._accumulate(x.numel() // self.channels)
-        top[0].tensor = y.reshape(top[0].shape)
+            mean, variance = self._running_statistics()
+            y, _, _ = _aten.native_batch_norm(x, None, None, mean, variance, False, 0.0, self.eps)
+            self._factor = variance.add(self.eps).rsqrt_()
+            top[0].tensor = y.reshape(top[0].shape)
+            return
+        # momentum 1 turns the kernel's running averages into this batch's mean and unbiased variance
+        mean, variance = x.new_zeros(2, self.channels)
+        y, _, self._factor = _aten.native_batch_norm(x, None, None, mean, variance, True, 1.0, self.eps)
+        self._accumulate(mean, variance, x.numel() // self.channels)
+        self._y = y if self.needs_backward else None
+        # backward needs these values whatever Python writes into a view of the top
+        top[0].lend_data(y.reshape(top[0].shape))
 
     def _running_statistics(self):
         mean, variance, weight = (blob.tensor for blob in self.blobs)
         factor = torch.where(weight == 0, 0.0, 1 / weight)
         return mean * factor, variance * factor
 
-    def _accumulate(self, count):
+    def _accumulate(self, mean, variance, count):
+        """Add a batch's statistics to the running sums, in place: new tensors would lie between those of the pass."""
         if count == 1:
-            self._variance.zero_()
-        one = torch.ones_like(self.blobs[2].tensor)
-        for blob, value in zip(self.blobs, (self._mean, self._variance, one)):
-            blob.tensor = value.add(blob.tensor, alpha=self.fraction)
+            variance.zero_()
+        for blob, value in zip(self.blobs, (mean, variance, variance.new_ones(1))):
+            blob.before_change()
+            torch.add(value, blob.tensor, alpha=self.fraction, out=blob.tensor)
 
     def backward(self, top, propagate_down, bottom):
-        if propagate_down[0] and bottom[0].count:  # the kernel divides by the number of positions
-            dy = laid_out_like(top[0].grad.reshape(self._x.shape), self._x)
-            dx, _, _ = _aten.native_batch_norm_backward(dy, self._x, None, self._mean, self._variance, *self._saved,
-                                                        not self.running, self.eps, [True, False, False])
-            bottom[0].grad = dx.reshape(bottom[0].shape)
+        """dx = (dy − mean(dy) − y · mean(dy · y)) / sqrt(variance + eps); with running statistics dy over that root."""
+        if not propagate_down[0] or not bottom[0].count:  # the kernel divides by the number of positions
+            return
+        dy = _with_channels(top[0].grad)
+        if self.running:
+            dx = dy * self._factor.reshape(1, -1, *[1] * (dy.dim() - 2))
+        else:
+            y = self._y
+            mean, factor = y.new_zeros(self.channels), y.new_ones(self.channels)
+            # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
+            dx, _, _ = _aten.native_batch_norm_backward(laid_out_like(dy, y), y, self._factor, None, None, mean,
+                                                        factor, True, self.eps, [True, False, False])
+        bottom[0].grad = dx.reshape(bottom[0].shape)
+
+
+def _with_channels(x):
+    return x if x.dim() > 1 else x.unsqueeze(1)

@@ -13,6 +13,7 @@ class Dropout(Layer):
     bottoms = 1
     tops = 1
     kept = ('_mask',)
+    reads_back = ()
 
     def setup(self, bottom, top):
         self.ratio = self.param.dropout_param.dropout_ratio

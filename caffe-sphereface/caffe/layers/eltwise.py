@@ -14,6 +14,7 @@ class Eltwise(Layer):
     bottoms = (2, None)
     tops = 1
     kept = ('_x', '_y', '_winner')
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.eltwise_param

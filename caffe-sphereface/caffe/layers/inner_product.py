@@ -20,6 +20,7 @@ class InnerProduct(Layer):
     bottoms = (1, 3)
     tops = 1
     kept = ()
+    reads_back = ('bottom',)
 
     def setup(self, bottom, top):
         param = self.param.inner_product_param

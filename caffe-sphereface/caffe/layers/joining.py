@@ -12,6 +12,7 @@ class Concat(Layer):
     bottoms = (1, None)
     tops = 1
     kept = ()
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.concat_param
@@ -90,6 +91,7 @@ class Split(Layer):
     bottoms = 1
     tops = (1, None)
     kept = ()
+    reads_back = ()
 
     def reshape(self, bottom, top):
         for blob in top:

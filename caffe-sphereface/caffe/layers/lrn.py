@@ -16,6 +16,7 @@ class LRN(Layer):
     bottoms = 1
     tops = 1
     kept = ('_x', '_base', '_factor')
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.lrn_param

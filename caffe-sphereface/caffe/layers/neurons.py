@@ -120,6 +120,8 @@ class Neuron(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ('_kept',)
+    reads_back = ()
 
     def setup(self, bottom, top):
         self._forward, self._backward, self._saved = _RULES[self.type](self)

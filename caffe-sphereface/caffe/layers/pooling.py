@@ -14,6 +14,7 @@ class Pooling(Layer):
     bottoms = 1
     tops = (1, 2)
     kept = ()
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.pooling_param

@@ -45,6 +45,8 @@ class Layer:
     needs_backward = True
     # names of attributes that forward sets for the backward behind it alone; None where that is not known
     kept = None
+    # the blobs whose data backward reads besides: 'bottom', 'top'
+    reads_back = ('bottom', 'top')
     # False for bottoms that never get a diff (labels): their index -> False
     no_diff_bottoms = ()
 

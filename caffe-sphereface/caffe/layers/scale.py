@@ -53,6 +53,7 @@ class Scale(Layer):
         self._unit = None
         self.place = _Broadcast(self, param, bottom)
         self.place.check(bottom)
+        self.reads_back = ('bottom',) if self.place.given else ()
         if not self.place.given:
             self._add_blob(param.filler, param.HasField('filler'), 1.0)
         if param.bias_term:
@@ -117,6 +118,8 @@ class Bias(Layer):
 
     bottoms = (1, 2)
     tops = 1
+    kept = ()
+    reads_back = ()
 
     def setup(self, bottom, top):
         param = self.param.bias_param

@@ -19,6 +19,8 @@ class Flatten(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ()
+    reads_back = ()
 
     def reshape(self, bottom, top):
         param, shape = self.param.flatten_param, bottom[0].shape
@@ -38,6 +40,8 @@ class Reshape(Layer):
 
     bottoms = 1
     tops = 1
+    kept = ()
+    reads_back = ()
 
     def reshape(self, bottom, top):
         shape, dims = bottom[0].shape, list(self.param.reshape_param.shape.dim)

@@ -23,6 +23,7 @@ class SoftmaxWithLoss(Layer):
     auto_top = True
     no_diff_bottoms = (1,)
     kept = ('_p',)
+    reads_back = ()
 
     def setup(self, bottom, top):
         self.normalizer = Normalizer(self.param.loss_param)
