@@ -276,7 +276,9 @@ def test_landmark_lists_of_all_forms(tmp_path):
 @pytest.mark.parametrize('words, message', [
     (('none', '--out', 'l.txt', '--mtcnn', 'w'), 'none: no such folder'),
     (('.', '--out', 'l.txt', '--mtcnn', 'w'), 'no pictures'),
-    (('f', '--out', 'l.txt', '--mtcnn', 'w'), 'w/det1.caffemodel')])
+    (('f', '--out', 'l.txt', '--mtcnn', 'w'), 'w/det1.caffemodel'),
+    pytest.param(('f', '--out', 'l.txt', '--mtcnn', 'w', '--gpu', '0', '--workers', '2'), 'no CUDA device',
+                 marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'))])
 def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     if words[0] == 'f':

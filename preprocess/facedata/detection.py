@@ -39,7 +39,7 @@ def detect_folder(job, out, batch=16, workers=1, progress=lambda lines, total, d
     there = landmarks.continued(out)
     waiting = [picture for picture in pictures if picture not in there]
     batches = [waiting[start:start + batch] for start in range(0, len(waiting), batch)]
-    Networks(job.weights)  # what is wrong with them is said once, here
+    Worker(job)  # what is wrong with the networks or the GPU is said once, here
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with open(out, 'a', buffering=1) as file, _mapping(job, min(workers, len(batches))) as mapped:
         lines = (line for lines in mapped(batches) for line in lines)
