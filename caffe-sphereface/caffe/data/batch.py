@@ -19,10 +19,6 @@ class Batch:
     data: torch.Tensor
     labels: torch.Tensor
 
-    def to(self, device):
-        """(data, labels) on `device`."""
-        return self.data.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
-
     def release(self):
         """Hold the tensors no longer, for those who keep the batch itself."""
         self.data = self.labels = None

@@ -9,6 +9,7 @@ from caffe.data.prefetch import Prefetcher
 from caffe.data.processes import ProcessPrefetcher
 from caffe.data.shard import shard
 from caffe.data.transformer import Transformer
+from caffe.data.upload import Upload
 from caffe.data.workers import in_processes
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
@@ -71,6 +72,7 @@ class Feed:
         if not batch_size:
             layer.error('batch_size is 0, expected at least 1')
         self.transformer, self._load, self.batch_size = transformer, load, batch_size
+        self._upload = None
 
         def place(planned, slot):
             item, draw = planned
@@ -103,15 +105,23 @@ class Feed:
     def forward(self, layer, top):
         """Wait for the next batch and put it into the tops."""
         try:
-            batch = self._prefetcher.next()
+            data, labels = self._next()
         except CaffeError as error:
             layer.error(str(error))
-        data, labels = batch.to(mode.device())
         top[0].reshape(*data.shape)
         top[0].tensor = self.transformer.finish(data)
         if len(top) > 1:
             top[1].reshape(len(labels))
             top[1].tensor = labels
+
+    def _next(self):
+        """(data, labels) of the next batch, in GPU mode on the GPU."""
+        if self._upload is None and mode.device().type == 'cuda':
+            self._upload = Upload(self._prefetcher)
+        if self._upload:
+            return self._upload.next()
+        batch = self._prefetcher.next()
+        return batch.data, batch.labels
 
 
 def make_transformer(layer):

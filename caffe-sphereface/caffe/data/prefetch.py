@@ -102,6 +102,12 @@ class Prefetcher:
         self.stop = weakref.finalize(self, self._work.stop)
         self._started = False
 
+    def is_ready(self):
+        """Whether `next` gives a batch without a wait or an error."""
+        with self._work.ready:
+            batches = self._work.batches
+            return bool(batches and not batches[0].waiting and not batches[0].failure)
+
     def next(self):
         """The next Batch, complete."""
         work = self._work

@@ -206,6 +206,12 @@ class ProcessPrefetcher:
         self._ordered = self._due = self._lent = 0
         self._returned = deque()
 
+    def is_ready(self):
+        """Whether `next` gives a batch without a wait or an error."""
+        while self._team and self._due not in self._made and self._team.results.poll():
+            self._receive()
+        return self._due in self._made and not self._made[self._due][-1]
+
     def next(self):
         """The next Batch, complete."""
         if self._team is None:
@@ -214,14 +220,17 @@ class ProcessPrefetcher:
             self._lent -= 1
             self._order(self._returned.popleft())
         while self._due not in self._made:
-            number, *rest = self._team.receive()
-            self._made[number] = rest
+            self._receive()
         slot, described, failure = self._made[self._due]
         if failure:
             raise copy.copy(failure)
         del self._made[self._due]
         self._due += 1
         return self._hand_out(slot, described)
+
+    def _receive(self):
+        number, *rest = self._team.receive()
+        self._made[number] = rest
 
     def _hand_out(self, slot, described):
         data, labels = self._team.slots[slot].views(*described, partial(self._returned.append, slot))

@@ -6,6 +6,7 @@ import torch
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
+from caffe.transfer import to_device
 
 
 class Transformer:
@@ -27,6 +28,7 @@ class Transformer:
         self.scale = param.scale
         self.mean_value = np.array(param.mean_value, np.float32)
         self._mean_column = self.mean_value.reshape(-1, 1, 1) if len(self.mean_value) else None
+        self._mean = None
         self.mean_file = param.mean_file
         self.mean_image = read_mean(param.mean_file) if param.HasField('mean_file') else None
         self._late = late
@@ -105,10 +107,15 @@ class Transformer:
             return batch
         values = batch.to(torch.float32)
         if self._mean_column is not None:
-            values.sub_(torch.from_numpy(self._mean_column).to(batch.device))
+            values.sub_(self._mean_on(batch.device))
         if self.scale != 1:
             values.mul_(self.scale)
         return values
+
+    def _mean_on(self, device):
+        if self._mean is None or self._mean.device != device:
+            self._mean = to_device(torch.from_numpy(self._mean_column), device)
+        return self._mean
 
 
 def read_mean(path):

@@ -1,0 +1,36 @@
+"""Batches on their way to a GPU, copied on a stream of their own while the net computes."""
+
+import torch
+
+
+class Upload:
+    """Takes batches from a prefetcher and hands them out on the GPU that is the present one when it is made.
+
+    The next batch, once it is complete, starts on its way when the one before is handed out: its copy runs beside what
+    the net is given to do then. A batch that comes late starts when it is asked for.
+    """
+
+    def __init__(self, prefetcher):
+        self._prefetcher, self._stream = prefetcher, torch.cuda.Stream()
+        self._device = torch.device('cuda', torch.cuda.current_device())
+        self._coming = None
+
+    def next(self):
+        """(data, labels) of the next batch, for the stream that runs here; the host does not wait for the copy."""
+        tensors, copied = self._coming or self._send(self._prefetcher.next())
+        self._coming = self._send(self._prefetcher.next()) if self._prefetcher.is_ready() else None
+        here = torch.cuda.current_stream()
+        here.wait_event(copied)
+        for tensor in tensors:
+            tensor.record_stream(here)  # or the next batch could be copied over it when it is freed
+        return tensors
+
+    def _send(self, batch):
+        """Start to copy a batch: (data, labels) and the event that tells when they are there."""
+        # a part in a hundred of a step at most; and the workers get the batch's memory back at once
+        pinned = batch.data.pin_memory(), batch.labels.pin_memory()
+        with torch.cuda.stream(self._stream):
+            tensors = [tensor.to(self._device, non_blocking=True) for tensor in pinned]
+            copied = torch.cuda.Event()
+            copied.record()
+        return tensors, copied
