@@ -20,6 +20,9 @@ def main():
     args = arguments()
     check_writable(args.out)
     whole_net, pruned = open_model(args.deploy, args.weights), open_model(args.pruned_deploy, args.pruned_weights)
+    lacking = {layer.name for layer in whole_net.net.layer} - {layer.name for layer in pruned.net.layer}
+    if lacking:
+        raise SlimError(f"{args.pruned_deploy}: has no layer '{min(lacking)}', expected the layers of {args.deploy}")
     kept = read_selections(args.selection)
     layers = readers_of(whole_net.groups, kept)
     for name, indices in kept.items():

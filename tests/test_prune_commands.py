@@ -137,6 +137,8 @@ BAD = {
     'no pictures for it': ('recalibrate', f'{NET} tiny.caffemodel --out c.caffemodel', 'expected --images'),
     'not that net': ('reconstruct', f'{NET} tiny.caffemodel {NET} tiny.caffemodel --selection good.json --out c '
                                     f'{PICTURES}', 'expected the net that was pruned by it'),
+    'a net that was cut off': ('reconstruct', f'{NET} tiny.caffemodel short.prototxt tiny.caffemodel --selection '
+                                              f'good.json --out c {PICTURES}', "short.prototxt: has no layer 'fc5'"),
     'no such net': ('sphereface_prune', '--faces faces --out runs --nets 5', '--nets 5'),
 }
 
@@ -144,6 +146,7 @@ BAD = {
 @pytest.mark.parametrize('case', BAD)
 def test_bad_requests_are_one_clear_line(case, work, run):
     (work / 'empty.txt').write_text('')
+    (work / 'short.prototxt').write_text((work / NET).read_text().rpartition('layer {')[0])
     (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')
     whole = {'group': '', 'rate': 1.0, 'size': 0, 'kept': 0, 'macs': 10, 'parameters': 10, 'harm': 0}
