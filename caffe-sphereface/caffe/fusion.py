@@ -73,6 +73,10 @@ class Group:
         """Whether `compute` fits the present parameters and shapes."""
         return self._packed is not None and self._packed.holds(self._shapes())
 
+    def unpack(self):
+        """Let go of the packed weights, which the next `run` packs again."""
+        self.compute = self._packed = None
+
     def _shapes(self):
         return [blob.shape for blob in self.blobs]
 
@@ -89,7 +93,7 @@ class Group:
             return False
         if self.bottom.count == 0:
             return False
-        self.compute = _computation(self.layers, self.bottom.shape)
+        self.compute = computation(self.layers, self.bottom.shape)
         for layer in self.layers:
             for blob in layer.blobs:
                 blob.watch(self)
@@ -168,7 +172,7 @@ class State:
         return True
 
 
-def _computation(layers, shape):
+def computation(layers, shape):
     """A function from the bottom's tensor of that shape to the top's, over weights folded and packed once."""
     convolve = _convolution(layers, shape)
     if layers[-1].type != 'PReLU':

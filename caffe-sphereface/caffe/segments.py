@@ -1,16 +1,23 @@
-"""Inference in longer strides: folded groups, the sums and the splits between them as one function of tensors.
+"""Inference in longer strides: folded groups and the layers without weights between them as one function of tensors.
 
 With batch 1 the accounts that Python keeps for every layer take as long as a quarter of the computing; here they are
-kept once for many layers. As in a folded group nobody can see it: the blobs inside are computed when they are read. A
-segment whose blobs were read once leaves the work to its groups from then on, for they have less to compute again.
+kept once for many layers. Large batches go through in pieces, from the first layer to the last, so that what passes
+between layers stays in caches and in memory that is used again. As in a folded group nobody can see it: the blobs
+inside are computed when they are read. A segment whose blobs were read once leaves the work to its groups from then on,
+for they have less to compute again.
 """
 
-from caffe.fusion import State, applies, lent, replay
+import torch
+
+from caffe.fusion import State, applies, computation, lent, replay
 from caffe.layers.layout import channels_inside
+
+# of the largest blob of a piece; glibc gives blocks of 32 MiB and more back to the system as soon as they are freed
+MOST_BYTES = 24 << 20
 
 
 def find_segments(layers, bottoms, tops, loss_terms, groups):
-    """{index of the first layer: Segment} for every row of at least two groups with at most sums and splits between."""
+    """{index of the first layer: Segment} for every row of two groups or more with only layers that `infer` between."""
     segments, parts, i = {}, [], 0
     while i <= len(layers):
         end = groups[i].last if i in groups else i
@@ -27,7 +34,7 @@ def find_segments(layers, bottoms, tops, loss_terms, groups):
 
 
 def _goes_between(layer, loss_terms):
-    return layer.type in ('Eltwise', 'Split') and not layer.needs_backward and not loss_terms
+    return (layer.infer or layer.type == 'Split') and not layer.needs_backward and not loss_terms
 
 
 class Segment:
@@ -45,7 +52,7 @@ class Segment:
         self.bottoms, self.tops = self._ends()
         given = {self._origin[blob] for blob in [*self.bottoms, *self.tops]}
         self.hidden = [blob for blob in self.blobs if self._origin[blob] not in given]
-        self._state = self._steps = self._pending = None
+        self._state = self._steps = self._pending = self._pictures = None
         self._was_read = False
 
     def _ends(self):
@@ -78,15 +85,26 @@ class Segment:
             if blob.viewed():
                 return False
         inputs = [channels_inside(blob.tensor) for blob in self.bottoms]
-        values = dict(zip(self.bottoms, inputs))
-        for top, function, operands in self._steps:
-            values[top] = function(*[take(values, blob) for take, blob in operands])
+        values = self._computed(inputs)
         self._pending = {blob: lent(blob, x) for blob, x in zip(self.bottoms, inputs)}
         for blob in self.hidden:
             blob.defer(self)
         for blob in self.tops:
             blob.tensor = values[self._origin[blob]]
         return True
+
+    def _computed(self, inputs):
+        """{blob: tensor} of at least the tops from the bottoms' tensors, piece by piece where they are large."""
+        if not self._pictures:
+            return self._piece(inputs)
+        pieces = [self._piece(piece) for piece in zip(*[x.split(self._pictures) for x in inputs])]
+        return {blob: torch.cat([piece[blob] for piece in pieces]) for blob in {self._origin[top] for top in self.tops}}
+
+    def _piece(self, inputs):
+        values = dict(zip(self.bottoms, inputs))
+        for top, function, operands in self._steps:
+            values[top] = function(*[take(values, blob) for take, blob in operands])
+        return values
 
     def _is_ready(self):
         """Whether shapes and parameters are those that all groups are packed for."""
@@ -99,24 +117,45 @@ class Segment:
             if isinstance(part, int):
                 layer, bottom, top = self.wires[part]
                 layer.reshape(bottom, top)
-        self._state = State.of([blob.shape for blob in self.blobs], self.layers)
+        state = State.of([blob.shape for blob in self.blobs], self.layers)
+        if state is None:
+            return False
+        self._state = state
+        self._pictures = self._pictures_at_once()
         self._steps = self._plan()
         for layer in self.layers:
             for blob in layer.blobs:
                 blob.watch(self)
-        return self._state is not None
+        return True
+
+    def _pictures_at_once(self):
+        """How many pictures make a piece, None where all go through together."""
+        counts = {blob.shape[:1] for blob in self.blobs}
+        if len(counts) > 1 or not all(counts):
+            return None
+        (count,), = counts
+        fit = max(1, MOST_BYTES // (4 * max(blob.count for blob in self.blobs) // count))
+        pieces = -(-count // fit)
+        return -(-count // pieces) if pieces > 1 else None
+
+    def _function(self, group):
+        """What computes a group for as many pictures as go through at once, over weights packed for that."""
+        if not self._pictures:
+            return group.compute
+        group.unpack()
+        return computation(group.layers, (self._pictures, *group.bottom.shape[1:]))
 
     def _plan(self):
         """[(top, function of tensors, [(how to take it, operand)])], where the last to read a tensor takes it away."""
         steps, needed = [], {self._origin[blob] for blob in self.tops}
         for part in reversed(self.parts):
             if not isinstance(part, int):
-                top, function, bottom = part.top, part.compute, [part.bottom]
+                top, function, bottom = part.top, self._function(part), [part.bottom]
             else:
                 layer, bottom, (top, *_) = self.wires[part]
                 if layer.type == 'Split':
                     continue
-                function = layer.combine
+                function = layer.infer
             sources = [self._origin[blob] for blob in bottom]
             # of an operand that comes twice only the last one may be taken away
             operands = [(dict.get if source in needed or source in sources[k + 1:] else dict.pop, source)

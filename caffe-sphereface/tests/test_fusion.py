@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe import segments
 from caffe.fusion import Group
 from caffe.segments import Segment
 
@@ -301,3 +302,61 @@ def test_edited_parameters_do_not_end_a_segment(tmp_path):
     for _ in range(3):
         np.testing.assert_allclose(net.forward()['pool'], reference(net)['pool'], rtol=1e-5, atol=1e-5)
     assert segment_of(net).run()
+
+
+JOINED = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 5 dim: 3 dim: 13 dim: 12 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 %(filler)s } }
+layer { name: "a_relu" type: "ReLU" bottom: "a" top: "a" }
+layer { name: "pool" type: "Pooling" bottom: "a" top: "pool" pooling_param { kernel_size: 3 stride: 2 } }
+layer { name: "norm" type: "LRN" bottom: "pool" top: "norm" lrn_param { local_size: 3 alpha: 0.5 } }
+layer { name: "b" type: "Convolution" bottom: "norm" top: "b"
+  convolution_param { num_output: 2 kernel_size: 1 %(filler)s } }
+layer { name: "c" type: "Convolution" bottom: "norm" top: "c"
+  convolution_param { num_output: 4 kernel_size: 3 pad: 1 %(filler)s } }
+layer { name: "sum" type: "Eltwise" bottom: "c" bottom: "norm" top: "sum" }
+layer { name: "sum_relu" type: "PReLU" bottom: "sum" top: "sum" }
+layer { name: "mean" type: "Pooling" bottom: "norm" top: "mean"
+  pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 1 } }
+layer { name: "join" type: "Concat" bottom: "b" bottom: "sum" bottom: "mean" top: "join" }
+layer { name: "last" type: "Pooling" bottom: "join" top: "last" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "last" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+'''
+
+
+@pytest.fixture
+def joined(tmp_path):
+    path = tmp_path / 'joined.prototxt'
+    path.write_text(JOINED % {'filler': FILLER})
+    caffe.set_random_seed(3)
+    net = caffe.Net(str(path), caffe.TEST)
+    net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=net.blobs['data'].data.shape)
+    return net
+
+
+@pytest.mark.parametrize('most, pictures', [(1 << 20, None), (7000, 2), (1, 1)])
+def test_large_batches_go_through_a_segment_in_pieces(joined, monkeypatch, most, pictures):
+    """The largest blob has 2496 bytes a picture; pieces are as even as they can be."""
+    monkeypatch.setattr(segments, 'MOST_BYTES', most)
+    expected = reference(joined)
+    for _ in range(4):
+        joined.forward()
+    segment = segment_of(joined)
+    assert len(segment.groups) == 3 and segment.run() and segment._pictures == pictures
+    for name in ('fc', 'last', 'join', 'mean', 'sum', 'c', 'norm', 'a'):
+        np.testing.assert_allclose(joined.blobs[name].data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_pieces_follow_edits_and_other_batch_sizes(joined, monkeypatch):
+    monkeypatch.setattr(segments, 'MOST_BYTES', 7000)
+    for count in (5, 7, 2, 5):
+        joined.blobs['data'].reshape(count, 3, 13, 12)
+        joined.blobs['data'].data[...] = np.random.default_rng(count).normal(size=(count, 3, 13, 12))
+        for _ in range(4):
+            joined.params['c'][0].data[...] *= 1.1
+            for _ in range(4):
+                result = joined.forward()['fc'].copy()
+            np.testing.assert_allclose(result, reference(joined)['fc'], rtol=1e-5, atol=1e-5)
+    assert segment_of(joined).run()

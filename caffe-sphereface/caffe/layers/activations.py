@@ -23,10 +23,13 @@ class ReLU(Layer):
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def infer(self, x):
+        """The top's values from the bottom's."""
         slope = self.param.relu_param.negative_slope
-        x = bottom[0].tensor
-        top[0].tensor = torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
+        return torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
+
+    def forward(self, bottom, top):
+        top[0].tensor = self.infer(bottom[0].tensor)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
@@ -60,10 +63,14 @@ class PReLU(Layer):
             self.error(f'bottom of shape {bottom[0].shape} has other channels than its {self.blobs[0].count} slopes')
         top[0].reshape(*bottom[0].shape)
 
+    def infer(self, x):
+        """The top's values from the bottom's."""
+        return torch.prelu(x, self.blobs[0].tensor.reshape(-1))
+
     def forward(self, bottom, top):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         self._x = x if self.needs_backward else None
-        top[0].tensor = torch.prelu(x, self.blobs[0].tensor.reshape(-1))
+        top[0].tensor = self.infer(x)
 
     def backward(self, top, propagate_down, bottom):
         dx, dslope = self._gradients(laid_out_like(top[0].grad, self._x))

@@ -23,7 +23,7 @@ class Eltwise(Layer):
             self.error(f'has {len(param.coeff)} coeff for {len(bottom)} bottoms, expected one each or none')
         if param.coeff and param.operation == param.PROD:
             self.error('coeff goes with operation: SUM only')
-        self.combine, self._backward = {
+        self.infer, self._backward = {
             param.PROD: (self._multiply, self._multiply_back), param.SUM: (self._add, self._add_back),
             param.MAX: (self._maximum, self._maximum_back)}[param.operation]
 
@@ -34,7 +34,7 @@ class Eltwise(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom, top):
-        top[0].tensor = self.combine(*[b.keep() if b is top[0] else b.tensor for b in bottom])
+        top[0].tensor = self.infer(*[b.keep() if b is top[0] else b.tensor for b in bottom])
 
     def backward(self, top, propagate_down, bottom):
         dy = top[0].grad

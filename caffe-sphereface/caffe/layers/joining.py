@@ -17,6 +17,8 @@ class Concat(Layer):
     def setup(self, bottom, top):
         param = self.param.concat_param
         self.along = _along(self, bottom[0], param, 'concat_dim')
+        if len(bottom) == 1:  # the top shares the bottom's memory
+            self.infer = None
 
     def reshape(self, bottom, top):
         shape = list(bottom[0].shape)
@@ -30,9 +32,13 @@ class Concat(Layer):
         if len(bottom) == 1:
             _share(bottom[0], top[0])
 
+    def infer(self, *x):
+        """The top's values from the bottoms'."""
+        return torch.cat(x, self.along)
+
     def forward(self, bottom, top):
         if len(bottom) > 1:
-            top[0].tensor = torch.cat([blob.tensor for blob in bottom], self.along)
+            top[0].tensor = self.infer(*[blob.tensor for blob in bottom])
 
     def backward(self, top, propagate_down, bottom):
         if len(bottom) > 1:

@@ -33,6 +33,8 @@ class Pooling(Layer):
         if self.stochastic and self.pad != (0, 0):
             self.error(f'pad is {self.pad}, expected 0 with pool: STOCHASTIC')
         self._size = None
+        if self.stochastic or len(top) > 1:
+            self.infer = None
 
     def _pair(self, what, field):
         """(height, width) from the single field or the _h and _w fields."""
@@ -66,6 +68,12 @@ class Pooling(Layer):
             self.error(f'kernel {geometry.kernel} is larger than the padded input of {size}')
         self._op = {param.MAX: MaxPool, param.AVE: AveragePool, param.STOCHASTIC: StochasticPool}[param.pool](geometry)
         self._size = size
+
+    def infer(self, x):
+        """The top's values from the bottom's, keeping nothing."""
+        y = self._op.forward(x)
+        self._op.forget()
+        return y
 
     def forward(self, bottom, top):
         x = bottom[0].tensor

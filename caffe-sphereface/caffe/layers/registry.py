@@ -47,6 +47,9 @@ class Layer:
     kept = None
     # the blobs whose data backward reads besides: 'bottom', 'top'
     reads_back = ('bottom', 'top')
+    # a function from the bottoms' tensors to those of the one top, each picture by itself and nothing kept for later,
+    # for layers that need no backward; None where there is none
+    infer = None
     # False for bottoms that never get a diff (labels): their index -> False
     no_diff_bottoms = ()
 
