@@ -31,17 +31,17 @@ def training(net, iteration, loss, clock, display):
 
 def testing(net, iterations, with_loss, should_stop):
     """Run a test net and log the mean of every value of its outputs; nothing is logged when asked to stop."""
-    sums, loss = {}, 0.0
+    sums, losses = {}, []
     for _ in range(iterations):
         if should_stop():
             log.info('solver.cpp:373', 'Test interrupted.')
             return
-        loss += float(net.run_forward())
+        losses.append(net.run_forward())  # read at the end, so that a GPU is not waited for in between
         for name in net.outputs:
             values = net.blobs[name].tensor.reshape(-1).clone()
             sums[name] = sums[name] + values if name in sums else values
     if with_loss:
-        log.info('solver.cpp:386', f'Test loss: {log.number(loss / iterations)}')
+        log.info('solver.cpp:386', f'Test loss: {log.number(sum(map(float, losses)) / iterations)}')
     index = 0
     for name in net.outputs:
         for value in sums[name].tolist():

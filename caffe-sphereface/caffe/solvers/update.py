@@ -74,7 +74,10 @@ class Updater:
         return [[_as_it_lies(self.history[slot * count + k]) for k in members] for slot in range(self.slots)]
 
     def _clip_scale(self):
-        """The factor that brings the global L2 norm of all diffs down to clip_gradients."""
+        """The factor that brings the global L2 norm of all diffs down to clip_gradients.
+
+        A GPU is waited for here in every iteration, because the log tells when something is clipped, as Caffe's does.
+        """
         limit = self.param.clip_gradients
         if limit < 0:
             return 1.0
