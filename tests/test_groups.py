@@ -15,7 +15,7 @@ from sphereslim.netfiles import run_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, read_net
 from sphereslim.substitute import shrink
 from sphereslim.surgery import prune
-from sphereslim.weights import blob_shape, read_weights
+from sphereslim.weights import blob_shape, read_weights, set_blob_array
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -215,3 +215,61 @@ def test_old_shapes_of_inner_products_are_cut():
     shapes = {layer.name: [blob_shape(blob) for blob in layer.blobs] for layer in cut.layer}
     assert shapes['fc5'] == [(1, 1, 512, 256 * 42), (1, 1, 1, 512)]
     assert shapes['relu1_1'] == [(1, 1, 1, 10)]
+
+
+def conv(name, bottom, outputs, extra=''):
+    return (f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+            f'convolution_param {{ num_output: {outputs} kernel_size: 1 {extra} }} }}\n')
+
+
+def small(text):
+    """A net of `text` behind a convolution 'a' of 6 channels of pictures (2, 3, 5, 5)."""
+    return parse_net('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [2, 3, 5, 5] } } }\n'
+                     + conv('a', 'data', 6) + text)
+
+
+@pytest.mark.parametrize('text, sizes', [
+    ('layer { name: "p" type: "PReLU" bottom: "a" top: "a" prelu_param { channel_shared: true } }', {'a': 6}),
+    (conv('b', 'data', 6)
+     + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" concat_param { axis: 2 } }', {'a': 6}),
+    (conv('b', 'data', 4) + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" }', {'a': 6, 'b': 4}),
+    ('layer { name: "s" type: "Slice" bottom: "a" top: "s1" top: "s2" top: "s3" }\n'
+     'layer { name: "c" type: "Concat" bottom: "s1" bottom: "s2" bottom: "s3" top: "c" }', {'a': 6}),
+    (conv('d', 'a', 6, 'group: 6'), {'a': 6}),
+    (conv('d', 'a', 12, 'group: 6'), {'a': 6}),
+    (conv('d', 'a', 4, 'group: 2'), {'a': 3, 'd': 2}),
+])
+def test_how_many_units_a_group_has(text, sizes):
+    last = text.rsplit('top: "', 1)[1].split('"')[0]
+    proto = small(text + conv('last', last, 3))
+    assert {group.name: group.size for group in Groups(proto).prunable()} == sizes
+    if 'Slice' not in text:
+        assert_masked_is_pruned(proto, half)
+
+
+@pytest.mark.parametrize('text, reason', [
+    ('layer { name: "f" type: "Flatten" bottom: "a" top: "f" flatten_param { end_axis: 2 } }',
+     "they reach 'f' (Flatten), which mixes channels with other axes"),
+    ('layer { name: "r" type: "HDF5Data" top: "r" }\n'
+     'layer { name: "e" type: "Eltwise" bottom: "a" bottom: "r" top: "e" }',
+     "'e' (Eltwise) combines them with a blob whose channels are not known"),
+    ('layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
+     'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" inter_class_param { num_output: 4 } }\n',
+     "'i' (InterClass) has a row for every label"),
+])
+def test_why_a_group_cannot_be_pruned(text, reason):
+    assert reason in {group.reason for group in Groups(small(text))}
+
+
+@pytest.mark.parametrize('phase', ['TRAIN', 'TEST'])
+def test_an_output_of_one_phase_keeps_its_channels(phase):
+    read = conv('b', 'a', 4).replace('name:', f'include {{ phase: {phase} }} name:')
+    assert next(iter(Groups(small(read)))).reason == "blob 'a' is an output of the net"
+
+
+def test_weights_of_another_picture_size_are_refused():
+    net = small('layer { name: "fc" type: "InnerProduct" bottom: "a" top: "fc" inner_product_param { num_output: 3 } }')
+    weights = weights_of(run_net(net))
+    set_blob_array(weights.layer[-1].blobs[0], np.zeros((3, 6 * 25 + 1)))
+    with pytest.raises(SlimError, match=r"layer 'fc', blob 0, have shape \(3, 151\), expected a multiple of 6"):
+        prune([net], weights, {'a': [0]})

@@ -42,9 +42,7 @@ def set_values(blob, array):
 
 def same_shape(saved, expected):
     """True when shapes agree, a legacy 4-axis shape matching the same shape without its leading ones."""
-    if tuple(saved) == tuple(expected):
-        return True
-    return len(saved) == 4 and len(expected) <= 4 and tuple(saved) == (1,) * (4 - len(expected)) + tuple(expected)
+    return tuple(saved) in (tuple(expected), (1,) * (4 - len(expected)) + tuple(expected))
 
 
 def to_bytes(net, with_diff=False):

@@ -398,6 +398,13 @@ def test_windows_are_background_first_then_foreground(windows):
     assert (made.blobs['data'].data[:2] == 20).all() and (made.blobs['data'].data[2:] == 95).all()
 
 
+def test_a_window_is_background_only_below_both_thresholds(windows):
+    Path('windows.txt').write_text('# 0\np.png\n3\n12\n20\n2\n3 0.6 4 2 9 7\n5 0.1 12 0 19 9\n')
+    made = window_net('fg_threshold: 0.5 bg_threshold: 0.7', 'mean_value: 50', batch=16)
+    made.forward()
+    assert not made.blobs['data'].data[:8].any()
+
+
 def test_context_outside_the_picture_is_zero_after_the_mean(windows):
     Path('windows.txt').write_text('# 0\np.png\n3\n12\n20\n2\n3 0.9 0 0 5 5\n5 0.1 12 0 19 9\n')
     made = window_net('context_pad: 1 crop_mode: "square"', 'mean_value: 10')

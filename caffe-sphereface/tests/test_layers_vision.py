@@ -124,6 +124,8 @@ LINE = [[1., 2., 4., 8., 16.]]
     ('pool: MAX kernel_h: 1 kernel_w: 3 pad_h: 0 pad_w: 2 stride: 2', [1, 4, 16, 16]),
     # … whose last window reaches one place behind the trailing pad
     ('pool: AVE kernel_h: 1 kernel_w: 4 pad_h: 0 pad_w: 3 stride: 3', [1 / 4, 15 / 4, 24 / 4]),
+    # the last of these begins at the last place and ends where the pad does
+    ('pool: AVE kernel_h: 1 kernel_w: 5 pad_h: 0 pad_w: 3 stride: 7', [3 / 5, 16 / 4]),
     # a window that would begin behind the picture is dropped
     ('pool: MAX kernel_h: 1 kernel_w: 2 pad_h: 0 pad_w: 1 stride: 3', [1, 8]),
     ('pool: AVE global_pooling: true', [31 / 5]),
@@ -230,3 +232,18 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "y" convolution_param 
     net.run_backward()
     for tensor in (net.blobs['y'].tensor, net.blobs['x'].grad):
         assert tensor.stride() == tensor.contiguous().contiguous(memory_format=torch.channels_last).stride()
+
+
+@pytest.mark.parametrize('kind, norm', [('L2', lambda x: np.sqrt((x**2).sum(1, keepdims=True) + 1e-6)),
+                                        ('L1', lambda x: np.abs(x).sum(1, keepdims=True) + 1e-6)])
+def test_normalize_may_leave_the_norm_out_of_the_gradient(kind, norm):
+    text = f'normalize_param {{ normalize_type: "{kind}" fix_gradient: true }}'
+    net = make_net(layer('Normalize', extra=text), {'x': (2, 3, 4, 5)})
+    dy = run(net)['y']
+    np.testing.assert_allclose(net.blobs['x'].diff, dy / norm(net.blobs['x'].data), rtol=1e-5)
+
+
+def test_arg_max_puts_the_last_of_many_equal_values_first():
+    net = make_net(layer('ArgMax', extra='argmax_param { axis: 1 top_k: 3 }'), {'x': (2, 1000)})
+    net.blobs['x'].data[...] = 1
+    assert net.forward()['y'].tolist() == [[999, 998, 997]] * 2

@@ -32,6 +32,28 @@ def test_a_blob_with_two_readers_is_split_and_its_diff_summed():
     assert np.allclose(net.blobs['x'].diff, expected)
 
 
+def test_a_loss_that_another_layer_reads_gives_the_same_gradient():
+    loss = ('layer { name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "t" top: "loss" loss_weight: 3 }\n'
+            'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }\n').splitlines()
+    text = INPUT + loss[1] + product('a', 'x', 'a') + loss[0]
+    alone, read = make(text), make(text + 'layer { name: "s" type: "Silence" bottom: "loss" }')
+    for net in (alone, read):
+        net.forward(x=np.ones((2, 4)), t=np.zeros((2, 3)))
+        net.clear_param_diffs()
+        net.backward()
+    assert alone.params['a'][0].diff.any()
+    assert (read.params['a'][0].diff == alone.params['a'][0].diff).all()
+
+
+def test_a_filter_has_room_for_all_until_its_selector_is_known():
+    net = make(INPUT + 'layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 2 } } }'
+               'layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }')
+    assert net.blobs['y'].shape == (2, 4)
+    net.blobs['s'].data[...] = [0, 1]
+    net.forward()
+    assert net.blobs['y'].shape == (1, 4)
+
+
 def test_outputs_are_in_alphabetical_order():
     assert make(INPUT + product('1', 'x', 'z') + product('2', 'x', 'a')).outputs == ['a', 'z']
 
@@ -149,6 +171,19 @@ def test_a_caffemodel_is_a_message_of_the_schema(tmp_path):
     assert np.allclose(message.layer[1].blobs[0].data, net.params['a'][0].data.ravel())
 
 
+def test_weights_in_double_precision_are_read(tmp_path):
+    net, path = make(INPUT + product('a', 'x', 'a')), tmp_path / 'w.caffemodel'
+    net.save(str(path))
+    message = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    for blob in message.layer[1].blobs:
+        blob.double_data[:] = [2 * value + 1 for value in blob.data]
+        del blob.data[:]
+    path.write_bytes(message.SerializeToString())
+    before = [blob.data.copy() for blob in net.params['a']]
+    net.copy_from(str(path))
+    assert all(np.allclose(blob.data, 2 * old + 1) for blob, old in zip(net.params['a'], before))
+
+
 def test_weights_of_another_shape_are_refused_and_nothing_changes(tmp_path):
     path = str(tmp_path / 'w.caffemodel')
     make(INPUT + product('a', 'x', 'a') + product('b', 'a', 'b', 2)).save(path)
@@ -174,6 +209,6 @@ def test_swish_and_clip_travel_under_the_numbers_of_bvlc_master(tmp_path):
     path = tmp_path / 'w.caffemodel'
     make(text).save(str(path))
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
-    assert message.layer[1].HasField('margin_inner_product_param')
+    assert message.layer[1].HasField('margin_inner_product_param') and not message.layer[1].HasField('swish_param')
     back = caffe.proto.wire.move_from_master_numbers(message)
     assert back.layer[1].swish_param.beta == 2 and back.layer[2].clip_param.max == 1

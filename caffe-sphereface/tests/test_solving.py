@@ -15,10 +15,10 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" 
 '''
 
 
-def solver(folder, extra):
-    (folder / 'net.prototxt').write_text(NET)
+def solver(folder, extra, net=NET, policy='"fixed"'):
+    (folder / 'net.prototxt').write_text(net)
     (folder / 'solver.prototxt').write_text(
-        f'net: "{folder}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 4 random_seed: 5 '
+        f'net: "{folder}/net.prototxt" base_lr: 0.01 lr_policy: {policy} max_iter: 4 random_seed: 5 '
         f'snapshot_prefix: "{folder}/s" {extra}')
     return caffe.get_solver(str(folder / 'solver.prototxt'))
 
@@ -50,6 +50,38 @@ def test_an_iteration_of_several_batches_has_their_mean_loss(tmp_path):
     made.net.after_forward(lambda index: losses.append(float(made.net.blobs['loss'].data)) if index == 2 else None)
     made.step(1)
     assert len(losses) == 3 and made.smoothed_loss() == pytest.approx(np.mean(losses))
+
+
+def test_a_loss_that_another_layer_reads_counts_once(tmp_path):
+    made = solver(tmp_path, '', NET + 'layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 3 }'
+                  'layer { name: "s" type: "Silence" bottom: "sum" }')
+    made.step(1)
+    loss, total = (float(made.net.blobs[name].data) for name in ('loss', 'sum'))
+    assert made.smoothed_loss() == pytest.approx(loss + 3 * total) != loss
+
+
+def test_the_running_statistics_of_batch_norm_are_never_learned(tmp_path):
+    rates = 'param { lr_mult: 1 } ' * 3
+    norm = f'layer {{ name: "bn" type: "BatchNorm" bottom: "ip" top: "norm" {rates}}}\n'
+    loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "norm" bottom: "t" top: "loss" }\n'
+    made = solver(tmp_path, 'weight_decay: 0.5', NET[:NET.index('layer { name: "loss"')] + norm + loss)
+    made.step(1)
+    statistics = [blob.data.copy() for blob in made.net.params['bn']]
+    for blob in made.net.params['bn']:
+        blob.diff[...] = 1
+    made.apply_update()
+    for blob, before in zip(made.net.params['bn'], statistics):
+        assert (blob.data == before).all()
+
+
+def test_a_restored_solver_is_at_the_same_rate_step(tmp_path):
+    steps = {'extra': 'stepvalue: 1 stepvalue: 2 stepvalue: 6 gamma: 0.1', 'policy': '"multistep"'}
+    made = solver(tmp_path, **steps)
+    made.step(3)
+    made.snapshot()
+    again = solver(tmp_path, **steps)
+    again.restore(str(tmp_path / 's_iter_3.solverstate'))
+    assert (again.iter, again.current_step) == (made.iter, made.current_step) == (3, 2)
 
 
 @pytest.mark.parametrize('extra, tested', [('', [0, 2, 4]), ('test_initialization: false', [2, 4])])
