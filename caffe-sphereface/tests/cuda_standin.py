@@ -22,14 +22,14 @@ from torch.utils._pytree import tree_flatten, tree_map
 import caffe
 from caffe.layers.registry import Layer
 from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
-from cuda_streams import Memory, Stream
+from cuda_streams import Event, Memory, Stream
 
 ENGINE = str(Path(caffe.__file__).parent)
 CUDA = torch.device('cuda', 0)
 _aten = torch.ops.aten
 _COPIES = (_aten._to_copy.default, _aten.copy_.default, _aten._foreach_copy_.default)
 
-Event = namedtuple('Event', 'kind layer line')
+Wait = namedtuple('Wait', 'kind layer line')
 
 
 class DeviceTensor(torch.Tensor):
@@ -104,13 +104,13 @@ class DeviceTensor(torch.Tensor):
 
 
 class StandIn(TorchDispatchMode):
-    """The device: runs operators by its rules and notes each Event for which the host waits."""
+    """The device: runs operators by its rules and notes each Wait of the host."""
 
     def __init__(self):
         super().__init__()
-        self.events = []
+        self.waits = []
         self._pinned, self._failed = {}, False
-        self._main, self._here = Stream(), threading.local()
+        self._main, self._here = Stream(self), threading.local()
 
     @classmethod
     def _should_skip_dynamo(cls):
@@ -252,7 +252,7 @@ class StandIn(TorchDispatchMode):
     # -- what the host waits for --------------------------------------------------------------------------------------
 
     def note(self, kind):
-        """Add an Event at the engine's line that is running."""
+        """Add a Wait at the engine's line that is running."""
         frame, line, layer = sys._getframe(1), None, None
         while frame and not layer:
             code = frame.f_code
@@ -261,7 +261,7 @@ class StandIn(TorchDispatchMode):
             owner = frame.f_locals.get('self')
             layer = owner.type if isinstance(owner, Layer) else None
             frame = frame.f_back
-        self.events.append(Event(kind, layer, line))
+        self.waits.append(Wait(kind, layer, line))
 
 
 class DeviceGenerator(torch.Generator):
@@ -277,25 +277,6 @@ class DeviceGenerator(torch.Generator):
 
     def seed(self):
         return self.manual_seed(super().seed()).initial_seed()
-
-
-class DeviceEvent:
-    """A moment of a stream: torch.cuda.Event of the stand-in."""
-
-    def __init__(self, *_, **__):
-        self.seen = {}
-
-    def record(self, stream=None):
-        self.seen = dict((stream or _device().stream()).seen)
-
-    def wait(self, stream=None):
-        (stream or _device().stream()).wait_event(self)
-
-    def synchronize(self):
-        _device().note('event')
-
-    def query(self):
-        return True
 
 
 def written_by(operator, args, kwargs):
@@ -330,7 +311,8 @@ def cuda_standin():
 
     cuda = {'is_available': lambda: True, 'device_count': lambda: 1, 'set_device': lambda index: None,
             'current_device': lambda: 0, '_lazy_init': lambda: None,
-            'synchronize': lambda *_: device.note('wait'), 'Stream': Stream, 'Event': DeviceEvent,
+            'synchronize': lambda *_: device.note('wait'), 'Stream': lambda *_, **__: Stream(device),
+            'Event': lambda *_, **__: Event(device),
             'stream': device.on_stream, 'current_stream': lambda *_: device.stream()}
     with contextlib.ExitStack() as stack:
         for name, function in cuda.items():

@@ -5,11 +5,30 @@ the vector clock of what it comes after (Lamport 1978; Fidge 1988), and each pie
 """
 
 
+class Event:
+    """A moment of a stream, as torch.cuda.Event is; `device` has a `stream()`, the present one, and `note(kind)`."""
+
+    def __init__(self, device):
+        self.device, self.seen = device, {}
+
+    def record(self, stream=None):
+        self.seen = dict((stream or self.device.stream()).seen)
+
+    def wait(self, stream=None):
+        (stream or self.device.stream()).wait_event(self)
+
+    def synchronize(self):
+        self.device.note('event')
+
+    def query(self):
+        return True
+
+
 class Stream:
     """A queue of work of its own; `seen` is {stream: number of its operators that this one's next comes after}."""
 
-    def __init__(self, *_, **__):
-        self.seen = {self: 0}
+    def __init__(self, device):
+        self.device, self.seen = device, {self: 0}
 
     def tick(self):
         """Count one more operator: its number."""
@@ -25,6 +44,12 @@ class Stream:
         """Let what runs next come after all that `seen` tells of."""
         for stream, number in seen.items():
             self.seen[stream] = max(self.seen.get(stream, 0), number)
+
+    def record_event(self):
+        """As torch.cuda.Stream has it."""
+        event = Event(self.device)
+        event.record(self)
+        return event
 
     def wait_stream(self, other):
         """As torch.cuda.Stream has it."""

@@ -23,7 +23,7 @@ def gpu_mode():
 def no_waiting(device, but=()):
     """Fail where the host waits for the GPU inside, `device` being what `gpu_mode` yielded.
 
-    `but` names kinds of the stand-in's events that may be; a real GPU does not tell of waits for its events anyway.
+    `but` names kinds of the stand-in's waits that may be; a real GPU does not tell of waits for its events anyway.
     """
     if device is None:
         torch.cuda.set_sync_debug_mode('error')
@@ -32,9 +32,9 @@ def no_waiting(device, but=()):
         finally:
             torch.cuda.set_sync_debug_mode('default')
         return
-    before = len(device.events)
+    before = len(device.waits)
     yield
-    waits = [event for event in device.events[before:] if event.kind not in but]
+    waits = [wait for wait in device.waits[before:] if wait.kind not in but]
     assert not waits, sorted(set(waits))
 
 

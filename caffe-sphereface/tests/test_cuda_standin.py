@@ -19,7 +19,7 @@ def device():
 
 
 def kinds(device):
-    return [event.kind for event in device.events]
+    return [wait.kind for wait in device.waits]
 
 
 def test_factories_and_results_lie_on_the_device(device):
@@ -57,7 +57,7 @@ def test_host_and_device_do_not_mix(device, mixed):
 def test_host_scalars_and_host_indices_may_join(device):
     a = torch.ones(2, device='cuda')
     assert (a * torch.tensor(3.0)).tolist() == [3, 3]
-    del device.events[:]
+    del device.waits[:]
     assert a[torch.tensor([1, 1])].shape == (2,)
     assert kinds(device) == ['copy to device']
 
@@ -111,10 +111,10 @@ def test_what_does_not_wait_is_not_counted(device):
     torch.empty(2, pin_memory=True).to('cuda:0', non_blocking=True)
     a.index_select(0, torch.zeros(1, dtype=torch.long, device='cuda'))
     a[a.long() - 1].sum().sqrt_().clamp(min=1)
-    assert not device.events
+    assert not device.waits
 
 
-def test_events_name_layer_and_line(device, monkeypatch):
+def test_waits_name_layer_and_line(device, monkeypatch):
     class Reading(Layer):
         type = 'Reading'
 
@@ -123,8 +123,8 @@ def test_events_name_layer_and_line(device, monkeypatch):
 
     monkeypatch.setattr('cuda_standin.ENGINE', __file__)
     Reading(None).forward([], [])
-    (event,) = device.events
-    assert event.layer == 'Reading' and event.line.endswith(' forward')
+    (wait,) = device.waits
+    assert wait.layer == 'Reading' and wait.line.endswith(' forward')
 
 
 def upload(side, wait=True, record=True):
@@ -149,7 +149,7 @@ def test_streams_that_wait_may_share_memory(device):
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         assert a.add_(1).shape == (2,)
-    assert not device.events
+    assert not device.waits
 
 
 @pytest.mark.parametrize('missing, problem', [('wait', 'did not wait'), ('record', 'record_stream')])

@@ -10,7 +10,7 @@ import torch
 
 import caffe
 from caffe.data.batch import Batch
-from caffe.data.upload import Upload
+from caffe.data.upload import MOST_AHEAD, Upload
 from caffe.errors import CaffeError
 from gpu_mode import gpu_mode, no_waiting
 
@@ -44,12 +44,21 @@ def gpu():
 def test_the_next_batch_is_on_its_way_when_one_is_handed_out(gpu):
     source = Source(complete=9)
     upload = Upload(source)
-    with no_waiting(gpu):
+    with no_waiting(gpu, but=['event']):
         handed = [upload.next() for _ in range(3)]
     assert source.taken == 4
     assert [(data.unique().tolist(), labels.unique().tolist()) for data, labels in handed] == [([i], [i]) for i in
                                                                                               (0.0, 1.0, 2.0)]
     assert handed[0][0].device.type == 'cuda'
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a real GPU does not count its events')
+def test_the_host_runs_ahead_of_the_gpu_by_a_few_batches_only(gpu):
+    upload = Upload(Source(complete=9))
+    for i in range(5):
+        before = len(gpu.waits)
+        upload.next()
+        assert [wait.kind for wait in gpu.waits[before:]] == ['event'] * (i >= MOST_AHEAD)
 
 
 def test_a_batch_that_is_not_complete_is_not_waited_for(gpu):
@@ -92,7 +101,7 @@ def batches(transform, device=None, count=6):
     net, out = caffe.Net('net.prototxt', caffe.TRAIN), []
     for i in range(count):
         if device and i == 2:
-            with no_waiting(device):
+            with no_waiting(device, but=['event']):
                 net.run_forward()
         else:
             net.run_forward()

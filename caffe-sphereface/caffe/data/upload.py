@@ -1,6 +1,11 @@
 """Batches on their way to a GPU, copied on a stream of their own while the net computes."""
 
+from collections import deque
+
 import torch
+
+# batches that the host may hand out before the GPU has used them: enough to keep it busy, few to hold in memory
+MOST_AHEAD = 2
 
 
 class Upload:
@@ -13,17 +18,24 @@ class Upload:
     def __init__(self, prefetcher):
         self._prefetcher, self._stream = prefetcher, torch.cuda.Stream()
         self._device = torch.device('cuda', torch.cuda.current_device())
-        self._coming = None
+        self._coming, self._begun = None, deque()
 
     def next(self):
         """(data, labels) of the next batch, for the stream that runs here; the host does not wait for the copy."""
+        here = torch.cuda.current_stream()
+        self._hold_back(here)
         tensors, copied = self._coming or self._send(self._prefetcher.next())
         self._coming = self._send(self._prefetcher.next()) if self._prefetcher.is_ready() else None
-        here = torch.cuda.current_stream()
         here.wait_event(copied)
         for tensor in tensors:
             tensor.record_stream(here)  # or the next batch could be copied over it when it is freed
         return tensors
+
+    def _hold_back(self, here):
+        """Wait until the GPU is at most MOST_AHEAD batches behind."""
+        self._begun.append(here.record_event())
+        if len(self._begun) > MOST_AHEAD:
+            self._begun.popleft().synchronize()
 
     def _send(self, batch):
         """Start to copy a batch: (data, labels) and the event that tells when they are there."""
@@ -31,6 +43,4 @@ class Upload:
         pinned = batch.data.pin_memory(), batch.labels.pin_memory()
         with torch.cuda.stream(self._stream):
             tensors = [tensor.to(self._device, non_blocking=True) for tensor in pinned]
-            copied = torch.cuda.Event()
-            copied.record()
-        return tensors, copied
+        return tensors, self._stream.record_event()
