@@ -5,25 +5,20 @@ Pictures are those of img_align_celeba; give its folder to ImageData as root_fol
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from facedata.celeba import most_photographed, read_identities, split
-from facedata.errors import FaceDataError
+from facedata.celeba import most_photographed, read_people, split
 from facedata.files import write
+from facedata.workflow import run
 
 
 def main():
     args = _parser().parse_args()
-    try:
-        people = read_identities(args.identities)
-        chosen = most_photographed(people, args.people)
-        lists = split(people, chosen, args.validation, args.seed)
-        args.out.mkdir(parents=True, exist_ok=True)
-        for name, lines in zip(('train.txt', 'val.txt'), lists):
-            write(args.out / name, ''.join(lines))
-    except (FaceDataError, OSError) as error:
-        sys.exit(f'error: {error}')
+    people = read_people(args.identities)
+    chosen = most_photographed(people, args.people)
+    lists = split(people, chosen, args.validation, args.seed)
+    for name, lines in zip(('train.txt', 'val.txt'), lists):
+        write(args.out / name, ''.join(lines))
     least = len(people[chosen[-1]])
     print(f'{args.out}: {len(lists[0])} pictures to train on and {len(lists[1])} to validate, of {len(chosen)} people '
           f'with {least} or more pictures')
@@ -40,4 +35,4 @@ def _parser():
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'preprocess'))
 
-from facedata.celeba import most_photographed, read_identities, split  # noqa: E402
+from facedata.celeba import most_photographed, read_people, split  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
 
 
@@ -23,14 +23,14 @@ def identities(tmp_path):
 
 
 def test_most_photographed_first_and_ties_by_number(identities):
-    people = read_identities(identities)
+    people = read_people(identities)
     assert most_photographed(people, 4) == [4, 2, 9, 7]
     with pytest.raises(FaceDataError, match='6 people: expected 1 to 5'):
         most_photographed(people, 6)
 
 
 def test_split_is_disjoint_whole_seeded_and_has_everybody_twice(identities):
-    people = read_identities(identities)
+    people = read_people(identities)
     train, val = split(people, [4, 2, 7], 0.2, 1)
     assert len(train) + len(val) == 33 and not set(train) & set(val)
     assert {line.split()[1] for line in train} == {line.split()[1] for line in val} == {'0', '1', '2'}
@@ -40,7 +40,7 @@ def test_split_is_disjoint_whole_seeded_and_has_everybody_twice(identities):
 
 
 def test_more_people_do_not_change_the_split_of_the_others(identities):
-    people = read_identities(identities)
+    people = read_people(identities)
     assert set(split(people, [4], 0.3, 1)[1]) <= set(split(people, [4, 2], 0.3, 1)[1])
 
 
@@ -48,7 +48,7 @@ def test_more_people_do_not_change_the_split_of_the_others(identities):
 def test_bad_identity_files(tmp_path, text, message):
     (tmp_path / 'bad.txt').write_text(text)
     with pytest.raises(FaceDataError, match=message):
-        read_identities(tmp_path / 'bad.txt')
+        read_people(tmp_path / 'bad.txt')
 
 
 def test_command(identities, tmp_path):

@@ -1,27 +1,18 @@
 """CelebA's identity file (`000001.jpg 2880` per line) into lists for training and validation."""
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
 from facedata.errors import FaceDataError
+from facedata.lists import read_identities
 
 
-def read_identities(path):
-    """{identity: [pictures]} of an identity file; FaceDataError names the line that is no `picture identity`."""
+def read_people(path):
+    """{identity: [pictures]} of an identity file; FaceDataError where it is not one, or empty."""
     people = defaultdict(list)
-    try:
-        lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FaceDataError(f'{path}: cannot be read as an identity file ({error})') from None
-    for number, line in enumerate(lines, 1):
-        words = line.split()
-        if not words:
-            continue
-        if len(words) != 2 or not words[1].isdigit():
-            raise FaceDataError(f"{path}:{number}: '{line.strip()}', expected `picture identity`")
-        people[int(words[1])].append(words[0])
+    for picture, identity in read_identities(path).items():
+        people[identity].append(picture)
     if not people:
         raise FaceDataError(f'{path}: is empty, expected lines of `picture identity`')
     return dict(people)

@@ -25,7 +25,7 @@ def by_identity(identities, pictures):
     `pictures` are those that exist. Identities come in numeric order. Raises FaceDataError naming a bad line, or when
     the file and the folder have no picture in common.
     """
-    known = dict(_identity(identities, number, line) for number, line in _lines(identities))
+    known = read_identities(identities)
     people = {}
     for picture in pictures:
         if picture in known:
@@ -35,11 +35,13 @@ def by_identity(identities, pictures):
     return dict(sorted(people.items())), [picture for picture in pictures if picture not in known]
 
 
-def _lines(path):
+def read_identities(path):
+    """{picture: identity} of a file of `picture identity` lines; FaceDataError names the line that is none."""
     try:
-        return [(number, line) for number, line in enumerate(Path(path).read_text().splitlines(), 1) if line.strip()]
+        lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FaceDataError(f'{path}: cannot be read as a list of identities ({error})') from None
+    return dict(_identity(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
 def _identity(path, number, line):
