@@ -44,13 +44,32 @@ NOTHING = f'''layer {{ name: "data" type: "DummyData" top: "data" top: "label"
 dummy_data_param {{ shape {{ dim: {BATCH} dim: 3 dim: 112 dim: 96 }} shape {{ dim: {BATCH} }} }} }}'''
 
 
-def feed(folder, args):
+def feed(folder, paths, args):
     """Print what a net that takes batches at the rate of a GPU waits for, and what it costs the net's own work."""
     rows = [[kind, workers, cores, *take(kind, folder, args, workers, cores)]
             for kind in LAYERS for workers in WORKERS for cores in allowed()]
     print(f'{NETWORK} at {args.tflops:g} TFLOP/s, {args.host_cores} cores a GPU, batches of {BATCH}')
     print(text_table(['source', 'workers', 'cores', 'wanted/s', 'taken/s', 'waiting %', 'ready ms', 'p50', 'p99',
                       'longest', 'launches', 'at most/s'], rows, left=2))
+    warm, cold = (once(folder, paths, drop) for drop in (False, True))
+    print(f'ImageData, all {len(paths)} pictures once, {len(os.sched_getaffinity(0))} processes: {warm:.0f}/s; '
+          f'{cold:.0f}/s when their files were dropped from the page cache before')
+
+
+def once(folder, paths, drop):
+    """Pictures/s of reading each once, from the start of the workers on."""
+    cores = len(os.sched_getaffinity(0))
+    os.environ.update(CAFFE_DATA_PROCESSES=WORKERS['processes'], CAFFE_DATA_WORKERS=str(cores))
+    next_batch = source('ImageData', folder)
+    for path in paths if drop else ():
+        with open(path, 'rb') as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    began = time.perf_counter()
+    count = max(1, len(paths) // BATCH)
+    for _ in range(count):
+        next_batch()
+    return count * BATCH / (time.perf_counter() - began)
 
 
 def allowed():

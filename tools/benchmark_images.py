@@ -58,7 +58,10 @@ def main():
         paths = make_pictures(Path(folder), args.pictures)
         if args.feed or args.train:
             keep_freed_memory()  # as the command does
-            (feed if args.feed else train)(folder, args)
+            if args.feed:
+                feed(folder, paths, args)
+            else:
+                train(folder, args)
             return
         loop = opencv_loop(paths)
         rows = [compare(kind, source(kind, folder), loop, args.seconds) for kind in LAYERS]

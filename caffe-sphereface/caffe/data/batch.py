@@ -19,10 +19,6 @@ class Batch:
     data: torch.Tensor
     labels: torch.Tensor
 
-    def release(self):
-        """Hold the tensors no longer, for those who keep the batch itself."""
-        self.data = self.labels = None
-
 
 class Filling:
     """A batch of `count` items in the making.

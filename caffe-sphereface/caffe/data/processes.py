@@ -25,6 +25,7 @@ from caffe.errors import CaffeError
 _ORDER = struct.Struct('<qq')
 _END = -1
 _GRACE_SECONDS = 5
+_NICE = 5  # where a worker and the net share a core the net goes first: it has nobody reading ahead for it
 _LONGEST_MESSAGE = 4000  # messages below PIPE_BUF do not mix with those of other writers
 
 
@@ -68,7 +69,7 @@ class _Team:
         self.orders, self.order_end = os.pipe()
         self.results, self.result_end = Pipe(duplex=False)
         self.owner = os.getpid()
-        self.workers = []
+        self.workers, self.lost = [], None
         signals = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             for _ in range(workers):
@@ -95,6 +96,7 @@ class _Team:
             self.results.close()
             gc.freeze()  # what was garbage before is the net's process to clear away
             cv2.setNumThreads(0)  # OpenCV's threads did not come along
+            os.nice(_NICE)
             self._work()
             status = 0
         except OSError:  # the net's process is gone
@@ -144,12 +146,15 @@ class _Team:
             raise CaffeError('all worker processes have ended') from None
 
     def _expect_alive(self):
-        for child in self.workers:
+        for child in self.workers if not self.lost else ():
             status = _ended(child)
             if status is not None:
                 self.workers.remove(child)
-                raise CaffeError(f'worker process {child} has ended unexpectedly ('
-                                 + (f'exit status {status}' if status >= 0 else f'signal {-status}') + ')')
+                how = f'exit status {status}' if status >= 0 else f'signal {-status}'
+                self.lost = f'worker process {child} has ended unexpectedly ({how})'
+                break
+        if self.lost:
+            raise CaffeError(self.lost)
 
     def stop(self):
         if os.getpid() != self.owner:  # a copy of the net's process has come to its end

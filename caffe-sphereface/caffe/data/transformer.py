@@ -83,6 +83,7 @@ class Transformer:
     def _flips(self, draw):
         return self.mirror and draw[0] >= 0.5
 
+    @np.errstate(over='ignore', invalid='ignore')  # infinities in float data are passed on as they are
     def _to_float(self, values, out, mean=None):
         """(values − mean) · scale into `out`, all (channels, height, width); `mean` stands in for the mean values."""
         mean = self._mean_column if mean is None else mean
