@@ -9,7 +9,6 @@ The list grows as it goes; run it again to continue after an interruption.
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from facedata import detection
@@ -27,10 +26,7 @@ def main():
     job = detection.Job(args.folder, str(weights), settings, args.gpu)
     if args.workers > 1:
         detection.one_thread_each()
-    try:
-        found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, show_progress)
-    except KeyboardInterrupt:
-        sys.exit('detect: interrupted; the same command continues')
+    found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, show_progress)
     print(f'{args.out}: a face in {found} pictures, none in {len(missing)}')
     for picture, reason in list(missing.items())[:10]:
         print(f'  {picture}: {reason}')

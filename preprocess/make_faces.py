@@ -9,27 +9,21 @@ interruption; a finished folder is left as it is.
 
 import argparse
 import os
-import sys
 
 from facedata import dataset
 from facedata.arguments import positive
-from facedata.errors import FaceDataError
+from facedata.workflow import run
 from tqdm import tqdm
 
 
 def main():
     args = parse_arguments()
     settings = dataset.Settings(**{name: getattr(args, name) for name in dataset.Settings.__dataclass_fields__})
-    try:
-        settings.check()
-        if dataset.is_finished(args.out, settings):
-            print(f'{args.out}: already there, nothing to do')
-            return
-        dataset.make(args.out, settings, args.workers, show_progress)
-    except (FaceDataError, OSError) as error:
-        sys.exit(f'make_faces: {error}')
-    except KeyboardInterrupt:
-        sys.exit('make_faces: interrupted; the same command continues')
+    settings.check()
+    if dataset.is_finished(args.out, settings):
+        print(f'{args.out}: already there, nothing to do')
+        return
+    dataset.make(args.out, settings, args.workers, show_progress)
     total = settings.people * settings.pictures + settings.test_people * settings.test_pictures
     print(f'{args.out}: {total} pictures of {settings.people} people to train on and {settings.test_people} to test on')
 
@@ -56,4 +50,4 @@ def show_progress(results, total):
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

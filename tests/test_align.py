@@ -16,6 +16,7 @@ from facedata import dataset, landmarks  # noqa: E402
 from facedata.align import FIVE_POINTS, SIZE, align, similarity  # noqa: E402
 from facedata.alignment import align_list  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
+from facedata.workflow import SlimError, only_one  # noqa: E402
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (250, 250, 3), dtype=np.uint8)
 
@@ -119,8 +120,10 @@ def test_what_cannot_be_aligned_is_named_and_the_rest_is_kept(tmp_path):
     (tmp_path / 'list.txt').write_text(''.join(lines) + landmarks.missing_line('dark.png', 'no face found'))
     found, bad = align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
     assert found == 1 and sorted(bad) == ['bad.png', 'dark.png', 'flat.png', 'gone.png']
-    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['good.png']
+    assert [path.name for path in (tmp_path / 'out').glob('*.*g')] == ['good.png']
     made = (tmp_path / 'out' / 'good.png').stat().st_mtime_ns
+    with only_one(tmp_path / 'out'), pytest.raises(SlimError, match='out: another process is at work there'):
+        align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
     align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
     assert (tmp_path / 'out' / 'good.png').stat().st_mtime_ns == made
 
@@ -136,6 +139,6 @@ FOUND = landmarks.found_line('a b.png', (0, 0, 9, 9), 1, FIVE_POINTS)
 def test_lists_of_nothing_end_in_one_line(folder, content, told, tmp_path):
     (tmp_path / 'list.txt').write_text(content)
     ended = run('align_faces.py', tmp_path / folder, '--list', tmp_path / 'list.txt', '--out', tmp_path / 'out')
-    assert ended.returncode == 1 and not (tmp_path / 'out').exists()
+    assert ended.returncode == 1 and not list(tmp_path.rglob('out/*.png'))
     expected = re.escape(f'error: {tmp_path}/') + told.replace('(', r'\(').replace(')', r'\)')
     assert re.fullmatch(expected, ended.stderr.strip().splitlines()[-1])

@@ -15,13 +15,14 @@ SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
 sys.path.insert(0, str(ROOT / 'preprocess'))
 
 from facedata import detection, landmarks, pictures  # noqa: E402
+from facedata.engine import caffe  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
 from facedata.mtcnn import convert  # noqa: E402
 from facedata.mtcnn.boxes import regress, square, suppress  # noqa: E402
 from facedata.mtcnn.detector import Faces, Settings, detect, nearest_centre  # noqa: E402
 from facedata.mtcnn.networks import NAMES, PROTOTXT, Networks, as_input, cut  # noqa: E402
 from facedata.mtcnn.proposals import scales  # noqa: E402
-from facedata.workflow import caffe  # noqa: E402
+from facedata.workflow import SlimError, only_one_at  # noqa: E402
 
 LOOSE = Settings(thresholds=(0.5, 0.5, 0.5))  # lets networks with random weights find something
 
@@ -252,6 +253,8 @@ def test_an_interrupted_detection_continues(tmp_path, untrained):
         before.append((total, done))
         return lines
 
+    with only_one_at(tmp_path / 'list.txt'), pytest.raises(SlimError, match='list.txt: another process is at work'):
+        detection.detect_folder(job, tmp_path / 'list.txt', batch=2)
     found, missing = detection.detect_folder(job, tmp_path / 'list.txt', batch=2, progress=note)
     assert before == [(7, 3)] and found + len(missing) == 7
     assert (tmp_path / 'list.txt').read_text() == (tmp_path / 'whole.txt').read_text()

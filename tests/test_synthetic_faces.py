@@ -19,6 +19,7 @@ from facedata.errors import FaceDataError  # noqa: E402
 from facedata.identity import sample_person  # noqa: E402
 from facedata.render import SIZE, landmarks, render  # noqa: E402
 from facedata.view import Camera, Expression, Light, Pose, View, sample_view  # noqa: E402
+from facedata.workflow import SlimError, only_one  # noqa: E402
 
 SETTINGS = dataset.Settings(people=3, pictures=2, test_people=4, test_pictures=3, folds=2, pairs=3, seed=5)
 
@@ -170,6 +171,8 @@ def test_an_interrupted_run_continues_to_the_same_bytes(faces, tmp_path):
         dataset.make(tmp_path / 'set', SETTINGS, progress=stop_after_two_people)
     assert not (tmp_path / 'set' / dataset.FINISHED).exists()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob('*.jpg')}
+    with only_one(tmp_path / 'set'), pytest.raises(SlimError, match='set: another process is at work there'):
+        dataset.make(tmp_path / 'set', SETTINGS)
     dataset.make(tmp_path / 'set', SETTINGS)
     assert contents(tmp_path / 'set') == contents(faces)
     assert kept and all(path.stat().st_mtime_ns == time for path, time in kept.items())
@@ -220,5 +223,5 @@ def test_command_says_in_one_line_what_is_wrong(tmp_path):
     (tmp_path / 'file').write_text('')
     for arguments in (['--out', tmp_path / 'file', *SMALL], ['--out', tmp_path / 'set', *SMALL, '--people', 0]):
         result = command(*arguments)
-        assert result.returncode == 1 and result.stderr.startswith('make_faces: ')
+        assert result.returncode == 1 and result.stderr.startswith('error: ')
         assert result.stderr.count('\n') == 1

@@ -11,6 +11,7 @@ from facedata.align import align
 from facedata.errors import FaceDataError
 from facedata.files import write
 from facedata.pictures import encode, read
+from facedata.workflow import only_one
 
 AT_ONCE = 4096  # pictures handed to the threads at a time
 
@@ -27,7 +28,8 @@ def align_list(folder, listed, out, workers=None, progress=lambda results, total
     if not points:
         raise FaceDataError(f'{listed}: no picture with a face in it')
     bad = dict(missing)
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    Path(out).mkdir(parents=True, exist_ok=True)
+    with only_one(out), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         try:
             for picture, why in progress(_all(pool, Path(folder), Path(out), points.items()), len(points)):
                 if why:

@@ -27,6 +27,7 @@ from facedata.files import write
 from facedata.identity import sample_person
 from facedata.render import SIZE, landmarks, render
 from facedata.view import sample_view
+from facedata.workflow import only_one
 
 RENDERER = 2  # counts up when the same settings give other pictures
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
@@ -69,7 +70,8 @@ def make(out, settings, workers=1, progress=lambda results, total: results):
     """Write the set into folder `out`, continuing where an interrupted run stopped.
 
     `workers` processes render; `progress(results, total)` wraps the stream of finished people.
-    Raises FaceDataError for impossible settings or a folder that holds something else, OSError if it cannot be written.
+    Raises FaceDataError for impossible settings or a folder that holds something else, SlimError where another process
+    makes it, OSError if it cannot be written.
     """
     settings.check()
     out, cast = Path(out), _cast(settings)
@@ -78,12 +80,13 @@ def make(out, settings, workers=1, progress=lambda results, total: results):
     if is_finished(out, settings):
         return
     write(out / STARTED, _mark(settings))
-    lines = list(progress(_map(partial(_person, out), cast, workers), len(cast)))
-    write(out / 'landmarks.txt', ''.join(line for person in lines for line in person))
-    write(out / 'train.txt', _training_list(cast[:settings.people]))
-    write(out / 'pairs.txt', pairs.as_text(folds))
-    write(out / FINISHED, _mark(settings))
-    (out / STARTED).unlink()
+    with only_one(out):
+        lines = list(progress(_map(partial(_person, out), cast, workers), len(cast)))
+        write(out / 'landmarks.txt', ''.join(line for person in lines for line in person))
+        write(out / 'train.txt', _training_list(cast[:settings.people]))
+        write(out / 'pairs.txt', pairs.as_text(folds))
+        write(out / FINISHED, _mark(settings))
+        (out / STARTED).unlink()
 
 
 def _training_list(cast):

@@ -12,11 +12,12 @@ from pathlib import Path
 import cv2
 
 from facedata import landmarks, tree
+from facedata.engine import caffe
 from facedata.errors import FaceDataError
 from facedata.mtcnn.detector import Settings, detect, nearest_centre
 from facedata.mtcnn.networks import Networks
 from facedata.pictures import PictureError, read
-from facedata.workflow import caffe
+from facedata.workflow import only_one_at
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,22 @@ def detect_folder(job, out, batch=16, workers=1, progress=lambda lines, total, d
     the stream of lines, `done` of `total` pictures being there before. Raises FaceDataError for what stops all of it.
     """
     pictures = tree.pictures(job.folder)
+    Worker(job)  # what is wrong with the networks or the GPU is said once, here
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with only_one_at(out):
+        _continue(job, pictures, out, batch, workers, progress)
+    points, missing = landmarks.read(out)
+    return len(points), missing
+
+
+def _continue(job, pictures, out, batch, workers, progress):
     there = landmarks.continued(out)
     waiting = [picture for picture in pictures if picture not in there]
     batches = [waiting[start:start + batch] for start in range(0, len(waiting), batch)]
-    Worker(job)  # what is wrong with the networks or the GPU is said once, here
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
     with open(out, 'a', buffering=1) as file, _mapping(job, min(workers, len(batches))) as mapped:
         lines = (line for lines in mapped(batches) for line in lines)
         for line in progress(lines, len(pictures), len(pictures) - len(waiting)):
             file.write(line)
-    points, missing = landmarks.read(out)
-    return len(points), missing
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from facedata.crop import crop
 from facedata.errors import FaceDataError
 from facedata.files import write
 from facedata.pictures import encode, read
-from facedata.workflow import people_of, read_pairs
+from facedata.workflow import only_one, people_of, read_pairs
 
 
 def prepare(faces, pairs, out, min_pictures=4, anchor='centre', progress=lambda results, total: results):
@@ -37,7 +37,8 @@ def prepare(faces, pairs, out, min_pictures=4, anchor='centre', progress=lambda 
     out = Path(out)
     _claim(out, faces, pairs, min_pictures, anchor)
     wanted = {person: everyone[person] for person in everyone if person in training or person in tested}
-    bad = _crop_all(Path(faces), out / 'aligned', wanted, anchor, progress)
+    with only_one(out):
+        bad = _crop_all(Path(faces), out / 'aligned', wanted, anchor, progress)
     _refuse_bad_pairs(bad, faces, used)
     kept = {person: [p for p in pictures if p not in bad] for person, pictures in training.items()}
     kept = lists.choose(kept, min_pictures=min_pictures)

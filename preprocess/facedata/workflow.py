@@ -6,15 +6,15 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402  (found by the path above)
-from sphereslim.engine import caffe  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.lfw.pairs import people_of, read_pairs  # noqa: E402
+from sphereslim.lock import only_one, only_one_at  # noqa: E402
 
-__all__ = ['SlimError', 'caffe', 'people_of', 'read_pairs', 'run']
+__all__ = ['SlimError', 'only_one', 'only_one_at', 'people_of', 'read_pairs', 'run']
 
 
 def run(main):
-    """As `run_command`, for commands whose bad input may also be a FaceDataError."""
+    """As `run_command`, for commands whose bad input may also be a FaceDataError and that continue when run again."""
     run_command(lambda: _named(main))
 
 
@@ -24,3 +24,6 @@ def _named(main):
         return main()
     except FaceDataError as error:
         raise SlimError(str(error)) from None
+    except KeyboardInterrupt:
+        print('interrupted; the same command continues', file=sys.stderr)
+        raise

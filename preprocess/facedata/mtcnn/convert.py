@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from facedata.engine import caffe
 from facedata.errors import FaceDataError
 from facedata.mtcnn.networks import NAMES, PROTOTXT
-from facedata.workflow import caffe
 
 STORED = {'det1': 'pnet', 'det2': 'rnet', 'det3': 'onet'}
 HEADS = {'det1': ('conv4-2', 'conv4-1'), 'det2': ('conv5-2', 'conv5-1'), 'det3': ('conv6-2', 'conv6-3', 'conv6-1')}

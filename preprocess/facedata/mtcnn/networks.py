@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facedata.engine import caffe
 from facedata.errors import FaceDataError
-from facedata.workflow import caffe
 
 PROTOTXT = Path(__file__).resolve().parents[3] / 'prototxt' / 'mtcnn'
 NAMES = ('det1', 'det2', 'det3')
