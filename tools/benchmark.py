@@ -71,12 +71,12 @@ def keep(report, args):
 def measure(kind, name, batch, args):
     """One row as a dictionary: milliseconds by contender, ratios, difference, memory, and what was skipped."""
     compiled = args.full and not args.no_compile
-    contenders = training(name, batch, compiled) if kind == 'train' else \
-        inference(name, batch, args.threads, compiled)
+    peers = [who for who in args.peers if who != 'compiled' or compiled]
+    contenders = training(name, batch, peers) if kind == 'train' else inference(name, batch, args.threads, peers)
     skipped = {who: str(why) for who, why in contenders.items() if isinstance(why, Skipped)}
     contenders = {who: run for who, run in contenders.items() if who not in skipped}
     outputs = {who: np.array(run()) for who, run in contenders.items()}
-    reference = outputs['torch']
+    reference = outputs.get('torch', outputs['caffe'])
     difference = max(np.abs(y.reshape(-1) - reference.reshape(-1)).max() for y in outputs.values())
     wall, cpu = take_turns(contenders, args.seconds)
     row = {'kind': kind, 'net': name, 'batch': batch, 'wall_ms': wall, 'cpu_ms': cpu, 'skipped': skipped,
@@ -168,6 +168,8 @@ def parse_arguments():
                              'one, of which --only train and --only infer are the halves)')
     parser.add_argument('--only', default=[''], nargs='+', metavar='TEXT',
                         help="rows that contain one of these, like 'train sphereface-4 32' vgg16")
+    parser.add_argument('--peers', default=PEERS, nargs='+', choices=PEERS, metavar='WHO',
+                        help=f'against whom: {", ".join(PEERS)} (compiled with --full alone); fewer take less memory')
     parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
     parser.add_argument('--no-memory', action='store_true', help='do not measure memory')
     parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()), help='threads to compute with')

@@ -27,8 +27,8 @@ class Skipped(Exception):
     """A contender cannot run here; the message is the reason."""
 
 
-def inference(name, batch, threads, compiled):
-    """{contender: function or Skipped} for a forward of `batch` pictures."""
+def inference(name, batch, threads, peers):
+    """{contender: function or Skipped}, the engine and `peers`, for a forward of `batch` pictures."""
     param = inference_net(name, batch)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'deploy.prototxt'
@@ -41,26 +41,29 @@ def inference(name, batch, threads, compiled):
     peer = Peer(param, net)
     picture = np.random.default_rng(0).normal(size=net.blobs[net.inputs[0]].data.shape).astype(np.float32)
     image = torch.from_numpy(picture)
-    contenders = {'caffe': _engine_forward(net, picture), 'torch': _torch_forward(peer, image)}
-    if compiled:
+    contenders = {'caffe': _engine_forward(net, picture)}
+    if 'torch' in peers:
+        contenders['torch'] = _torch_forward(peer, image)
+    if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(_compiled_forward, peer, image)
-    exported = _or_skipped(_onnx, peer, image)
-    for what, make in (('onnxruntime', _onnxruntime), ('opencv', _opencv)):
-        contenders[what] = exported if isinstance(exported, Skipped) else \
-            _or_skipped(make, exported, picture, threads)
-    if isinstance(contenders['opencv'], Skipped) and hasattr(cv2.dnn, 'readNetFromCaffe'):
+    exporting = [(who, make) for who, make in (('onnxruntime', _onnxruntime), ('opencv', _opencv)) if who in peers]
+    exported = _or_skipped(_onnx, peer, image) if exporting else None
+    for who, make in exporting:
+        contenders[who] = exported if isinstance(exported, Skipped) else _or_skipped(make, exported, picture, threads)
+    if isinstance(contenders.get('opencv'), Skipped) and hasattr(cv2.dnn, 'readNetFromCaffe'):
         contenders['opencv'] = _or_skipped(_opencv_from_caffe, param, net, picture, threads)
     return contenders
 
 
-def training(name, batch, compiled):
-    """{contender: function or Skipped} for one step of SGD: forward, backward, update."""
+def training(name, batch, peers):
+    """{contender: function or Skipped}, the engine and those of `peers` that train, for one step of SGD."""
     param = training_net(name, batch)
     engine, net = engine_step(param)
     loss = next(layer.top[0] for layer in param.layer if layer.type == 'SoftmaxWithLoss')
     contenders = {'caffe': lambda: engine() or net.blobs[loss].data.copy()}
-    contenders['torch'] = torch_step(Peer(param, net, loss), net)
-    if compiled:
+    if 'torch' in peers:
+        contenders['torch'] = torch_step(Peer(param, net, loss), net)
+    if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(
             lambda: _first_call(torch_step(Peer(param, net, loss), net, compiled=True)))
     return contenders

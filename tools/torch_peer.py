@@ -28,12 +28,21 @@ class Peer(nn.Module):
                 scale = layers.pop(0)
             self.steps.append((list(layer.bottom), (scale or layer).top[0]))
             self.modules_of.append(_module(layer, scale, net))
+        # by step, what no later one reads: a module written by hand would not keep it either
+        self.spent, read = [], {self.output}
+        for bottoms, _ in reversed(self.steps):
+            self.spent.insert(0, set(bottoms) - read)
+            read.update(bottoms)
         self.eval()
 
     def forward(self, *tensors):
         blobs = dict(zip(self.inputs, tensors))
-        for (bottoms, top), module in zip(self.steps, self.modules_of):
-            blobs[top] = module(*[blobs[name] for name in bottoms])
+        for (bottoms, top), module, spent in zip(self.steps, self.modules_of, self.spent):
+            operands = [blobs[name] for name in bottoms]
+            for name in spent:
+                del blobs[name]
+            blobs[top] = module(*operands)
+            del operands
         return blobs[self.output]
 
 

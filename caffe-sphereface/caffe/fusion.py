@@ -122,8 +122,8 @@ class Group:
 
 
 def applies():
-    """Whether nets run where folding serves: on the CPU in float32."""
-    return mode.device().type == 'cpu' and not precision.is_bf16()
+    """Whether nets run where folding serves: on the CPU."""
+    return mode.device().type == 'cpu'
 
 
 def lent(blob, x):
@@ -151,10 +151,10 @@ def replay(wires, given):
 
 
 class State:
-    """The shapes of a group's blobs and the stamps of its parameters at one time."""
+    """The shapes of a group's blobs, the stamps of its parameters and the precision at one time."""
 
     def __init__(self, shapes, stamps):
-        self.shapes, self.stamps = shapes, stamps
+        self.shapes, self.stamps, self.precision = shapes, stamps, precision.precision()
 
     @staticmethod
     def of(shapes, layers):
@@ -163,8 +163,8 @@ class State:
         return None if None in stamps else State(shapes, stamps)
 
     def holds(self, shapes):
-        """Whether the shapes are these and all parameters untouched."""
-        if shapes != self.shapes:
+        """Whether the shapes are these, the precision is the same and all parameters are untouched."""
+        if shapes != self.shapes or precision.precision() != self.precision:
             return False
         for stamp in self.stamps:
             if not stamp.holds():
@@ -182,8 +182,8 @@ def computation(layers, shape):
 
 
 def _convolution(layers, shape):
-    """The folded convolution, with a ReLU where the last layer is one."""
-    weight, bias = _folded(layers)
+    """The folded convolution, with a ReLU where the last layer is one, from rounded factors where that was chosen."""
+    weight, bias = precision.rounded(*_folded(layers))
     geometry = stride, pad, dilation, *_, group = layers[0]._geometry
     slope = layers[-1].param.relu_param.negative_slope
     relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
@@ -192,8 +192,10 @@ def _convolution(layers, shape):
         kernel = torch.ops.mkldnn._convolution_pointwise.default
     except (AttributeError, NotImplementedError, RuntimeError):  # a PyTorch without these kernels
         activate = {'none': lambda y: y, 'relu': torch.relu_, 'leaky_relu': lambda y: F.leaky_relu_(y, slope)}[relu]
-        return lambda x: activate(torch.convolution(x, weight, bias, *geometry))
+        return lambda x: activate(precision.convolution(x, weight, bias, geometry))
     settings = pad, stride, dilation, group, relu, [slope] if relu == 'leaky_relu' else [], ''
+    if precision.is_bf16():
+        return lambda x: kernel(x.bfloat16(), packed, bias, *settings).float()
     return lambda x: kernel(x, packed, bias, *settings)
 
 

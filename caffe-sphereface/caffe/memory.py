@@ -137,8 +137,13 @@ class Memory:
     # -- values that depend on others ---------------------------------------------------------------------------------
 
     def defer(self, source):
-        """Leave the values to `source.settle()`, which sets them; setting anything else drops that."""
+        """Leave the values to `source.settle()`, which sets them; setting anything else drops that.
+
+        The values until then are let go. Nobody may hold a view of them.
+        """
         self._source = source
+        self._tensor = None
+        self._lent = False
 
     def is_deferred_to(self, source):
         """Whether the values are still what `source` will set."""
