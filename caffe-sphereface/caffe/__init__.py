@@ -1,6 +1,6 @@
 """A drop-in Caffe on PyTorch."""
 
-from caffe import io, layers, log
+from caffe import io, layers, log, pycaffe
 from caffe._caffe import (
     NCCL,
     AdaDeltaSolver,
@@ -36,7 +36,7 @@ from caffe.proto.caffe_pb2 import TEST, TRAIN
 __version__ = '1.0.0'
 
 __all__ = ['NCCL', 'TEST', 'TRAIN', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'CaffeError', 'Classifier',
-           'Detector', 'Layer', 'NesterovSolver', 'Net', 'NetSpec', 'RMSPropSolver', 'SGDSolver', 'Timer', 'get_solver',
-           'has_nccl', 'init_log', 'io', 'layer_type_list', 'layers', 'log', 'params', 'set_device', 'set_mode_cpu',
-           'set_mode_gpu', 'set_multiprocess', 'set_precision', 'set_random_seed', 'set_solver_count',
-           'set_solver_rank', 'solver_count', 'solver_rank', 'to_proto']
+           'Detector', 'Layer', 'NesterovSolver', 'Net', 'NetSpec', 'RMSPropSolver', 'SGDSolver', 'Timer',
+           'get_solver', 'has_nccl', 'init_log', 'io', 'layer_type_list', 'layers', 'log', 'params', 'pycaffe',
+           'set_device', 'set_mode_cpu', 'set_mode_gpu', 'set_multiprocess', 'set_precision', 'set_random_seed',
+           'set_solver_count', 'set_solver_rank', 'solver_count', 'solver_rank', 'to_proto']

@@ -9,6 +9,7 @@ from caffe.build import LearnableParameters, Wiring, read_phase
 from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.fusion import find_groups
+from caffe.layers import check_types
 from caffe.proto.files import read_net
 from caffe.segments import find_segments
 from caffe.splits import insert_splits
@@ -46,6 +47,7 @@ class Net:
 
     def _build(self, net):
         included = filter_net(net)
+        check_types(included.layer)
         build_log.begin(included)
         self.param = insert_splits(included)
         self.name = net.name
@@ -156,6 +158,14 @@ class Net:
         self._fill(kwargs, self.outputs, 'diff', 'Top diff')
         self._backward(first, last)
         return {name: self._blob(name).diff for name in dict.fromkeys(names + list(diffs or ()))}
+
+    def _bottom_ids(self, index):
+        """The indices among `_blobs` of the bottoms of layer `index`."""
+        return [self._blob_names.index(name) for name in self.layers[index].param.bottom]
+
+    def _top_ids(self, index):
+        """The indices among `_blobs` of the tops of layer `index`."""
+        return [self._blob_names.index(name) for name in self.layers[index].param.top]
 
     def _index_of(self, name, default):
         if name is None:

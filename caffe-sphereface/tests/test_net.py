@@ -134,7 +134,10 @@ def test_forward_all_pads_the_last_batch_and_cuts_it_off():
 @pytest.mark.parametrize('text, message', [
     (product('a', 'nix', 'a'), "unknown bottom blob 'nix'"),
     (INPUT + product('a', 'x', 'a') + product('b', 'x', 'a'), "top blob 'a' is produced by an earlier layer"),
-    (INPUT + 'layer { name: "a" type: "Convolutoin" bottom: "x" top: "a" }', "unknown type 'Convolutoin'.*Convolution"),
+    (INPUT + 'layer { name: "a" type: "Convolutoin" bottom: "x" top: "a" }', "type 'Convolutoin', did you mean 'Conv"),
+    (INPUT + 'layer { name: "a" type: "RELU" bottom: "x" top: "a" }', "unknown type 'RELU', did you mean 'ReLU'"),
+    (product('a', 'nix', 'a') + 'layer { name: "b" type: "PriorBox" } layer { name: "c" type: "ROIPooling" }',
+     r"layer 'b': unknown type 'PriorBox' \(further layers are of the unknown types 'ROIPooling'\), expected one of"),
     (INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "a" }', '2 bottom blobs, expected 1'),
     (INPUT + product('a', 'x', 'a', 3, 'loss_weight: 1 loss_weight: 1'), 'loss_weight is given 2 times'),
     (INPUT + product('a', 'x', 'a', 3, 'param {} param {} param {}'), '3 param blocks'),
@@ -212,3 +215,10 @@ def test_swish_and_clip_travel_under_the_numbers_of_bvlc_master(tmp_path):
     assert message.layer[1].HasField('margin_inner_product_param') and not message.layer[1].HasField('swish_param')
     back = caffe.proto.wire.move_from_master_numbers(message)
     assert back.layer[1].swish_param.beta == 2 and back.layer[2].clip_param.max == 1
+
+
+def test_layers_know_the_indices_of_their_blobs():
+    net = make(INPUT + product('a', 'x', 'a') + product('b', 'x', 'b'))
+    for index, name in enumerate(net._layer_names):
+        assert [net._blob_names[i] for i in net._bottom_ids(index)] == net.bottom_names[name]
+        assert [net._blob_names[i] for i in net._top_ids(index)] == net.top_names[name]

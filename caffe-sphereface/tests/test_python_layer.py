@@ -17,6 +17,7 @@ class Times(caffe.Layer):
         self.name, self.tops, self.shapes = 'mine', ['a'], []
 
     def reshape(self, bottom, top):
+        assert self.param_str_ == self.param_str
         self.shapes.append(bottom[0].shape)
         top[0].reshape(*bottom[0].data.shape)
 

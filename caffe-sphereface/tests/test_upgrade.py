@@ -193,3 +193,43 @@ def test_line_ends_and_terminal_codes_in_names_stay_out_of_the_message(old, new)
     with pytest.raises(CaffeError, match='layer') as failure:
         read_net(net)
     assert str(failure.value).isprintable() and repr(new.decode())[1:-1] in str(failure.value)
+
+
+SCALED = 'layer { name: "p" type: "Power" power_param { scale: 2 } }'
+
+
+@pytest.mark.parametrize('content', [
+    b'\xef\xbb\xbf' + SCALED.encode(), '# 卷积\n'.encode('gbk') + SCALED.encode(),
+    SCALED.encode() + ' # größer'.encode('latin-1'), SCALED.replace(' ', '\r\n').encode(),
+    SCALED.replace('2', '2.f').replace('"', "'").replace(' }', ', }', 1).encode()])
+def test_texts_that_windows_and_other_encodings_leave_behind(content, tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_bytes(content)
+    assert read_net(path) == text_net(SCALED)
+
+
+@pytest.mark.parametrize('content, message', [
+    (SCALED.replace('"p"', '"卷"').encode('gbk'), r':1:15: a name or path that is not UTF-8 .*\(Power\)'),
+    (SCALED.encode('utf-16'), 'is not text, expected a prototxt')])
+def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_bytes(content)
+    with pytest.raises(CaffeError, match=message):
+        read_net(path)
+
+
+@pytest.mark.parametrize('text, layer', [
+    ('name: "n"\n' + SCALED + '\nlayer {\n name: "boxes" # {\n type: "PriorBox"\n prior_box_param { min_size: 3 }\n}',
+     "'boxes' (PriorBox)"),
+    ("layers < name: 'd' type: DATA\n data_param { source: 'a { b' backing: 1 } >", "'d' (DATA)"),
+    ('layer: {\n type: "ReLU" include { phase: TRIAN }\n name: "r" }', "'r' (ReLU)"),
+    (SCALED + '\nlayer { name: "open" type: "TanH"', "'open' (TanH)")])
+def test_what_cannot_be_parsed_names_its_layer(text, layer):
+    with pytest.raises(CaffeError) as caught:
+        text_net(text)
+    assert f'(layer {layer}, expected a NetParameter)' in str(caught.value)
+
+
+def test_what_stands_outside_of_layers_names_none():
+    with pytest.raises(CaffeError, match=r'named "bottom"\. \(expected a NetParameter\)'):
+        text_net(SCALED + '\nbottom: "x"')

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 
 from caffe import net_spec
-from caffe.layers.registry import Layer, create_layer, layer_types, register
+from caffe.layers.registry import Layer, check_types, create_layer, layer_types, register
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f'{__name__}.{_module.name}')
@@ -19,4 +19,4 @@ def __getattr__(name):
     return getattr(net_spec.layers, name)
 
 
-__all__ = ['Layer', 'create_layer', 'layer_types', 'register']
+__all__ = ['Layer', 'check_types', 'create_layer', 'layer_types', 'register']

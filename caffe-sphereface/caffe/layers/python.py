@@ -85,7 +85,8 @@ class PythonLayer(EngineLayer):
             self._fail(f'{python.module}.{python.layer}.{method} failed', error)
 
     def setup(self, bottom, top):
-        self.user.param_str = self.param.python_param.param_str
+        # layers written for the pycaffe of 2015 read param_str_
+        self.user.param_str = self.user.param_str_ = self.param.python_param.param_str
         self.user.phase = self.phase
         self.user.blobs = self.blobs
         self._call('setup', bottom, top)

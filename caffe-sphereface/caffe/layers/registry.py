@@ -1,5 +1,7 @@
 """The base of every layer and the table of types that a prototxt can name."""
 
+from difflib import get_close_matches
+
 from caffe import mode
 from caffe.errors import CaffeError
 
@@ -22,11 +24,25 @@ def layer_types():
     return sorted(_types)
 
 
+def check_types(params):
+    """CaffeError for the first LayerParameter of a type that does not exist, with all other such types of `params`."""
+    unknown = {}
+    for param in params:
+        if param.type not in _types:
+            unknown.setdefault(param.type, param.name)
+    if not unknown:
+        return
+    kind, name = next(iter(unknown.items()))
+    others = ', '.join(f"'{other}'" for other in [*unknown][1:])
+    also = f' (further layers are of the unknown types {others})' if others else ''
+    near = get_close_matches(kind.lower(), [known.lower() for known in _types], 1, 0.85)
+    hint = next((f"did you mean '{known}'?" for known in _types if known.lower() in near),
+                f'expected one of: {", ".join(layer_types())}')
+    raise CaffeError(f"layer '{name}': unknown type '{kind}'{also}, {hint}")
+
+
 def create_layer(param, phase):
-    """Make the layer that a LayerParameter describes; its blobs and tops are not set up yet."""
-    if param.type not in _types:
-        known = ', '.join(layer_types())
-        raise CaffeError(f"layer '{param.name}': unknown type '{param.type}', expected one of: {known}")
+    """Make the layer that a LayerParameter of a known type describes; its blobs and tops are not set up yet."""
     return _types[param.type](param, phase)
 
 

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
+from caffe.proto.place import layer_at
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
 
@@ -22,11 +23,11 @@ def read_bytes(path):
 
 def read_text_message(path, message):
     """Parse a prototxt file into `message` and return it; CaffeError with file, line and reason otherwise."""
-    try:
-        text = read_bytes(path).decode()
-    except UnicodeDecodeError:
-        raise CaffeError(f'{path}: is not text, expected a prototxt') from None
-    return parse_text(text, message, path)
+    content = read_bytes(path)
+    if b'\0' in content:
+        raise CaffeError(f'{path}: is not text, expected a prototxt')
+    # comments may be in any encoding (GBK, Latin-1); what is no UTF-8 is refused where it is part of a field
+    return parse_text(content.decode('utf-8-sig', 'surrogateescape'), message, path)
 
 
 def parse_text(text, message, origin):
@@ -35,7 +36,11 @@ def parse_text(text, message, origin):
         return text_format.Parse(text, message)
     except (text_format.ParseError, RecursionError) as error:
         reason = ' '.join(str(error).split())
-        raise CaffeError(f'{origin}:{reason[:300]} (expected a {message.DESCRIPTOR.name})') from None
+        if isinstance(error.__context__, UnicodeEncodeError):
+            reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
+        layer = layer_at(text, error.GetLine() or 0) if isinstance(error, text_format.ParseError) else ''
+        where = f'{layer}, ' if layer else ''
+        raise CaffeError(f'{origin}:{reason[:300]} ({where}expected a {message.DESCRIPTOR.name})') from None
 
 
 def whole(message, origin):

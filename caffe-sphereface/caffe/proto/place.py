@@ -1,0 +1,37 @@
+"""Which layer a line of a prototxt belongs to, found in the text, as what cannot be parsed has no message."""
+
+import re
+
+_MARKS = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]')
+_LAYER = re.compile(r'\blayers?\s*:?\s*$')
+
+
+def layer_at(text, line):
+    """"layer 'NAME' (TYPE)" of the block that `line` (from 1) is in, or '' outside of layers."""
+    for start, end in _layer_blocks(text):
+        if text.count('\n', 0, start) < line <= text.count('\n', 0, end) + 1:
+            name, kind = (_field(text[start:end], key) for key in ('name', 'type'))
+            return f"layer '{name}' ({kind})"
+    return ''
+
+
+def _layer_blocks(text):
+    """(start, end) of every outermost block that follows the word layer or layers; an unclosed one ends the text."""
+    depth, start = 0, None
+    for mark in _MARKS.finditer(text):
+        if mark.group() in '{<':
+            if not depth:
+                start = mark.start() if _LAYER.search(text, max(0, mark.start() - 40), mark.start()) else None
+            depth += 1
+        elif mark.group() in '}>':
+            depth -= 1
+            if not depth and start is not None:
+                yield start, mark.end()
+    if depth > 0 and start is not None:
+        yield start, len(text)
+
+
+def _field(block, key):
+    """The first value of a field of a layer, '' where it has none."""
+    found = re.search(rf'\b{key}\s*:\s*(?:"([^"]*)"|\'([^\']*)\'|(\w+))', block)
+    return next((value for value in found.groups() if value), '') if found else ''
