@@ -57,7 +57,7 @@ class Group:
 
     def run(self):
         """Compute the top from the bottom; False, and nothing done, where the layers have to run one by one."""
-        if not applies() or not self._fits():
+        if not self._fits():
             return False
         for blob in self.hidden:
             if blob.viewed():
@@ -121,11 +121,6 @@ class Group:
     before_change = settle
 
 
-def applies():
-    """Whether nets run where folding serves: on the CPU."""
-    return mode.device().type == 'cpu'
-
-
 def lent(blob, x):
     """`x`, a blob's tensor or a copy in another order, as it stays when Python writes to the blob later."""
     if x is not blob.tensor:
@@ -151,10 +146,10 @@ def replay(wires, given):
 
 
 class State:
-    """The shapes of a group's blobs, the stamps of its parameters and the precision at one time."""
+    """The shapes of a group's blobs, the stamps of its parameters, the precision and the device at one time."""
 
     def __init__(self, shapes, stamps):
-        self.shapes, self.stamps, self.precision = shapes, stamps, precision.precision()
+        self.shapes, self.stamps, self.setting = shapes, stamps, (precision.precision(), mode.device())
 
     @staticmethod
     def of(shapes, layers):
@@ -163,8 +158,8 @@ class State:
         return None if None in stamps else State(shapes, stamps)
 
     def holds(self, shapes):
-        """Whether the shapes are these, the precision is the same and all parameters are untouched."""
-        if shapes != self.shapes or precision.precision() != self.precision:
+        """Whether the shapes are these, precision and device are the same and all parameters are untouched."""
+        if shapes != self.shapes or (precision.precision(), mode.device()) != self.setting:
             return False
         for stamp in self.stamps:
             if not stamp.holds():
@@ -190,7 +185,7 @@ def _convolution(layers, shape):
     try:
         packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, dilation, group, list(shape))
         kernel = torch.ops.mkldnn._convolution_pointwise.default
-    except (AttributeError, NotImplementedError, RuntimeError):  # a PyTorch without these kernels
+    except (AttributeError, NotImplementedError, RuntimeError):  # on GPUs, and where PyTorch has no such kernels
         activate = {'none': lambda y: y, 'relu': torch.relu_, 'leaky_relu': lambda y: F.leaky_relu_(y, slope)}[relu]
         return lambda x: activate(precision.convolution(x, weight, bias, geometry))
     settings = pad, stride, dilation, group, relu, [slope] if relu == 'leaky_relu' else [], ''

@@ -143,7 +143,7 @@ class Memory:
         """
         self._source = source
         self._tensor = None
-        self._lent = False
+        self._lent = self._host_is_newest = False
 
     def is_deferred_to(self, source):
         """Whether the values are still what `source` will set."""

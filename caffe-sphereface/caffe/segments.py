@@ -1,15 +1,16 @@
 """Inference in longer strides: folded groups and the layers without weights between them as one function of tensors.
 
 With batch 1 the accounts that Python keeps for every layer take as long as a quarter of the computing; here they are
-kept once for many layers. Large batches go through in pieces, from the first layer to the last, so that what passes
-between layers stays in caches and in memory that is used again. As in a folded group nobody can see it: the blobs
-inside are computed when they are read. A segment whose blobs were read once leaves the work to its groups from then on,
-for they have less to compute again.
+kept once for many layers. On the CPU large batches go through in pieces, from the first layer to the last, so that
+what passes between layers stays in caches and in memory that is used again. As in a folded group nobody can see it:
+the blobs inside are computed when they are read. A segment whose blobs were read once leaves the work to its groups
+from then on, for they have less to compute again.
 """
 
 import torch
 
-from caffe.fusion import State, applies, computation, lent, replay
+from caffe import mode
+from caffe.fusion import State, computation, lent, replay
 from caffe.layers.layout import channels_inside
 
 # of the largest blob of a piece; glibc gives blocks of 32 MiB and more back to the system as soon as they are freed
@@ -79,7 +80,7 @@ class Segment:
 
     def run(self):
         """Compute the tops from the bottoms; False, and nothing done, where the groups have to do it."""
-        if self._was_read or not applies() or not self._is_ready():
+        if self._was_read or not self._is_ready():
             return False
         for blob in self.hidden:
             if blob.viewed():
@@ -131,7 +132,7 @@ class Segment:
     def _pictures_at_once(self):
         """How many pictures make a piece, None where all go through together."""
         counts = {blob.shape[:1] for blob in self.blobs}
-        if len(counts) > 1 or not all(counts):
+        if mode.device().type != 'cpu' or len(counts) > 1 or not all(counts):
             return None
         (count,), = counts
         fit = max(1, MOST_BYTES // (4 * max(blob.count for blob in self.blobs) // count))

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 import caffe
 from caffe.cli.main import main
+from caffe.fusion import Group
 from caffe.parallel.peers import Peers
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
 from training_run import write_pictures, write_run
@@ -43,6 +44,8 @@ layer {{ name: "spread" type: "InterClass" bottom: "fc" bottom: "label" top: "sp
 layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "angle" bottom: "label" top: "loss" }}
 layer {{ name: "accuracy" type: "Accuracy" bottom: "angle" bottom: "label" top: "accuracy" }}
 '''
+DEPLOY = 'input: "data" input_shape { dim: 2 dim: 3 dim: 8 dim: 8 } ' + NET[NET.index('layer { name: "conv1"'):
+                                                                        NET.index('layer { name: "angle"')]
 KINDS = {'SGD': 'momentum: 0.9', 'Nesterov': 'momentum: 0.9', 'AdaGrad': '', 'RMSProp': 'rms_decay: 0.9',
          'AdaDelta': 'momentum: 0.9 delta: 1e-3', 'Adam': 'momentum: 0.9'}
 
@@ -161,18 +164,46 @@ def test_the_log_says_the_same(folder, capsys, monkeypatch):
     np.testing.assert_allclose(gpu_numbers, numbers, rtol=1e-3, atol=1e-5)
 
 
+def deployed():
+    """A net for inference with weights and input that are not trivial."""
+    Path('deploy.prototxt').write_text(DEPLOY)
+    caffe.set_random_seed(1)
+    net = caffe.Net('deploy.prototxt', caffe.TEST)
+    values = np.random.default_rng(2)
+    for blob in net.params['norm']:
+        blob.data[...] = values.uniform(0.5, 1, blob.shape)
+    net.blobs['data'].data[...] = values.standard_normal(net.blobs['data'].shape)
+    return net
+
+
 def test_folded_inference_gives_the_numbers_of_single_layers(folder):
-    def outcome():
-        made = solver()
-        made.step(2)
-        made.net.save('w.caffemodel')
-        net = caffe.Net('net.prototxt', 'w.caffemodel', caffe.TEST)
-        net.blobs['data'].data[...] = np.random.default_rng(2).standard_normal(net.blobs['data'].shape)
-        for _ in range(3):
+    def outcome(folded=True):
+        net = deployed()
+        strides = [stride for each in net._strides.values() for stride in each]
+        net._strides = net._strides if folded else {}
+        for _ in range(4):
             net.forward()
+        assert any(isinstance(stride, Group) and stride.is_packed() for stride in strides) == folded
         return {name: blob.data.copy() for name, blob in net.blobs.items()}
 
-    assert_same(*on_both(outcome), 1e-3)
+    on_cpu, on_gpu = on_both(outcome)
+    assert_same(on_cpu, on_gpu)
+    assert_same(outcome(folded=False), on_gpu)
+
+
+def test_folded_inference_follows_the_device(folder):
+    with gpu_mode():
+        net, seen = deployed(), []
+        for switch in (caffe.set_mode_cpu, caffe.set_mode_gpu) * 2:
+            switch()
+            for _ in range(4):
+                net.forward()
+            seen.append(net.blobs['fc'].data.copy())
+            net.blobs['conv2'].data[...] = 7
+            net.forward(start='sum')
+            assert (net.blobs['conv2'].data == 7).all() and net.blobs['both'].data.max() >= 7
+        for other in seen[1:]:
+            np.testing.assert_allclose(other, seen[0], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize('precision', ['tf32', 'bf16'])
@@ -210,9 +241,7 @@ def test_rows_of_hdf5_files_come_without_waiting(folder):
 
 
 def test_pictures_are_classified_and_detected(folder):
-    text = 'input: "data" input_shape { dim: 2 dim: 3 dim: 8 dim: 8 } ' + NET[NET.index('layer { name: "conv1"'):
-                                                                            NET.index('layer { name: "angle"')]
-    Path('deploy.prototxt').write_text(text)
+    Path('deploy.prototxt').write_text(DEPLOY)
     picture = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
     cv2.imwrite('a.png', picture)
 
