@@ -32,6 +32,7 @@ class BatchNorm(Layer):
         for size in (self.channels, self.channels, 1):
             self.blobs.append(Blob(size, name=self.name))
             fill(self.blobs[-1], caffe_pb2.FillerParameter(), f"layer '{self.name}'")
+        self._unit = None
         self._freeze()
 
     def _freeze(self):
@@ -86,11 +87,17 @@ class BatchNorm(Layer):
             dx = dy * self._factor.reshape(1, -1, *[1] * (dy.dim() - 2))
         else:
             y = self._y
-            mean, factor = y.new_zeros(self.channels), y.new_ones(self.channels)
             # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
-            dx, _, _ = _aten.native_batch_norm_backward(laid_out_like(dy, y), y, self._factor, None, None, mean,
-                                                        factor, True, self.eps, [True, False, False])
+            dx, _, _ = _aten.native_batch_norm_backward(laid_out_like(dy, y), y, self._factor, None, None,
+                                                        *self._unit_statistics(y), True, self.eps,
+                                                        [True, False, False])
         bottom[0].grad = dx.reshape(bottom[0].shape)
+
+    def _unit_statistics(self, y):
+        """Means of 0 and deviations of 1; made once, since each fill is a call of its own on a GPU."""
+        if self._unit is None or self._unit[0].device != y.device:
+            self._unit = y.new_zeros(self.channels), y.new_ones(self.channels)
+        return self._unit
 
 
 def _with_channels(x):
