@@ -13,6 +13,7 @@ from scipy.stats import entropy as scipy_entropy
 from sphereslim.activations import Sampler
 from sphereslim.counts import kept_count
 from sphereslim.criteria import CRITERIA, greedy_pair, lasso, obs, thinet
+from sphereslim.criteria.context import combine
 from sphereslim.criteria.criterion import highest
 from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
@@ -32,9 +33,9 @@ layer { name: "fc" type: "InnerProduct" bottom: "next" top: "fc" inner_product_p
 '''
 
 
-def sampled(seed=0, batches=3):
+def sampled(seed=0, batches=3, text=NET):
     rng = np.random.default_rng(seed)
-    proto = parse_net(NET)
+    proto = parse_net(text)
     net = run_net(proto, backward=True)
     randomize(net, rng)
     feed = [{'data': rng.normal(0, 1, (4, 2, 6, 6)).astype('f')} for _ in range(batches)]
@@ -105,10 +106,16 @@ def test_entropy_is_that_of_the_histogram_of_means():
     np.testing.assert_allclose(measure(groups, 'conv', 'entropy', sampler, bins=5), expected, atol=1e-9)
 
 
-def test_apoz_counts_silent_activations():
-    groups, sampler, feed = sampled()
+@pytest.mark.parametrize('neuron', ['PReLU', 'ReLU'])
+def test_apoz_counts_silent_activations(neuron):
+    groups, sampler, feed = sampled(text=NET.replace('PReLU', neuron))
     expected = (activations(sampler, feed, 'conv', 2) > 0).mean(axis=(0, 2, 3))
     np.testing.assert_allclose(measure(groups, 'conv', 'apoz', sampler), expected)
+
+
+def test_no_layer_outweighs_another():
+    assert combine([np.array([1., 2.])]).tolist() == [1, 2]
+    np.testing.assert_allclose(combine([np.array([3., 4.]), np.array([0., 2e6]), np.zeros(2)]), [0.6, 1.8])
 
 
 def test_norms_and_distances_of_filters():
@@ -155,16 +162,19 @@ def contributions_of(sampler, feed, filters):
     return parts
 
 
-def test_contributions_are_what_masking_all_other_channels_leaves():
-    groups, sampler, feed = sampled(batches=8)
-    z = contributions_of(sampler, feed, [0, 1, 2, 3, 4])
+@pytest.mark.parametrize('group', [1, 2])
+def test_contributions_are_what_masking_all_other_channels_leaves(group):
+    grouped = NET.replace('num_output: 5', f'num_output: 6 group: {group}')
+    groups, sampler, feed = sampled(batches=8, text=grouped)
+    z = contributions_of(sampler, feed, range(6)).reshape(-1, group, 8 // group).sum(axis=1)
     gram = measure(groups, 'conv', 'thinet', sampler, places=400)['next']
     np.testing.assert_allclose(gram, z.T @ z / (z.sum(axis=1) ** 2).sum(), atol=0.05)
 
 
-def test_thinet_is_the_greedy_search_over_removed_sets():
-    rng = np.random.default_rng(1)
-    z = rng.normal(size=(50, 10)) + rng.normal(size=(50, 1))
+@pytest.mark.parametrize('seed', range(5))
+def test_thinet_is_the_greedy_search_over_removed_sets(seed):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 10)) + 0.1 * rng.normal(size=(50, 10))
     kept, _ = thinet.choose({'next': z.T @ z}, 6)
     removed = []
     for _ in range(4):
@@ -186,6 +196,12 @@ def test_lasso_meets_the_optimality_conditions():
     np.testing.assert_allclose(slope[beta != 0], penalty * np.sign(beta[beta != 0]), rtol=1e-4)
     assert np.all(np.abs(slope[beta == 0]) <= penalty * (1 + 1e-9))
     assert lasso.choose({'next': gram}, 4)[0].tolist() == [8, 9, 10, 11]
+
+
+def test_lasso_drops_channels_that_cancel_each_other():
+    a, b = np.random.default_rng(0).normal(size=(2, 100))
+    z = np.column_stack([3 * a, -3 * a, b])
+    assert lasso.choose({'next': z.T @ z}, 1)[0].tolist() == [2]
 
 
 def test_lasso_keeps_no_silent_channel():

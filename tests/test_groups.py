@@ -15,7 +15,7 @@ from sphereslim.netfiles import run_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, read_net
 from sphereslim.substitute import shrink
 from sphereslim.surgery import prune
-from sphereslim.weights import blob_shape, read_weights, set_blob_array
+from sphereslim.weights import blob_array, blob_shape, read_weights, set_blob_array
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -273,3 +273,16 @@ def test_weights_of_another_picture_size_are_refused():
     set_blob_array(weights.layer[-1].blobs[0], np.zeros((3, 6 * 25 + 1)))
     with pytest.raises(SlimError, match=r"layer 'fc', blob 0, have shape \(3, 151\), expected a multiple of 6"):
         prune([net], weights, {'a': [0]})
+
+
+def test_weights_in_double_precision_are_cut():
+    net = small(conv('b', 'a', 4))
+    weights = weights_of(run_net(net))
+    single = type(weights).FromString(weights.SerializeToString())
+    for layer in weights.layer:
+        for blob in layer.blobs:
+            blob.double_data[:] = blob.data
+            del blob.data[:]
+    cut, same = (prune([net], w, {'a': [0, 3]})[1] for w in (weights, single))
+    for layer, other in zip(cut.layer, same.layer):
+        assert [blob_array(blob).tolist() for blob in layer.blobs] == [blob_array(b).tolist() for b in other.blobs]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sphereslim.errors import SlimError
 from sphereslim.lfw import InputForm, Verification, evaluate, extract, read_pairs, verify
 from sphereslim.lfw.cache import features_of
+from sphereslim.lfw.evaluate import summarise
 from sphereslim.lfw.features import load, open_net
 from sphereslim.lfw.pairs import Pairs, people_of
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
@@ -120,22 +121,30 @@ def test_other_content_is_computed_anew(small, name):
     assert len(list((small / 'cache').iterdir())) == 2
 
 
-def test_protocol_against_a_plain_computation():
+@pytest.mark.parametrize('folds', [3, 1])
+def test_protocol_against_a_plain_computation(folds):
     rng = np.random.default_rng(5)
     features = rng.normal(1, 1, (40, 6)).astype(np.float32)
     left, right = rng.integers(0, 40, (2, 60))
     same = np.arange(60) % 2 == 0
     features[right[same]] += 2 * features[left[same]]
-    fold = np.arange(60) // 20
+    fold = np.arange(60) * folds // 60
     accuracy, scores = verify(features, Pairs((), left, right, same, fold))
-    for k in range(3):
-        mean = features[np.concatenate([left[fold != k], right[fold != k]])].mean(0)
+    for k in range(folds):
+        others = fold != k if folds > 1 else fold == k
+        mean = features[np.concatenate([left[others], right[others]])].mean(0)
         unit = (features - mean) / np.linalg.norm(features - mean, axis=1, keepdims=True)
         cosine = (unit[left] * unit[right]).sum(1)
-        right_at = [((cosine > t) == same)[fold != k].mean() for t in np.linspace(-1, 1, 20001)]
+        right_at = [((cosine > t) == same)[others].mean() for t in np.linspace(-1, 1, 20001)]
         best = np.linspace(-1, 1, 20001)[np.isclose(right_at, max(right_at))].mean()
         assert accuracy[k] == pytest.approx(100 * ((cosine > best) == same)[fold == k].mean())
         assert np.allclose(scores[fold == k], cosine[fold == k], atol=1e-5)
+
+
+def test_the_error_is_that_of_the_mean_over_folds():
+    found = summarise([90, 92, 97], 60)
+    assert found.accuracy == 93 and found.error == pytest.approx(np.sqrt((9 + 1 + 16) / 2 / 3))
+    assert summarise([90], 20).error == 0
 
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=40))
