@@ -241,6 +241,13 @@ def test_dropout_scales_what_it_keeps_in_training_only():
             assert (factor > 0).mean() == pytest.approx(0.75, abs=0.02)
 
 
+def test_dropout_of_nothing_passes_everything_on():
+    net = make_net(layer('Dropout', extra='dropout_param { dropout_ratio: 0 }'), {'x': (3, 4)}, caffe.TRAIN)
+    dy = run(net)['y']
+    assert (net.blobs['y'].data == net.blobs['x'].data).all()
+    assert (net.blobs['x'].diff == dy).all()
+
+
 def test_dropout_follows_the_seed():
     runs = []
     for seed in (1, 1, 2):

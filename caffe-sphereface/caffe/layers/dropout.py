@@ -17,8 +17,8 @@ class Dropout(Layer):
 
     def setup(self, bottom, top):
         self.ratio = self.param.dropout_param.dropout_ratio
-        if not 0 < self.ratio < 1:
-            self.error(f'dropout_ratio is {self.ratio:g}, expected more than 0 and less than 1')
+        if not 0 <= self.ratio < 1:
+            self.error(f'dropout_ratio is {self.ratio:g}, expected at least 0 and less than 1')
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape)
