@@ -157,7 +157,9 @@ def train(folder, args):
         os.environ['CAFFE_DATA_WORKERS'] = str(cores)
         period = BATCH / (wanted_rate(NETWORK, args.tflops) * cores / args.host_cores)
         count = max(FEWEST, int(args.seconds / period))
-        seconds = max(0, period - np.median(iterations(NOTHING, 0, count, folder)))
+        # what an iteration takes beside the sleep, which lets the caches forget
+        beside = np.median(iterations(NOTHING, period / 2, count, folder)) - period / 2
+        seconds = max(0, period - beside)
         alone = iterations(NOTHING, seconds, count, folder)
         rows.append(['nothing', '', cores, f'{BATCH / period:.0f}', *row(alone, alone)])
         for kind, workers in product(LAYERS, WORKERS):
