@@ -55,6 +55,7 @@ def test_mistakes_in_files(tmp_path, broken, parts):
     (['-snapshot=cut.solverstate'], ['cut.solverstate']),
     (['-snapshot=out_iter_6.caffemodel'], ['out_iter_6.caffemodel']), (['-wieghts=x'], ['-wieghts']),
     (['-weights=a', '-snapshot=b'], ['exclude']), (['-gpu=zero'], ['zero']), (['-sigint_effect=dance'], ['dance']),
+    (['-processes=0'], ['-processes is 0']),
 ])
 def test_weights_states_and_flags_that_do_not_fit(tmp_path_factory, flags, parts):
     folder = tmp_path_factory.getbasetemp() / 'fitting'
@@ -69,6 +70,13 @@ def test_weights_states_and_flags_that_do_not_fit(tmp_path_factory, flags, parts
             whole = (folder / f'out_iter_6.{name}').read_bytes()
             (folder / f'cut.{name}').write_bytes(whole[:len(whole) // 2])
     assert_one_line(caffe_command(folder, 'train', '-solver=solver.prototxt', *flags), *parts)
+
+
+@pytest.mark.parametrize('command', ['time', 'test'])
+@pytest.mark.parametrize('number', [0, -1])
+def test_running_no_iteration_is_refused(tmp_path, command, number):
+    flags = [f'-iterations={number}', '-model=gone.prototxt', '-weights=gone.caffemodel']
+    assert_one_line(caffe_command(tmp_path, command, *flags), f'-iterations is {number}, expected at least 1')
 
 
 def test_a_picture_that_is_not_there_names_list_line_and_path(tmp_path):

@@ -89,7 +89,8 @@ def test_convert_imageset_leaves_bad_pictures_out_and_says_so(folder, capsys):
 
 
 @pytest.mark.parametrize('line,part', [
-    ('p/ nowhere.txt db', 'nowhere.txt'), ('q/ list.txt db', 'none of 5 pictures could be read; the last: q/4.png'), ('p/ list.txt p', 'exists already'),
+    ('p/ nowhere.txt db', 'nowhere.txt'), ('q/ list.txt db', 'none of 5 pictures could be read; the last: q/4.png'),
+    ('p/ list.txt p', 'exists already'),
     ('--backend=sql p/ list.txt db', 'sql'), ('--resize_width=3 p/ list.txt db', 'both or none'),
     ('--encode_type=odd p/ list.txt db', 'none of 5'), ('p/ list.txt', 'DB_NAME'), ('--grey p/ list.txt db', '--grey'),
     ('--check_size p/ list.txt db', 'expected the same'),

@@ -116,6 +116,12 @@ def need(flags, *names):
             raise CaffeError(f'-{name} is missing (see caffe --help)')
 
 
+def at_least_one(flags, name):
+    """CaffeError where the flag `name` is below 1."""
+    if getattr(flags, name) < 1:
+        raise CaffeError(f'-{name} is {getattr(flags, name)}, expected at least 1')
+
+
 def named_stages(flags):
     """The stages that the flag -stage lists."""
     return [stage for stage in flags.stage.split(',') if stage]

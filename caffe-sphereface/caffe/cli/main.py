@@ -8,7 +8,7 @@ import caffe
 from caffe import log
 from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import Flag, Spec, named_stages, need, run
+from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, need, run
 from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
@@ -83,6 +83,7 @@ def _net(flags, default_phase):
 
 def _test(flags):
     need(flags, 'model', 'weights')
+    at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
     for path in flags.weights.split(','):
@@ -102,6 +103,7 @@ def _test(flags):
 
 def _time(flags):
     need(flags, 'model')
+    at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TRAIN)
     for path in filter(None, flags.weights.split(',')):

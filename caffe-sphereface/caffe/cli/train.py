@@ -7,7 +7,7 @@ import sys
 import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import need
+from caffe.cli.flags import at_least_one, need
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
 from caffe.parallel import join, launch
@@ -19,6 +19,7 @@ from caffe.proto.files import read_solver
 def train(flags, arguments):
     """Train as `flags` say; `arguments` is the command line that repeats them, for processes of their own."""
     need(flags, 'solver')
+    at_least_one(flags, 'processes')
     if flags.snapshot and flags.weights:
         raise CaffeError('-snapshot and -weights exclude each other: continue a run, or start from weights')
     param = _read_param(flags)
