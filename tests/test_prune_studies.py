@@ -82,4 +82,4 @@ def test_few_pairs_are_the_first_of_every_fold(tmp_path):
     lines = [f'{"same" if row // 3 % 2 == 0 else "other"} {row}' for row in range(12)]
     (tmp_path / 'pairs.txt').write_text('\n'.join(['2\t3', *lines]))
     few = write_few(tmp_path / 'pairs.txt', tmp_path / 'few.txt', folds=2, count=1)
-    assert few.read_text().splitlines() == ['2\t1', 'same 0', 'other 3', 'same 6', 'other 9']
+    assert few.read_text().splitlines() == ['2\t1', 'same\t0', 'other\t3', 'same\t6', 'other\t9']

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.inputs import copy_of
 from sphereslim.prototext import to_text
@@ -15,7 +16,8 @@ from sphereslim.weights import blob_shape, read_weights, set_blob_array, weight_
 def run_net(net, weights=None, phase=caffe.TEST, backward=False):
     """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
 
-    A net without a loss runs backward only where `backward` asks for it (`force_backward`).
+    A net without a loss runs backward only where `backward` asks for it (`force_backward`). SlimError names the layer
+    that is wrong.
     """
     if backward:
         net = copy_of(net)
@@ -23,7 +25,10 @@ def run_net(net, weights=None, phase=caffe.TEST, backward=False):
     with tempfile.TemporaryDirectory() as folder:
         prototxt, caffemodel = Path(folder, 'net.prototxt'), Path(folder, 'net.caffemodel')
         write_bytes(prototxt, to_text(net).encode())
-        result = caffe.Net(str(prototxt), phase)
+        try:
+            result = caffe.Net(str(prototxt), phase)
+        except RuntimeError as error:
+            raise SlimError(str(error).replace(str(prototxt), f"net '{net.name}'")) from None
         if weights is not None:
             write_bytes(caffemodel, weights.SerializeToString())
             result.copy_from(str(caffemodel))

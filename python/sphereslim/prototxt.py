@@ -33,7 +33,17 @@ def read_net(path):
         raise SlimError(f'{path}: old form with `layers`, expected `layer`; run upgrade_net_proto_text on it first')
     if not net.layer:
         raise SlimError(f'{path}: holds no layers, expected a net prototxt')
+    _check_bottoms(net, path)
     return _with_input_layers(net)
+
+
+def _check_bottoms(net, path):
+    made = set(net.input)
+    for layer in net.layer:
+        for blob in layer.bottom:
+            if blob not in made:
+                raise SlimError(f"{path}: layer '{layer.name}' reads blob '{blob}', which no layer before it makes")
+        made.update(layer.top)
 
 
 def read_solver(path):

@@ -10,6 +10,8 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 
+MOST_CHANNELS = 2**24  # of a layer; every channel takes memory here
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -69,6 +71,9 @@ class Trace:
 
     def make(self, layer, number):
         """The flow of the channels a layer makes; the same one for a layer of the same name in another net."""
+        if not 0 < number <= MOST_CHANNELS:
+            raise SlimError(f"layer '{layer.name}' ({layer.type}): num_output is {number}, "
+                            f'expected 1 to {MOST_CHANNELS}')
         if layer.name not in self.made:
             self.made[layer.name] = self.fresh(number)
         flow = self.made[layer.name]
