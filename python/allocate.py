@@ -8,7 +8,7 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 
 import argparse
 
-from arguments.pictures import whole
+from arguments.values import whole
 from sphereslim.allocation import COSTS, allocate, curves
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError

@@ -9,6 +9,7 @@ weights out of what training ended with.
 import argparse
 from pathlib import Path
 
+from arguments.values import not_negative, positive, shape
 from sphereslim.command import run_command
 from sphereslim.distill import (
     PREFIX,
@@ -69,10 +70,6 @@ def _pair(text):
     return own, PREFIX + (other or own)
 
 
-def _shape(text):
-    return tuple(int(word) for word in text.split(','))
-
-
 def _parser():
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,11 +78,11 @@ def _parser():
     parser.add_argument('--teacher-weights', help="the teacher's caffemodel")
     parser.add_argument('--student-weights', help='where the student starts (default: from its fillers)')
     parser.add_argument('--logits', metavar='BLOB[:TEACHERS]', help='soften and match these logits')
-    parser.add_argument('--temperature', type=float, default=4, help='of the softened logits (default 4)')
-    parser.add_argument('--weight', type=float, default=1, help='of the logits loss (default 1)')
+    parser.add_argument('--temperature', type=positive, default=4, help='of the softened logits (default 4)')
+    parser.add_argument('--weight', type=not_negative, default=1, help='of the logits loss (default 1)')
     parser.add_argument('--embedding', metavar='BLOB[:TEACHERS]', help='match these features, L2-normalised')
-    parser.add_argument('--embedding-weight', type=float, default=1, help='of the embedding loss (default 1)')
-    parser.add_argument('--shape', type=_shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
+    parser.add_argument('--embedding-weight', type=not_negative, default=1, help='of the embedding loss (default 1)')
+    parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
     parser.add_argument('--extract', metavar='CAFFEMODEL', help="take the student's weights out of this instead")
     parser.add_argument('--output', required=True, help='a folder; with --extract the caffemodel to write')
     return parser

@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.files import check_writable, write_json
 from sphereslim.lfw.evaluate import score
@@ -64,19 +65,12 @@ def parse_arguments():
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
     parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
                         help='also use the mirror image')
-    parser.add_argument('--batch', type=positive, default=32, help='pictures at a time')
+    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time')
     parser.add_argument('--cache', default=default_cache(), help='folder that keeps features')
     parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
     parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')
     return parser.parse_args()
-
-
-def positive(text):
-    """The type of --batch."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}, expected at least 1')
-    return int(text)
 
 
 def default_cache():

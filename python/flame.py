@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sphereslim.command import run_command
+from sphereslim.command import run_command, train_with_bar
 from sphereslim.errors import SlimError
 from sphereslim.flame import report
 from sphereslim.flame import run as steps
@@ -23,7 +23,6 @@ from sphereslim.flame.faces import make_lists
 from sphereslim.flame.nets import BASELINE, VARIANTS
 from sphereslim.flame.settings import read_settings
 from sphereslim.lock import only_one
-from sphereslim.prototxt import read_solver
 from sphereslim.report.text import table_text
 from tqdm import tqdm
 
@@ -82,15 +81,7 @@ def train(run, variant, emit, gpu):
     if not stage.is_emitted():
         emit(run, variant)
     if not stage.is_trained():
-        total = read_solver(stage.solver).max_iter
-        with tqdm(total=total, desc=stage.name, unit='it') as bar:
-
-            def watch(progress):
-                bar.update(progress.iteration - bar.n)
-                bar.set_postfix(loss=f'{progress.loss:.3f}')
-
-            stage.run(gpu, watch)
-            bar.update(total - bar.n)
+        train_with_bar(stage, stage.name, gpu)
     result = steps.evaluate(run, variant)
     print(f'{stage.name}: {result["accuracy"]:.2f} %, {result["bytes"]:,} bytes, {result["macs"]:,} MACs', flush=True)
     return result

@@ -6,7 +6,8 @@ A train prototxt reads the pictures of its own data layer (--batches), a deploy 
 
 import argparse
 
-from arguments.pictures import add_pictures, feeds, whole
+from arguments.pictures import add_pictures, feeds
+from arguments.values import whole
 from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError

@@ -6,7 +6,8 @@ Takes both deploy nets with their weights and the selection between them; writes
 
 import argparse
 
-from arguments.pictures import add_pictures, feeds, whole
+from arguments.pictures import add_pictures, feeds
+from arguments.values import not_negative, whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_bytes
@@ -46,7 +47,8 @@ def arguments():
     parser.add_argument('pruned_weights', help='its caffemodel')
     parser.add_argument('--selection', nargs='+', required=True, help='the selection.json it was pruned by')
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
-    parser.add_argument('--ridge', type=float, default=1e-4, help='how much the old weights count (default 1e-4)')
+    parser.add_argument('--ridge', type=not_negative, default=1e-4,
+                        help='how much the old weights count (default 1e-4)')
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_pictures(parser)
     return parser.parse_args()

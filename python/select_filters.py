@@ -7,7 +7,8 @@ one --rate, or every group the number that allocate.py gave it (--allocation).
 
 import argparse
 
-from arguments.pictures import add_pictures, feeds, whole
+from arguments.pictures import add_pictures, feeds
+from arguments.values import whole
 from sphereslim.activations import Sampler
 from sphereslim.command import run_command
 from sphereslim.counts import kept_count

@@ -10,7 +10,8 @@ allocate.py spends a budget by the file that this writes.
 import argparse
 from pathlib import Path
 
-from arguments.pictures import add_pictures, feeds, form_of, rates, whole
+from arguments.pictures import add_pictures, feeds, form_of
+from arguments.values import rates, whole
 from sphereslim.command import run_command
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion

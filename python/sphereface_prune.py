@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from arguments.pictures import rates
+from arguments.values import rates
 from sphereslim import pipeline
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError

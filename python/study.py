@@ -13,7 +13,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from arguments.pictures import add_pictures, feeds, form_of, rates, whole
+from arguments.pictures import add_pictures, feeds, form_of
+from arguments.values import not_negative, rates, whole
 from sphereslim.allocation import curves
 from sphereslim.command import run_command, train_with_bar
 from sphereslim.criteria import CRITERIA
@@ -157,7 +158,7 @@ def arguments():
     parser.add_argument('--refit-count', type=whole, default=160,
                         help='pictures that the best of each budget is refitted on (default 160)')
     parser.add_argument('--refit-places', type=whole, default=120, help='and outputs a picture of them (default 120)')
-    parser.add_argument('--ridge', type=float, default=1e-3,
+    parser.add_argument('--ridge', type=not_negative, default=1e-3,
                         help='how much the old weights count in that (default 1e-3)')
     parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')

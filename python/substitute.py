@@ -8,6 +8,7 @@ acts first, then --shallow, then --module. BatchNorm, Scale and ReLU follow ever
 import argparse
 from pathlib import Path
 
+from arguments.values import positive, shape
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.netstats import measure, open_net, total
@@ -61,13 +62,6 @@ def _names(text):
     return [name for name in text.split(',') if name]
 
 
-def _shape(text):
-    shape = tuple(int(word) for word in text.split(','))
-    if len(shape) != 4 or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f'{text}: expected four sizes N,C,H,W')
-    return shape
-
-
 def _parser():
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,12 +70,12 @@ def _parser():
     parser.add_argument('--module', choices=list(MODULES), help='what takes the place of convolutions')
     parser.add_argument('--layers', type=_names, metavar='A,B', help='convolutions to replace (default: all 3x3 ones '
                         'that do not read the picture)')
-    parser.add_argument('--s-ratio', type=float, default=0.125, help='squeezed channels per output channel '
+    parser.add_argument('--s-ratio', type=positive, default=0.125, help='squeezed channels per output channel '
                         '(default 0.125)')
     parser.add_argument('--shrink', action='store_true', help='halve the filters, except in the last two convolutions')
     parser.add_argument('--shallow', type=_names, default=[], metavar='A,B', help='convolutions to drop with their '
                         'norm and neuron')
-    parser.add_argument('--shape', type=_shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
+    parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
     return parser
 
 

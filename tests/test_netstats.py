@@ -149,13 +149,19 @@ def test_command_prints_a_table_and_json():
     [
         (['none.prototxt'], 'none.prototxt: cannot be read'),
         ([ROOT / 'prototxt/sphereface-4/train.prototxt'], '--input'),
-        ([ROOT / 'prototxt/sphereface-4/deploy.prototxt', '--input', '1,3,x'], '--input 1,3,x'),
+        ([ROOT / 'prototxt/sphereface-4/deploy.prototxt', '--weights', 'no.caffemodel'], 'no.caffemodel'),
     ],
 )
 def test_command_says_what_is_wrong_in_one_line(args, message):
     done = _command(*args)
     assert done.returncode == 1 and message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_shape_that_is_none_is_refused():
+    done = _command(ROOT / 'prototxt/sphereface-4/deploy.prototxt', '--input', '1,3,x')
+    assert done.returncode == 2
+    assert done.stderr.endswith('--input: 1,3,x, expected positive whole numbers with commas, such as 1,3,112,96\n')
 
 
 @pytest.mark.parametrize('name', ['det1', 'det2', 'det3'])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
+from arguments.values import shape  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.netstats import KINDS, as_json, measure, total  # noqa: E402
@@ -22,26 +23,14 @@ from sphereslim.tables import text_table  # noqa: E402
 
 
 def arguments():
-    example ='Example: tools/model_stats.py prototxt/vgg16/deploy.prototxt'
+    example = 'Example: tools/model_stats.py prototxt/vgg16/deploy.prototxt'
     parser = argparse.ArgumentParser(description=__doc__, epilog=example)
     parser.add_argument('net', metavar='NET.prototxt', help='a train or deploy prototxt')
     parser.add_argument('--weights', metavar='W.caffemodel', help='check that these fit, and show the share of zeros')
-    parser.add_argument(
-        '--input', metavar='N,C,H,W', help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)"
-    )
+    parser.add_argument('--input', type=shape, metavar='N,C,H,W',
+                        help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)")
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     return parser.parse_args()
-
-
-def shape_of(text):
-    """(N, C, H, W) from '1,3,112,96'."""
-    try:
-        shape = tuple(int(part) for part in text.split(','))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise SlimError(f'--input {text}: expected positive whole numbers with commas, such as 1,3,112,96')
-    return shape
 
 
 def layer_row(stats, with_zeros):
@@ -71,7 +60,7 @@ def main():
     net = read_net(args.net)
     os.environ.setdefault('GLOG_minloglevel', '2')
     try:
-        stats = measure(net, args.input and shape_of(args.input), args.weights)
+        stats = measure(net, args.input, args.weights)
     except SlimError as error:
         hint = '' if args.input else ' (--input gives one)' * ('a shape' in str(error))
         raise SlimError(f'{args.net}: {error}{hint}') from None

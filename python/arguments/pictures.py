@@ -1,10 +1,10 @@
 """Arguments that say which pictures to measure on, and how they become a net's input."""
 
-import argparse
-
 from sphereslim.feed import feed_for
 from sphereslim.lfw.features import CROPS, InputForm
 from sphereslim.sample import sample_pictures
+
+from arguments.values import seed, whole
 
 
 def add_pictures(parser, count=128, required=True):
@@ -13,7 +13,7 @@ def add_pictures(parser, count=128, required=True):
                         help='folder of pictures (searched deeply) or list file of them')
     parser.add_argument('--not-in', metavar='PAIRS', help='leave out the people of this pairs file')
     parser.add_argument('--count', type=whole, default=count, help=f'pictures to measure on (default {count})')
-    parser.add_argument('--seed', type=int, default=0, help='of the choice of pictures and of all else (default 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of the choice of pictures and of all else (default 0)')
     add_form(parser)
 
 
@@ -35,21 +35,3 @@ def feeds(args, net, *more):
     """A Feed of --count pictures for a deploy NetParameter, and one of each further number, no picture in two."""
     chosen = sample_pictures(args.images, [args.count, *more], args.seed, args.not_in)
     return [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
-
-
-def whole(text):
-    """The type of a number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text}, expected a whole number of at least 1')
-    return int(text)
-
-
-def rates(text):
-    """The type of shares to keep, separated by commas."""
-    try:
-        values = [float(word) for word in text.split(',')]
-    except ValueError:
-        values = []
-    if not values or not all(0 < value < 1 for value in values):
-        raise argparse.ArgumentTypeError(f'{text}, expected shares above 0 and below 1, separated by commas')
-    return sorted(set(values), reverse=True)

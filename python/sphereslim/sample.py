@@ -14,7 +14,7 @@ def sample_pictures(source, counts, seed=0, not_in=None):
 
     The people of the pairs file `not_in` (folders of that name) stay out. SlimError where there are too few pictures.
     """
-    paths = list_images(source, 10**9)
+    paths = list_images(source)
     if not_in:
         used = people_of(not_in)
         paths = [path for path in paths if Path(path).parent.name not in used]

@@ -11,11 +11,11 @@ from sphereslim.files import read_text
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
 
 
-def list_images(source, count):
-    """Up to `count` paths, evenly spread: the pictures under a folder, or those of a list file, from its own folder on.
+def list_images(source, count=None):
+    """All paths, or `count` at most, evenly spread: the pictures under a folder, or those of a list file.
 
-    What follows the path in a line of the list, such as a label, is passed over. SlimError where there are none, and
-    naming a line whose picture is missing.
+    A list's paths are from its own folder on. What follows the path in a line of the list, such as a
+    label, is passed over. SlimError where there are none, and naming a line whose picture is missing.
     """
     source = Path(source)
     if source.is_dir():
@@ -27,7 +27,9 @@ def list_images(source, count):
         raise SlimError(f'{source}: no such folder or list of images')
     if not paths:
         raise SlimError(f'{source}: no images')
-    return [paths[i] for i in np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)]
+    if count is None or count >= len(paths):
+        return paths
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
 
 
 def _listed(source, number, line):

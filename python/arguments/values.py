@@ -1,0 +1,58 @@
+"""Types of single arguments: numbers, shares, shapes."""
+
+import argparse
+import math
+
+
+def whole(text):
+    """The type of a number of at least 1."""
+    if not text.isdigit() or not 1 <= int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f'{text}, expected a whole number of at least 1')
+    return int(text)
+
+
+def seed(text):
+    """The type of a seed of random numbers."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f'{text}, expected a whole number of at least 0')
+    return int(text)
+
+
+def not_negative(text):
+    """The type of a finite number of at least 0."""
+    if not 0 <= _number(text) < math.inf:
+        raise argparse.ArgumentTypeError(f'{text}, expected a number of at least 0')
+    return float(text)
+
+
+def positive(text):
+    """The type of a finite number above 0."""
+    if not 0 < _number(text) < math.inf:
+        raise argparse.ArgumentTypeError(f'{text}, expected a number above 0')
+    return float(text)
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def rates(text):
+    """The type of shares to keep, separated by commas."""
+    try:
+        values = [float(word) for word in text.split(',')]
+    except ValueError:
+        values = []
+    if not values or not all(0 < value < 1 for value in values):
+        raise argparse.ArgumentTypeError(f'{text}, expected shares above 0 and below 1, separated by commas')
+    return sorted(set(values), reverse=True)
+
+
+def shape(text):
+    """The type of an input's shape, such as 1,3,112,96."""
+    words = text.split(',')
+    if not all(word.isdigit() and int(word) for word in words):
+        raise argparse.ArgumentTypeError(f'{text}, expected positive whole numbers with commas, such as 1,3,112,96')
+    return tuple(map(int, words))
