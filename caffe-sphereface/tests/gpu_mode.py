@@ -15,6 +15,7 @@ def gpu_mode():
     with contextlib.ExitStack() as stack:
         device = None if torch.cuda.is_available() else stack.enter_context(cuda_standin())
         stack.callback(caffe.set_mode_cpu)
+        caffe.set_device(0)
         caffe.set_mode_gpu()
         yield device
 

@@ -22,7 +22,8 @@ CONV = f'convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {FILLER} bias_
 NET = f'''
 layer {{ name: "in" type: "Input" top: "data" top: "label"
   input_param {{ shape {{ dim: 4 dim: 3 dim: 9 dim: 8 }} shape {{ dim: 4 }} }} }}
-layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1" {CONV} }}
+layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+  convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 bias_term: false {FILLER} }} }}
 layer {{ name: "norm" type: "BatchNorm" bottom: "conv1" top: "conv1" }}
 layer {{ name: "scale" type: "Scale" bottom: "conv1" top: "conv1" scale_param {{ bias_term: true }} }}
 layer {{ name: "relu1" type: "PReLU" bottom: "conv1" top: "conv1" }}
