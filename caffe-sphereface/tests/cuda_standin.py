@@ -23,84 +23,13 @@ import caffe
 from caffe.layers.registry import Layer
 from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
 from cuda_streams import Event, Memory, Stream
+from cuda_tensor import DeviceGenerator, DeviceTensor, inner_of, present
 
 ENGINE = str(Path(caffe.__file__).parent)
-CUDA = torch.device('cuda', 0)
 _aten = torch.ops.aten
 _COPIES = (_aten._to_copy.default, _aten.copy_.default, _aten._foreach_copy_.default)
 
 Wait = namedtuple('Wait', 'kind layer line')
-
-
-class DeviceTensor(torch.Tensor):
-    """A tensor on the stand-in; `inner` has its values.
-
-    The methods here are those for which PyTorch itself would want a device before it asks for the operator.
-    """
-
-    __torch_function__ = torch._C._disabled_torch_function_impl
-
-    @staticmethod
-    def __new__(cls, inner, memory):
-        made = torch.Tensor._make_wrapper_subclass(
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            device=CUDA)
-        made.inner, made.memory = inner, memory
-        return made
-
-    @classmethod
-    def __torch_dispatch__(cls, operator, types, args=(), kwargs=None):
-        return _device().run(operator, args, kwargs or {})
-
-    def data_ptr(self):
-        return self.inner.data_ptr()
-
-    def numpy(self):
-        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
-
-    def copy_(self, source, non_blocking=False):
-        _device().run(_aten.copy_.default, (self, source, non_blocking), {})
-        torch.autograd.graph.increment_version(self)
-        return self
-
-    def contiguous(self, memory_format=torch.contiguous_format):
-        done = self.is_contiguous(memory_format=memory_format)
-        return self if done else _aten.clone.default(self, memory_format=memory_format)
-
-    def record_stream(self, stream):
-        self.memory.users.add(stream)
-
-    def item(self):
-        return _aten._local_scalar_dense.default(self)
-
-    def tolist(self):
-        return self.cpu().tolist()
-
-    def __float__(self):
-        return float(self.item())
-
-    def __int__(self):
-        return int(self.item())
-
-    __index__ = __int__
-
-    def __bool__(self):
-        return bool(self.item())
-
-    def nonzero(self):
-        return _aten.nonzero.default(self)
-
-    def __invert__(self):
-        return _aten.bitwise_not.default(self)
-
-    def __getitem__(self, key):
-        parts = key if isinstance(key, tuple) else (key,)
-        if any(isinstance(part, torch.Tensor) for part in parts):
-            return _aten.index.Tensor(self, [None if part == slice(None) else part for part in parts])
-        return DeviceTensor(self.inner[key], self.memory)
-
-    def __repr__(self):
-        return f'DeviceTensor({self.inner})'
 
 
 class StandIn(TorchDispatchMode):
@@ -135,7 +64,7 @@ class StandIn(TorchDispatchMode):
         self._use(ours, written_by(operator, args, kwargs))
         known = {id(x.inner): x for x in ours}
         memories = {x.inner.untyped_storage()._cdata: x.memory for x in ours}
-        args, kwargs = tree_map(_inner, (args, {**kwargs, **({'device': 'cpu'} if stated is not None else {})}))
+        args, kwargs = tree_map(inner_of, (args, {**kwargs, **({'device': 'cpu'} if stated is not None else {})}))
         return tree_map(lambda x: self._wrap(x, known, memories), self._compute(operator, args, kwargs))
 
     def _compute(self, operator, args, kwargs):
@@ -217,7 +146,7 @@ class StandIn(TorchDispatchMode):
         for target, source in zip(targets, sources):
             self._transfer(isinstance(source, DeviceTensor), isinstance(target, DeviceTensor), patient, source, target)
             self._use([x for x in (target, source) if isinstance(x, DeviceTensor)], {id(target)})
-            _aten.copy_.default(_inner(target), _inner(source))
+            _aten.copy_.default(inner_of(target), inner_of(source))
         return args[0] if operator is _aten.copy_.default else None
 
     def _to_copy(self, source, kwargs):
@@ -225,7 +154,7 @@ class StandIn(TorchDispatchMode):
         from_device = isinstance(source, DeviceTensor)
         to_device = from_device if stated is None else torch.device(stated).type == 'cuda'
         kwargs = {**kwargs, **({} if stated is None else {'device': 'cpu'})}
-        copy = _aten._to_copy.default(_inner(source), **kwargs)
+        copy = _aten._to_copy.default(inner_of(source), **kwargs)
         patient = kwargs.get('non_blocking', False)
         if patient and from_device and not to_device:
             self._pin(copy)
@@ -264,21 +193,6 @@ class StandIn(TorchDispatchMode):
         self.waits.append(Wait(kind, layer, line))
 
 
-class DeviceGenerator(torch.Generator):
-    """Random numbers of the stand-in, those that the CPU draws from the same seed; told by the seed's highest bit."""
-
-    MARK = 1 << 63
-
-    def __new__(cls, device='cpu'):
-        return super().__new__(cls if torch.device(device).type == 'cuda' else cls.__base__, 'cpu')
-
-    def manual_seed(self, seed):
-        return super().manual_seed(seed | self.MARK)
-
-    def seed(self):
-        return self.manual_seed(super().seed()).initial_seed()
-
-
 def written_by(operator, args, kwargs):
     """The ids of the tensors that an operator changes, told by its schema."""
     if not operator._schema.is_mutable:
@@ -287,17 +201,6 @@ def written_by(operator, args, kwargs):
     changed = [kwargs.get(each.name) if each.kwarg_only else args[i] for i, each in enumerate(stated)
                if each.alias_info is not None and each.alias_info.is_write and (each.kwarg_only or i < len(args))]
     return {id(x) for x in tree_flatten(changed)[0]}
-
-
-_present = []
-
-
-def _device():
-    return _present[-1]
-
-
-def _inner(value):
-    return value.inner if isinstance(value, DeviceTensor) else value
 
 
 @contextlib.contextmanager
@@ -319,7 +222,7 @@ def cuda_standin():
             stack.enter_context(mock.patch.object(torch.cuda, name, function))
         stack.enter_context(mock.patch.object(torch, 'Generator', DeviceGenerator))
         stack.enter_context(mock.patch.object(threading.Thread, 'run', run_with_device))
-        _present.append(device)
-        stack.callback(_present.pop)
+        present.append(device)
+        stack.callback(present.pop)
         stack.enter_context(device)
         yield device
