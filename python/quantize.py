@@ -4,6 +4,7 @@
 import argparse
 import os
 
+from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, read_text, write_bytes, write_json
@@ -96,7 +97,7 @@ def _add_layers_and_coding(command):
 
 def _add_images(command):
     command.add_argument('--images', help='a folder or a list file of pictures whose outputs are compared')
-    command.add_argument('--count', type=int, default=64, help='pictures to take, evenly spread (default 64)')
+    command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
     command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
     command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
     command.add_argument('--rgb', action='store_true', help='the net wants RGB (default BGR)')

@@ -90,6 +90,19 @@ def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
     assert sum(finest.values()) < sum(counts.values())
 
 
+@pytest.mark.parametrize('command, words', [
+    ('reconstruct', '--seed -1'), ('reconstruct', '--ridge -1'), ('reconstruct', '--ridge nan'),
+    ('reconstruct', '--places 99999999999999999999'), ('distill', '--temperature 0'), ('distill', '--weight -1'),
+    ('substitute', '--s-ratio nan'), ('quantize', '--count 0')])
+def test_numbers_that_make_no_sense_are_refused(command, words, work, run, capsys):
+    needed = {'reconstruct': f'{NET} w {NET} w --selection s --out c {PICTURES}', 'distill': '--output d',
+              'substitute': f'{NET} --output s', 'quantize': f'sweep w f --deploy {NET}'}
+    with pytest.raises(SystemExit) as end:
+        run(command, f'{needed[command]} {words}')
+    flag, number = words.split()
+    assert end.value.code == 2 and f'argument {flag}: {number}, expected a' in capsys.readouterr().err
+
+
 def test_outputs_go_into_folders_that_are_made(work, run):
     run('select_filters', f'{NET} tiny.caffemodel --layer conv1 {PICTURES} --out new/deep/s.json')
     assert read_selections(['new/deep/s.json']).keys() == {'conv1'}
@@ -105,6 +118,10 @@ BAD = {
     'the output': ('select_filters', f'{NET} tiny.caffemodel --layer fc5 {PICTURES}', 'cannot be pruned'),
     'rate 0': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --rate 0 {PICTURES}', 'rate 0'),
     'other weights': ('select_filters', f'{NET} other.caffemodel --layer conv1 {PICTURES}', 'none of the layers'),
+    'no outputs': ('groups', 'zero.prototxt', "layer 'conv1' (Convolution): num_output is 0"),
+    'too many outputs': ('groups', 'endless.prototxt', "layer 'conv1' (Convolution): num_output is 2000000000"),
+    'a layer type that is none': ('recalibrate', f'typo.prototxt tiny.caffemodel --out c {PICTURES}',
+                                  "error: net 'tiny': layer 'relu1': unknown type 'PReLUU'"),
     'weights that are no numbers': ('select_filters', f'{NET} nan.caffemodel --layer conv1 {PICTURES}',
                                     "nan.caffemodel: weights of layer 'conv1' are not all numbers"),
     'sums that are no numbers': ('select_filters', f'{NET} huge.caffemodel --layer conv1 --criterion greedy_pair '
@@ -146,6 +163,10 @@ BAD = {
 @pytest.mark.parametrize('case', BAD)
 def test_bad_requests_are_one_clear_line(case, work, run):
     (work / 'empty.txt').write_text('')
+    (work / 'zero.prototxt').write_text((work / NET).read_text().replace('num_output: 8', 'num_output: 0'))
+    (work / 'endless.prototxt').write_text((work / NET).read_text().replace('num_output: 8', 'num_output: 2000000000'))
+    (work / 'typo.prototxt').write_text((work / NET).read_text().replace('"relu1" type: "PReLU"',
+                                                                         '"relu1" type: "PReLUU"'))
     (work / 'short.prototxt').write_text((work / NET).read_text().rpartition('layer {')[0])
     (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')

@@ -30,7 +30,7 @@ def arguments():
     parser.add_argument('--interval', metavar='SECONDS', type=float, default=5.0,
                         help='how often --follow looks at the log (default 5)')
     options = parser.parse_args()
-    if options.interval <= 0:
+    if not 0 < options.interval < float('inf'):
         parser.error('expected an --interval above 0')
     return options
 
