@@ -59,8 +59,8 @@ class _Team:
     """The worker processes of one data layer, their memory, and the pipes between them and the net.
 
     Every order (number of the batch, number of the slot) is taken by one worker. Each worker plans all batches, and
-    loads those that it has orders for: planning takes 0.4 to 1.6 µs a picture of a list or an LMDB, decoding one 100 µs,
-    and planned items need not be sent.
+    loads those that it has orders for: planning takes 0.4 to 1.6 µs a picture, decoding one 100 µs, and planned items
+    need not be sent.
     """
 
     def __init__(self, plan, load, workers, slots):
