@@ -96,8 +96,8 @@ def _add_layers_and_coding(command):
 
 
 def _add_images(command):
-    command.add_argument('--images', help='a folder, or a list file (paths from its own folder on), of pictures whose outputs are '
-                         'compared')
+    command.add_argument('--images', help='a folder, or a list file (paths from its own folder on), of pictures '
+                         'whose outputs are compared')
     command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
     command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
     command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
@@ -155,7 +155,7 @@ def _add_inspect(commands):
     command = commands.add_parser('inspect', help='what is in a qcaffemodel, blob by blob, and what it takes',
                                   description='Print a line for every blob: bits a weight, entries of its dictionary, '
                                   'bytes, and error, the length of what quantizing changed over that of the weights '
-                                  '(0.02 is 2 %%); then the bytes of each use and of the file.')
+                                  '(0.02 is 2 %); then the bytes of each use and of the file.')
     command.add_argument('quantized', help='a qcaffemodel')
     command.set_defaults(run=lambda options: print(inspect_text(options.quantized)))
 
