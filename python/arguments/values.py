@@ -53,6 +53,6 @@ def rates(text):
 def shape(text):
     """The type of an input's shape, such as 1,3,112,96."""
     words = text.split(',')
-    if not all(word.isdigit() and int(word) for word in words):
+    if not all(word.isdigit() and 0 < int(word) < 2**31 for word in words):
         raise argparse.ArgumentTypeError(f'{text}, expected positive whole numbers with commas, such as 1,3,112,96')
     return tuple(map(int, words))
