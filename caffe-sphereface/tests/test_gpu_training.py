@@ -90,6 +90,19 @@ def test_a_training_takes_the_course_of_the_cpu(folder, kind):
     assert_same(*on_both(outcome), 1e-3)
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_python_sees_the_weights_after_a_step_that_it_looked_at_before(folder, kind):
+    with gpu_mode():
+        made = solver(kind)
+        blobs = [blob for name in ('conv1', 'fc', 'angle') for blob in made.net.params[name]]
+        before = [blob.data.copy() for blob in blobs]
+        made.step(1)
+        after = [blob.data.copy() for blob in blobs]
+        assert all((one != other).any() for one, other in zip(before, after))
+        for blob, array in zip(blobs, after):
+            np.testing.assert_array_equal(blob.tensor.cpu().numpy(), array)
+
+
 def test_a_step_between_displays_waits_for_nothing(folder):
     with gpu_mode() as device:
         made = solver(extra='iter_size: 2 average_loss: 3 display: 100')

@@ -36,8 +36,8 @@ class Updater:
                 groups[self.learnable.lr[k], self.learnable.decay[k]].append(k)
         for (lr_mult, decay_mult), members in groups.items():
             for k in members:
-                blobs[k].before_change()
                 self._bring_into_one_order(k)
+                blobs[k].before_change()  # behind the last look at it: fused rules leave no other trace
             w = [_as_it_lies(blobs[k].tensor) for k in members]
             g = [_as_it_lies(blobs[k].grad) for k in members]
             if scale != 1:
