@@ -5,6 +5,7 @@ import torch
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers.layout import laid_out_like
+from caffe.layers.pieces import pieces
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -75,20 +76,26 @@ class PReLU(Layer):
     def backward(self, top, propagate_down, bottom):
         dx, dslope = self._gradients(laid_out_like(top[0].grad, self._x))
         if self.param_propagate_down[0]:
-            self.blobs[0].add_grad(self._sum_of(dslope))
+            self.blobs[0].add_grad(dslope)
         if propagate_down[0]:
             bottom[0].grad = dx
 
     def _gradients(self, dy):
-        """dx and the slope's gradient of every element."""
-        x, slope = self._x, self._broadcast(self.blobs[0].tensor.reshape(-1))
-        if x.device.type != 'cpu':
-            return _aten._prelu_kernel_backward(dy, x, slope)
+        """(dx, the gradient of the slope)."""
+        slope = self._broadcast(self.blobs[0].tensor.reshape(-1))
+        if dy.device.type != 'cpu':
+            dx, dslope = _aten._prelu_kernel_backward(dy, self._x, slope)
+            return dx, self._sum_of(dslope)
+        dx = torch.empty_like(dy)
+        return dx, sum(self._piece(*parts, slope) for parts in pieces(self._x, dy, dx))
+
+    def _piece(self, x, dy, dx, slope):
+        """Fill `dx`; what these values give to the gradient of the slope."""
         # PyTorch's kernel branches for each element on the CPU; these are vectorised and take a fraction of its time
-        dx = _aten.threshold_backward(dy, x, 0)
+        _aten.threshold_backward.grad_input(dy, x, 0, grad_input=dx)
         rest = dy - dx
         dx.addcmul_(rest, slope)
-        return dx, torch.clamp(x, max=0, out=rest).mul_(dy)
+        return self._sum_of(torch.clamp(x, max=0, out=rest).mul_(dy))
 
     def _broadcast(self, slope):
         return slope.reshape(1, -1, *[1] * (self._x.dim() - 2)) if self._x.dim() > 1 else slope

@@ -71,9 +71,7 @@ class Pooling(Layer):
 
     def infer(self, x):
         """The top's values from the bottom's, keeping nothing."""
-        y = self._op.forward(x)
-        self._op.forget()
-        return y
+        return self._op.infer(x)
 
     def forward(self, bottom, top):
         x = bottom[0].tensor

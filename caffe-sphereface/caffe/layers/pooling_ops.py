@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from caffe import random
+from caffe.layers.layout import lies_channels_inside
+from caffe.layers.pieces import pieces
 
 _aten = torch.ops.aten
 
@@ -40,43 +42,70 @@ class Geometry:
         return torch.outer(*lines).float()
 
 
+class Layout:
+    """Shape, order in memory and device of a tensor of pictures, or of one like it with planes of another `size`."""
+
+    def __init__(self, x, size=None):
+        self.shape = (*x.shape[:2], *(size or x.shape[2:]))
+        self._order = torch.channels_last if lies_channels_inside(x) else torch.contiguous_format
+        self._device = x.device
+
+    def empty(self, dtype):
+        """A tensor of this kind, its values void."""
+        return torch.empty(self.shape, dtype=dtype, device=self._device, memory_format=self._order)
+
+
 class MaxPool:
     """The largest value of each window; the first one where several are equal."""
 
     def __init__(self, geometry):
         self.geometry = geometry
 
-    def forward(self, x):
-        """Values and the flat index (row · width + column) of each, both (N, C, height, width)."""
+    def _arguments(self):
         g = self.geometry
-        self._x = x
-        if g.wide_pad:
-            self._x = F.pad(x, g.margins(), value=-torch.inf)
-            y, self._index = _aten.max_pool2d_with_indices(self._x, g.kernel, g.stride)
-        else:
-            y, self._index = _aten.max_pool2d_with_indices(x, g.kernel, g.stride, g.pad, [1, 1], g.ceil)
+        pad, ceil = ([0, 0], False) if g.wide_pad else (g.pad, g.ceil)
+        return g.kernel, g.stride, pad, [1, 1], ceil
+
+    def _padded(self, x):
+        return F.pad(x, self.geometry.margins(), value=-torch.inf) if self.geometry.wide_pad else x
+
+    def infer(self, x):
+        """The values, (N, C, height, width), keeping nothing."""
+        return _aten.max_pool2d_with_indices(self._padded(x), *self._arguments())[0]
+
+    def forward(self, x):
+        """The values, (N, C, height, width)."""
+        x = self._padded(x)
+        self._bottom = Layout(x)
+        # the flat index (row · width + column) of each value in its plane, in two bytes where they suffice
+        kind = torch.int16 if x.shape[2] * x.shape[3] <= 1 << 15 else torch.int32
+        y, self._index = (Layout(x, self.geometry.output).empty(of) for of in (x.dtype, kind))
+        for part, values, index in pieces(x, y, self._index):
+            places = torch.empty_like(index, dtype=torch.int64)
+            _aten.max_pool2d_with_indices.out(part, *self._arguments(), out=values, indices=places)
+            index.copy_(places)
         return y
 
     def index(self):
         """Where in the (unpadded) input plane each value of the last forward came from."""
-        g = self.geometry
+        g, index = self.geometry, self._index.long()
         if not g.wide_pad:
-            return self._index
-        width = self._x.shape[3]
-        return (self._index // width - g.pad[0]) * g.size[1] + self._index % width - g.pad[1]
+            return index
+        width = self._bottom.shape[3]
+        return (index // width - g.pad[0]) * g.size[1] + index % width - g.pad[1]
 
     def forget(self):
         """Drop what the last forward kept for backward."""
-        self._x = self._index = None
+        self._index = None
 
     def backward(self, dy):
         """The diff of the input of the last forward."""
-        g = self.geometry
-        if not g.wide_pad:
-            return _aten.max_pool2d_with_indices_backward(dy, self._x, g.kernel, g.stride, g.pad, [1, 1], g.ceil,
-                                                          self._index)
-        dx = _aten.max_pool2d_with_indices_backward(dy, self._x, g.kernel, g.stride, [0, 0], [1, 1], False, self._index)
-        return F.pad(dx, [-m for m in g.margins()])
+        dx = self._bottom.empty(dy.dtype)
+        for diff, part, index in pieces(dx, dy, self._index):
+            # what the input is does not matter to the kernel, but for its shape and order in memory
+            _aten.max_pool2d_with_indices_backward.grad_input(part, diff, *self._arguments(), index.long(),
+                                                              grad_input=diff)
+        return F.pad(dx, [-m for m in self.geometry.margins()]) if self.geometry.wide_pad else dx
 
 
 class AveragePool:
@@ -88,25 +117,28 @@ class AveragePool:
     def forward(self, x):
         """Means, (N, C, height, width)."""
         g = self.geometry
-        self._x = x
+        x = F.pad(x, g.margins()) if g.wide_pad else x
+        self._bottom = Layout(x)
         if g.wide_pad:
-            self._x = F.pad(x, g.margins())
-            return _aten.avg_pool2d(self._x, g.kernel, g.stride, [0, 0], False, True, 1) / g.areas(x.device)
+            return _aten.avg_pool2d(x, g.kernel, g.stride, [0, 0], False, True, 1) / g.areas(x.device)
         if g.output == (1, 1) and g.kernel == g.size and g.pad == (0, 0):
             return x.mean((2, 3), keepdim=True)
         return _aten.avg_pool2d(x, g.kernel, g.stride, g.pad, g.ceil, True)
 
+    infer = forward
+
     def forget(self):
-        """Drop what the last forward kept for backward."""
-        self._x = None
+        """Drop what the last forward kept for backward: nothing of any size."""
 
     def backward(self, dy):
         """The diff of the input of the last forward."""
-        g = self.geometry
+        g, dx = self.geometry, self._bottom.empty(dy.dtype)
+        # of its input, in whose place `dx` stands, the kernel takes the shape and order in memory
         if not g.wide_pad:
-            return _aten.avg_pool2d_backward(dy, self._x, g.kernel, g.stride, g.pad, g.ceil, True, None)
+            return _aten.avg_pool2d_backward.grad_input(dy, dx, g.kernel, g.stride, g.pad, g.ceil, True, None,
+                                                        grad_input=dx)
         dy = dy / g.areas(dy.device)
-        dx = _aten.avg_pool2d_backward(dy, self._x, g.kernel, g.stride, [0, 0], False, True, 1)
+        _aten.avg_pool2d_backward.grad_input(dy, dx, g.kernel, g.stride, [0, 0], False, True, 1, grad_input=dx)
         return F.pad(dx, [-m for m in g.margins()])
 
 
