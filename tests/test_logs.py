@@ -457,7 +457,7 @@ def test_commands_answer_bad_input_with_one_line(tmp_path):
     good = write(tmp_path, 'good.log', '\n'.join(training()))
     bad = write(tmp_path, 'bad.log', bytes(range(256)) * 20)
     for words in (('compare_logs.py', good, bad), ('compare_logs.py', tmp_path / 'no.log'), ('plot_log.py', bad),
-                  ('compare_logs.py', good, '--json', tmp_path / 'no' / 'where.json')):
+                  ('compare_logs.py', good, '--json', good / 'where.json')):
         done = command(*words)
         assert done.returncode == 1 and done.stderr.count('\n') == 1 and 'Traceback' not in done.stderr, words
 

@@ -59,7 +59,7 @@ def read_bytes(path):
 def read_text(path, expected='text'):
     """The text of a file; SlimError naming it where it cannot be read or is no text, `expected` says of what."""
     try:
-        return Path(path).read_text(encoding='utf-8')
+        return Path(path).read_text(encoding='utf-8-sig')
     except OSError as error:
         raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
     except UnicodeDecodeError:
