@@ -15,6 +15,7 @@ import pytest
 import caffe
 from caffe.data.datum import planes_to_datum
 from caffe.data.shard import set_shard
+from caffe.data.workers import worker_count
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
@@ -136,3 +137,11 @@ def test_workers_end_with_the_program(folder, number):
     while any(Path('/proc', worker).exists() for worker in workers) and time.time() < limit:
         time.sleep(0.01)
     assert not [worker for worker in workers if Path('/proc', worker).exists()]
+
+
+@pytest.mark.parametrize('beside, workers', [('', 12), ('4', 3), ('100', 1)])
+def test_processes_started_together_share_the_cores(monkeypatch, beside, workers):
+    monkeypatch.delenv('CAFFE_DATA_WORKERS', raising=False)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', beside)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(12)))
+    assert worker_count() == workers

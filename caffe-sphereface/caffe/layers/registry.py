@@ -66,7 +66,7 @@ class Layer:
     # a function from the bottoms' tensors to those of the one top, each picture by itself and nothing kept for later,
     # for layers that need no backward; None where there is none
     infer = None
-    # False for bottoms that never get a diff (labels): their index -> False
+    # indices of bottoms that never get a diff, such as labels
     no_diff_bottoms = ()
 
     def __init__(self, param, phase=0):
