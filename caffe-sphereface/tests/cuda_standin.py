@@ -187,8 +187,9 @@ class StandIn(TorchDispatchMode):
             code = frame.f_code
             if code.co_filename.startswith(ENGINE):
                 line = line or f'{code.co_filename[len(ENGINE) + 1:]}:{frame.f_lineno} {code.co_name}'
-            owner = frame.f_locals.get('self')
-            layer = owner.type if isinstance(owner, Layer) else None
+                # of the engine's frames alone: asked for its f_locals, a frame keeps alive what it had in them
+                owner = frame.f_locals.get('self')
+                layer = owner.type if isinstance(owner, Layer) else None
             frame = frame.f_back
         self.waits.append(Wait(kind, layer, line))
 

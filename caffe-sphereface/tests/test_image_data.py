@@ -17,6 +17,7 @@ from caffe.data.shard import set_shard
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
+from gpu_mode import gpu_mode
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).parents[3] / 'shared'))
 
@@ -177,6 +178,11 @@ def test_workers_end_with_the_net(folder):
     while workers() - before and time.time() < limit:
         time.sleep(0.01)
     assert not workers() - before
+
+
+def test_workers_end_with_a_net_in_gpu_mode(folder):
+    with gpu_mode():
+        test_workers_end_with_the_net(folder)
 
 
 def test_workers_end_with_a_net_that_met_a_broken_picture(folder):
