@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from caffe.cli.main import main
 from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_pictures, write_run
 
 LONG = SOLVER.replace('max_iter: 6', 'max_iter: 1000000')
@@ -153,6 +154,15 @@ def test_signals_stop_and_snapshot(tmp_path):
     assert run.returncode == 0 and 'Optimization stopped early' in run.stderr
     assert len(list(tmp_path.glob('out_iter_*.solverstate'))) == 2
     assert_nothing_half_written(tmp_path)
+
+
+def test_a_program_that_trains_by_the_command_keeps_its_handlers(tmp_path, monkeypatch):
+    write_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    numbers = signal.SIGINT, signal.SIGHUP, signal.SIGTERM
+    before = [signal.getsignal(number) for number in numbers]
+    assert main(['train', '-solver=solver.prototxt']) == 0
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def test_level_and_stage_choose_layers(tmp_path):

@@ -1,5 +1,6 @@
 """`caffe train`: in this process, in several that it starts, or as one of those that torchrun started."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -27,13 +28,14 @@ def train(flags, arguments):
     if not gpus and param.HasField('solver_mode') and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpus = [param.device_id]
     place = join.place()
-    if place:
-        _train_as_one_of(flags, param, gpus, *place)
-    elif max(len(gpus), flags.processes) > 1:
-        _launch(flags, gpus, arguments)
-    else:
-        choose_device(gpus)
-        _run(_make_solver(flags, param, gpus), flags)
+    with _signals_as_before():
+        if place:
+            _train_as_one_of(flags, param, gpus, *place)
+        elif max(len(gpus), flags.processes) > 1:
+            _launch(flags, gpus, arguments)
+        else:
+            choose_device(gpus)
+            _run(_make_solver(flags, param, gpus), flags)
 
 
 def _read_param(flags):
@@ -103,6 +105,18 @@ def _run(solver, flags):
     log.info('caffe.cpp:248', 'Starting Optimization')
     solver.solve(flags.snapshot or None)
     log.info('caffe.cpp:259', 'Optimization Done.')
+
+
+@contextlib.contextmanager
+def _signals_as_before():
+    """Give the signals that a training handles back to whoever had them, at the end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # one that was not set from Python cannot be
+                signal.signal(number, handler)
 
 
 def _signal_actions(flags):
