@@ -13,8 +13,8 @@ def free_while_training(net):
     does everything of layers that do not state what they keep (`Layer.kept`), as Python and recurrent layers do not.
     """
     wiring = net.wiring
-    net.spent, spent = _spent_data(net)
     shown = _shown(net)
+    net.spent, spent = _spent_data(net, shown)
 
     def free(index):
         layer = net.layers[index]
@@ -35,12 +35,13 @@ def _shown(net):
     return {id(net.blobs[name]) for name in net.outputs} | {id(top[j]) for top, terms in tops for j, _ in terms}
 
 
-def _spent_data(net):
+def _spent_data(net, shown):
     """Two dictionaries from a layer's index to the blobs whose data is not read any more after its forward, backward.
 
-    Blobs that share their data count as one. A backward reads what `Layer.reads_back` says.
+    Blobs that share their data count as one; the data of those in `shown` stays. A backward reads what
+    `Layer.reads_back` says.
     """
-    wiring, shown = net.wiring, _shown(net)
+    wiring = net.wiring
     blobs, stays, last_forward, last_backward = {}, set(), {}, {}
     for i, (layer, needed) in enumerate(zip(net.layers, wiring.layer_needs)):
         for role, members in (('bottom', wiring.bottoms[i]), ('top', wiring.tops[i])):

@@ -8,7 +8,7 @@ import sys
 import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import at_least_one, need
+from caffe.cli.flags import at_least_one, named_stages, need
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
 from caffe.parallel import join, launch
@@ -41,7 +41,7 @@ def train(flags, arguments):
 def _read_param(flags):
     param = read_solver(flags.solver)
     param.train_state.level = flags.level
-    param.train_state.stage.extend(stage for stage in flags.stage.split(',') if stage)
+    param.train_state.stage.extend(named_stages(flags))
     return param
 
 
