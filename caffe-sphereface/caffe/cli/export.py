@@ -2,7 +2,7 @@
 
 import caffe
 from caffe import log
-from caffe.cli.flags import named_stages, need
+from caffe.cli.flags import named_stages, named_weights, need
 from caffe.export.onnx_file import export_onnx
 from caffe.torch_weights import import_state_dict
 
@@ -10,7 +10,7 @@ from caffe.torch_weights import import_state_dict
 def export(flags):
     """Write the net and weights that `flags` name to the file -onnx."""
     net = _net(flags, 'onnx')
-    for path in filter(None, flags.weights.split(',')):
+    for path in named_weights(flags):
         net.copy_from(path)
     export_onnx(net, flags.onnx, flags.any_batch)
     log.info('export.py', f'Wrote {flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')

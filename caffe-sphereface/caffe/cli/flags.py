@@ -124,4 +124,13 @@ def at_least_one(flags, name):
 
 def named_stages(flags):
     """The stages that the flag -stage lists."""
-    return [stage for stage in flags.stage.split(',') if stage]
+    return _listed(flags.stage)
+
+
+def named_weights(flags):
+    """The files that the flag -weights lists."""
+    return _listed(flags.weights)
+
+
+def _listed(text):
+    return [word for word in text.split(',') if word]

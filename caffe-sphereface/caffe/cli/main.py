@@ -8,7 +8,7 @@ import caffe
 from caffe import log
 from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, need, run
+from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weights, need, run
 from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
@@ -86,7 +86,7 @@ def _test(flags):
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
-    for path in flags.weights.split(','):
+    for path in named_weights(flags):
         net.copy_from(path)
     log.info('caffe.cpp:281', f'Running for {flags.iterations} iterations.')
     sums, loss = {}, 0.0
@@ -106,7 +106,7 @@ def _time(flags):
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TRAIN)
-    for path in filter(None, flags.weights.split(',')):
+    for path in named_weights(flags):
         net.copy_from(path)
     timing.benchmark(net, flags.iterations)
 

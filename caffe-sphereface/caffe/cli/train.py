@@ -8,7 +8,7 @@ import sys
 import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
-from caffe.cli.flags import at_least_one, named_stages, need
+from caffe.cli.flags import at_least_one, named_stages, named_weights, need
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
 from caffe.parallel import join, launch
@@ -98,7 +98,7 @@ def _make_solver(flags, param, gpus):
 
 def _run(solver, flags):
     if caffe.solver_rank() == 0:
-        for path in filter(None, flags.weights.split(',')):
+        for path in named_weights(flags):
             log.info('caffe.cpp:155', f'Finetuning from {path}')
             solver.net.copy_from(path)
     free_while_training(solver.net)
