@@ -1,6 +1,7 @@
 """Solvers: policies, rules, clipping, snapshots that continue exactly, what they print."""
 
 import math
+import os
 import re
 
 import numpy as np
@@ -170,6 +171,16 @@ def test_what_is_wrong_is_named(tmp_path, extra, message):
 def test_a_folder_that_is_not_there_is_told_before_training(tmp_path):
     with pytest.raises(caffe.CaffeError, match='no folder /nowhere/at'):
         solver(tmp_path, 'snapshot: 1', prefix='/nowhere/at')
+
+
+def test_a_solver_that_can_be_read_only_once_is_made(tmp_path):
+    solver(tmp_path)
+    pipe, end = os.pipe()
+    os.write(end, (tmp_path / 'solver.prototxt').read_bytes())
+    os.close(end)
+    made = caffe.get_solver(f'/dev/fd/{pipe}')
+    os.close(pipe)
+    assert isinstance(made, caffe.SGDSolver) and made.origin == f'/dev/fd/{pipe}' and made.param.max_iter == 6
 
 
 def test_an_unknown_policy_or_type_is_named(tmp_path):

@@ -1,5 +1,7 @@
 """Solvers: one class a Caffe type, and the factory that reads the type from the file."""
 
+from pathlib import Path
+
 from caffe.proto.files import read_solver
 from caffe.solvers.rules import RULES
 from caffe.solvers.solver import Solver
@@ -9,7 +11,8 @@ def get_solver(source, origin=None):
     """The solver that a prototxt path describes, or a SolverParameter that was read from file `origin`."""
     kinds = {cls.kind: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver,
                                        AdamSolver)}
-    return kinds.get(read_solver(source).type, Solver)(source, origin)
+    param, origin = read_solver(source), source if isinstance(source, (str, Path)) else origin
+    return kinds.get(param.type, Solver)(param, origin)
 
 
 class SGDSolver(Solver):
