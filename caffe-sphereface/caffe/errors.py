@@ -12,6 +12,11 @@ class CaffeError(RuntimeError):
         super().__init__(''.join(c if c.isprintable() else repr(c)[1:-1] for c in str(message)))
 
 
+def first_line(error):
+    """The first line of an error's text, at most 120 characters of it."""
+    return (str(error).splitlines() or [''])[0][:120]
+
+
 def reason(error):
     """The text of an error of the system, of lmdb or of plyvel (which states bytes)."""
     text = getattr(error, 'strerror', None) or (error.args[0] if error.args else error)

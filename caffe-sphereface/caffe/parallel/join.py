@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 from caffe import random
 from caffe.data.shard import set_shard
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, first_line
 from caffe.parallel.peers import Peers
 
 _MEETING = timedelta(minutes=5)
@@ -28,17 +28,13 @@ def place():
 
 
 def join():
-    """Meet the other processes that the environment tells of; the Peers. The device must be chosen before.
-
-    Where nobody chose a seed all get one of process 0's, because they have to shuffle alike.
-    """
+    """Meet the other processes that the environment tells of; the Peers. The device must be chosen before."""
     try:
         store, rank, count = next(iter(dist.rendezvous('env://', timeout=_MEETING)))
         return Peers(store, rank, count), store
     except (RuntimeError, ValueError) as error:
         raise CaffeError(f'process {os.environ["RANK"]}: the training at {os.environ["MASTER_ADDR"]}:'
-                         f'{os.environ.get("MASTER_PORT")} cannot be joined '
-                         f'({(str(error).splitlines() or [""])[0][:120]})') from None
+                         f'{os.environ.get("MASTER_PORT")} cannot be joined ({first_line(error)})') from None
 
 
 def address():
@@ -47,7 +43,7 @@ def address():
 
 
 def share_seed(store, rank):
-    """Seed this process with a number that process 0 drew."""
+    """Seed this process with a number that process 0 drew, where nobody chose one: all have to shuffle alike."""
     if rank == 0:
         store.set('caffe/seed', str(int(random.numpy_generator().integers(2**31))))
     random.set_seed(int(store.get('caffe/seed')))
@@ -59,6 +55,6 @@ def meet(address, rank, count):
     try:
         store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)
     except (RuntimeError, ValueError) as error:
-        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} '
-                         f'({(str(error).splitlines() or [""])[0][:120]})') from None
+        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} ({first_line(error)})') \
+            from None
     return Peers(store, rank, count)

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from caffe import mode
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, first_line
 from caffe.parallel.gradients import Gradients
 
 # process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
@@ -44,9 +44,8 @@ class Peers:
         except RuntimeError as error:
             # whoever watches all processes shall see the end of that one first
             time.sleep(_DELAY_SECONDS)
-            reason = (str(error).splitlines() or [''])[0][:120]
             raise CaffeError(f'process {self.rank} of {self.count} stops: another process of this training ended or '
-                             f'cannot be reached ({reason})') from None
+                             f'cannot be reached ({first_line(error)})') from None
 
     # -- one start ----------------------------------------------------------------------------------------------------
 
