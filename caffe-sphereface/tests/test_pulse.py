@@ -5,11 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
 
-from caffe.parallel.pulse import Pulse
+from caffe import parallel
+from caffe.errors import CaffeError
+from caffe.parallel.pulse import Pulse, keep_watch
 from training_run import ENVIRONMENT, SOLVER, write_run
 
 IMPATIENT = '''
@@ -60,6 +63,20 @@ def test_nobody_is_silent_before_the_first_sign(pulses):
     assert first.silent(1) == []
 
 
+@pytest.fixture
+def unused_port():
+    """A port of this machine where nobody listens."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return free.getsockname()[1]
+
+
+def test_a_store_that_is_gone_is_told_in_one_line(monkeypatch, unused_port):
+    monkeypatch.setattr(parallel.pulse, 'PATIENCE', timedelta(milliseconds=200))
+    with pytest.raises(CaffeError, match=rf'^process 1: the training at 127.0.0.1:{unused_port} does not answer'):
+        keep_watch(('127.0.0.1', unused_port), 1, 2, print)
+
+
 def start(folder, rank, port):
     environment = {**ENVIRONMENT, 'RANK': str(rank), 'WORLD_SIZE': '2', 'LOCAL_RANK': str(rank),
                    'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
@@ -68,12 +85,9 @@ def start(folder, rank, port):
 
 
 @pytest.mark.parametrize('frozen', [0, 1])
-def test_a_process_ends_when_another_falls_silent(tmp_path, frozen):
+def test_a_process_ends_when_another_falls_silent(tmp_path, frozen, unused_port):
     write_run(tmp_path, solver=SOLVER.replace('max_iter: 6', 'max_iter: 100000000'))
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    both = [start(tmp_path, rank, port) for rank in (0, 1)]
+    both = [start(tmp_path, rank, unused_port) for rank in (0, 1)]
     try:
         while 'Iteration 3 (' not in both[0].stderr.readline():
             assert both[0].poll() is None

@@ -55,6 +55,6 @@ def meet(address, rank, count):
     try:
         store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)
     except (RuntimeError, ValueError) as error:
-        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} ({first_line(error)})') \
-            from None
+        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} '
+                         f'({first_line(error)})') from None
     return Peers(store, rank, count)

@@ -7,12 +7,17 @@ nothing, and everyone would wait in an exchange for hours.
 import os
 import threading
 import time
+from datetime import timedelta
 
 import torch.distributed as dist
+
+from caffe.errors import CaffeError, first_line
 
 PERIOD_SECONDS = 5
 # longer than machines stall when they swap, shorter than anybody likes to wait
 LIMIT_SECONDS = 120
+# for the connection, and for the first signs of life
+PATIENCE = timedelta(minutes=5)
 
 
 class Pulse:
@@ -47,15 +52,23 @@ def _key(rank):
 def keep_watch(address, rank, count, end):
     """Call `end(text)`, which must end this process, when another one falls silent; a function that ends the watch.
 
-    `address` (host, port) is that of the TCPStore where all processes met. `end` is called from another thread, since
-    the main one waits in an exchange.
+    `address` (host, port) is that of the TCPStore where all processes met; CaffeError where it does not answer. `end`
+    is called from another thread, since the main one waits in an exchange.
     """
     over = threading.Event()
-    pulse = Pulse(dist.TCPStore(*address, is_master=False, wait_for_workers=False), rank, count)
+    pulse = Pulse(_connect(*address, rank), rank, count)
     # two threads: without a network the first one waits in `beat`
     for task in ((_beat, pulse, over), (_watch, pulse, over, f'process {rank} of {count}', end)):
         threading.Thread(target=task[0], args=task[1:], name='caffe-pulse', daemon=True).start()
     return over.set
+
+
+def _connect(host, port, rank):
+    try:
+        return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
+    except RuntimeError as error:
+        raise CaffeError(f'process {rank}: the training at {host}:{port} does not answer any more '
+                         f'({first_line(error)})') from None
 
 
 def _beat(pulse, over):
