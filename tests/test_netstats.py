@@ -81,6 +81,17 @@ def test_deconvolution_uses_weights_once_per_input_position():
     assert stats['u'].macs == 3 * 6 * 16 * 2 * 5 * 4
 
 
+def test_a_convolution_of_several_blobs_costs_what_each_of_them_does():
+    stats = by_name(parse_net('''
+        layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
+        layer { name: "c" type: "Convolution" bottom: "x" bottom: "y" top: "c1" top: "c2"
+                convolution_param { num_output: 6 kernel_size: 2 bias_term: false } }
+        layer { name: "u" type: "Deconvolution" bottom: "x" bottom: "y" top: "u1" top: "u2"
+                convolution_param { num_output: 6 kernel_size: 4 stride: 2 bias_term: false } }'''))
+    assert stats['c'].macs == 2 * (3 * 6 * 4 * 2 * 4 * 3)
+    assert stats['u'].macs == 2 * (3 * 6 * 16 * 2 * 5 * 4)
+
+
 def test_shared_weights_count_once():
     stats = by_name(parse_net(SHARING))
     assert {s.kind for s in stats.values()} == {'data', 'classifier', 'loss'}

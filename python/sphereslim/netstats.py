@@ -18,7 +18,8 @@ from sphereslim.prototxt import write_prototxt
 from sphereslim.weights import read_weights, weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
-_PRODUCTS = ('Convolution', 'InnerProduct', 'MarginInnerProduct')
+_PRODUCTS = {'Convolution': 'convolution_param', 'InnerProduct': 'inner_product_param',
+             'MarginInnerProduct': 'margin_inner_product_param'}
 
 
 @dataclass
@@ -154,15 +155,10 @@ def _macs(layer, opened):
         return 0
     weight = opened.params[layer.name][0]
     if layer.type == 'Deconvolution':
-        shape = opened.blobs[layer.bottom[0]].data.shape
-        return weight.count * shape[0] * math.prod(shape[2:])
+        shapes = [opened.blobs[bottom].data.shape for bottom in layer.bottom]
+        return weight.count * sum(shape[0] * math.prod(shape[2:]) for shape in shapes)
     if layer.type not in _PRODUCTS:
         return 0
-    top = opened.blobs[layer.top[0]]
-    filters = top.data.shape[1] if layer.type == 'Convolution' else _outputs(layer)
-    return weight.count * top.count // filters
-
-
-def _outputs(layer):
-    margin = layer.type == 'MarginInnerProduct'
-    return (layer.margin_inner_product_param if margin else layer.inner_product_param).num_output
+    tops = layer.top if layer.type == 'Convolution' else layer.top[:1]  # a convolution has one for every bottom
+    outputs = getattr(layer, _PRODUCTS[layer.type]).num_output
+    return weight.count * sum(opened.blobs[top].count for top in tops) // outputs
