@@ -13,6 +13,7 @@ from sphereslim.linear_layer import LinearLayer
 from sphereslim.netfiles import run_net, weights_of, with_params
 from sphereslim.prototxt import parse_net
 from sphereslim.reconstruct import Fit, readers_of, reconstruct
+from sphereslim.shortcut import shortcut_of
 from sphereslim.surgery import prune
 
 START = '''
@@ -164,6 +165,29 @@ def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
         'trunk', 'last']
     found = outputs(run_net(small, with_params(weights, pruned)), feed[0])['next']
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
+
+
+def shortcut_behind(layers):
+    text = BLOCK.replace('layer { name: "norm" type: "BatchNorm" bottom: "last" top: "norm" }', layers[0])
+    text = text.replace('type: "Scale" bottom: "norm" top: "norm" scale_param { bias_term: true }', layers[1])
+    net = run_net(parse_net(text))
+    randomize(net, np.random.default_rng(0))
+    return shortcut_of(Groups(parse_net(text)).trace, 'last', net)
+
+
+NORMED, SCALED = 'type: "BatchNorm" bottom: "last" top: "norm"', 'type: "Scale" bottom: "norm" top: "norm"'
+
+
+@pytest.mark.parametrize('norm, scale, known', [
+    (NORMED, f'{SCALED} scale_param {{ bias_term: true }}', True),
+    (f'{NORMED} batch_norm_param {{ use_global_stats: true }}', SCALED, True),
+    (f'{NORMED} batch_norm_param {{ use_global_stats: false }}', SCALED, False),
+    (NORMED, f'{SCALED} scale_param {{ num_axes: 2 }}', False),
+    (NORMED, f'{SCALED} scale_param {{ num_axes: -1 bias_term: true }}', False),
+    (NORMED, f'{SCALED} scale_param {{ num_axes: 0 }}', False),
+])
+def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
+    assert (shortcut_behind([f'layer {{ name: "norm" {norm} }}', scale]) is not None) == known
 
 
 def test_batches_that_are_not_held_give_the_same_refit(monkeypatch):

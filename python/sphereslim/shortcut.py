@@ -70,7 +70,8 @@ def _affine(layer, net):
         mean, variance = values[0] / values[2][0], values[1] / values[2][0]
         factor = 1 / np.sqrt(variance + param.eps)
         return factor, -mean * factor
-    if layer.type == 'Scale' and len(layer.bottom) == 1 and layer.scale_param.axis == 1 and len(values[0]) > 1:
+    scale = layer.scale_param
+    if layer.type == 'Scale' and len(layer.bottom) == 1 and (scale.axis, scale.num_axes) == (1, 1):
         return values[0], values[1] if len(values) > 1 else 0.0
     return None
 
