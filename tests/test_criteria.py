@@ -295,7 +295,7 @@ def test_obs_is_the_greedy_search_with_a_refit_at_every_step():
     rng = np.random.default_rng(0)
     units = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 5, -1])
     mixed = rng.normal(size=(80, 14)) @ rng.normal(size=(14, 14))
-    systems = [obs.System(x.T @ x, rng.normal(size=(x.shape[1], 3)), own)
+    systems = [obs.System(x.T @ x, rng.normal(size=(x.shape[1], 3)), own, 6)
                for x, own in ((mixed, units), (mixed[:, :6], units[:6]))]
     whole = [refitted_error(system, []) for system in systems]
     left = list(range(6))
@@ -303,6 +303,25 @@ def test_obs_is_the_greedy_search_with_a_refit_at_every_step():
         left = min(([u for u in left if u != out] for out in left),
                    key=lambda kept: sum(refitted_error(s, kept) / all_ for s, all_ in zip(systems, whole)))
     assert obs.choose(systems, 3)[0].tolist() == left
+
+
+SLICED = '''
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [4, 2, 6, 6] } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 8 kernel_size: 1 } }
+layer { name: "slice" type: "Slice" bottom: "conv" top: "read" top: "unread" slice_param { slice_point: 5 } }
+layer { name: "silence" type: "Silence" bottom: "unread" }
+layer { name: "next" type: "Convolution" bottom: "read" top: "next"
+        convolution_param { num_output: 4 kernel_size: 1 } }
+'''
+
+
+@pytest.mark.parametrize('name', CRITERIA)
+def test_as_many_channels_stay_as_asked_where_some_are_read_by_none(name):
+    groups, sampler, _ = sampled(text=SLICED)
+    for rate, count in ((0.25, 2), (0.5, 4), (0.75, 6)):
+        selection = select(groups, 'conv', name, sampler, rate)
+        assert (len(selection.kept), len(selection.scores)) == (count, 8)
 
 
 def test_obs_takes_a_large_reader_by_its_contributions(monkeypatch):

@@ -23,12 +23,13 @@ _RIDGE = 1e-4  # relative to the mean of H's diagonal: keeps H⁻¹ in bounds wh
 class System:
     """A reader's `products` H (inputs × inputs), `weights` W (inputs × outputs) and the group's unit of each input.
 
-    Inputs of unit -1, as the bias, stay.
+    Inputs of unit -1, as the bias, stay. `size`: the units of the group, of which a reader may read only some.
     """
 
     products: np.ndarray
     weights: np.ndarray
     units: np.ndarray
+    size: int
 
 
 def measure(context, places):
@@ -50,14 +51,14 @@ def measure(context, places):
         for layer, equations, blob in zip(layers, sums, blobs):
             for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
                 equation.add(x, np.zeros((len(x), 0)))
-    return [System(equation.products, matrix, _units(member, layer, len(matrix)))
+    return [System(equation.products, matrix, _units(member, layer, len(matrix)), context.group.size)
             for member, layer, start, equations in zip(members, layers, starts, sums)
             for matrix, equation in zip(start, equations)]
 
 
 def _by_contributions(context, places):
     grams = contributions(context, places).values()
-    return [System(gram, np.ones((len(gram), 1)), np.arange(len(gram))) for gram in grams]
+    return [System(gram, np.ones((len(gram), 1)), np.arange(len(gram)), len(gram)) for gram in grams]
 
 
 def _units(member, layer, rows):
@@ -68,8 +69,8 @@ def _units(member, layer, rows):
 
 def choose(systems, keep):
     """The `keep` units that stay, ascending, and as scores the step at which each left."""
-    size = 1 + max(system.units.max() for system in systems)
-    states = [_State(system, size) for system in systems]
+    size = systems[0].size
+    states = [_State(system) for system in systems]
     order = np.full(size, size, float)
     for step in range(size - keep):
         growth = sum(state.growth() for state in states)
@@ -83,11 +84,11 @@ def choose(systems, keep):
 class _State:
     """H⁻¹ and W of a system while units leave; growth is relative to that of all leaving: readers weigh alike."""
 
-    def __init__(self, system, size):
-        found = [np.flatnonzero(system.units == unit) for unit in range(size)]
+    def __init__(self, system):
+        found = [np.flatnonzero(system.units == unit) for unit in range(system.size)]
         width, count = max(map(len, found)), len(system.units)
         # units of fewer inputs than others are filled up with inputs of no weight, one for each place
-        self._places = count + np.tile(np.arange(width), (size, 1))
+        self._places = count + np.tile(np.arange(width), (system.size, 1))
         for unit, own in enumerate(found):
             self._places[unit, :len(own)] = own
         penalty = _RIDGE * np.trace(system.products) / count or 1.0
