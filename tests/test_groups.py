@@ -253,12 +253,22 @@ def test_how_many_units_a_group_has(text, sizes):
     ('layer { name: "r" type: "HDF5Data" top: "r" }\n'
      'layer { name: "e" type: "Eltwise" bottom: "a" bottom: "r" top: "e" }',
      "'e' (Eltwise) combines them with a blob whose channels are not known"),
+    ('layer { name: "r" type: "HDF5Data" top: "r" }\n'
+     'layer { name: "e" type: "Scale" bottom: "a" bottom: "r" top: "e" scale_param { axis: 0 } }',
+     "'e' (Scale) combines them with a blob whose channels are not known"),
     ('layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
      'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" inter_class_param { num_output: 4 } }\n',
      "'i' (InterClass) has a row for every label"),
 ])
 def test_why_a_group_cannot_be_pruned(text, reason):
     assert reason in {group.reason for group in Groups(small(text))}
+
+
+def test_a_blob_that_is_flat_stays_so_through_a_concat_of_it_alone():
+    net = small('layer { name: "f" type: "Flatten" bottom: "a" top: "f" }\n'
+                'layer { name: "c" type: "Concat" bottom: "f" top: "c" }\n'
+                'layer { name: "s" type: "Slice" bottom: "c" top: "s1" top: "s2" slice_param { slice_point: 75 } }')
+    assert Groups(net)[0].reason == "they reach 's' (Slice), which cuts at places that are not channels"
 
 
 @pytest.mark.parametrize('phase', ['TRAIN', 'TEST'])

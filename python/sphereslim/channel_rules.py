@@ -109,7 +109,7 @@ def _scale_axes(trace, layer, flow, param):
 
 def _scale_by_blob(trace, layer, flows, axis):
     """A second bottom gives the factors: from axis 0 on its channels are the first one's."""
-    if axis == 0 and all(flow is not None for flow in flows):
+    if axis == 0:
         return _joined(trace, layer, flows)
     if axis == 1:
         return stop(trace, layer, flows, 'takes its factors from a blob without a batch axis')
@@ -141,9 +141,11 @@ def _concat(trace, layer, flows):
         return stop(trace, layer, flows, 'counts its axis from the end')
     if axis != 1:
         return _joined(trace, layer, flows)
-    if len(flows) > 1 and any(flow is None or flow.flat for flow in flows):
+    if len(flows) == 1:
+        return flows
+    if any(flow is None or flow.flat for flow in flows):
         return stop(trace, layer, flows, 'joins them with a blob whose number of channels is not known')
-    return [Flow(np.concatenate([flow.ids for flow in flows]))] if flows[0] is not None else []
+    return [Flow(np.concatenate([flow.ids for flow in flows]))]
 
 
 @rule('Slice')
