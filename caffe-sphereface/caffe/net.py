@@ -212,12 +212,7 @@ class Net:
 
     def share_with(self, other):
         """Use the parameters of another net's layers of the same name as this net's own."""
-        theirs = {layer.name: layer.blobs for layer in other.layers}
-        for layer in self.layers:
-            for mine, source in zip(layer.blobs, theirs.get(layer.name, ())):
-                if mine.shape != source.shape:
-                    layer.error(f'cannot share parameters of shape {source.shape}, its own shape is {mine.shape}')
-                mine.share_data(source)
+        weights.share(self, other)
 
     def save(self, path, with_diff=False):
         """Write the net with its parameters (and their diffs) as a binary .caffemodel, whole or not at all."""

@@ -1,5 +1,7 @@
 """The parameters of a net to and from .caffemodel files."""
 
+from collections import Counter
+
 import torch
 
 from caffe import log
@@ -17,11 +19,12 @@ def copy_from(net, path):
     if read_bytes(path)[:4] == b'\x89HDF':
         load_hdf5(net, path)
         return
-    by_name = {layer.name: layer for layer in net.layers}
-    saved = wire.read_weights(path)
-    chosen = [(by_name[name], arrays) for name, arrays in saved if name in by_name]
-    for name in (name for name, _ in saved if name not in by_name):
-        log.info('net.cpp:744', f'Ignoring source layer {name}')
+    chosen = []
+    for layer, name, arrays in _matches(net, wire.read_weights(path)):
+        if layer is None:
+            log.info('net.cpp:744', f'Ignoring source layer {name}')
+        else:
+            chosen.append((layer, arrays))
     for layer, arrays in chosen:
         if len(arrays) != len(layer.blobs):
             raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}) has {len(arrays)} parameter blobs, "
@@ -33,6 +36,40 @@ def copy_from(net, path):
     for layer, arrays in chosen:
         for array, blob in zip(arrays, layer.blobs):
             set_values(blob, array)
+
+
+def share(net, other):
+    """Let the layers of `net` use the parameters of another net's layers of the same name.
+
+    Raises CaffeError where counts or shapes differ.
+    """
+    for layer, _, blobs in _matches(net, [(layer.name, layer.blobs) for layer in other.layers]):
+        if layer is None:
+            continue
+        if len(blobs) != len(layer.blobs):
+            layer.error(f'cannot share {len(blobs)} parameter blobs, it has {len(layer.blobs)} of its own')
+        for mine, source in zip(layer.blobs, blobs):
+            if mine.shape != source.shape:
+                layer.error(f'cannot share parameters of shape {source.shape}, its own shape is {mine.shape}')
+            mine.share_data(source)
+
+
+def _matches(net, named):
+    """[(layer of `net` or None, name, blobs)] for the (name, blobs) of another net or of a file."""
+    layers = dict(zip(_keys([(layer.name, layer.blobs) for layer in net.layers]), net.layers))
+    return [(layers.get(key), name, blobs) for key, (name, blobs) in zip(_keys(named), named)]
+
+
+def _keys(named):
+    """A key for each (name, blobs): the name and how many came before; those without blobs come last.
+
+    Names of layers need not differ: a ReLU may be called like the Convolution before it.
+    """
+    keys, seen = {}, Counter()
+    for i, (name, _) in sorted(enumerate(named), key=lambda each: not each[1][1]):
+        keys[i] = name, seen[name]
+        seen[name] += 1
+    return [keys[i] for i in range(len(keys))]
 
 
 def set_values(blob, array):

@@ -1,5 +1,7 @@
 """Parameters in HDF5 files: /data/<layer>/<index>, and /diff/… when gradients are kept too."""
 
+from collections import Counter
+
 from caffe.errors import CaffeError
 from caffe.hdf5_file import hdf5_in_memory, open_hdf5, read_array
 from caffe.proto.files import write_bytes
@@ -37,8 +39,14 @@ def _matching(net, file, path):
 
 
 def save_hdf5(net, path, with_diff=False):
-    """Write the parameters as HDF5, whole or not at all; a shared parameter stands with its owner."""
+    """Write the parameters as HDF5, whole or not at all; a shared parameter stands with its owner.
+
+    Raises CaffeError where layers with parameters have the same name, which such a file cannot tell apart.
+    """
     owned = set(net.learnable.names)
+    if len(owned) < len(net.learnable.names):
+        twice = next(name for name, count in Counter(net.learnable.names).items() if count > 1)[0]
+        raise CaffeError(f"{path}: several layers with parameters are named '{twice}', expected different names")
     with hdf5_in_memory() as (file, content):
         for layer in net.layers:
             data = file.require_group(f'data/{layer.name}')

@@ -77,6 +77,32 @@ def test_sharing_with_a_net_of_other_shapes_is_refused(tmp_path, monkeypatch):
         caffe.Net('other.prototxt', caffe.TRAIN).share_with(one)
 
 
+def test_sharing_with_a_net_of_fewer_parameters_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path, NET.replace('num_output: 8', 'num_output: 8 bias_term: false'))
+    one = caffe.Net('net.prototxt', caffe.TRAIN)
+    (tmp_path / 'other.prototxt').write_text(NET)
+    with pytest.raises(caffe.CaffeError, match="'ip1'.*1 parameter blobs, it has 2"):
+        caffe.Net('other.prototxt', caffe.TEST).share_with(one)
+
+
+def test_layers_of_one_name_get_their_own_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    again = 'layer { name: "ip1" type: "PReLU" bottom: "ip1" top: "ip1" }\n' \
+            'layer { name: "ip1" type: "Power" bottom: "ip1" top: "ip1" }\nlayer { name: "relu"'
+    write_run(tmp_path, NET.replace('layer { name: "relu"', again), SOLVER + 'test_iter: 1 test_interval: 1')
+    solver = caffe.get_solver('solver.prototxt')
+    solver.step(2)
+    solver.net.save('saved.caffemodel')
+    loaded = caffe.Net('net.prototxt', caffe.TEST, weights='saved.caffemodel')
+    for i, layer in enumerate(solver.net.layers):
+        for mine, tested, read in zip(layer.blobs, solver.test_nets[0].layers[i].blobs, loaded.layers[i].blobs):
+            assert np.array_equal(mine.data, tested.data) and np.array_equal(mine.data, read.data)
+    with pytest.raises(caffe.CaffeError, match="h5: .*'ip1'"):
+        solver.net.save_hdf5('saved.h5')
+    assert not (tmp_path / 'saved.h5').exists()
+
+
 RULES = '''
 layer { name: "always" type: "DummyData" top: "a" dummy_data_param { shape { dim: 1 } } }
 layer { name: "train" type: "DummyData" top: "b" dummy_data_param { shape { dim: 1 } } include { phase: TRAIN } }
