@@ -43,6 +43,21 @@ def test_rates(text, iteration, step, rate):
     assert policy.learning_rate(param, iteration, step) == pytest.approx(rate)
 
 
+def test_a_sigmoid_far_below_its_step_is_zero():
+    param = text_format.Parse('base_lr: 0.5 lr_policy: "sigmoid" gamma: 1 stepsize: 5000', caffe_pb2.SolverParameter())
+    assert policy.learning_rate(param, 0, 0) == pytest.approx(0)
+    assert policy.learning_rate(param, 10000, 0) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize('text, iteration', [
+    ('lr_policy: "exp" gamma: 2', 2000), ('lr_policy: "poly" power: 0.5 max_iter: 10', 11),
+    ('lr_policy: "poly" power: -1 max_iter: 10', 10), ('lr_policy: "inv" gamma: -1 power: 0.75', 2)])
+def test_a_formula_without_a_number_is_told(text, iteration):
+    param = text_format.Parse('base_lr: 0.5 ' + text, caffe_pb2.SolverParameter())
+    with pytest.raises(caffe.CaffeError, match=f'^s: lr_policy {param.lr_policy} .*iteration {iteration}'):
+        policy.learning_rate(param, iteration, 0, 's')
+
+
 def test_multistep_advances_one_step_a_call():
     param = text_format.Parse('lr_policy: "multistep" stepvalue: 2 stepvalue: 3', caffe_pb2.SolverParameter())
     assert policy.next_step(param, 9, 0) == 1 and policy.next_step(param, 9, 1) == 2 == policy.next_step(param, 9, 2)

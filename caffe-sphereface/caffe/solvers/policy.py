@@ -11,7 +11,8 @@ _POLICIES = {
     'inv': lambda p, it, step: p.base_lr * (1 + p.gamma * it) ** -p.power,
     'multistep': lambda p, it, step: p.base_lr * p.gamma ** step,
     'poly': lambda p, it, step: p.base_lr * (1 - it / p.max_iter) ** p.power,
-    'sigmoid': lambda p, it, step: p.base_lr / (1 + math.exp(-p.gamma * (it - p.stepsize))),
+    # beyond exp(700), where Python stops, the rate is 0
+    'sigmoid': lambda p, it, step: p.base_lr / (1 + math.exp(min(700, -p.gamma * (it - p.stepsize)))),
 }
 
 
@@ -34,6 +35,16 @@ def next_step(param, iteration, step):
     return step
 
 
-def learning_rate(param, iteration, step):
-    """The rate at `iteration` with `step` drops behind it."""
-    return _POLICIES[param.lr_policy](param, iteration, step)
+def learning_rate(param, iteration, step, origin='solver'):
+    """The rate at `iteration` with `step` drops behind it.
+
+    Raises CaffeError, which names the file `origin`, where the formula gives no finite number.
+    """
+    try:
+        rate = _POLICIES[param.lr_policy](param, iteration, step)
+    except (OverflowError, ZeroDivisionError):
+        rate = math.inf
+    if isinstance(rate, complex) or not math.isfinite(rate):
+        raise CaffeError(f'{origin}: lr_policy {param.lr_policy} gives no learning rate at iteration {iteration}, '
+                         'expected other base_lr, gamma, power or max_iter')
+    return rate

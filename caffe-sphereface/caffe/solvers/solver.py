@@ -77,7 +77,10 @@ class Solver:
     @property
     def lr(self):
         """The learning rate of the last update, or of the first one before any."""
-        return policy.learning_rate(self.param, self.iter, self.current_step)
+        return self._rate(self.current_step)
+
+    def _rate(self, step):
+        return policy.learning_rate(self.param, self.iter, step, self.origin or 'solver')
 
     def step(self, iterations):
         """Run a number of training iterations."""
@@ -137,7 +140,7 @@ class Solver:
         if self.param.lr_policy == 'multistep' and step != self.current_step:
             log.info('sgd_solver.cpp:46', f'MultiStep Status: Iteration {self.iter}, step = {step}')
         self.current_step = step
-        rate = policy.learning_rate(self.param, self.iter, step)
+        rate = self._rate(step)
         if self._is_display_time():
             log.info('sgd_solver.cpp:105', f'Iteration {self.iter}, lr = {log.number(rate)}')
         self.updater.apply(rate, self.iter)
