@@ -84,6 +84,20 @@ def test_a_restored_solver_is_at_the_same_rate_step(tmp_path):
     assert (again.iter, again.current_step) == (made.iter, made.current_step) == (3, 2)
 
 
+def test_no_batches_to_test_on_are_no_test(tmp_path, capfd, monkeypatch):
+    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    solver(tmp_path, 'test_iter: 0 test_interval: 1 test_compute_loss: true').step(1)
+    shown = capfd.readouterr().err
+    assert 'Testing net (#0)' in shown and 'Test net output' not in shown and 'Test loss' not in shown
+
+
+def test_a_net_without_parameters_can_be_clipped(tmp_path):
+    net = NET[:NET.index('layer { name: "ip"')] + NET[NET.index('layer { name: "loss"'):].replace('"ip"', '"x"')
+    made = solver(tmp_path, 'clip_gradients: 1', net.replace('dim: 4 dim: 2', 'dim: 4 dim: 3'))
+    made.step(2)
+    assert made.iter == 2 and not made.net.learnable.blobs
+
+
 @pytest.mark.parametrize('extra, tested', [('', [0, 2, 4]), ('test_initialization: false', [2, 4])])
 def test_tests_that_are_due(tmp_path, capfd, monkeypatch, extra, tested):
     monkeypatch.setitem(caffe.log._state, 'level', 0)

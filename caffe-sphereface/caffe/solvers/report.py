@@ -40,11 +40,11 @@ def testing(net, iterations, with_loss, should_stop):
         for name in net.outputs:
             values = net.blobs[name].tensor.reshape(-1).clone()
             sums[name] = sums[name] + values if name in sums else values
-    if with_loss:
+    if with_loss and losses:
         log.info('solver.cpp:386', f'Test loss: {log.number(sum(map(float, losses)) / iterations)}')
     index = 0
-    for name in net.outputs:
-        for value in sums[name].tolist():
+    for name, total in sums.items():
+        for value in total.tolist():
             log.info('solver.cpp:397', f'    Test net output #{index}: {output(net, name, value / iterations)}')
             index += 1
 

@@ -78,10 +78,10 @@ class Updater:
 
         A GPU is waited for here in every iteration, because the log tells when something is clipped, as Caffe's does.
         """
-        limit = self.param.clip_gradients
-        if limit < 0:
+        limit, blobs = self.param.clip_gradients, self.learnable.blobs
+        if limit < 0 or not blobs:
             return 1.0
-        norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in self.learnable.blobs])).norm())
+        norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in blobs])).norm())
         if norm <= limit:
             return 1.0
         log.info('sgd_solver.cpp:84', f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
