@@ -26,7 +26,7 @@ def set_mode_gpu():
     """
     if not torch.cuda.is_available():
         raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
-    if _state['index'] >= torch.cuda.device_count():
+    if not 0 <= _state['index'] < torch.cuda.device_count():
         raise CaffeError(f'GPU mode: no device {_state["index"]}, this machine has {torch.cuda.device_count()}')
     precision.set_hardware()
     torch.cuda.set_device(_state['index'])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import caffe
 import test_gradients
 import test_losses
 import test_neurons
@@ -143,3 +144,10 @@ def test_a_label_out_of_range_is_told_in_one_line(gpu, case):
     net.blobs['label'].data[...] = 99
     with pytest.raises(CaffeError, match="layer 'layer' .* or one before it: a label or an index is out of range"):
         net.forward()
+
+
+@pytest.mark.parametrize('index', [-1, 1000])
+def test_a_gpu_that_is_not_there_is_refused(gpu, index):
+    with pytest.raises(CaffeError, match=f'no device {index}, this machine has {torch.cuda.device_count()}'):
+        caffe.set_device(index)
+    caffe.set_device(0)
