@@ -179,7 +179,7 @@ def computation(layers, shape):
 def _convolution(layers, shape):
     """The folded convolution, with a ReLU where the last layer is one, from rounded factors where that was chosen."""
     weight, bias = precision.rounded(*_folded(layers))
-    geometry = stride, pad, dilation, *_, group = layers[0]._geometry
+    geometry = stride, pad, dilation, *_, group = layers[0].geometry
     slope = layers[-1].param.relu_param.negative_slope
     relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
     try:
@@ -200,7 +200,7 @@ def _folded(layers):
     bias = layers[0].blobs[1].tensor.double() if len(layers[0].blobs) > 1 else weight.new_zeros(len(weight))
     for layer in layers[1:]:
         if layer.type == 'BatchNorm':
-            mean, variance = layer._running_statistics()
+            mean, variance = layer.running_statistics()
             factor = (variance.double() + layer.eps).rsqrt()
             shift = -mean.double() * factor
         elif layer.type == 'Scale':

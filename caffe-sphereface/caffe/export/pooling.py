@@ -47,7 +47,7 @@ def _expectation(graph, x, geometry):
 @converts('Pooling')
 def pooling(graph, layer, x, shapes, tops):
     """MaxPool or AveragePool with Caffe's window rules."""
-    geometry = layer._op.geometry
+    geometry = layer.geometry
     if layer.is_max:
         return _maximum(graph, x[0], geometry, mask=len(layer.param.top) > 1)
     return [(_expectation if layer.stochastic else _average)(graph, x[0], geometry)]
@@ -57,7 +57,7 @@ def pooling(graph, layer, x, shapes, tops):
 def spp(graph, layer, x, shapes, tops):
     """Each level pooled and flattened, one behind the other."""
     param, levels = layer.param.spp_param, []
-    for level in layer._levels:
+    for level in layer.levels:
         pooled = _maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else \
             _average(graph, x[0], level.geometry)
         levels.append(graph.op('Flatten', pooled, axis=1))

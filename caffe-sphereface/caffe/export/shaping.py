@@ -25,9 +25,9 @@ def concat(graph, layer, x, shapes, tops):
 @converts('Slice')
 def part(graph, layer, x, shapes, tops):
     """Split into the layer's sizes."""
-    if len(layer._sizes) == 1:
+    if len(layer.sizes) == 1:
         return x
-    return graph.op('Split', x[0], graph.integers(layer._sizes), outputs=len(layer._sizes), axis=layer.along)
+    return graph.op('Split', x[0], graph.integers(layer.sizes), outputs=len(layer.sizes), axis=layer.along)
 
 
 @converts('Flatten', 'Reshape')
@@ -41,14 +41,14 @@ def crop(graph, layer, x, shapes, tops):
     """Slice of the first bottom."""
     axes = range(layer.from_axis, len(shapes[0]))
     starts = [layer.offset[axis] for axis in axes]
-    ends = [layer.offset[axis] + layer._sizes[axis] for axis in axes]
+    ends = [layer.offset[axis] + layer.sizes[axis] for axis in axes]
     return [graph.op('Slice', x[0], *map(graph.integers, (starts, ends, list(axes))))]
 
 
 @converts('Tile')
 def tile(graph, layer, x, shapes, tops):
     """Concat of the bottom with itself."""
-    return [graph.op('Concat', *x * layer.tiles, axis=layer._along)]
+    return [graph.op('Concat', *x * layer.tiles, axis=layer.along)]
 
 
 @converts('Embed')

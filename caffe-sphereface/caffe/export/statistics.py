@@ -10,7 +10,7 @@ def batch_norm(graph, layer, x, shapes, tops):
     """BatchNormalization with the running statistics."""
     if not layer.running:
         layer.error('uses the statistics of its batch, expected use_global_stats or the TEST phase')
-    mean, variance = (values.cpu().numpy() for values in layer._running_statistics())
+    mean, variance = (values.cpu().numpy() for values in layer.running_statistics())
     ones, zeros = np.ones_like(mean), np.zeros_like(mean)
     values = [graph.constant(v, hint) for v, hint in zip((ones, zeros, mean, variance),
                                                          ('scale', 'bias', 'mean', 'variance'))]
@@ -51,7 +51,7 @@ def softmax(graph, layer, x, shapes, tops):
 @converts('MVN')
 def mvn(graph, layer, x, shapes, tops):
     """x − mean, divided by deviation + eps."""
-    axes = list(range(layer._rows, len(shapes[0])))
+    axes = list(range(layer.row_axes, len(shapes[0])))
     y = graph.op('Sub', x[0], graph.op('ReduceMean', x[0], axes=axes))
     if layer.param.mvn_param.normalize_variance:
         deviation = graph.op('Sqrt', graph.op('ReduceMean', graph.op('Mul', y, y), axes=axes))
@@ -93,7 +93,7 @@ def reduction(graph, layer, x, shapes, tops):
 @converts('ArgMax')
 def argmax(graph, layer, x, shapes, tops):
     """TopK of the reversed axis, because of equal values Caffe takes the last."""
-    param, along, value = layer.param.argmax_param, layer._along, x[0]
+    param, along, value = layer.param.argmax_param, layer.along, x[0]
     shape = shapes[0]
     if along is None:
         value, shape = graph.op('Flatten', value, axis=1), (shape[0], int(np.prod(shape[1:])))

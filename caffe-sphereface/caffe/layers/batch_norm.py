@@ -16,7 +16,8 @@ class BatchNorm(Layer):
     """y = (x − mean) / sqrt(variance + eps) over all axes but the second.
 
     TRAIN uses the batch's statistics, TEST (or use_global_stats) the running ones. Its three blobs are the running sums
-    of means and of unbiased variances and the weight by which both are divided; solvers leave them alone.
+    of means and of unbiased variances and the weight by which both are divided; solvers leave them alone. `running`
+    says which statistics it uses.
     """
 
     bottoms = 1
@@ -52,7 +53,7 @@ class BatchNorm(Layer):
     def forward(self, bottom, top):
         x = _with_channels(bottom[0].tensor)
         if self.running:
-            mean, variance = self._running_statistics()
+            mean, variance = self.running_statistics()
             y, _, _ = _aten.native_batch_norm(x, None, None, mean, variance, False, 0.0, self.eps)
             self._factor = variance.add(self.eps).rsqrt_()
             top[0].tensor = y.reshape(top[0].shape)
@@ -65,7 +66,8 @@ class BatchNorm(Layer):
         # backward needs these values whatever Python writes into a view of the top
         top[0].lend_data(y.reshape(top[0].shape))
 
-    def _running_statistics(self):
+    def running_statistics(self):
+        """(mean, variance) of each channel over the batches so far, zeros where there was none."""
         mean, variance, weight = (blob.tensor for blob in self.blobs)
         factor = torch.where(weight == 0, 0.0, 1 / weight)
         return mean * factor, variance * factor

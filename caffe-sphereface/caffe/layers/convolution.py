@@ -17,7 +17,8 @@ class Convolution(Layer):
     """Cross-correlation with learned filters of shape (outputs, channels / group, kernel…); sizes round down.
 
     Deconvolution is its transpose, with filters of shape (channels, outputs / group, kernel…). Each bottom is filtered
-    with the same weights into its own top.
+    with the same weights into its own top. `window` is the Window, and `geometry` what torch.convolution takes behind
+    the bias: stride, pad, dilation, whether transposed, output padding, groups.
     """
 
     bottoms = (1, None)
@@ -39,7 +40,7 @@ class Convolution(Layer):
             if not self.group or count % self.group:
                 self.error(f'group {self.group} does not divide {what}, {count}')
         self._shapes, self._columns = None, [None] * len(bottom)
-        self._geometry = self._arguments()
+        self.geometry = self._arguments()
         self._fit(bottom)
         self._make_blobs(param)
 
@@ -86,7 +87,7 @@ class Convolution(Layer):
         return weight if self.window.axes else weight.unsqueeze(-1)
 
     def _arguments(self):
-        """Stride, pad, dilation and so on in the kernels' order."""
+        """The values of `geometry`, with a spatial axis of one place where there is none."""
         window = self.window
         none = not window.axes
         return ([*window.stride, *[1] * none], [*window.pad, *[0] * none], [*window.dilation, *[1] * none],
@@ -98,10 +99,10 @@ class Convolution(Layer):
         for i, (source, target) in enumerate(zip(bottom, top)):
             x = self._as_batch(source.tensor)
             if self._goes_small(x, target):
-                self._columns[i] = small.columns_of(x, self.window.kernel, *self._geometry[:3])
+                self._columns[i] = small.columns_of(x, self.window.kernel, *self.geometry[:3])
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
-                y = precision.convolution(self._laid_out(x), self._weight(), bias, self._geometry)
+                y = precision.convolution(self._laid_out(x), self._weight(), bias, self.geometry)
             target.tensor = plainly_laid_out(y.reshape(target.shape))
 
     def _goes_small(self, x, target):
@@ -118,10 +119,10 @@ class Convolution(Layer):
             if columns is None:
                 dx, dweight, dbias = precision.convolution_backward(
                     self._laid_out(self._as_batch(target.grad)), self._laid_out(self._as_batch(source.tensor)), weight,
-                    self._geometry, [needed, *wanted])
+                    self.geometry, [needed, *wanted])
             else:
                 dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
-                                                    self.window.kernel, *self._geometry[:3], [needed, *wanted])
+                                                    self.window.kernel, *self.geometry[:3], [needed, *wanted])
             if needed:
                 source.grad = plainly_laid_out(dx.reshape(source.shape))
             for blob, grad in zip(self.blobs, (dweight, dbias)):

@@ -28,16 +28,16 @@ class Crop(Layer):
         whole, wanted = bottom[0].shape, bottom[1].shape
         if len(whole) != len(wanted):
             self.error(f'bottoms have shapes {whole} and {wanted}, expected as many axes')
-        self._sizes = [*whole[:self.from_axis], *wanted[self.from_axis:]]
-        if any(o + n > w for o, n, w in zip(self.offset, self._sizes, whole)):
-            self.error(f'crop of {tuple(self._sizes)} at offset {tuple(self.offset)} '
+        self.sizes = [*whole[:self.from_axis], *wanted[self.from_axis:]]
+        if any(o + n > w for o, n, w in zip(self.offset, self.sizes, whole)):
+            self.error(f'crop of {tuple(self.sizes)} at offset {tuple(self.offset)} '
                        f'leaves the bottom of shape {whole}')
-        top[0].reshape(*self._sizes)
+        top[0].reshape(*self.sizes)
 
     def forward(self, bottom, top):
-        top[0].lend_data(bottom[0].tensor[tuple(slice(o, o + n) for o, n in zip(self.offset, self._sizes))])
+        top[0].lend_data(bottom[0].tensor[tuple(slice(o, o + n) for o, n in zip(self.offset, self.sizes))])
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            margins = [(o, w - o - n) for o, n, w in zip(self.offset, self._sizes, bottom[0].shape)]
+            margins = [(o, w - o - n) for o, n, w in zip(self.offset, self.sizes, bottom[0].shape)]
             bottom[0].grad = F.pad(top[0].grad, [m for pair in reversed(margins) for m in pair])

@@ -50,7 +50,7 @@ class Concat(Layer):
 
 @register('Slice')
 class Slice(Layer):
-    """Parts of the bottom along `axis`, cut at the slice points or into equal parts."""
+    """Parts of the bottom along `axis`, cut at the slice points or into equal parts; `sizes` are theirs."""
 
     bottoms = 1
     tops = (1, None)
@@ -63,8 +63,8 @@ class Slice(Layer):
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape
-        self._sizes = self._parts(shape[self.along], len(top))
-        for blob, size in zip(top, self._sizes):
+        self.sizes = self._parts(shape[self.along], len(top))
+        for blob, size in zip(top, self.sizes):
             blob.reshape(*shape[:self.along], size, *shape[self.along + 1:])
         if len(top) == 1:
             _share(bottom[0], top[0])
@@ -82,7 +82,7 @@ class Slice(Layer):
 
     def forward(self, bottom, top):
         if len(top) > 1:
-            for blob, part in zip(top, bottom[0].tensor.split(self._sizes, self.along)):
+            for blob, part in zip(top, bottom[0].tensor.split(self.sizes, self.along)):
                 blob.lend_data(part)
 
     def backward(self, top, propagate_down, bottom):

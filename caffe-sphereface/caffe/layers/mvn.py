@@ -7,7 +7,10 @@ from caffe.layers.registry import Layer, register
 
 @register('MVN')
 class MVN(Layer):
-    """y = (x − mean) / (deviation + eps), or x − mean, over each channel of each picture or over whole pictures."""
+    """y = (x − mean) / (deviation + eps), or x − mean, over each channel of each picture or over whole pictures.
+
+    The first `row_axes` axes tell apart what has a mean of its own.
+    """
 
     bottoms = 1
     tops = 1
@@ -15,12 +18,12 @@ class MVN(Layer):
     def reshape(self, bottom, top):
         shape = bottom[0].shape
         top[0].reshape(*shape)
-        self._rows = 1 if self.param.mvn_param.across_channels else 2
-        if len(shape) < self._rows:
-            self.error(f'bottom of shape {shape}, expected at least {self._rows} axes')
+        self.row_axes = 1 if self.param.mvn_param.across_channels else 2
+        if len(shape) < self.row_axes:
+            self.error(f'bottom of shape {shape}, expected at least {self.row_axes} axes')
 
     def _as_rows(self, tensor):
-        return tensor.reshape(*tensor.shape[:self._rows], -1)
+        return tensor.reshape(*tensor.shape[:self.row_axes], -1)
 
     def forward(self, bottom, top):
         x = self._as_rows(bottom[0].tensor)

@@ -8,7 +8,8 @@ from caffe.layers.registry import Layer, register
 class Pooling(Layer):
     """MAX, AVE or STOCHASTIC over windows of (N, C, H, W).
 
-    With MAX a second top receives the flat index of each maximum in its plane, as float.
+    With MAX a second top receives the flat index of each maximum in its plane, as float. `geometry` is the Geometry of
+    the windows over bottoms of the present size.
     """
 
     bottoms = 1
@@ -57,7 +58,7 @@ class Pooling(Layer):
         if self._size != shape[2:]:
             self._prepare(shape)
         for blob in top:
-            blob.reshape(*shape[:2], *self._op.geometry.output)
+            blob.reshape(*shape[:2], *self.geometry.output)
 
     def _prepare(self, shape):
         if len(shape) != 4 or 0 in shape[2:]:
@@ -67,7 +68,7 @@ class Pooling(Layer):
         if min(geometry.output) < 1:
             self.error(f'kernel {geometry.kernel} is larger than the padded input of {size}')
         self._op = {param.MAX: MaxPool, param.AVE: AveragePool, param.STOCHASTIC: StochasticPool}[param.pool](geometry)
-        self._size = size
+        self.geometry, self._size = geometry, size
 
     def infer(self, x):
         """The top's values from the bottom's, keeping nothing."""

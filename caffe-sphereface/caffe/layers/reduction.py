@@ -57,23 +57,23 @@ class ArgMax(Layer):
 
     def reshape(self, bottom, top):
         param, shape = self.param.argmax_param, bottom[0].shape
-        self._along = self.axis(param.axis, bottom[0]) if param.HasField('axis') else None
-        choices = prod(shape[1:]) if self._along is None else shape[self._along]
+        self.along = self.axis(param.axis, bottom[0]) if param.HasField('axis') else None
+        choices = prod(shape[1:]) if self.along is None else shape[self.along]
         if not 1 <= param.top_k <= choices:
             self.error(f'top_k is {param.top_k}, expected 1 to {choices} for a bottom of shape {shape}')
-        if self._along is None:
+        if self.along is None:
             top[0].reshape(shape[0], 1 + param.out_max_val, param.top_k, *[1] * (len(shape) - 3))
         else:
-            top[0].reshape(*shape[:self._along], param.top_k, *shape[self._along + 1:])
+            top[0].reshape(*shape[:self.along], param.top_k, *shape[self.along + 1:])
 
     def forward(self, bottom, top):
         param, x = self.param.argmax_param, bottom[0].tensor
-        if self._along is None:
+        if self.along is None:
             values, index = self._largest(x.reshape(len(x), -1), 1)
             parts = [index.to(x.dtype), values] if param.out_max_val else [index.to(x.dtype)]
             top[0].tensor = torch.stack(parts, 1).reshape(top[0].shape)
         else:
-            values, index = self._largest(x, self._along)
+            values, index = self._largest(x, self.along)
             top[0].tensor = values if param.out_max_val else index.to(x.dtype)
 
     def _largest(self, x, along):

@@ -52,6 +52,9 @@ class Layer:
     `blobs` are its learned parameters. Subclasses state how many bottoms and tops they take as an exact number or as
     (min, max) with None for no bound, and override `setup`, `reshape`, `forward` and `backward`. Where a net will never
     run a layer's backward, `needs_backward` is False and forward need not keep anything for it.
+
+    Others, such as folding and the export to ONNX, read attributes without an underscore, which `setup` and `reshape`
+    set for the present shapes; classes state those that no field of the prototxt explains.
     """
 
     bottoms = (0, None)

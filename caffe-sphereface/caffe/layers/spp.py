@@ -8,7 +8,10 @@ from caffe.layers.registry import Layer, register
 
 @register('SPP')
 class SPP(Layer):
-    """Level l pools (N, C, H, W) into 2^l × 2^l windows; the levels' values stand one behind the other, (N, values)."""
+    """Level l pools (N, C, H, W) into 2^l × 2^l windows; the levels' values stand one behind the other, (N, values).
+
+    `levels` are the poolings, each with its `geometry`.
+    """
 
     bottoms = 1
     tops = 1
@@ -28,9 +31,9 @@ class SPP(Layer):
         if self._size != shape[2:]:
             param = self.param.spp_param
             pool = MaxPool if param.pool == param.MAX else AveragePool
-            self._levels = [pool(self._geometry(2 ** level, shape[2:])) for level in range(param.pyramid_height)]
+            self.levels = [pool(self._geometry(2 ** level, shape[2:])) for level in range(param.pyramid_height)]
             self._size = shape[2:]
-        self._lengths = [shape[1] * op.geometry.output[0] * op.geometry.output[1] for op in self._levels]
+        self._lengths = [shape[1] * op.geometry.output[0] * op.geometry.output[1] for op in self.levels]
         top[0].reshape(shape[0], sum(self._lengths))
 
     def _geometry(self, bins, size):
@@ -41,11 +44,11 @@ class SPP(Layer):
         return Geometry(kernel, kernel, pad, size)
 
     def forward(self, bottom, top):
-        top[0].tensor = torch.cat([op.forward(bottom[0].tensor).flatten(1) for op in self._levels], 1)
+        top[0].tensor = torch.cat([op.forward(bottom[0].tensor).flatten(1) for op in self.levels], 1)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             shape = bottom[0].shape
             parts = top[0].grad.split(self._lengths, 1)
             bottom[0].grad = sum(op.backward(part.reshape(*shape[:2], *op.geometry.output))
-                                 for op, part in zip(self._levels, parts))
+                                 for op, part in zip(self.levels, parts))
