@@ -1,4 +1,6 @@
-"""What goes wrong inside a layer, told as one line that names the layer."""
+"""What goes wrong inside a layer, told as one line that names the layer where that is known."""
+
+from contextlib import contextmanager
 
 import cv2
 import torch
@@ -28,3 +30,18 @@ def explain(layer, error):
     if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
         lines = ['needs more memory than this machine gives, expected smaller blobs']
     raise CaffeError(f"layer '{layer.name}' ({layer.type}): {lines[0][:300]}") from error
+
+
+@contextmanager
+def in_one_line():
+    """Turn what runs out of memory inside, and what a GPU tells late, into a CaffeError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise CaffeError(f'out of GPU memory ({str(error).split(". ")[0]}); a smaller batch_size helps') from None
+    except MemoryError:
+        raise CaffeError('out of memory; a smaller batch_size helps') from None
+    except RuntimeError as error:
+        if not is_out_of_range(error):
+            raise
+        raise CaffeError(OUT_OF_RANGE) from error

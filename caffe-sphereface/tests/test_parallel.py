@@ -16,6 +16,7 @@ import torch
 import caffe
 from caffe.parallel import gradients
 from caffe.parallel.join import place
+from caffe.parallel.peers import Peers
 from caffe.proto import wire
 from layer_case import layer, make_net
 from training_run import COMMAND, ENVIRONMENT, IMAGES, NET, SOLVER, caffe_command, write_pictures, write_run
@@ -241,6 +242,35 @@ def test_an_error_in_one_process_is_told_and_ends_all(tmp_path):
     run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
     assert run.returncode == 1 and 'Traceback' not in run.stderr
     assert 'missing.h5' in run.stderr and re.search(r'caffe: process \d of 2 ended with status 1', run.stderr)
+
+
+def test_a_process_without_memory_says_which_it_is_and_ends_all(tmp_path):
+    (tmp_path / 'full.py').write_text(
+        'import caffe, torch\n'
+        'def full(x): raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")\n'
+        'class Full(caffe.Layer):\n'
+        '    def setup(self, bottom, top):\n'
+        '        if caffe.solver_rank(): torch.relu = full\n')
+    write_run(tmp_path, NET + 'layer { name: "full" type: "Python" bottom: "ip2" '
+              'python_param { module: "full" layer: "Full" } }')
+    run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2',
+                        environment={'PYTHONPATH': str(tmp_path)})
+    assert run.returncode == 1 and 'Traceback' not in run.stderr
+    assert 'caffe: process 1: out of GPU memory (CUDA out of memory); a smaller' in run.stderr
+
+
+@pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), caffe.CaffeError('no memory'),
+                                   RuntimeError('CUDA error: device-side assert triggered')])
+def test_what_goes_wrong_here_is_not_blamed_on_others(tmp_path, monkeypatch, error):
+    def fail(self, count):
+        raise error
+
+    peers = Peers(torch.distributed.HashStore(), 0, 1)
+    monkeypatch.setattr(gradients.Gradients, 'finish', fail)
+    with pytest.raises(type(error), match=f'^{error}$'):
+        peers.average(make_net(layer('InnerProduct', extra='inner_product_param { num_output: 5 }'), {'x': (2, 5)}))
+    monkeypatch.undo()
+    peers.finish()
 
 
 @pytest.mark.parametrize('flags, message', [

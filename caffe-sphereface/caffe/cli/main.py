@@ -12,7 +12,7 @@ from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weight
 from caffe.cli.memory import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
-from caffe.trouble import OUT_OF_RANGE, is_out_of_range
+from caffe.trouble import in_one_line
 
 _FLAGS = (
     Flag('gpu', '', 'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '
@@ -53,16 +53,8 @@ def _dispatch(flags, positionals):
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
     keep_freed_memory()
-    try:
+    with in_one_line():
         return commands[positionals[0]](flags)
-    except torch.OutOfMemoryError as error:
-        raise CaffeError(f'out of GPU memory ({str(error).split(". ")[0]}); a smaller batch_size helps') from None
-    except MemoryError:
-        raise CaffeError('out of memory; a smaller batch_size helps') from None
-    except RuntimeError as error:
-        if not is_out_of_range(error):
-            raise
-        raise CaffeError(OUT_OF_RANGE) from error
 
 
 def _phase(flags, default):

@@ -15,6 +15,7 @@ from caffe.parallel import join, launch
 from caffe.parallel.pulse import keep_watch
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
+from caffe.trouble import in_one_line
 
 
 def train(flags, arguments):
@@ -67,19 +68,24 @@ def _train_as_one_of(flags, param, gpus, rank, count, local):
     if gpus:
         gpus = [gpus[local] if flags.gpu else local]
     try:
-        choose_device(gpus)
-        peers, store = join.join()
-        end_watch = keep_watch(join.address(), rank, count, lambda text: _end_at_once(text, rank))
-        if param.random_seed < 0:
-            join.share_seed(store, rank)
-        solver = _make_solver(flags, param, gpus)
-        random.diverge(rank)
-        peers.attach(solver)
-        _run(solver, flags)
-        peers.finish()
-        end_watch()
+        with in_one_line():
+            _train_with_others(flags, param, gpus, rank, count)
     except CaffeError as error:
         _end_at_once(str(error), rank)
+
+
+def _train_with_others(flags, param, gpus, rank, count):
+    choose_device(gpus)
+    peers, store = join.join()
+    end_watch = keep_watch(join.address(), rank, count, lambda text: _end_at_once(text, rank))
+    if param.random_seed < 0:
+        join.share_seed(store, rank)
+    solver = _make_solver(flags, param, gpus)
+    random.diverge(rank)
+    peers.attach(solver)
+    _run(solver, flags)
+    peers.finish()
+    end_watch()
 
 
 def _end_at_once(text, rank):

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from caffe import mode
 from caffe.errors import CaffeError, first_line
 from caffe.parallel.gradients import Gradients
+from caffe.trouble import is_out_of_range
 
 # process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
 _PATIENCE = timedelta(hours=2)
@@ -42,6 +43,8 @@ class Peers:
         try:
             yield
         except RuntimeError as error:
+            if isinstance(error, (CaffeError, torch.OutOfMemoryError)) or is_out_of_range(error):
+                raise
             # whoever watches all processes shall see the end of that one first
             time.sleep(_DELAY_SECONDS)
             raise CaffeError(f'process {self.rank} of {self.count} stops: another process of this training ended or '
