@@ -2,21 +2,24 @@
 """List the channel groups of a network: what can only be pruned together, and why some of it cannot be pruned.
 
 A line for every group: its name (the first layer that makes the channels), how many there are, the layers that make
-them, carry them along and read them. Give train and deploy prototxt together to see what holds for both.
+them, carry them along and read them. Give train and deploy prototxt together to see what holds for both. A net whose
+layers have rules is looked at in both phases and in every stage that they name, or in those of --stage.
 """
 
 import argparse
 import json
 
+from arguments.stages import add_stages
 from sphereslim.command import run_command
 from sphereslim.groups import Groups
 from sphereslim.prototxt import read_net
+from sphereslim.states import with_stages
 from sphereslim.tables import text_table
 
 
 def main():
     args = arguments()
-    groups = Groups(*map(read_net, args.nets))
+    groups = Groups(*(with_stages(read_net(path), args.stage) for path in args.nets))
     if args.json:
         print(json.dumps([as_dict(group) for group in groups], indent=1))
         return
@@ -41,6 +44,7 @@ def arguments():
     start, end = __doc__.split('\n\n', 1)
     parser = argparse.ArgumentParser(description=start, epilog=end)
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
+    add_stages(parser)
     parser.add_argument('--json', action='store_true', help='print all of it as JSON')
     return parser.parse_args()
 

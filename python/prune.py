@@ -8,13 +8,16 @@ solver.prototxt that trains on from there: finetune.py takes the folder.
 import argparse
 from pathlib import Path
 
+from arguments.stages import add_stages
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
+from sphereslim.groups import Groups
 from sphereslim.inputs import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.selection_files import read_selections
 from sphereslim.stage import Stage
+from sphereslim.states import with_stages
 from sphereslim.surgery import prune
 from sphereslim.weights import read_weights
 
@@ -29,7 +32,8 @@ def main():
     weights = read_weights(args.weights)
     kept = read_selections(args.selection)
     solver = read_solver(args.solver) if args.solver else None
-    pruned, slim = prune(list(nets.values()), weights, kept)
+    groups = Groups(*(with_stages(net, args.stage) for net in nets.values()))
+    pruned, slim = prune(list(nets.values()), weights, kept, groups)
     stage = Stage(args.out)
     if stage.is_emitted() or stage.init.exists():
         raise SlimError(f'{args.out}: holds a network already, expected a new folder')
@@ -62,6 +66,7 @@ def arguments():
     parser.add_argument('--weights', required=True, help='caffemodel of both')
     parser.add_argument('--solver', help='solver prototxt to go on training with')
     parser.add_argument('--out', required=True, help='new folder')
+    add_stages(parser)
     return parser.parse_args()
 
 

@@ -6,14 +6,15 @@ A train prototxt reads the pictures of its own data layer (--batches), a deploy 
 
 import argparse
 
-from arguments.pictures import add_pictures, feeds
+from arguments.pictures import add_pictures, source
+from arguments.stages import add_stages
 from arguments.values import whole
 from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
-from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_bytes
 from sphereslim.groups import Groups
 from sphereslim.prototxt import read_net
+from sphereslim.states import with_stages
 from sphereslim.surgery import check_weights
 from sphereslim.weights import read_weights
 from tqdm import tqdm
@@ -22,13 +23,10 @@ from tqdm import tqdm
 def main():
     args = arguments()
     check_writable(args.out)
-    net, weights = read_net(args.net), read_weights(args.weights)
+    net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     check_weights(Groups(net), weights, args.weights)
-    own = not any(layer.type == 'Input' for layer in net.layer)
-    if not own and not args.images:
-        raise SlimError(f'{args.net}: reads no data of its own, expected --images')
-    feed = None if own else feeds(args, net)[0]
-    result = recalibrate(net, weights, feed, args.batches if own else None,
+    feed, batches = source(args, net)
+    result = recalibrate(net, weights, feed, batches,
                          lambda batches: tqdm(batches, desc='measuring', unit='batch'))
     write_bytes(args.out, result.SerializeToString())
     print(args.out)
@@ -41,6 +39,7 @@ def arguments():
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--batches', type=whole, default=10, help='batches of the data layer (default 10)')
     parser.add_argument('--out', required=True, help='caffemodel to write')
+    add_stages(parser)
     add_pictures(parser, count=256, required=False)
     return parser.parse_args()
 

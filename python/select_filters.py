@@ -7,7 +7,8 @@ one --rate, or every group the number that allocate.py gave it (--allocation).
 
 import argparse
 
-from arguments.pictures import add_pictures, feeds
+from arguments.pictures import add_pictures, source
+from arguments.stages import add_stages
 from arguments.values import whole
 from sphereslim.activations import Sampler
 from sphereslim.command import run_command
@@ -21,6 +22,7 @@ from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net
 from sphereslim.prototxt import read_net
 from sphereslim.selection import select
+from sphereslim.states import phase_of, with_stages
 from sphereslim.surgery import check_weights
 from sphereslim.weights import read_weights
 from tqdm import tqdm
@@ -30,7 +32,7 @@ def main():
     args = arguments()
     check_writable(args.out)
     find_criterion(args.criterion)
-    net, weights = read_net(args.net), read_weights(args.weights)
+    net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     groups = Groups(net)
     check_weights(groups, weights, args.weights)
     wanted = shares(args, groups)
@@ -65,13 +67,10 @@ def checked(groups, layer, rate):
 def make_sampler(args, net, weights):
     """A function (layer) -> Sampler over the net's own data or over --images."""
     backward = args.criterion == 'taylor'
-    own = not any(layer.type == 'Input' for layer in net.layer)
+    feed, batches = source(args, net)
     caffe.set_random_seed(args.seed)
-    opened = run_net(net, weights, caffe.TRAIN if own else caffe.TEST, backward)
-    if not own and not args.images:
-        raise SlimError(f'{args.net}: reads no data of its own, expected --images')
-    feed = None if own else feeds(args, net)[0]
-    return lambda layer: Sampler(opened, feed, args.batches if own else None,
+    opened = run_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
+    return lambda layer: Sampler(opened, feed, batches,
                                  lambda batches: tqdm(batches, desc=layer, unit='batch', leave=False))
 
 
@@ -87,6 +86,7 @@ def arguments():
     parser.add_argument('--multiple', type=whole, default=1, help='round kept channels up to a multiple, such as 8')
     parser.add_argument('--batches', type=whole, default=4, help='batches of the data layer to sample (default 4)')
     parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
+    add_stages(parser)
     add_pictures(parser, required=False)
     return parser.parse_args()
 

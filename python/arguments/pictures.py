@@ -1,8 +1,10 @@
 """Arguments that say which pictures to measure on, and how they become a net's input."""
 
+from sphereslim.errors import SlimError
 from sphereslim.feed import feed_for
 from sphereslim.lfw.features import CROPS, InputForm
 from sphereslim.sample import sample_pictures
+from sphereslim.states import reads_own_data
 
 from arguments.values import seed, whole
 
@@ -36,3 +38,15 @@ def feeds(args, net, *more):
     """A Feed of --count pictures for a deploy NetParameter, and one of each further number, no picture in two."""
     chosen = sample_pictures(args.images, [args.count, *more], args.seed, args.not_in)
     return [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
+
+
+def source(args, net):
+    """(None, --batches) for a NetParameter that reads data of its own, else (a Feed of --images, None): all of that.
+
+    SlimError where a net without data of its own, the file `args.net`, is given no --images.
+    """
+    if reads_own_data(net):
+        return None, args.batches
+    if not args.images:
+        raise SlimError(f'{args.net}: reads no data of its own, expected --images')
+    return feeds(args, net)[0], None

@@ -6,20 +6,22 @@ from sphereslim.activations import Sampler
 from sphereslim.errors import SlimError
 from sphereslim.inputs import copy_of
 from sphereslim.netfiles import run_net
+from sphereslim.states import TEST, layers_in, phase_of
 from sphereslim.weights import blob_array, set_blob_array, weight_layers
 
 
 def recalibrate(net, weights, feed=None, batches=None, progress=iter):
     """A copy of the weights whose BatchNorm layers hold mean and variance over the batches.
 
-    `net` is a NetParameter; `feed`, `batches` and `progress` as in `Sampler`. While measuring, every BatchNorm
-    normalises by its own batch, so that all layers can be measured in one pass: take batches of a few dozen at least.
-    Memory does not grow with the number of batches.
+    `net` is a NetParameter, run in phase TEST unless it has data in TRAIN only; `feed`, `batches` and `progress` as in
+    `Sampler`. While measuring, every BatchNorm normalises by its own batch, so that all layers can be measured in one
+    pass: take batches of a few dozen at least. Memory does not grow with the number of batches.
     """
-    names = [layer.name for layer in net.layer if layer.type == 'BatchNorm']
+    phase = phase_of(net, TEST)
+    names = [layer.name for layer in layers_in(net, phase) if layer.type == 'BatchNorm']
     if not names:
         raise SlimError(f"net '{net.name}' has no BatchNorm layer to recalibrate")
-    sampler = Sampler(run_net(_by_batch(net), weights), feed, batches, progress)
+    sampler = Sampler(run_net(_by_batch(net), weights, phase), feed, batches, progress)
     moments = _moments(sampler, names)
     result = copy_of(weights)
     layers = weight_layers(result)

@@ -6,6 +6,7 @@ import numpy as np
 
 from sphereslim.inputs import input_shape, is_data
 from sphereslim.lfw.features import InputForm, load, prepare
+from sphereslim.states import TEST, layers_in
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,6 @@ class Feed:
 
 
 def feed_for(net, paths, form=None, batch=32):
-    """The Feed of picture files for the first input of a deploy NetParameter."""
-    blob = next(layer.top[0] for layer in net.layer if is_data(layer))
-    return Feed(blob, tuple(input_shape(net)[1:]), tuple(paths), form or InputForm(), batch)
+    """The Feed of picture files for the first input of a deploy NetParameter, as it is in phase TEST."""
+    given = type(net)(layer=[layer for layer in layers_in(net, TEST) if is_data(layer)])
+    return Feed(given.layer[0].top[0], tuple(input_shape(given)[1:]), tuple(paths), form or InputForm(), batch)

@@ -5,18 +5,18 @@ Only the prototxt is needed, neither weights nor sizes; how flows pass a layer i
 
 from sphereslim import weighted_rules  # noqa: F401  (registers its rules)
 from sphereslim.channel_rules import apply_rule
-from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.states import layers_in, states
 from sphereslim.trace import Trace
 
 
 def follow(*nets):
-    """Follow the channels of NetParameters, as `read_net` gives them, in both phases; layers of one name are one."""
+    """Follow the channels of NetParameters, as `read_net` gives them, in all their `states`; equal names: one layer."""
     result = Trace()
     for net in nets:
         _check(net)
-        for phase in _phases(net):
-            _walk(result, net, phase)
+        for state in states(net):
+            _walk(result, layers_in(net, *state))
     _tie_shared(result)
     return result
 
@@ -29,26 +29,8 @@ def _check(net):
         raise SlimError(f"net '{net.name}' has no layers")
 
 
-def _phases(net):
-    """Both phases, or one where no layer tells them apart."""
-    ruled = any(len(layer.include) or len(layer.exclude) for layer in net.layer)
-    return (caffe.TRAIN, caffe.TEST) if ruled else (caffe.TEST,)
-
-
-def _included(layer, phase):
-    if len(layer.include):
-        return any(_meets(rule, phase) for rule in layer.include)
-    return not any(_meets(rule, phase) for rule in layer.exclude)
-
-
-def _meets(rule, phase):
-    return ((not rule.HasField('phase') or rule.phase == phase) and rule.min_level <= 0
-            and (not rule.HasField('max_level') or rule.max_level >= 0) and not len(rule.stage))
-
-
-def _walk(result, net, phase):
+def _walk(result, layers):
     blobs, source, unread = {}, {}, {}
-    layers = [layer for layer in net.layer if _included(layer, phase)]
     for layer in layers:
         result.layers.setdefault(layer.name, layer)
         _note_shared(result, layer)
