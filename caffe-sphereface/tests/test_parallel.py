@@ -18,6 +18,7 @@ from caffe.parallel import gradients
 from caffe.parallel.join import place
 from caffe.parallel.peers import Peers
 from caffe.proto import wire
+from gpu_mode import gpu_mode
 from layer_case import layer, make_net
 from training_run import COMMAND, ENVIRONMENT, IMAGES, NET, SOLVER, caffe_command, write_pictures, write_run
 
@@ -257,6 +258,16 @@ def test_a_process_without_memory_says_which_it_is_and_ends_all(tmp_path):
                         environment={'PYTHONPATH': str(tmp_path)})
     assert run.returncode == 1 and 'Traceback' not in run.stderr
     assert 'caffe: process 1: out of GPU memory (CUDA out of memory); a smaller' in run.stderr
+
+
+def test_the_last_meeting_is_on_the_gpu_of_this_process(monkeypatch):
+    peers, devices = Peers(torch.distributed.HashStore(), 0, 1), []
+    with monkeypatch.context() as patched, gpu_mode():
+        patched.setattr(torch.distributed, 'barrier', lambda device_ids: devices.append(device_ids))
+        peers.finish()
+    peers = Peers(torch.distributed.HashStore(), 0, 1)
+    peers.finish()
+    assert devices == [[0]] and not torch.distributed.is_initialized()
 
 
 @pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), caffe.CaffeError('no memory'),

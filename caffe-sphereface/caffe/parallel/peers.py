@@ -148,8 +148,10 @@ class Peers:
 
     def finish(self):
         """Wait until all processes are done and part."""
+        device = mode.device()
         with self._together():
-            dist.barrier()
+            # NCCL would take the device that happens to be current, and warn
+            dist.barrier(device_ids=[device.index] if device.type == 'cuda' else None)
         _part()
 
 
