@@ -8,6 +8,7 @@ import pytest
 from google.protobuf import text_format
 from sphereslim import prototxt
 from sphereslim.engine import caffe_pb2
+from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +121,32 @@ def test_errors_name_file_line_and_field(tmp_path):
                     'layer { name: "b" type: "ReLU" bottom: "z" top: "z" }')
     with pytest.raises(SlimError, match=r"net\.prototxt: layer 'b' reads blob 'z', which no layer before it makes"):
         prototxt.read_net(path)
+
+
+@pytest.mark.parametrize('encoding', ['latin-1', 'gbk', 'utf-8-sig'])
+def test_comments_may_be_in_any_encoding(tmp_path, encoding):
+    path, comment = tmp_path / 'net.prototxt', '网络' if encoding == 'gbk' else 'größer'
+    path.write_bytes(f'name: "x" # {comment}\nlayer {{ name: "a" type: "ReLU" }} # {comment}\n'.encode(encoding))
+    assert prototxt.read_net(path) == prototxt.parse_net('name: "x" layer { name: "a" type: "ReLU" }')
+    path.write_bytes(f'type: "SGD" # {comment}'.encode(encoding))
+    assert prototxt.read_solver(path).type == 'SGD'
+
+
+def test_a_layer_that_no_caffe_has_is_found_under_comments_in_any_encoding(tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_bytes('# größer\nlayer { name: "a" type: "Rotor" }'.encode('latin-1'))
+    with pytest.raises(SlimError, match="has no layer type Rotor .*net.prototxt, layer 'a'"):
+        check_engine([path])
+
+
+def test_fields_are_utf_8(tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_bytes('name: "x"\nlayer { name: "größer" type: "ReLU" }\n'.encode('latin-1'))
+    with pytest.raises(SlimError, match=r'net\.prototxt:2:.*: a name or path that is not UTF-8') as error:
+        prototxt.read_net(path)
+    assert str(error.value).isascii()
+    path.write_bytes('name: "größer" layer { name: "a" type: "ReLU" }'.encode())
+    assert prototxt.read_net(path).name == 'größer'
 
 
 def test_writing_keeps_the_old_file_when_it_fails(tmp_path):

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 
 from sphereslim.engine import caffe, caffe_pb2, caffe_root
 from sphereslim.errors import SlimError
+from sphereslim.prototxt import read_prototxt
 
 # SolverParameter's old enum, whose names are not those of the types.
 _OLD_SOLVERS = ('SGD', 'Nesterov', 'AdaGrad', 'RMSProp', 'AdaDelta', 'Adam')
@@ -60,6 +61,6 @@ def _lenient(source, message):
     if not isinstance(source, (str, Path)):
         return source
     try:
-        return text_format.Parse(Path(source).read_text(), message, allow_unknown_field=True)
-    except (OSError, UnicodeDecodeError, text_format.ParseError):
+        return text_format.Parse(read_prototxt(source), message, allow_unknown_field=True)
+    except (SlimError, text_format.ParseError):
         return message

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_text, write_bytes
+from sphereslim.files import read_bytes, write_bytes
 from sphereslim.inputs import copy_of, input_shape, is_data, with_inputs
 from sphereslim.prototext import to_text
 
@@ -18,6 +18,7 @@ __all__ = [
     'is_data',
     'parse_net',
     'read_net',
+    'read_prototxt',
     'read_solver',
     'to_text',
     'with_data',
@@ -87,8 +88,19 @@ def with_data(net, source, root_folder='', batch_size=None):
     return result
 
 
+def read_prototxt(path):
+    """The text of a prototxt; bytes that are no UTF-8, as comments in GBK or Latin-1 have, become lone surrogates.
+
+    SlimError for what cannot be read or is binary.
+    """
+    content = read_bytes(path)
+    if b'\0' in content:
+        raise SlimError(f'{path}: is not text, expected a prototxt')
+    return content.decode('utf-8-sig', 'surrogateescape')
+
+
 def _parse(path, message):
-    return _parse_text(read_text(path, 'a prototxt'), message, path)
+    return _parse_text(read_prototxt(path), message, path)
 
 
 def _parse_text(text, message, origin):
@@ -96,6 +108,8 @@ def _parse_text(text, message, origin):
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
         reason = ' '.join(str(error).split())
+        if isinstance(error.__context__, UnicodeEncodeError):
+            reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
         raise SlimError(f'{origin}:{reason[:300]}') from None
 
 
