@@ -13,13 +13,13 @@ from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
 from sphereslim.groups import Groups
-from sphereslim.inputs import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.schedule import has_test_nets, trained_on
 from sphereslim.selection_files import read_selections
 from sphereslim.stage import Stage
 from sphereslim.states import with_stages
 from sphereslim.surgery import prune
-from sphereslim.weights import read_weights
+from sphereslim.weights import count_values, read_weights
 
 
 def main():
@@ -43,18 +43,11 @@ def main():
         write_prototxt(getattr(stage, name), net)
     write_json(stage.selection, {'selections': [{'layer': name, 'kept': indices} for name, indices in kept.items()]})
     if solver:
-        write_prototxt(stage.solver, solver_of(solver, stage))
-    sizes = [sum(len(blob.data) for layer in held.layer for blob in layer.blobs) for held in (weights, slim)]
+        write_prototxt(stage.solver, trained_on(solver, stage.train, stage.prefix))
+        if has_test_nets(solver):
+            print(f'{args.solver}: its test nets are not pruned along, they are left out')
+    sizes = [count_values(held) for held in (weights, slim)]
     print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
-
-
-def solver_of(base, stage):
-    """`base` for the net and the snapshots of a stage."""
-    solver = copy_of(base)
-    for name in ('net_param', 'train_net'):
-        solver.ClearField(name)
-    solver.net, solver.snapshot_prefix = str(stage.train), str(stage.prefix)
-    return solver
 
 
 def arguments():

@@ -9,9 +9,10 @@ from sphereslim.allocation import allocate, curves
 from sphereslim.files import write_bytes
 from sphereslim.model import cost, open_model
 from sphereslim.netfiles import run_net, weights_of
-from sphereslim.prototxt import read_net
+from sphereslim.prototxt import copy_of, read_net, read_solver, write_prototxt
 from sphereslim.selection_files import read_selections
 from sphereslim.sensitivity import read_table
+from sphereslim.weights import read_weights, weight_layers
 from tiny_run import write_run
 
 NET = 'net/deploy.prototxt'
@@ -50,6 +51,41 @@ def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_ca
 def test_a_train_net_reads_its_own_pictures(work, run):
     run('select_filters', 'net/train.prototxt tiny.caffemodel --layer conv1 --criterion l1 --batches 1 --out one.json')
     assert json.loads((work / 'one.json').read_text())['layer'] == 'conv1'
+
+
+@pytest.mark.parametrize('form', ['double', 'old layers'])
+def test_weights_of_other_forms_are_pruned_and_counted(form, work, run):
+    held, name = read_weights(work / 'tiny.caffemodel'), form.replace(' ', '_')
+    found = copy_of(held)
+    if form == 'old layers':
+        del found.layer[:]
+        for layer in weight_layers(held).values():
+            found.layers.add(name=layer.name, blobs=layer.blobs)
+    for blob in (blob for layer in found.layer for blob in layer.blobs):
+        blob.double_data[:] = blob.data
+        del blob.data[:]
+    write_bytes(work / f'{name}.caffemodel', found.SerializeToString())
+    (work / 'two.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
+    said = run('prune', f'two.json --deploy {NET} --weights {name}.caffemodel --out two_{name}')
+    assert '9,249 parameters became 8,427' in said
+
+
+@pytest.mark.parametrize('form', ['train_net', 'train_net_param', 'net_param', 'test_net'])
+def test_a_solver_trains_the_pruned_net_however_it_names_its_own(form, work, run, quick_caffe):
+    (work / 'two.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
+    solver = read_solver(work / 'net' / 'solver.prototxt')
+    path = solver.net
+    if form == 'test_net':
+        solver.test_net[:], solver.test_iter[:], solver.test_interval = [path], [1], 1
+    else:
+        solver.ClearField('net')
+        setattr(solver, form, path) if form == 'train_net' else getattr(solver, form).CopyFrom(read_net(path))
+    write_prototxt(work / f'{form}.prototxt', solver)
+    said = run('prune', f'two.json --train net/train.prototxt --weights tiny.caffemodel --solver {form}.prototxt '
+                        f'--out by_{form}')
+    assert ('its test nets are not pruned along' in said) == (form == 'test_net')
+    run('finetune', f'by_{form}')
+    assert (work / f'by_{form}' / 'final.caffemodel').is_file()
 
 
 def test_reconstruct_brings_outputs_nearer(work, run):

@@ -22,7 +22,7 @@ from sphereslim.schedule import Schedule, solver_for
 from sphereslim.selection import select
 from sphereslim.stage import Stage
 from sphereslim.surgery import prune
-from sphereslim.weights import read_weights
+from sphereslim.weights import count_values, read_weights
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
     (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
     write_bytes(stage.init, pruned.SerializeToString())
     write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,
-                                 'data': str(plan.faces.train), 'parameters_before': count(weights),
-                                 'parameters_after': count(pruned)})
+                                 'data': str(plan.faces.train), 'parameters_before': count_values(weights),
+                                 'parameters_after': count_values(pruned)})
     schedule = plan.fine_tuning_of(layer)
     _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', schedule.batch), deploy, schedule)
 
@@ -130,11 +130,6 @@ def seeded_net(prototxt, seed, weights=None):
     if weights:
         net.copy_from(str(weights))
     return net
-
-
-def count(weights):
-    """The number of values in all blobs of a NetParameter."""
-    return sum(len(blob.data) + len(blob.double_data) for layer in weights.layer for blob in layer.blobs)
 
 
 def evaluate_stage(plan, stage, moment, **how):

@@ -11,6 +11,9 @@ SETTINGS = {'iterations': 'count', 'base_lr': 'positive', 'batch': 'count', 'ste
             'extra?': 'settings'}
 
 
+_TESTS = ('test_net', 'test_net_param', 'test_state', 'test_iter', 'test_interval', 'test_initialization')
+
+
 @dataclass(frozen=True)
 class Schedule:
     """One training: `iterations` of `batch` pictures at `base_lr`, times `gamma` at each of `steps`.
@@ -36,15 +39,31 @@ class Schedule:
         return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
 
 
+def trained_on(base, net, prefix):
+    """A SolverParameter like `base` that trains the net at a path, with snapshots in files that start with `prefix`.
+
+    Test nets of their own are left out, with their settings: they are not of the shape of that net.
+    """
+    solver = copy_of(base)
+    for name in ('net', 'net_param', 'train_net', 'train_net_param', *(_TESTS if has_test_nets(base) else ())):
+        solver.ClearField(name)
+    solver.net, solver.snapshot_prefix = str(net), str(prefix)
+    return solver
+
+
+def has_test_nets(solver):
+    """Whether a SolverParameter tests on other nets than the one that it trains."""
+    return bool(solver.test_net or solver.test_net_param)
+
+
 def solver_for(base, schedule, net, prefix, seed):
     """A SolverParameter like `base` (momentum, decay, type, …) for `net` (a path) on a Schedule.
 
     Snapshots go to files that start with `prefix`; `seed` makes the run repeatable.
     """
-    solver = copy_of(base)
-    for name in ('stepvalue', 'net', 'train_net', 'net_param', 'solver_mode', 'stepsize'):
+    solver = trained_on(base, net, prefix)
+    for name in ('stepvalue', 'solver_mode', 'stepsize'):
         solver.ClearField(name)
-    solver.net = str(net)
     solver.base_lr, solver.max_iter, solver.display = schedule.base_lr, schedule.iterations, schedule.display
     if schedule.steps:
         solver.lr_policy, solver.gamma = 'multistep', schedule.gamma
@@ -52,8 +71,7 @@ def solver_for(base, schedule, net, prefix, seed):
     else:
         solver.lr_policy = 'fixed'
         solver.ClearField('gamma')
-    solver.snapshot, solver.snapshot_prefix = schedule.snapshot, str(prefix)
-    solver.random_seed = seed
+    solver.snapshot, solver.random_seed = schedule.snapshot, seed
     for name in ('iter_size', 'average_loss'):
         if getattr(schedule, name) != 1:
             setattr(solver, name, getattr(schedule, name))
