@@ -61,8 +61,11 @@ def make_plan(args):
 
 
 def schedule(args, values, name):
-    """A Schedule; two GPUs take the two forwards of iter_size 2 at once."""
+    """A Schedule; two GPUs take the two forwards of iter_size 2 at once. SlimError where their number is not known."""
     made = Schedule.from_dict(values, f'{args.settings}: {name}')
+    if args.gpu == 'all' and made.iter_size > 1:
+        raise SlimError(f"--gpu all: {name} of {args.settings} shares the forwards of iter_size {made.iter_size} among "
+                        'the GPUs, expected their numbers, such as 0,1')
     gpus = len(args.gpu.split(',')) if args.gpu else 1
     return Schedule(**{**vars(made), 'iter_size': max(1, made.iter_size // gpus)})
 

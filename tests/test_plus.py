@@ -1,6 +1,7 @@
 """SphereFace+ runs: what the table of runs and its sentences say, and a whole tiny run that is not made twice."""
 
 import json
+import runpy
 import subprocess
 import sys
 from math import degrees
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
 from sphereslim.netfiles import run_net
 from sphereslim.plus_report import rows, strength, table_text, verdicts
 from sphereslim.prototxt import parse_net
@@ -89,3 +91,19 @@ def test_a_whole_run_tells_what_the_term_did_and_is_not_made_twice(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert again.returncode == 0 and len(stamps) == 3
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+@pytest.mark.parametrize('gpu, iter_size, status', [('all', 2, 1), ('0,1', 2, 0), ('all', 1, 0)])
+def test_forwards_are_shared_among_gpus_of_a_known_number(gpu, iter_size, status, tmp_path, monkeypatch):
+    write_run(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    values = json.loads(Path('plus.json').read_text())
+    values['base']['iter_size'] = iter_size
+    Path('plus.json').write_text(json.dumps(values))
+    monkeypatch.setattr('sys.argv', ['x', *f'--settings plus.json --faces faces --out out --gpu {gpu}'.split()])
+    command = runpy.run_path(str(ROOT / 'python/sphereface_plus.py'))
+    if status:
+        with pytest.raises(SlimError, match='--gpu all: base of plus.json shares the forwards of iter_size 2'):
+            command['make_plan'](command['arguments']())
+    else:
+        assert command['make_plan'](command['arguments']()).base.iter_size == 1
