@@ -55,6 +55,12 @@ def test_lambda_of_two_forwards_an_iteration_is_that_of_one(tmp_path):
     assert np.allclose(lambdas(per_forward(net, 2), 8, tmp_path)[1::2], lambdas(net, 4, tmp_path))
 
 
+def test_alpha_of_two_forwards_an_iteration_starts_with_the_first_of_them():
+    param = per_forward(parse_net(MARGIN + SPREAD), 2).layer[-1].inter_class_param
+    # iterations count from 101 on: their forwards are 201 and 202, so those of 103 are 205 and 206
+    assert (param.iteration, param.alpha_start_iter, list(param.alpha_stepvalue)) == (200, 205, [209])
+
+
 def test_an_advanced_net_starts_alpha_that_has_passed_its_start():
     param = advanced(parse_net(MARGIN + SPREAD), 6).layer[-1].inter_class_param
     assert (param.iteration, param.alpha_start_iter, param.alpha_start_value) == (106, 107, 3)
