@@ -141,6 +141,26 @@ def test_pooling_counts_the_pad_in_a_clipped_window_up_to_its_edge():
         pytest.approx([18 / 4, 21 / 3])
 
 
+@pytest.mark.parametrize('pool, empty', [('MAX', -np.finfo('f').max), ('AVE', np.nan)])
+def test_without_a_pad_a_window_behind_the_picture_stays_and_is_empty(pool, empty):
+    values, = pooled(f'pool: {pool} kernel_size: 1 stride: 2', [[3., 6., 9., 12.]])
+    np.testing.assert_array_equal(values, [[3, 9, empty]])
+
+
+def test_the_mean_of_less_than_no_place_is_0():
+    assert pooled('pool: AVE kernel_h: 1 kernel_w: 1 stride: 3', [[3., 6., 9., 12., 15.]])[0][0] == [3, 12, 0]
+
+
+def test_an_empty_window_has_no_place_and_no_gradient():
+    text = layer('Pooling', tops='y m', extra='pooling_param { kernel_size: 1 stride: 2 }')
+    net = make_net(text, {'x': (1, 1, 2, 4)})
+    net.forward()
+    assert net.blobs['m'].data[0, 0].tolist() == [[0, 2, -1], [-1, -1, -1]]
+    net.blobs['y'].diff[...] = 1
+    net.backward()
+    assert net.blobs['x'].diff[0, 0].tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
+
+
 @pytest.mark.parametrize('pad', [1, 2])
 def test_mask_of_maxima_counts_in_the_picture(pad):
     x = np.arange(12.).reshape(3, 4)

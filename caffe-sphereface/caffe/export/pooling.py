@@ -3,10 +3,11 @@
 import numpy as np
 
 from caffe.export.graph import converts
+from caffe.layers.pooling_ops import MaxPool
 
 
 def _pads(geometry):
-    """ONNX pads (top, left, bottom, right) with which rounding down gives Caffe's number of windows."""
+    """ONNX pads (top, left, bottom, right) with which rounding down gives Caffe's number of windows with values."""
     left, right, top, bottom = (max(0, margin) for margin in geometry.margins())
     return [top, left, bottom, right]
 
@@ -15,13 +16,22 @@ def _window(geometry):
     return {'kernel_shape': geometry.kernel, 'strides': geometry.stride}
 
 
+def _widened(graph, y, geometry, value):
+    """`y` with the empty windows that Caffe keeps, `value` in them."""
+    below, right = (n - filled for n, filled in zip(geometry.output, geometry.filled))
+    if not below and not right:
+        return y
+    return graph.op('Pad', y, graph.integers([0, 0, 0, 0, 0, 0, below, right], 'empty'), graph.constant(value, 'value'))
+
+
 def _maximum(graph, x, geometry, mask=False):
     if not mask:
-        return [graph.op('MaxPool', x, pads=_pads(geometry), **_window(geometry))]
+        y = graph.op('MaxPool', x, pads=_pads(geometry), **_window(geometry))
+        return [_widened(graph, y, geometry, MaxPool.EMPTY)]
     y, index = graph.op('MaxPool', x, outputs=2, pads=_pads(geometry), **_window(geometry))
     # ONNX counts through the whole batch, Caffe through one plane
     plane = graph.op('Mod', index, graph.integers([geometry.size[0] * geometry.size[1]], 'plane'))
-    return [y, graph.op('Cast', plane, to=1)]
+    return [_widened(graph, y, geometry, MaxPool.EMPTY), _widened(graph, graph.op('Cast', plane, to=1), geometry, -1)]
 
 
 def _average(graph, x, geometry):
@@ -31,10 +41,16 @@ def _average(graph, x, geometry):
     top, left, bottom, right = _pads(geometry)
     padded = graph.op('Pad', x, graph.integers([0, 0, top, left, 0, 0, bottom, right], 'pads')) \
         if any((top, left, bottom, right)) else x
-    y = graph.op('AveragePool', padded, **_window(geometry))
+    y = _widened(graph, graph.op('AveragePool', padded, **_window(geometry)), geometry, 0)
     areas = geometry.areas('cpu').numpy()
     whole = geometry.kernel[0] * geometry.kernel[1]
-    return y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(whole / areas, 'areas'))
+    return y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(_ratio(whole, areas), 'areas'))
+
+
+def _ratio(whole, areas):
+    """`whole` / `areas`, infinite for an empty window: its mean is NaN, as Caffe has it."""
+    with np.errstate(divide='ignore'):
+        return whole / areas
 
 
 def _expectation(graph, x, geometry):

@@ -13,28 +13,49 @@ _aten = torch.ops.aten
 class Geometry:
     """Kernel, stride and pad (height, width) and the number of windows that they give for inputs of `size`.
 
-    Sizes round up, or down with `floor`. A window that would begin beyond the picture and its leading pad is dropped.
+    Sizes round up, or down with `floor`. A last window that would begin beyond the picture is dropped where there is a
+    pad, high or wide. Without one Caffe keeps it, empty: `filled` is the number of windows with a value in them.
     """
 
     def __init__(self, kernel, stride, pad, size, floor=False):
         self.kernel, self.stride, self.pad, self.size, self.ceil = kernel, stride, pad, size, not floor
-        self.output = tuple(map(self._windows, kernel, stride, pad, size))
+        self.filled = tuple(map(self._windows, kernel, stride, pad, size))
+        self.output = self.filled if any(pad) else tuple(map(self._steps, kernel, stride, pad, size))
         # PyTorch's kernels know pads up to half a window
         self.wide_pad = any(2 * p > k for k, p in zip(kernel, pad))
 
+    def _steps(self, kernel, stride, pad, size):
+        way = size + 2 * pad - kernel
+        return (-(-way // stride) if self.ceil else way // stride) + 1
+
     def _windows(self, kernel, stride, pad, size):
-        steps = size + 2 * pad - kernel
-        count = (-(-steps // stride) if self.ceil else steps // stride) + 1
+        count = self._steps(kernel, stride, pad, size)
         return count - 1 if (count - 1) * stride >= size + pad else count
+
+    def widened(self, y, value):
+        """`y` with `value` for the empty windows: a number, or a tensor (output height, output width)."""
+        if self.filled == self.output:
+            return y
+        wide = torch.empty(*y.shape[:2], *self.output, dtype=y.dtype, device=y.device)
+        wide[...] = value
+        self.narrowed(wide)[...] = y
+        return wide
+
+    def narrowed(self, y):
+        """`y` without its empty windows."""
+        return y[:, :, :self.filled[0], :self.filled[1]]
 
     def margins(self):
         """(left, right, top, bottom) pads with which windows at the stated places fill the padded picture exactly."""
         after = [(n - 1) * s + k - p - size for n, s, k, p, size in
-                 zip(self.output, self.stride, self.kernel, self.pad, self.size)]
+                 zip(self.filled, self.stride, self.kernel, self.pad, self.size)]
         return [self.pad[1], after[1], self.pad[0], after[0]]
 
     def areas(self, device):
-        """How many places each window covers, pads included: (output height, output width)."""
+        """How many places each window covers, pads included: (output height, output width).
+
+        As in Caffe 0 or less for an empty one.
+        """
         lines = []
         for n, s, k, p, size in zip(self.output, self.stride, self.kernel, self.pad, self.size):
             start = torch.arange(n, device=device) * s - p
@@ -56,7 +77,9 @@ class Layout:
 
 
 class MaxPool:
-    """The largest value of each window; the first one where several are equal."""
+    """The largest value of each window; the first one where several are equal, the least float where there is none."""
+
+    EMPTY = -torch.finfo(torch.float32).max
 
     def __init__(self, geometry):
         self.geometry = geometry
@@ -71,7 +94,7 @@ class MaxPool:
 
     def infer(self, x):
         """The values, (N, C, height, width), keeping nothing."""
-        return _aten.max_pool2d_with_indices(self._padded(x), *self._arguments())[0]
+        return self.geometry.widened(_aten.max_pool2d_with_indices(self._padded(x), *self._arguments())[0], self.EMPTY)
 
     def forward(self, x):
         """The values, (N, C, height, width)."""
@@ -79,18 +102,18 @@ class MaxPool:
         self._bottom = Layout(x)
         # the flat index (row · width + column) of each value in its plane, in two bytes where they suffice
         kind = torch.int16 if x.shape[2] * x.shape[3] <= 1 << 15 else torch.int32
-        y, self._index = (Layout(x, self.geometry.output).empty(of) for of in (x.dtype, kind))
+        y, self._index = (Layout(x, self.geometry.filled).empty(of) for of in (x.dtype, kind))
         for part, values, index in pieces(x, y, self._index):
             places = torch.empty_like(index, dtype=torch.int64)
             _aten.max_pool2d_with_indices.out(part, *self._arguments(), out=values, indices=places)
             index.copy_(places)
-        return y
+        return self.geometry.widened(y, self.EMPTY)
 
     def index(self):
-        """Where in the (unpadded) input plane each value of the last forward came from."""
+        """Where in the (unpadded) input plane each value of the last forward came from; -1 for an empty window."""
         g, index = self.geometry, self._index.long()
         if not g.wide_pad:
-            return index
+            return g.widened(index, -1)
         width = self._bottom.shape[3]
         return (index // width - g.pad[0]) * g.size[1] + index % width - g.pad[1]
 
@@ -101,7 +124,7 @@ class MaxPool:
     def backward(self, dy):
         """The diff of the input of the last forward."""
         dx = self._bottom.empty(dy.dtype)
-        for diff, part, index in pieces(dx, dy, self._index):
+        for diff, part, index in pieces(dx, self.geometry.narrowed(dy), self._index):
             # what the input is does not matter to the kernel, but for its shape and order in memory
             _aten.max_pool2d_with_indices_backward.grad_input(part, diff, *self._arguments(), index.long(),
                                                               grad_input=diff)
@@ -109,7 +132,10 @@ class MaxPool:
 
 
 class AveragePool:
-    """The mean of each window, in which the pads count as zeros (but not what lies beyond them)."""
+    """The mean of each window, in which the pads count as zeros (but not what lies beyond them).
+
+    An empty window has Caffe's 0 / area: NaN, or 0 where the area is negative.
+    """
 
     def __init__(self, geometry):
         self.geometry = geometry
@@ -123,7 +149,8 @@ class AveragePool:
             return _aten.avg_pool2d(x, g.kernel, g.stride, [0, 0], False, True, 1) / g.areas(x.device)
         if g.output == (1, 1) and g.kernel == g.size and g.pad == (0, 0):
             return x.mean((2, 3), keepdim=True)
-        return _aten.avg_pool2d(x, g.kernel, g.stride, g.pad, g.ceil, True)
+        y = _aten.avg_pool2d(x, g.kernel, g.stride, g.pad, g.ceil, True)
+        return y if g.filled == g.output else g.widened(y, 0 / g.areas(x.device))
 
     infer = forward
 
@@ -132,7 +159,7 @@ class AveragePool:
 
     def backward(self, dy):
         """The diff of the input of the last forward."""
-        g, dx = self.geometry, self._bottom.empty(dy.dtype)
+        g, dx, dy = self.geometry, self._bottom.empty(dy.dtype), self.geometry.narrowed(dy)
         # of its input, in whose place `dx` stands, the kernel takes the shape and order in memory
         if not g.wide_pad:
             return _aten.avg_pool2d_backward.grad_input(dy, dx, g.kernel, g.stride, g.pad, g.ceil, True, None,
@@ -157,7 +184,8 @@ class StochasticPool:
     def expectation(self, x):
         """Σx² / Σx of each window, 0 where all are 0."""
         values = self._windows(x)
-        return values.square().sum(-1) / values.sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
+        mean = values.square().sum(-1) / values.sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
+        return self.geometry.widened(mean, 0)
 
     def forward(self, x):
         """One value of each window, drawn with a probability proportional to it."""
@@ -166,7 +194,7 @@ class StochasticPool:
         draw = torch.rand(cumulated.shape[:-1], generator=random.generator(x.device), device=x.device).unsqueeze(-1)
         self._choice = (cumulated < draw * cumulated[..., -1:]).sum(-1, keepdim=True).clamp(max=values.shape[-1] - 1)
         self._padded = F.pad(x, self.geometry.margins()).shape
-        return values.gather(-1, self._choice).squeeze(-1)
+        return self.geometry.widened(values.gather(-1, self._choice).squeeze(-1), 0)
 
     def forget(self):
         """Drop what the last forward kept for backward."""
@@ -175,9 +203,9 @@ class StochasticPool:
     def backward(self, dy):
         """The diff of the input of the last forward: each value's goes where it was drawn."""
         g = self.geometry
-        device, choice = dy.device, self._choice.squeeze(-1)
-        rows = torch.arange(g.output[0], device=device)[:, None] * g.stride[0] + choice // g.kernel[1]
-        columns = torch.arange(g.output[1], device=device) * g.stride[1] + choice % g.kernel[1]
+        device, choice, dy = dy.device, self._choice.squeeze(-1), g.narrowed(dy)
+        rows = torch.arange(g.filled[0], device=device)[:, None] * g.stride[0] + choice // g.kernel[1]
+        columns = torch.arange(g.filled[1], device=device) * g.stride[1] + choice % g.kernel[1]
         place = (rows * self._padded[3] + columns).flatten(2)
         dx = dy.new_zeros(self._padded).flatten(2).scatter_add_(2, place, dy.flatten(2))
         return F.pad(dx.reshape(self._padded), [-m for m in g.margins()])
