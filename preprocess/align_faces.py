@@ -10,8 +10,7 @@ import os
 
 from facedata.alignment import align_list
 from facedata.arguments import positive
-from facedata.workflow import run
-from tqdm import tqdm
+from facedata.workflow import bar, run
 
 
 def main():
@@ -34,7 +33,7 @@ def parse_arguments():
 
 
 def show_progress(results, total):
-    return tqdm(results, total=total, desc='aligning', unit='picture')
+    return bar(results, total=total, desc='aligning', unit='picture')
 
 
 if __name__ == '__main__':

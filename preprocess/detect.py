@@ -15,8 +15,7 @@ from facedata import detection
 from facedata.arguments import positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
-from facedata.workflow import run
-from tqdm import tqdm
+from facedata.workflow import bar, run
 
 
 def main():
@@ -72,7 +71,7 @@ def default_weights():
 
 
 def show_progress(lines, total, done):
-    return tqdm(lines, total=total, initial=done, desc='detecting', unit='picture')
+    return bar(lines, total=total, initial=done, desc='detecting', unit='picture')
 
 
 if __name__ == '__main__':

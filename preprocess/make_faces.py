@@ -12,8 +12,7 @@ import os
 
 from facedata import dataset
 from facedata.arguments import positive
-from facedata.workflow import run
-from tqdm import tqdm
+from facedata.workflow import bar, run
 
 
 def main():
@@ -46,7 +45,7 @@ def parse_arguments():
 
 
 def show_progress(results, total):
-    return tqdm(results, total=total, desc='rendering', unit='person')
+    return bar(results, total=total, desc='rendering', unit='person')
 
 
 if __name__ == '__main__':

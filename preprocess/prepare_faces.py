@@ -10,8 +10,7 @@ import argparse
 
 from facedata import prepare
 from facedata.crop import ANCHORS
-from facedata.workflow import run
-from tqdm import tqdm
+from facedata.workflow import bar, run
 
 
 def main():
@@ -36,7 +35,7 @@ def parse_arguments():
 
 
 def show_progress(results, total):
-    return tqdm(results, total=total, desc='cropping', unit='person')
+    return bar(results, total=total, desc='cropping', unit='person')
 
 
 if __name__ == '__main__':

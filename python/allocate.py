@@ -14,9 +14,9 @@ from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_json
 from sphereslim.model import cost_of_counts, open_model
+from sphereslim.progress import bar
 from sphereslim.sensitivity import read_table
 from sphereslim.tables import scaled, text_table
-from tqdm import tqdm
 
 
 def main():
@@ -26,7 +26,7 @@ def main():
     rows, _ = read_table(args.table)
     limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
     found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
-    counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: tqdm(tries, desc='counting costs'))
+    counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs'))
     write_json(args.out, counts)
     print(text_table(('group', 'channels', 'kept', 'share'),
                      [[name, found[name].size, kept, f'{kept / found[name].size:.2f}']

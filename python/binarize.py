@@ -10,10 +10,10 @@ from sphereslim.command import run_command
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import whole_file
+from sphereslim.progress import bar
 from sphereslim.prototxt import read_solver
 from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers
-from tqdm import tqdm
 
 EXAMPLES = """writes OUTPUT.caffemodel (binary weights, any Caffe reads it) and OUTPUT.qcaffemodel, besides the
 solver's snapshots, which hold full precision. Ctrl-C takes a snapshot and stops; --snapshot goes on from one.
@@ -60,7 +60,7 @@ def train(solver, settings, binarizer):
     """Runs to max_iter, testing with binary weights at the solver's test_interval; False when interrupted."""
     chunk = settings.test_interval or settings.display or 100
     try:
-        with tqdm(total=settings.max_iter, initial=solver.iter, unit='iteration') as progress:
+        with bar(total=settings.max_iter, initial=solver.iter, unit='iteration') as progress:
             while solver.iter < settings.max_iter:
                 count = min(chunk - solver.iter % chunk, settings.max_iter - solver.iter)
                 solver.step(count)

@@ -19,6 +19,7 @@ from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.inputs import input_shape
 from sphereslim.lock import only_one
+from sphereslim.progress import bar
 from sphereslim.prototxt import read_net
 from sphereslim.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.prune_runs import Base, whole_times
@@ -28,7 +29,6 @@ from sphereslim.run_plan import run
 from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
 from sphereslim.settings import checked, read_settings
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / 'published'
@@ -101,7 +101,7 @@ def single_runs(args, single, base):
 
 def report(args, settings, bases, runs, tries):
     out = Path(args.out)
-    speed = whole_times(out / 'times.json', bases, runs, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+    speed = whole_times(out / 'times.json', bases, runs, lambda todo: bar(todo, desc='caffe time', leave=False),
                         batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
     printed = read_json(PUBLISHED / 'entropy.json')
     nets, layers = net_rows(bases, runs, speed, printed), layer_rows(tries, printed)

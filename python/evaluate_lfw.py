@@ -16,7 +16,7 @@ from sphereslim.files import check_writable, write_json
 from sphereslim.lfw.evaluate import score
 from sphereslim.lfw.features import CROPS, InputForm
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
-from tqdm import tqdm
+from sphereslim.progress import bar
 
 FARS = (1e-3, 1e-4)
 
@@ -80,7 +80,7 @@ def default_cache():
 
 def progress_of(batch):
     """A bar over batches that counts pictures."""
-    return lambda starts: tqdm(starts, desc='features', unit_scale=batch, unit='pictures')
+    return lambda starts: bar(starts, desc='features', unit_scale=batch, unit='pictures')
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ from sphereslim.flame.faces import make_lists
 from sphereslim.flame.nets import BASELINE, VARIANTS
 from sphereslim.flame.settings import read_settings
 from sphereslim.lock import only_one
+from sphereslim.progress import bar
 from sphereslim.report.text import table_text
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -89,7 +89,7 @@ def train(run, variant, emit, gpu):
 
 def sweep(run, variant):
     """The rows of a variant's bits sweep."""
-    return steps.sweep(run, variant, lambda todo: tqdm(todo, desc=f'{variant}: bits', unit='net', disable=not todo))
+    return steps.sweep(run, variant, lambda todo: bar(todo, desc=f'{variant}: bits', unit='net', disable=not todo))
 
 
 def binarize(run):

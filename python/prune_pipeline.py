@@ -14,13 +14,13 @@ from sphereslim import pipeline, report
 from sphereslim.command import run_command
 from sphereslim.faces import open_faces
 from sphereslim.lock import only_one
+from sphereslim.progress import bar
 from sphereslim.report.collect import collect
 from sphereslim.report.tables import stage_table
 from sphereslim.report.text import table_text
 from sphereslim.run_plan import run
 from sphereslim.schedule import Schedule
 from sphereslim.settings import read_settings
-from tqdm import tqdm
 
 PUBLISHED = Path(__file__).resolve().parent.parent / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
@@ -62,7 +62,7 @@ def main():
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
         run(plan, args.gpu)
-        found = collect(plan, PUBLISHED, lambda rounds: tqdm(rounds, desc='measuring speed', leave=False))
+        found = collect(plan, PUBLISHED, lambda rounds: bar(rounds, desc='measuring speed', leave=False))
         found['command'] = shlex.join(['python', *sys.argv])
         page = report.write(found, plan.folder)
     print(table_text(stage_table(found)))

@@ -9,6 +9,7 @@ from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, read_text, write_bytes, write_json
 from sphereslim.lfw import InputForm, Verification
+from sphereslim.progress import bar
 from sphereslim.quantize import (
     dequantize,
     quantize_net,
@@ -30,7 +31,6 @@ from sphereslim.quantize.plan import file_digest, measure_costs
 from sphereslim.quantize.report import inspect_text
 from sphereslim.quantize.sensitivity import fit_budget, quantizable_layers
 from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
-from tqdm import tqdm
 
 SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
 SCOPES = ('layer', 'network')
@@ -200,7 +200,7 @@ def run_sweep(options):
         subject['pairs'] = [file_digest(options.pairs), options.mirror]
     rows = Rows(options.folder, subject)
     points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
-    for point in tqdm([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
+    for point in bar([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
         rows.add(run_point(net, point, options.folder, options.deploy, measure, options.coding))
     done = [rows.find(point) for point in points]
     reference = (os.path.getsize(options.weights), float(measure(options.deploy, options.weights)))
@@ -215,7 +215,7 @@ def _measure(options):
     if options.pairs:
         form = InputForm(options.mean, options.scale, options.rgb)
         measure = Verification(options.pairs, options.images, form, options.mirror,
-                               progress=lambda starts: tqdm(starts, desc='features', unit='batch', leave=False))
+                               progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False))
         return measure, 'verification accuracy, %', False
     if options.accuracy:
         return named_measure(options.accuracy), options.accuracy, False
@@ -240,7 +240,7 @@ def run_allocate(options):
                'coding': options.coding, 'pixels': [options.mean, options.scale, options.rgb]}
     layers = quantizable_layers(net, options.scheme, options.layers)
     costs = measure_costs(net, distance, layers, parse_range(options.bits), options.scheme, options.coding,
-                          f'{options.output}.costs.json', subject, lambda todo: tqdm(todo, desc='layers x bits'))
+                          f'{options.output}.costs.json', subject, lambda todo: bar(todo, desc='layers x bits'))
     quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
     size = write_quantized(quantized, options.output, options.coding)
     write_json(f'{options.output}.bits.json', bits)

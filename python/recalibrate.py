@@ -13,11 +13,11 @@ from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
 from sphereslim.files import check_writable, write_bytes
 from sphereslim.groups import Groups
+from sphereslim.progress import bar
 from sphereslim.prototxt import read_net
 from sphereslim.states import with_stages
 from sphereslim.surgery import check_weights
 from sphereslim.weights import read_weights
-from tqdm import tqdm
 
 
 def main():
@@ -27,7 +27,7 @@ def main():
     check_weights(Groups(net), weights, args.weights)
     feed, batches = source(args, net)
     result = recalibrate(net, weights, feed, batches,
-                         lambda batches: tqdm(batches, desc='measuring', unit='batch'))
+                         lambda batches: bar(batches, desc='measuring', unit='batch'))
     write_bytes(args.out, result.SerializeToString())
     print(args.out)
 

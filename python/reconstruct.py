@@ -12,9 +12,9 @@ from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_bytes
 from sphereslim.model import open_model, refit
+from sphereslim.progress import bar
 from sphereslim.reconstruct import Fit, readers_of
 from sphereslim.selection_files import read_selections
-from tqdm import tqdm
 
 
 def main():
@@ -33,7 +33,7 @@ def main():
                             f'{len(indices)}: expected the net that was pruned by it')
     feed = feeds(args, whole_net.net)[0]
     refitted = refit(whole_net, pruned, kept, feed, Fit(args.places, args.ridge), args.seed,
-                     lambda done: tqdm(done, desc='refitting', total=len(layers), unit='layer'))
+                     lambda done: bar(done, desc='refitting', total=len(layers), unit='layer'))
     write_bytes(args.out, refitted.weights.SerializeToString())
     print(f'{args.out}: {len(layers)} layers refitted on {len(feed.paths)} pictures')
 

@@ -20,12 +20,12 @@ from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.groups import Groups
 from sphereslim.netfiles import run_net
+from sphereslim.progress import bar
 from sphereslim.prototxt import read_net
 from sphereslim.selection import select
 from sphereslim.states import phase_of, with_stages
 from sphereslim.surgery import check_weights
 from sphereslim.weights import read_weights
-from tqdm import tqdm
 
 
 def main():
@@ -71,7 +71,7 @@ def make_sampler(args, net, weights):
     caffe.set_random_seed(args.seed)
     opened = run_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
     return lambda layer: Sampler(opened, feed, batches,
-                                 lambda batches: tqdm(batches, desc=layer, unit='batch', leave=False))
+                                 lambda batches: bar(batches, desc=layer, unit='batch', leave=False))
 
 
 def arguments():

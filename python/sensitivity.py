@@ -19,11 +19,11 @@ from sphereslim.errors import SlimError
 from sphereslim.files import check_writable
 from sphereslim.harm import AccuracyLoss, Shift
 from sphereslim.model import open_model
+from sphereslim.progress import bar
 from sphereslim.reconstruct import Fit
 from sphereslim.sensitivity import COLUMNS, Table, study
 from sphereslim.sensitivity_plot import draw
 from sphereslim.tables import scaled, text_table
-from tqdm import tqdm
 
 
 def main():
@@ -36,7 +36,7 @@ def main():
     harm = accuracy_loss(args) if args.pairs else Shift(model, test)
     table = Table(out / 'sensitivity.json', about(args))
     study(model, table, args.rates, args.criterion, harm, feed, Fit(args.places), args.refit, args.seed,
-          lambda todo: tqdm(todo, desc='pruning each group alone', unit='cut'))
+          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
     draw(out / 'sensitivity.png', table.rows, table.about)
     print(text_table(COLUMNS, [[row.group or '(whole)', f'{row.rate:g}', row.kept or '', scaled(row.macs),
                                 scaled(row.parameters), f'{row.harm:.4f}'] for row in table.rows]))

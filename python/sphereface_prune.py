@@ -17,6 +17,7 @@ from sphereslim.errors import SlimError
 from sphereslim.faces import open_faces
 from sphereslim.files import read_json
 from sphereslim.lock import only_one
+from sphereslim.progress import bar
 from sphereslim.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.prune_runs import Base, convolution_groups, whole_times
 from sphereslim.report.simple import write_simple
@@ -26,7 +27,6 @@ from sphereslim.scaled import scaled_folder
 from sphereslim.schedule import Schedule
 from sphereslim.settings import read_settings
 from sphereslim.sphereface_tables import comparison, comparison_figure
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / 'published'
@@ -74,7 +74,7 @@ def make_run(args, settings, base, rate):
 
 def report(args, settings, bases, plans):
     out = Path(args.out)
-    speed = whole_times(out / 'times.json', bases, plans, lambda todo: tqdm(todo, desc='caffe time', leave=False),
+    speed = whole_times(out / 'times.json', bases, plans, lambda todo: bar(todo, desc='caffe time', leave=False),
                         batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
     printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)

@@ -24,6 +24,7 @@ from sphereslim.engine_check import check_engine
 from sphereslim.harm import Shift
 from sphereslim.lock import only_one
 from sphereslim.model import open_model
+from sphereslim.progress import bar
 from sphereslim.prototxt import read_solver
 from sphereslim.reconstruct import Fit
 from sphereslim.report.simple import write_simple
@@ -35,7 +36,6 @@ from sphereslim.stage import Stage
 from sphereslim.study import distillation, page
 from sphereslim.study.few_pairs import write_few
 from sphereslim.study.study import Study, percent
-from tqdm import tqdm
 
 
 def main():
@@ -69,12 +69,12 @@ def make_study(args, model, out):
              'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed}
     table = Table(out / 'sensitivity.json', about)
     study(model, table, args.rates, args.ranked_by, Shift(model, test_feed), fit_feed, fit, True, args.seed,
-          lambda todo: tqdm(todo, desc='pruning each group alone', unit='cut'))
+          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
     draw(out / 'sensitivity.png', table.rows, about)
     few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
     job = Study(out, model, Path(args.pairs), few, Path(args.pictures), form_of(args), fit_feed, test_feed,
                 curves(table.rows), fit, Fit(args.refit_places, args.ridge), args.seed, args.batch,
-                lambda batches: tqdm(batches, 'verifying', leave=False))
+                lambda batches: bar(batches, 'verifying', leave=False))
     return job, more
 
 
@@ -83,7 +83,7 @@ def table(args, job, criteria):
     todo = [(c, b, refitted, uniform) for c in criteria for b in args.budgets for refitted in (False, True)
             for uniform in ((False, True) if c == args.ranked_by else (False,))]
     found = {}
-    for criterion, budget, refitted, uniform in tqdm(todo, desc='one shot', unit='net'):
+    for criterion, budget, refitted, uniform in bar(todo, desc='one shot', unit='net'):
         result = job.one_shot(criterion, budget, refitted, uniform)
         if refitted and not uniform:
             found.setdefault(budget, {})[criterion] = result['shift']

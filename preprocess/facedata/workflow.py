@@ -9,8 +9,9 @@ from sphereslim.command import run_command  # noqa: E402  (found by the path abo
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.lfw.pairs import people_of, read_pairs  # noqa: E402
 from sphereslim.lock import only_one, only_one_at  # noqa: E402
+from sphereslim.progress import bar  # noqa: E402
 
-__all__ = ['SlimError', 'only_one', 'only_one_at', 'people_of', 'read_pairs', 'run']
+__all__ = ['SlimError', 'bar', 'only_one', 'only_one_at', 'people_of', 'read_pairs', 'run']
 
 
 def run(main):

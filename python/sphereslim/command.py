@@ -3,9 +3,8 @@
 import signal
 import sys
 
-from tqdm import tqdm
-
 from sphereslim.errors import SlimError
+from sphereslim.progress import bar
 
 
 def run_command(main):
@@ -30,14 +29,14 @@ def run_command(main):
 def train_with_bar(stage, title, gpu=None, **how):
     """Train a Stage under a progress bar of its iterations, the time left and the loss; `how` goes to `Stage.run`."""
     total = stage.iterations()
-    with tqdm(total=total, desc=f'{title}: training', unit='it') as bar:
+    with bar(total=total, desc=f'{title}: training', unit='it') as shown:
 
         def watch(progress):
-            bar.update(progress.iteration - bar.n)
-            bar.set_postfix(loss=f'{progress.loss:.3f}')
+            shown.set_postfix(loss=f'{progress.loss:.3f}', refresh=False)
+            shown.update(progress.iteration - shown.n)
 
         stage.run(gpu, watch, **how)
-        bar.update(total - bar.n)
+        shown.update(total - shown.n)
 
 
 def _stop(number, frame):

@@ -1,10 +1,9 @@
 """How a command carries out a Plan: stage by stage, with progress bars and a line for every result."""
 
-from tqdm import tqdm
-
 from sphereslim import pipeline
 from sphereslim.command import train_with_bar
 from sphereslim.files import read_json
+from sphereslim.progress import bar
 
 
 def run(plan, gpu=None, heading=''):
@@ -41,7 +40,7 @@ def emit(plan, stages, place, title):
         pipeline.emit_last(plan, stages[place - 1], stage)
     else:
         pipeline.emit_pruned(plan, stages[place - 1], stage, plan.layers[place - 1],
-                             lambda batches: tqdm(batches, desc=f'{title}: sampling', leave=False))
+                             lambda batches: bar(batches, desc=f'{title}: sampling', leave=False))
 
 
 def tell(plan, stage, moment, title):

@@ -1,0 +1,33 @@
+"""Progress bars: on a terminal one that moves, in a file or a pipe a line now and then."""
+
+import sys
+
+from tqdm import tqdm
+
+_SECONDS = 10  # between the lines of a bar that is not looked at
+
+
+def bar(iterable=None, desc=None, leave=True, **how):
+    """A tqdm over `iterable`; where stderr is no terminal it prints lines, a passing bar (`leave` False) only late."""
+    if not is_live():
+        how |= {'file': _Lines(), 'mininterval': _SECONDS, 'delay': 0 if leave else _SECONDS}
+    return tqdm(iterable, desc, leave=leave, **how)
+
+
+def is_live():
+    """Whether somebody looks at the bars while they move."""
+    return sys.stderr.isatty()
+
+
+class _Lines:
+    """What tqdm writes over and over in one line, as lines of stderr."""
+
+    encoding = 'ascii'  # of the bar itself: files are read with anything
+
+    def write(self, text):
+        text = text.strip()
+        if text:
+            sys.stderr.write(f'{text}\n')
+
+    def flush(self):
+        sys.stderr.flush()
