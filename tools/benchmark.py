@@ -24,7 +24,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from benchmark_nets import SHARED  # noqa: E402
-from benchmark_peers import Skipped, inference, training  # noqa: E402
+from benchmark_peers import Skipped, choose_device, inference, training  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.tables import markdown_table, text_table  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -46,11 +46,12 @@ PEERS = ['torch', 'compiled', 'onnxruntime', 'opencv']
 def main():
     args = parse_arguments()
     torch.set_num_threads(args.threads)
+    device = choose_device(args.gpu)
     rows = [row for row in (FULL if args.full else SHORT) if any(text in ' '.join(map(str, row)) for text in args.only)]
-    report = {'machine': machine(args.threads), 'rows': []}
+    report = {'machine': machine(args.threads, device), 'rows': []}
     results = report['rows']
     for kind, name, batch in tqdm(rows, 'rows', disable=None):
-        results.append(measure(kind, name, batch, args))
+        results.append(measure(kind, name, batch, args, device))
         tqdm.write(line(results[-1]))
         keep(report, args)
     print('\n' + text_table(*table(results), left=3))
@@ -68,11 +69,12 @@ def keep(report, args):
         write(args.markdown, describe(report['machine']) + '\n\n' + tabled + '\n')
 
 
-def measure(kind, name, batch, args):
+def measure(kind, name, batch, args, device):
     """One row as a dictionary: milliseconds by contender, ratios, difference, memory, and what was skipped."""
     compiled = args.full and not args.no_compile
     peers = [who for who in args.peers if who != 'compiled' or compiled]
-    contenders = training(name, batch, peers) if kind == 'train' else inference(name, batch, args.threads, peers)
+    contenders = (training(name, batch, peers, device) if kind == 'train'
+                  else inference(name, batch, args.threads, peers, device))
     skipped = {who: str(why) for who, why in contenders.items() if isinstance(why, Skipped)}
     contenders = {who: run for who, run in contenders.items() if who not in skipped}
     outputs = {who: np.array(run()) for who, run in contenders.items()}
@@ -84,7 +86,7 @@ def measure(kind, name, batch, args):
            'cpu_ratio': {who: cpu[who] / cpu['caffe'] for who in cpu if who != 'caffe'},
            'difference': float(difference / np.abs(reference).max()), 'load': os.getloadavg()[0]}
     if kind == 'train' and not args.no_memory:
-        row['memory_mib'] = {who: peak(who, name, batch, args.threads) for who in ('caffe', 'torch')}
+        row['memory_mib'] = {who: peak(who, name, batch, args.threads, args.gpu) for who in ('caffe', 'torch')}
     return row
 
 
@@ -106,10 +108,11 @@ def take_turns(contenders, seconds):
     return {w: float(np.min(t)) for w, t in wall.items()}, {w: float(np.median(t)) for w, t in cpu.items()}
 
 
-def peak(who, name, batch, threads):
-    """MiB that training takes at most in a process of its own."""
+def peak(who, name, batch, threads, gpu):
+    """MiB that training takes at most in a process of its own, of the host's memory or of the GPU's."""
     script = str(Path(__file__).with_name('benchmark_memory.py'))
     command = [sys.executable, script, who, name, str(batch), str(threads)]
+    command += [] if gpu is None else ['--gpu', str(gpu)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f'{name}: measuring memory: {done.stderr.strip().splitlines()[-1]}')
@@ -138,13 +141,14 @@ def line(row):
     return f'{row["kind"]} {row["net"]} batch {row["batch"]}: {", ".join(parts)}, difference {row["difference"]:.0e}'
 
 
-def machine(threads):
+def machine(threads, device):
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').is_file():
         lines = [text.split(':')[1].strip() for text in Path('/proc/cpuinfo').read_text().splitlines()
                  if text.startswith('model name')]
         cpu = lines[0] if lines else cpu
-    return {'cpu': cpu, 'cores': os.cpu_count(), 'threads': threads, 'load': os.getloadavg()[0],
+    gpu = {} if device.type == 'cpu' else {'gpu': torch.cuda.get_device_name(device), 'cuda': torch.version.cuda}
+    return {**gpu, 'cpu': cpu, 'cores': os.cpu_count(), 'threads': threads, 'load': os.getloadavg()[0],
             'capability': torch.backends.cpu.get_cpu_capability(), 'torch': torch.__version__,
             'opencv': cv2.__version__, 'python': platform.python_version(), 'system': platform.platform()}
 
@@ -172,6 +176,7 @@ def parse_arguments():
                         help=f'against whom: {", ".join(PEERS)} (compiled with --full alone); fewer take less memory')
     parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
     parser.add_argument('--no-memory', action='store_true', help='do not measure memory')
+    parser.add_argument('--gpu', type=int, metavar='N', help='compute on that GPU (default: on the CPU)')
     parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()), help='threads to compute with')
     parser.add_argument('--seconds', type=float, default=8, help='how long to measure each row, about')
     parser.add_argument('--json', metavar='FILE', help='write all figures there')

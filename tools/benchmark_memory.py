@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
 import torch  # noqa: E402
 from benchmark_nets import training_net  # noqa: E402
-from benchmark_peers import engine_step, torch_step  # noqa: E402
+from benchmark_peers import choose_device, engine_step, torch_step  # noqa: E402
 from torch_peer import Peer  # noqa: E402
 
 from caffe.cli.memory import keep_freed_memory  # noqa: E402
@@ -26,18 +26,18 @@ def main():
     parser.add_argument('net', help='a folder of prototxt/, mobilefacenet or googlenet')
     parser.add_argument('batch', type=int, help='pictures a batch')
     parser.add_argument('threads', type=int, help='threads to compute with')
+    parser.add_argument('--gpu', type=int, metavar='N', help='train on that GPU, and print what its memory holds')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.who == 'caffe':
         keep_freed_memory()
-    param = training_net(args.net, args.batch)
-    warm_up()
-    before = status('VmRSS')
-    step = _caffe_train_step(param) if args.who == 'caffe' else _torch_step(param)
-    forget_peak()
+    param, device = training_net(args.net, args.batch), choose_device(args.gpu)
+    memory = HostMemory() if args.gpu is None else GpuMemory(device)
+    step = _caffe_train_step(param) if args.who == 'caffe' else _torch_step(param, device)
+    memory.forget_peak()
     for _ in range(STEPS):
         step()
-    print(f'{(status("VmHWM") - before) / 1024:.0f}')
+    print(f'{memory.peak():.0f}')
 
 
 def _caffe_train_step(param):
@@ -47,30 +47,51 @@ def _caffe_train_step(param):
     return step
 
 
-def _torch_step(param):
+def _torch_step(param, device):
     """The module's training; the net that gave it its weights is gone."""
     loss = next(layer.top[0] for layer in param.layer if layer.type == 'SoftmaxWithLoss')
     _, net = engine_step(param)
-    return torch_step(Peer(param, net, loss), net)
+    return torch_step(Peer(param, net, loss), net, device)
 
 
-def warm_up():
-    """Let libraries take the memory that they keep for themselves."""
-    x = torch.randn(1, 3, 8, 8, requires_grad=True)
-    torch.nn.functional.conv2d(x, torch.randn(4, 3, 3, 3)).sum().backward()
+class HostMemory:
+    """The memory of this process beyond what libraries keep for themselves."""
+
+    def __init__(self):
+        x = torch.randn(1, 3, 8, 8, requires_grad=True)
+        torch.nn.functional.conv2d(x, torch.randn(4, 3, 3, 3)).sum().backward()
+        self._before = _status('VmRSS')
+
+    def forget_peak(self):
+        """Let the peak start again at the present size."""
+        Path('/proc/self/clear_refs').write_text('5')
+
+    def peak(self):
+        """MiB."""
+        return (_status('VmHWM') - self._before) / 1024
 
 
-def status(field):
+class GpuMemory:
+    """The memory of a GPU that tensors of this process take."""
+
+    def __init__(self, device):
+        self._device = device
+
+    def forget_peak(self):
+        """Let the peak start again at the present size."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def peak(self):
+        """MiB."""
+        return torch.cuda.max_memory_allocated(self._device) / 2 ** 20
+
+
+def _status(field):
     """KiB of a line of /proc/self/status."""
     for line in Path('/proc/self/status').read_text().splitlines():
         if line.startswith(field + ':'):
             return int(line.split()[1])
     raise OSError(f'/proc/self/status has no {field}')
-
-
-def forget_peak():
-    """Let VmHWM start again at the present size."""
-    Path('/proc/self/clear_refs').write_text('5')
 
 
 if __name__ == '__main__':

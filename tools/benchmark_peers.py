@@ -27,8 +27,20 @@ class Skipped(Exception):
     """A contender cannot run here; the message is the reason."""
 
 
-def inference(name, batch, threads, peers):
-    """{contender: function or Skipped}, the engine and `peers`, for a forward of `batch` pictures."""
+def choose_device(gpu):
+    """Let the engine compute on GPU number `gpu`, or on the CPU where it is None; the torch.device for its peers."""
+    if gpu is None:
+        return torch.device('cpu')
+    caffe.set_device(gpu)
+    caffe.set_mode_gpu()
+    return torch.device('cuda', gpu)
+
+
+def inference(name, batch, threads, peers, device):
+    """{contender: function or Skipped}, the engine and `peers`, for a forward of `batch` pictures.
+
+    Pictures come from the host and outputs go back to it, wherever it is computed.
+    """
     param = inference_net(name, batch)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'deploy.prototxt'
@@ -38,34 +50,30 @@ def inference(name, batch, threads, peers):
         net.copy_from(weights_of(name))
     else:
         _plausible_weights(net)
-    peer = Peer(param, net)
+    peer = Peer(param, net).to(device)
     picture = np.random.default_rng(0).normal(size=net.blobs[net.inputs[0]].data.shape).astype(np.float32)
     image = torch.from_numpy(picture)
     contenders = {'caffe': _engine_forward(net, picture)}
     if 'torch' in peers:
-        contenders['torch'] = _torch_forward(peer, image)
+        contenders['torch'] = _torch_forward(peer, image, device)
     if 'compiled' in peers:
-        contenders['compiled'] = _or_skipped(_compiled_forward, peer, image)
-    exporting = [(who, make) for who, make in (('onnxruntime', _onnxruntime), ('opencv', _opencv)) if who in peers]
-    exported = _or_skipped(_onnx, peer, image) if exporting else None
-    for who, make in exporting:
-        contenders[who] = exported if isinstance(exported, Skipped) else _or_skipped(make, exported, picture, threads)
-    if isinstance(contenders.get('opencv'), Skipped) and hasattr(cv2.dnn, 'readNetFromCaffe'):
-        contenders['opencv'] = _or_skipped(_opencv_from_caffe, param, net, picture, threads)
+        contenders['compiled'] = _or_skipped(_compiled_forward, peer, image, device)
+    for who in [who for who in _IMPORTERS if who in peers]:
+        contenders[who] = _or_skipped(_IMPORTERS[who], peer, param, net, picture, threads, device)
     return contenders
 
 
-def training(name, batch, peers):
+def training(name, batch, peers, device):
     """{contender: function or Skipped}, the engine and those of `peers` that train, for one step of SGD."""
     param = training_net(name, batch)
     engine, net = engine_step(param)
     loss = next(layer.top[0] for layer in param.layer if layer.type == 'SoftmaxWithLoss')
     contenders = {'caffe': lambda: engine() or net.blobs[loss].data.copy()}
     if 'torch' in peers:
-        contenders['torch'] = torch_step(Peer(param, net, loss), net)
+        contenders['torch'] = torch_step(Peer(param, net, loss), net, device)
     if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(
-            lambda: _first_call(torch_step(Peer(param, net, loss), net, compiled=True)))
+            lambda: _first_call(torch_step(Peer(param, net, loss), net, device, compiled=True)))
     return contenders
 
 
@@ -86,10 +94,10 @@ def engine_step(param):
     return lambda: solver.step(1), net
 
 
-def torch_step(peer, net, compiled=False):
+def torch_step(peer, net, device, compiled=False):
     """A function that trains a module one iteration on the pictures that the net holds and gives the loss."""
-    image, label = (torch.from_numpy(net.blobs[name].data.copy()) for name in ('data', 'label'))
-    optimizer = torch.optim.SGD(peer.train().parameters(), RATE, MOMENTUM, weight_decay=DECAY)
+    image, label = (torch.from_numpy(net.blobs[name].data.copy()).to(device) for name in ('data', 'label'))
+    optimizer = torch.optim.SGD(peer.to(device).train().parameters(), RATE, MOMENTUM, weight_decay=DECAY)
     module = torch.compile(peer) if compiled else peer
 
     def step():
@@ -97,7 +105,7 @@ def torch_step(peer, net, compiled=False):
         loss = module(image, label)
         loss.backward()
         optimizer.step()
-        return loss.detach().numpy()
+        return loss.detach().cpu().numpy()
 
     return step
 
@@ -107,15 +115,15 @@ def _engine_forward(net, picture):
     return lambda: net.forward(**{name: picture})[output]
 
 
-def _torch_forward(module, image):
+def _torch_forward(module, image, device):
     def forward():
         with torch.inference_mode():
-            return module(image).numpy()
+            return module(image.to(device)).cpu().numpy()
     return forward
 
 
-def _compiled_forward(peer, image):
-    return _first_call(_torch_forward(torch.compile(peer), image))
+def _compiled_forward(peer, image, device):
+    return _first_call(_torch_forward(torch.compile(peer), image, device))
 
 
 def _first_call(function):
@@ -125,48 +133,60 @@ def _first_call(function):
     return lambda: results.pop() if results else function()
 
 
-def _onnx(peer, image):
+def _onnx(peer, picture, device):
     """The module as the bytes of an ONNX model."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        torch.onnx.export(peer, (image,), file, dynamo=False)
+        torch.onnx.export(peer, (torch.from_numpy(picture).to(device),), file, dynamo=False)
     return file.getvalue()
 
 
-def _onnxruntime(model, picture, threads):
+def _onnxruntime(peer, param, net, picture, threads, device):
     import onnxruntime
+    provider = 'CPUExecutionProvider' if device.type == 'cpu' else 'CUDAExecutionProvider'
+    if provider not in onnxruntime.get_available_providers():
+        raise RuntimeError(f'this onnxruntime has no {provider}')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # idle threads that spin would take the cores from the contender whose turn is next
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+    session = onnxruntime.InferenceSession(_onnx(peer, picture, device), options, providers=[provider])
     name = session.get_inputs()[0].name
     return lambda: session.run(None, {name: picture})[0]
 
 
-def _opencv(model, picture, threads):
-    return _opencv_forward(cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8)), picture, threads)
+def _opencv(peer, param, net, picture, threads, device):
+    if device.type != 'cpu':
+        raise RuntimeError("OpenCV's wheels have no CUDA")
+    cv2.setNumThreads(threads)
+    try:
+        return _opencv_forward(cv2.dnn.readNetFromONNX(np.frombuffer(_onnx(peer, picture, device), np.uint8)), picture)
+    except cv2.error:
+        # OpenCV 4 takes fewer ONNX models than OpenCV 5, but Caffe's
+        if not hasattr(cv2.dnn, 'readNetFromCaffe'):
+            raise
+        return _opencv_forward(_opencv_from_caffe(param, net), picture)
 
 
-def _opencv_from_caffe(param, net, picture, threads):
-    """OpenCV 4 takes fewer ONNX models than OpenCV 5, but Caffe's."""
+def _opencv_from_caffe(param, net):
     with tempfile.TemporaryDirectory() as folder:
         path = f'{folder}/deploy.prototxt', f'{folder}/weights.caffemodel'
         write_prototxt(path[0], param)
         net.save(path[1])
-        return _opencv_forward(cv2.dnn.readNetFromCaffe(*path), picture, threads)
+        return cv2.dnn.readNetFromCaffe(*path)
 
 
-def _opencv_forward(net, picture, threads):
-    cv2.setNumThreads(threads)
-
+def _opencv_forward(net, picture):
     def forward():
         net.setInput(picture)
         return net.forward()
 
     forward()
     return forward
+
+
+_IMPORTERS = {'onnxruntime': _onnxruntime, 'opencv': _opencv}
 
 
 def _plausible_weights(net):
