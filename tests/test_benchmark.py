@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'caffe-sphereface' / 'tests')]
 
 from benchmark_peers import choose_device, training  # noqa: E402
+
 from gpu_mode import gpu_mode  # noqa: E402
 
 
