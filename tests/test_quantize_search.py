@@ -200,7 +200,7 @@ def test_bad_measure_and_images(folder):
         Path('empty').mkdir()
         list_images('empty', 3)
     Path('faces/bad.png').write_bytes(b'not a picture')
-    with pytest.raises(SlimError, match='bad.png: not an image'):
+    with pytest.raises(SlimError, match='bad.png: cannot be read as a picture'):
         load_images(list_images('faces', 10), (3, 6, 5), 0, 1, False)
 
 

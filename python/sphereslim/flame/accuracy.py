@@ -1,14 +1,13 @@
 """Top-1 accuracy of a deploy net on a list of pictures, as a measure of many sets of weights."""
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from sphereslim.engine import caffe
-from sphereslim.errors import SlimError
 from sphereslim.labelled import read_labelled
+from sphereslim.pictures import read_picture
 
 
 class Top1:
@@ -46,9 +45,6 @@ class Top1:
         return 100 / np.sqrt(len(self.labels))
 
     def _load(self, path):
-        image = cv2.imread(str(Path(path)))
-        if image is None:
-            raise SlimError(f'{path}: cannot be read as a picture')
-        image = cv2.resize(image, (self.resize, self.resize))
+        image = cv2.resize(read_picture(path), (self.resize, self.resize))
         edge = (self.resize - self.crop) // 2
         return image[edge:edge + self.crop, edge:edge + self.crop].transpose(2, 0, 1)

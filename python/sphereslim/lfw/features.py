@@ -8,6 +8,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes
+from sphereslim.pictures import read_picture
 
 CROPS = ('centre', 'left', 'resize')
 
@@ -71,9 +72,7 @@ def features(net, images, form, feature=None, mirror=True):
 
 def load(path, channels, height, width, crop='centre'):
     """A picture file as uint8 (channels, height, width), cut or resized; SlimError when unreadable or too small."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise SlimError(f'{path}: cannot be read as a picture')
+    image = read_picture(path, channels)
     if crop == 'resize':
         image = cv2.resize(image, (width, height))
     else:

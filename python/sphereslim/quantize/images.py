@@ -7,6 +7,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_text
+from sphereslim.pictures import read_picture
 
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
 
@@ -54,9 +55,7 @@ def load_images(paths, shape, mean, scale, rgb):
 
 
 def _load(path, channels, size, mean, scale, rgb):
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise SlimError(f'{path}: not an image')
+    image = read_picture(path, channels)
     if (image.shape[1], image.shape[0]) != size:
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     image = image.reshape(*image.shape[:2], channels)
