@@ -9,7 +9,7 @@ class OutputShift:
     """Mean over pictures of 1 − cos(y, y0) of the first outputs, 0 to 2: embeddings are compared by cosine.
 
     `net` is the original's `caffe.Net`, `feed` gives the batches; called with another net of the same output it
-    returns that net's shift. An output that is zero or no number counts as 1.
+    returns that net's shift.
     """
 
     def __init__(self, net, feed):
@@ -17,15 +17,23 @@ class OutputShift:
         self.reference = _outputs(net, feed)
 
     def __call__(self, net):
-        cosines = (_outputs(net, self.feed) * self.reference).sum(axis=1)
-        return max(0.0, float(np.mean(1 - cosines)))
+        return cosine_distance(_outputs(net, self.feed), self.reference)
 
 
-def _outputs(net, feed):
-    """Unit outputs (pictures, dimensions), float64."""
-    sampler = Sampler(net, feed)
-    stop = sampler.after(net._layer_names[len(net._layer_names) - 1], net.outputs[0])
-    rows = np.concatenate([blob.reshape(len(blob), -1) for (blob,) in sampler.blobs([stop])]).astype(np.float64)
+def cosine_distance(rows, reference):
+    """Mean over rows (pictures, dimensions) of 1 − cos(y, y0), 0 to 2; one that is zero or no number counts as 1."""
+    return max(0.0, float(np.mean(1 - (_unit(rows) * _unit(reference)).sum(axis=1))))
+
+
+def _unit(rows):
+    """Rows of length 1; rows that are zero, or no numbers any more, become zero."""
     rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
+
+
+def _outputs(net, feed):
+    """The first outputs (pictures, dimensions), float64."""
+    sampler = Sampler(net, feed)
+    stop = sampler.after(net._layer_names[len(net._layer_names) - 1], net.outputs[0])
+    return np.concatenate([blob.reshape(len(blob), -1) for (blob,) in sampler.blobs([stop])]).astype(np.float64)

@@ -9,11 +9,12 @@ import numpy as np
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.output_shift import cosine_distance
 from sphereslim.quantize.model import blob_values
 
 
 class OutputDistance:
-    """Mean over `images` of 1 - cos(y, y0), 0 to 2, where y0 is the output for the weights first loaded.
+    """`cosine_distance` over `images` of the outputs to those for the weights first loaded.
 
     Embeddings are compared by cosine, and unlike a squared error it stays bounded for a network that has broken down.
 
@@ -35,8 +36,7 @@ class OutputDistance:
 
     def distance(self):
         """The distance for the weights now in `net.params`."""
-        cosines = (_unit(self.outputs()) * _unit(self.reference)).sum(axis=1)
-        return max(0.0, float(np.mean(1 - cosines)))
+        return cosine_distance(self.outputs(), self.reference)
 
     def outputs(self):
         """(N, D): all outputs of the net side by side."""
@@ -48,13 +48,6 @@ class OutputDistance:
             tops = self.net.forward()
             rows.append(np.concatenate([np.array(tops[name]).reshape(len(part), -1) for name in sorted(tops)], axis=1))
         return np.concatenate(rows).astype(np.float64)
-
-
-def _unit(rows):
-    """Rows of length 1; rows that are zero, or no numbers any more, become zero."""
-    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
 
 
 def load_weights(net, quantized):
