@@ -8,6 +8,7 @@ parameters' diffs. `h` holds `slots` lists, each parallel to `w`.
 from dataclasses import dataclass
 
 import torch
+from torch.optim.sgd import sgd as fused_sgd
 
 
 @dataclass
@@ -27,8 +28,8 @@ def sgd(w, g, h, s):
         torch._foreach_sub_(w, h[0])
         return h[0]
     # torch's kernel computes buf = momentum·buf + (1−dampening)·(g + decay·w); w −= lr·buf in one pass over memory
-    torch._fused_sgd_(w, g, h[0], weight_decay=s.decay, momentum=s.param.momentum, lr=1.0, dampening=1.0 - s.rate,
-                      nesterov=False, maximize=False, is_first_step=False)
+    fused_sgd(w, g, h[0], fused=True, weight_decay=s.decay, momentum=s.param.momentum, lr=1.0, dampening=1.0 - s.rate,
+              nesterov=False, maximize=False)
     return h[0]
 
 
