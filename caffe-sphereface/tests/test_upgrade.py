@@ -93,6 +93,12 @@ def test_v0_padding_merges_into_the_layer_it_feeds():
     assert new.layer[0].pooling_param.pool == caffe_pb2.PoolingParameter.AVE
 
 
+def test_input_shape_counts_where_input_dim_stands_too():
+    new = upgraded('input: "x" input_shape { dim: 5 dim: 6 } input_dim: 1 input_dim: 2 input_dim: 3')
+    assert [list(shape.dim) for shape in new.layer[0].input_param.shape] == [[5, 6]]
+    assert not new.input_dim and not new.input_shape and not new.input
+
+
 @pytest.mark.parametrize('text,part', [
     ('layers { layer { name: "a" type: "odd" } }', "'a': unknown old type 'odd'"),
     ('layers { name: "a" } layer { name: "b" }', "'layer' and 'layers'"),
@@ -101,7 +107,8 @@ def test_v0_padding_merges_into_the_layer_it_feeds():
      'layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }', "'p' feeds layer 'r'"),
     ('layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }', "unknown bottom blob 'p'"),
     ('input: "x" input_dim: 3', 'four input_dim'),
-    ('input: "x" input_dim: 3 input_shape { dim: 3 }', 'expected one of them'),
+    ('input: "x" input: "y" input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3', 'four input_dim'),
+    ('input: "x" input: "y" input_shape { dim: 3 }', 'one input_shape'),
 ])
 def test_what_cannot_be_upgraded_is_named(text, part):
     with pytest.raises(CaffeError, match=part):

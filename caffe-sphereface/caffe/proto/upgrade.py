@@ -32,12 +32,13 @@ def _upgrade(net, origin):
 
 
 def _upgrade_input(net, origin):
-    """`input` with `input_shape` or four `input_dim` each becomes an Input layer in front of the others."""
-    if net.input_shape and net.input_dim:
-        raise CaffeError(f'{origin}: has input_shape and input_dim, expected one of them')
+    """`input` with `input_shape` or four `input_dim` each becomes an Input layer in front of the others.
+
+    Of nets that have both `input_shape` counts, as for Caffe 1.0.
+    """
     fours = [net.input_dim[i:i + 4] for i in range(0, len(net.input_dim), 4)]
     shapes = [shape.dim for shape in net.input_shape] or fours
-    if shapes and (len(shapes) != len(net.input) or (net.input_dim and len(net.input_dim) % 4)):
+    if shapes and (len(shapes) != len(net.input) or (not net.input_shape and len(net.input_dim) % 4)):
         raise CaffeError(f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
                          f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim an input')
     old = type(net)()
