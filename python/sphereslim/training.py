@@ -1,5 +1,6 @@
 """Running `caffe train` as a process: its log kept, its progress followed, its failures told in one line."""
 
+import math
 import os
 import re
 import signal
@@ -59,14 +60,14 @@ def _follow(process, log, watch, solver):
             if found:
                 progress = Progress(int(found[1]), float(found[2]))
                 dead = dead + 1 if _is_dead(progress.loss) else 0
-                if progress.loss != progress.loss or dead >= 3:
+                if math.isnan(progress.loss) or dead >= 3:
                     raise SlimError(_advice(solver, progress))
                 watch(progress)
     return last
 
 
 def _is_dead(loss):
-    return loss != loss or loss > EXPLODED - 0.01
+    return loss > EXPLODED - 0.01
 
 
 def _advice(solver, progress):
