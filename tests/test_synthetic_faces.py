@@ -13,7 +13,7 @@ import pytest
 PREPROCESS = Path(__file__).resolve().parent.parent / 'preprocess'
 sys.path.insert(0, str(PREPROCESS))
 
-from facedata import dataset, pairs  # noqa: E402
+from facedata import dataset, pairs, pictures  # noqa: E402
 from facedata.align import FIVE_POINTS, align, similarity  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
 from facedata.identity import sample_person  # noqa: E402
@@ -98,7 +98,7 @@ def test_aligned_crops_are_the_raw_pictures_brought_to_the_five_points(faces):
         points = np.array(numbers, float).reshape(5, 2)
         crop = align(cv2.imread(str(faces / 'raw' / path)), points)
         stored = cv2.imread(str(faces / 'aligned' / path))
-        assert np.array_equal(cv2.imdecode(cv2.imencode('.jpg', crop, dataset.QUALITY)[1], 1), stored)
+        assert np.array_equal(cv2.imdecode(cv2.imencode('.jpg', crop, pictures.QUALITY)[1], 1), stored)
         moved = points @ similarity(points)[:, :2].T + similarity(points)[:, 2]
         errors.append(np.linalg.norm(moved - FIVE_POINTS, axis=1).mean())
     assert np.mean(errors) < 5 and np.max(errors) < 12

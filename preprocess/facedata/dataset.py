@@ -25,12 +25,12 @@ from facedata.align import align
 from facedata.errors import FaceDataError
 from facedata.files import write
 from facedata.identity import sample_person
+from facedata.pictures import encode
 from facedata.render import SIZE, landmarks, render
 from facedata.view import sample_view
 from facedata.workflow import only_one
 
 RENDERER = 2  # counts up when the same settings give other pictures
-QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95]
 FINISHED, STARTED = 'faces.json', 'faces.started.json'
 
 
@@ -153,12 +153,9 @@ def _picture(out, person, stream, path):
     raw, aligned = out / 'raw' / path, out / 'aligned' / path
     points = np.round(landmarks(person, view), 2)
     if not (raw.is_file() and aligned.is_file()):
-        encoded = _encode(render(person, view))
+        encoded = encode(render(person, view), '.jpg')
         write(raw, encoded)
         # From the picture as stored, so that aligning the raw folder again gives these very crops.
-        write(aligned, _encode(align(cv2.imdecode(encoded, cv2.IMREAD_COLOR), points)))
+        write(aligned, encode(align(cv2.imdecode(encoded, cv2.IMREAD_COLOR), points), '.jpg'))
     return f'{path} ' + ' '.join(f'{value:.2f}' for value in points.ravel()) + '\n'
 
-
-def _encode(image):
-    return cv2.imencode('.jpg', image, QUALITY)[1]
