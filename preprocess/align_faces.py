@@ -5,11 +5,10 @@ Each face is turned, scaled and shifted (least squares over the five points) and
 own path. Run it again to continue after an interruption, or after the list has grown; faces that are there are kept.
 """
 
-import argparse
 import os
 
 from facedata.alignment import align_list
-from facedata.arguments import positive
+from facedata.arguments import command_parser, positive
 from facedata.workflow import bar, run
 
 
@@ -22,13 +21,11 @@ def main():
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument('folder', help='folder of pictures')
     parser.add_argument('--list', required=True, help='landmark list of detect.py, or with five points per picture')
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads (default %(default)s)')
     return parser.parse_args()
 
 

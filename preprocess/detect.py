@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from facedata import detection
-from facedata.arguments import positive
+from facedata.arguments import command_parser, positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
 from facedata.workflow import bar, run
@@ -34,19 +34,17 @@ def main():
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument('folder', help='folder of pictures, in any tree')
     parser.add_argument('--out', required=True, help='landmark list to write or continue')
     parser.add_argument('--mtcnn', metavar='DIR', help='folder with det1, det2 and det3.caffemodel; without it, the '
                         'weights in the Python package mtcnn 1.0.0 are converted once')
-    parser.add_argument('--min-size', type=size, default=20, help='smallest face in pixels, at least 12')
-    parser.add_argument('--factor', type=share, default=0.85, help='step of the pyramid of sizes')
+    parser.add_argument('--min-size', type=size, default=20, help='smallest face in pixels, at least 12 (default 20)')
+    parser.add_argument('--factor', type=share, default=0.85, help='step of the pyramid of sizes (default %(default)s)')
     parser.add_argument('--thresholds', type=share, nargs=3, default=[0.6, 0.7, 0.9], metavar='T',
-                        help='least scores of the three stages')
-    parser.add_argument('--batch', type=positive, default=16, help='pictures at a time')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes')
+                        help='least scores of the three stages (default 0.6 0.7 0.9)')
+    parser.add_argument('--batch', type=positive, default=16, help='pictures at a time (default %(default)s)')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes (default %(default)s)')
     parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')
     return parser.parse_args()
 

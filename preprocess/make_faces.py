@@ -7,11 +7,10 @@ The folder gets raw/ and aligned/ with a folder per person, landmarks.txt (five 
 interruption; a finished folder is left as it is.
 """
 
-import argparse
 import os
 
 from facedata import dataset
-from facedata.arguments import positive
+from facedata.arguments import command_parser, positive
 from facedata.workflow import bar, run
 
 
@@ -28,19 +27,19 @@ def main():
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     default = dataset.Settings()
-    parser.add_argument('--out', default='data/faces', help='folder to write')
+    parser.add_argument('--out', default='data/faces', help='folder to write (default %(default)s)')
     for name, help_text in {
         'people': 'people to train on', 'pictures': 'pictures of each of them',
         'test_people': 'people of pairs.txt', 'test_pictures': 'pictures of each of them',
         'folds': 'folds of pairs.txt, no person in two of them',
         'pairs': 'matched pairs per fold, and as many mismatched', 'seed': 'another seed gives other people',
     }.items():
-        parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name), help=help_text)
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes that render')
+        parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name),
+                            help=help_text + ' (default %(default)s)')
+    parser.add_argument('--workers', type=positive, default=os.cpu_count(),
+                        help='processes that render (default %(default)s)')
     return parser.parse_args()
 
 

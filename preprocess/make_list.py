@@ -5,11 +5,11 @@ FOLDER has a folder per person (CASIA-WebFace, LFW, any tree of that kind), or -
 (CelebA). Labels count from 0 without gaps. With --casia the people of CASIA-WebFace who are also in LFW are left out.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 from facedata import lists, tree
+from facedata.arguments import command_parser
 from facedata.errors import FaceDataError
 from facedata.files import write
 from facedata.workflow import people_of, run
@@ -41,15 +41,13 @@ def also_in_lfw():
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument('folder', metavar='FOLDER', help='folder of aligned pictures; paths in the list are below it')
     parser.add_argument('--out', required=True, help='list to write')
     parser.add_argument('--identities', metavar='FILE', help='lines `picture identity`, e.g. identity_CelebA.txt')
     parser.add_argument('--casia', action='store_true', help="leave out CASIA-WebFace's three people of LFW")
     parser.add_argument('--pairs', metavar='FILE', help='leave out everyone in this pairs.txt')
-    parser.add_argument('--min-pictures', type=int, default=1, help='leave out people with fewer pictures')
+    parser.add_argument('--min-pictures', type=int, default=1, help='leave out people with fewer pictures (default 1)')
     return parser.parse_args()
 
 

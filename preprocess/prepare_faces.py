@@ -6,9 +6,9 @@ aligned/ (112x96 pictures), train.txt (people who are in no pair, labels from 0)
 pictures). Run it again to continue after an interruption; what is there already is kept.
 """
 
-import argparse
 
 from facedata import prepare
+from facedata.arguments import command_parser
 from facedata.crop import ANCHORS
 from facedata.workflow import bar, run
 
@@ -23,14 +23,14 @@ def main():
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument('faces', metavar='FACES', help='folder of person folders with aligned pictures')
     parser.add_argument('--pairs', required=True, help="pairs to verify on, in LFW's form; nobody in it is trained on")
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--min-pictures', type=int, default=4, help='least number of pictures of a person to train on')
-    parser.add_argument('--crop', choices=ANCHORS, default='centre', help='which 96 columns of wider pictures to keep')
+    parser.add_argument('--min-pictures', type=int, default=4,
+                        help='least number of pictures of a person to train on (default 4)')
+    parser.add_argument('--crop', choices=ANCHORS, default='centre',
+                        help='which 96 columns of wider pictures to keep (default centre)')
     return parser.parse_args()
 
 

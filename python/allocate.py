@@ -6,8 +6,8 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 --allocation.
 """
 
-import argparse
 
+from arguments.parser import command_parser
 from arguments.values import whole
 from sphereslim.allocation import COSTS, allocate, curves
 from sphereslim.command import run_command
@@ -48,8 +48,7 @@ def budget(text, whole_cost):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('table', help='sensitivity.json of the same net')

@@ -6,11 +6,11 @@ the comparison with random filters (Table 5 of the source). Stop it at any momen
 stopped.
 """
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
+from arguments.parser import command_parser
 from sphereslim import pipeline
 from sphereslim.command import run_command
 from sphereslim.entropy_tables import layer_rows, layer_table, layers_figure, net_rows, net_table
@@ -124,8 +124,7 @@ def form_of(base, settings):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('--settings', default=str(ROOT / 'python/settings/entropy.small.json'),
                         help='JSON: nets with layers, rates and schedules (default: the small ones)')
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')

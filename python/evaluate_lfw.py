@@ -10,6 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
+from arguments.parser import command_parser
 from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.files import check_writable, write_json
@@ -51,22 +52,23 @@ def lines(values, mismatched):
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt; its input decides the size and the number of channels')
     parser.add_argument('weights', help='caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
     parser.add_argument('--pictures', required=True, help='folder of <Name>/<Name>_0001.jpg, aligned as in training')
-    parser.add_argument('--mean', type=float, nargs='+', default=[127.5], help='subtracted: one, or one per channel')
-    parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after the subtraction')
+    parser.add_argument('--mean', type=float, nargs='+', default=[127.5],
+                        help='subtracted: one, or one per channel (default 127.5)')
+    parser.add_argument('--scale', type=float, default=0.0078125,
+                        help='multiplied after the subtraction (default 1/128)')
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
-    parser.add_argument('--crop', choices=CROPS, default='centre', help="the part of larger pictures that the net sees")
+    parser.add_argument('--crop', choices=CROPS, default='centre',
+                        help='the part of larger pictures that the net sees (default centre)')
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
     parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
-                        help='also use the mirror image')
-    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time')
-    parser.add_argument('--cache', default=default_cache(), help='folder that keeps features')
+                        help='also use the mirror image (default)')
+    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
+    parser.add_argument('--cache', default=default_cache(), help='folder that keeps features (default %(default)s)')
     parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
     parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')

@@ -5,8 +5,8 @@ The end is final.caffemodel in the same folder, the log train.log. It is what `c
 a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
 """
 
-import argparse
 
+from arguments.parser import command_parser
 from sphereslim.command import run_command, train_with_bar
 from sphereslim.errors import SlimError
 from sphereslim.lock import only_one
@@ -24,8 +24,7 @@ def main():
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('stage', help='the folder')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
     return parser.parse_args()

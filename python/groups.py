@@ -6,9 +6,9 @@ them, carry them along and read them. Give train and deploy prototxt together to
 layers have rules is looked at in both phases and in every stage that they name, or in those of --stage.
 """
 
-import argparse
 import json
 
+from arguments.parser import command_parser
 from arguments.stages import add_stages
 from sphereslim.command import run_command
 from sphereslim.groups import Groups
@@ -41,8 +41,7 @@ def as_dict(group):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
     add_stages(parser)
     parser.add_argument('--json', action='store_true', help='print all of it as JSON')

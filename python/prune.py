@@ -5,9 +5,9 @@ Writes train.prototxt, deploy.prototxt (those given) and init.caffemodel into a 
 solver.prototxt that trains on from there: finetune.py takes the folder.
 """
 
-import argparse
 from pathlib import Path
 
+from arguments.parser import command_parser
 from arguments.stages import add_stages
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
@@ -51,8 +51,7 @@ def main():
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('selection', nargs='+', type=Path, help='selection.json, one or several')
     parser.add_argument('--train', help='train prototxt')
     parser.add_argument('--deploy', help='deploy prototxt')

@@ -4,8 +4,8 @@
 A train prototxt reads the pictures of its own data layer (--batches), a deploy prototxt those of --images.
 """
 
-import argparse
 
+from arguments.parser import command_parser
 from arguments.pictures import add_pictures, source
 from arguments.stages import add_stages
 from arguments.values import whole
@@ -33,8 +33,7 @@ def main():
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--batches', type=whole, default=10, help='batches of the data layer (default 10)')

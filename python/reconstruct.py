@@ -4,8 +4,8 @@
 Takes both deploy nets with their weights and the selection between them; writes a new caffemodel for the pruned net.
 """
 
-import argparse
 
+from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds
 from arguments.values import not_negative, whole
 from sphereslim.command import run_command
@@ -39,8 +39,7 @@ def main():
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help="the original's deploy prototxt")
     parser.add_argument('weights', help="the original's caffemodel")
     parser.add_argument('pruned_deploy', help='the pruned deploy prototxt')

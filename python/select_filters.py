@@ -5,8 +5,8 @@ A train prototxt reads the pictures of its own data layer (--batches); a deploy 
 one --rate, or every group the number that allocate.py gave it (--allocation).
 """
 
-import argparse
 
+from arguments.parser import command_parser
 from arguments.pictures import add_pictures, source
 from arguments.stages import add_stages
 from arguments.values import whole
@@ -75,8 +75,7 @@ def make_sampler(args, net, weights):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--layer', help='layers that lose channels, separated by commas')

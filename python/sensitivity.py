@@ -10,6 +10,7 @@ allocate.py spends a budget by the file that this writes.
 import argparse
 from pathlib import Path
 
+from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds, form_of
 from arguments.values import rates, whole
 from sphereslim.command import run_command
@@ -57,8 +58,7 @@ def about(args):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--out', required=True, help='folder for sensitivity.json and sensitivity.png')

@@ -5,11 +5,11 @@ In a residual block only the first convolution loses filters; --trunk prunes the
 below --out. Stop it at any moment; the same command goes on where it stopped.
 """
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
+from arguments.parser import command_parser
 from arguments.values import rates
 from sphereslim import pipeline
 from sphereslim.command import run_command
@@ -89,8 +89,7 @@ def report(args, settings, bases, plans):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
                         help='JSON: width, batches, schedules (default: the small ones)')
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')

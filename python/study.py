@@ -7,12 +7,12 @@ on more pictures, verified on all pairs, and where asked for distilled without l
 continue after an interruption.
 """
 
-import argparse
 import resource
 import shlex
 import sys
 from pathlib import Path
 
+from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds, form_of
 from arguments.values import not_negative, rates, whole
 from sphereslim.allocation import curves
@@ -29,7 +29,7 @@ from sphereslim.prototxt import read_solver
 from sphereslim.reconstruct import Fit
 from sphereslim.report.simple import write_simple
 from sphereslim.report.text import table_text
-from sphereslim.sample import sample_pictures
+from sphereslim.sample import shuffled_pictures
 from sphereslim.sensitivity import Table, study
 from sphereslim.sensitivity_plot import draw
 from sphereslim.stage import Stage
@@ -98,9 +98,9 @@ def distil(args, job, budget, more):
         student = open_model(*(Path(headline['folder'], file) for file in ('deploy.prototxt', 'weights.caffemodel')))
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
-            found, = sample_pictures(args.images, [10**9], args.seed, args.not_in)
             measured_on = set(job.test_feed.paths)
-            paths = [path.resolve() for path in found if path not in measured_on]
+            paths = [path.resolve() for path in shuffled_pictures(args.images, args.seed, args.not_in)
+                     if path not in measured_on]
             distillation.emit(stage, student, job.model, form_of(args), paths, args.cpu_minutes,
                               args.base_lr, args.distill_batch, args.seed)
         before = cpu_of_children()
@@ -138,8 +138,7 @@ def report(args, job, out):
 
 
 def arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")

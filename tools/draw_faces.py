@@ -46,11 +46,11 @@ def subpixels(points):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', help='folder of pictures')
     parser.add_argument('--list', required=True, help='landmark list of detect.py')
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--count', type=int, default=20, help='draw the first so many pictures')
+    parser.add_argument('--count', type=int, default=20, help='draw the first so many pictures (default 20)')
     return parser.parse_args()
 
 

@@ -14,14 +14,19 @@ def sample_pictures(source, counts, seed=0, not_in=None):
 
     The people of the pairs file `not_in` (folders of that name) stay out. SlimError where there are too few pictures.
     """
-    paths = list_images(source)
-    if not_in:
-        used = people_of(not_in)
-        paths = [path for path in paths if Path(path).parent.name not in used]
+    paths = shuffled_pictures(source, seed, not_in)
     if len(paths) < len(counts):
         raise SlimError(f'{source}: {len(paths)} pictures to choose from, expected at least {len(counts)}')
     # where there are fewer than asked for, each sample shrinks by the same share
     share = min(1.0, len(paths) / sum(counts))
-    order = np.random.default_rng(seed).permutation(len(paths))
     ends = np.cumsum([0, *(max(1, int(count * share)) for count in counts)])
-    return [tuple(paths[i] for i in order[start:end]) for start, end in zip(ends, ends[1:])]
+    return [tuple(paths[start:end]) for start, end in zip(ends, ends[1:])]
+
+
+def shuffled_pictures(source, seed=0, not_in=None):
+    """All paths of a folder or a list file in random order, without the people of the pairs file `not_in`."""
+    paths = list_images(source)
+    if not_in:
+        used = people_of(not_in)
+        paths = [path for path in paths if Path(path).parent.name not in used]
+    return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
