@@ -100,6 +100,7 @@ def single_runs(args, single, base):
 
 
 def report(args, settings, bases, runs, tries):
+    """Write the page of all runs into --out, and print its tables."""
     out = Path(args.out)
     speed = whole_times(out / 'times.json', bases, runs, lambda todo: bar(todo, desc='caffe time', leave=False),
                         batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])

@@ -161,6 +161,7 @@ def _add_inspect(commands):
 
 
 def run_quantize(options):
+    """caffemodel -> qcaffemodel."""
     net = read_caffemodel(options.weights)
     bits = _read_bits(options.bits or ('1' if options.scheme == 'binary' else '6'))
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
@@ -177,6 +178,7 @@ def _read_bits(text):
 
 
 def run_dequantize(options):
+    """qcaffemodel -> caffemodel."""
     quantized = read_quantized(options.quantized)
     net = dequantize(quantized)
     if options.deploy:
@@ -191,6 +193,7 @@ def run_dequantize(options):
 
 
 def run_sweep(options):
+    """Files, table and plot of all combinations; those that are there are left alone."""
     net = read_caffemodel(options.weights)
     measure, name, logarithmic = _measure(options)
     os.makedirs(options.folder, exist_ok=True)
@@ -233,6 +236,7 @@ def _distance(options):
 
 
 def run_allocate(options):
+    """The qcaffemodel of least output distance within --budget, and its bits."""
     net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
     distance, paths = _distance(options)

@@ -60,6 +60,7 @@ def shares(args, groups):
 
 
 def checked(groups, layer, rate):
+    """The rate; SlimError where the layer cannot be pruned or no share is at this rate."""
     kept_count(groups.of(layer).size, rate)
     return rate
 

@@ -45,6 +45,7 @@ def main():
 
 
 def accuracy_loss(args):
+    """The harm as the loss of accuracy on --pairs; SlimError without --pictures."""
     if not args.pictures:
         raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
     return AccuracyLoss(args.pairs, args.pictures, form_of(args), args.batch)

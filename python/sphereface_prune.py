@@ -73,6 +73,7 @@ def make_run(args, settings, base, rate):
 
 
 def report(args, settings, bases, plans):
+    """Write the page of all runs into --out, and print its table."""
     out = Path(args.out)
     speed = whole_times(out / 'times.json', bases, plans, lambda todo: bar(todo, desc='caffe time', leave=False),
                         batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])

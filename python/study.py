@@ -112,11 +112,13 @@ def distil(args, job, budget, more):
 
 
 def cpu_of_children():
+    """Seconds of CPU time, user and system, of all processes that have ended below this one."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def tell(name, result):
+    """Print the accuracy of a finished part, percent with its standard error."""
     print(f'{name}: {result["accuracy"]:.2f} ± {result["error"]:.2f} %', flush=True)
 
 

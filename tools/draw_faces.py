@@ -42,6 +42,7 @@ def drawn(image, numbers):
 
 
 def subpixels(points):
+    """Points (N, 2) in pixels as OpenCV's whole numbers with FRACTION binary places."""
     return [tuple(int(value) for value in point) for point in np.round(points * (1 << FRACTION))]
 
 

@@ -34,6 +34,7 @@ def arguments():
 
 
 def layer_row(stats, with_zeros):
+    """The cells of a LayerStats; empty where a number is zero or not known."""
     shape = 'x'.join(str(n) for n in stats.shape)
     numbers = (stats.parameters, stats.macs, stats.activation_bytes)
     zeros = '' if stats.zeros is None else f'{stats.zeros:.1%}'

@@ -41,6 +41,7 @@ def draw(runs, log, output):
 
 
 def follow(log, output, interval):
+    """Draw the growing log every `interval` seconds in which it gained rows, until Ctrl-C."""
     follower, stopped = Follower(log), []
     signal.signal(signal.SIGINT, lambda *_: stopped.append(True))  # a picture that is being drawn is finished first
     while not stopped:

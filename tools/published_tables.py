@@ -34,6 +34,7 @@ def arguments():
 
 
 def summary(tables):
+    """How many cells of the tables agree with the sources, in words."""
     cells = [cell for table in tables for cell in table.cells]
     return f'{sum(cell.agrees for cell in cells)} of {len(cells)} cells agree to the printed precision'
 

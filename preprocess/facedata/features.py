@@ -9,6 +9,7 @@ SIDES = (-1, 1)  # left and right as seen in the picture
 
 @dataclass(frozen=True)
 class EyeShape:
+    """Curves of an eye, each N×2, and points; the outline is that of the opening between the lids."""
     centre: np.ndarray
     opening: np.ndarray  # closed outline
     upper: np.ndarray  # the upper lid's edge, inner to outer
@@ -17,6 +18,7 @@ class EyeShape:
 
 @dataclass(frozen=True)
 class MouthShape:
+    """Curves of a mouth, each N×2."""
     corners: np.ndarray  # left, right
     upper_lip: np.ndarray  # closed outlines
     lower_lip: np.ndarray

@@ -18,6 +18,8 @@ BEARDS = ('none', 'none', 'none', 'none', 'stubble', 'moustache', 'goatee', 'ful
 
 @dataclass(frozen=True)
 class Head:
+    """Outline, depth and relief of the head; cheekbones, chin and brow ridge are heights of bumps on it."""
+
     radii: tuple  # distance of the outline from the middle at 0 (chin), 25, 55, 90, 120, 150 and 180 (crown) degrees
     depth: float
     roundness: float
@@ -28,6 +30,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Skin:
+    """Colour and what is on it; `blush` and `lines` are strengths 0..1."""
+
     colour: tuple
     blush: float
     freckles: int
@@ -37,6 +41,8 @@ class Skin:
 
 @dataclass(frozen=True)
 class Hair:
+    """Colour of the hair, and where it grows and falls; `volume` is how far it stands off."""
+
     colour: tuple
     hairline: str
     height: float  # y of the hairline above the nose
@@ -48,6 +54,8 @@ class Hair:
 
 @dataclass(frozen=True)
 class Eyes:
+    """Place and shape of both eyes; `tilt` in radians, `depth` how far they lie in, `lid` the strength of the crease."""
+
     spacing: float  # from the middle of the face to the middle of an eye
     y: float
     width: float
@@ -61,6 +69,8 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Brows:
+    """Colour and shape of both eyebrows; `lift` is how far above the eye, `slant` the rise over the length."""
+
     colour: tuple
     gap: float
     lift: float
@@ -72,6 +82,8 @@ class Brows:
 
 @dataclass(frozen=True)
 class Nose:
+    """Place and shape of the nose; `bridge` and `tip` are heights over the face, `bend` is sideways."""
+
     tip_y: float
     width: float
     bridge: float
@@ -83,6 +95,8 @@ class Nose:
 
 @dataclass(frozen=True)
 class Mouth:
+    """Place, shape and colour of the lips; `curve` is how much lower the corners lie than the middle."""
+
     y: float
     width: float
     upper: float
@@ -94,6 +108,8 @@ class Mouth:
 
 @dataclass(frozen=True)
 class Ears:
+    """Size and height of both ears."""
+
     height: float
     width: float
     y: float
@@ -101,6 +117,8 @@ class Ears:
 
 @dataclass(frozen=True)
 class Person:
+    """Everything that lasts about one person."""
+
     seed: int  # of the fine texture: where the freckles are, how the hair runs
     head: Head
     skin: Skin

@@ -10,6 +10,8 @@ CHANCES = (0.68, 0.09, 0.07, 0.09, 0.07)
 
 @dataclass(frozen=True)
 class Pose:
+    """Where and how the head is in the picture."""
+
     yaw: float  # radians; positive turns the nose to the right of the picture
     pitch: float  # positive turns the nose down
     roll: float  # positive turns the head clockwise
@@ -31,6 +33,8 @@ class Pose:
 
 @dataclass(frozen=True)
 class Light:
+    """A lamp and what is lit without it: factors for each colour, BGR; `shine` is the strength of highlights."""
+
     direction: tuple  # unit vector to the lamp, picture axes
     colour: tuple
     ambient: tuple
@@ -39,6 +43,8 @@ class Light:
 
 @dataclass(frozen=True)
 class Expression:
+    """What the face does: a `smile` below 0 is a frown, `brows` above 0 are raised, `gaze` is x, y in -1..1."""
+
     smile: float
     jaw: float  # 0 closed .. 1 wide open
     brows: float
@@ -48,6 +54,8 @@ class Expression:
 
 @dataclass(frozen=True)
 class Camera:
+    """What the camera makes of the scene: exposure curve (gamma, contrast), then blurs, then noise."""
+
     blur: float  # pixels
     motion: float  # pixels
     noise: float  # grey levels
@@ -57,6 +65,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
+    """Everything that one picture of a person shows besides the person."""
+
     seed: int  # of the backdrop, the noise and the shape of what covers the face
     pose: Pose
     light: Light

@@ -46,7 +46,7 @@ class LayerStats:
 
 @dataclass
 class Total:
-    """Sums over layers; `model_bytes` is the float32 size of all parameters and statistics."""
+    """Sums over layers; see `LayerStats`."""
 
     layers: int
     weights: int
@@ -57,6 +57,7 @@ class Total:
 
     @property
     def model_bytes(self):
+        """The float32 size of all parameters and statistics."""
         return 4 * (self.parameters + self.statistics)
 
 

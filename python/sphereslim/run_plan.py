@@ -28,11 +28,13 @@ def run(plan, gpu=None, heading=''):
 
 
 def has_accuracy(stage, place):
+    """Whether the stage at a place of its run holds its accuracies; the first has none from before its training."""
     known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     return 'after' in known and (not place or 'before' in known)
 
 
 def emit(plan, stages, place, title):
+    """Write what training needs into the stage at a place of a run: base, pruned layer or last round."""
     stage = stages[place]
     if not place:
         pipeline.emit_base(plan, stage)
@@ -44,5 +46,6 @@ def emit(plan, stages, place, title):
 
 
 def tell(plan, stage, moment, title):
+    """Verify a stage `before` or `after` its training, unless that is known, and print the accuracy."""
     result = pipeline.evaluate_stage(plan, stage, moment)
     print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)

@@ -15,6 +15,7 @@ class RandomRotation(caffe.Layer):
     """
 
     def setup(self, bottom, top):
+        """Read `param_str`; ValueError where it is not as above."""
         try:
             param = json.loads(self.param_str)
             self.degrees = float(param['degrees'])

@@ -97,6 +97,7 @@ def _cut(path, image, height, width, crop):
 
 
 def prepare(images, form):
+    """What a net reads, float32 (N, C, H, W), of loaded pictures as `load` gives them."""
     if form.rgb:
         images = images[:, ::-1]
     mean = np.float32(form.mean).reshape(-1, 1, 1)

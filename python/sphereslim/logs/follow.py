@@ -18,6 +18,7 @@ class Follower:
 
     @property
     def runs(self):
+        """The Runs read so far, in the order of the log."""
         return self._parser.runs
 
     def read_on(self):

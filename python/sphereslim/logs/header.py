@@ -21,6 +21,7 @@ class HeaderBlock:
         return next((kind for phrase, kind in OPENINGS if phrase in text), None)
 
     def open(self, kind, run, thread):
+        """Begin a block of a kind that `opening` gave; its text goes to `run`, its lines come from `thread`."""
         self._kind, self._run, self._thread = kind, run, thread
         self._lines, self._size = [], 0
 

@@ -68,6 +68,7 @@ class Run:
 
     @property
     def iter_size(self):
+        """The forwards of an iteration."""
         return int(textformat.number(self.solver, 'iter_size', 1))
 
     @property

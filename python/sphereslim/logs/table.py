@@ -56,10 +56,12 @@ class Table:
 
     @property
     def last_iteration(self):
+        """The iteration of the last row, None for an empty table."""
         return self._iteration[-1] if self._iteration else None
 
     @property
     def output_names(self):
+        """The names of the net's outputs, in the order in which the log first shows them."""
         return [key for key in self._columns if isinstance(key, str)]
 
     def set_field(self, name, value):

@@ -33,6 +33,7 @@ class QuantizedBlob:
 
     @property
     def count(self):
+        """The number of weights."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 

@@ -25,6 +25,7 @@ class Site:
 
     @property
     def outputs(self):
+        """The channels that the convolution makes."""
         return self.conv.convolution_param.num_output
 
     @property
