@@ -54,7 +54,7 @@ class Hair:
 
 @dataclass(frozen=True)
 class Eyes:
-    """Place and shape of both eyes; `tilt` in radians, `depth` how far they lie in, `lid` the strength of the crease."""
+    """Place and shape of both eyes; `tilt` in radians, `depth` how far in they lie, `lid` the crease's strength."""
 
     spacing: float  # from the middle of the face to the middle of an eye
     y: float
