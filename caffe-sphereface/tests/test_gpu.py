@@ -8,6 +8,7 @@ import caffe
 import test_gradients
 import test_losses
 import test_neurons
+from caffe import mode
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
@@ -151,3 +152,17 @@ def test_a_gpu_that_is_not_there_is_refused(gpu, index):
     with pytest.raises(CaffeError, match=f'no device {index}, this machine has {torch.cuda.device_count()}'):
         caffe.set_device(index)
     caffe.set_device(0)
+
+
+def test_the_gpu_that_was_chosen_is_pytorchs_current_one_too(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 4)
+    monkeypatch.setattr(torch.cuda, 'set_device', made.append)
+    caffe.set_device(2)
+    caffe.set_mode_gpu()
+    caffe.set_device(3)
+    device = mode.device()
+    caffe.set_mode_cpu()
+    caffe.set_device(0)
+    assert made == [2, 3] and device == torch.device('cuda', 3)

@@ -195,6 +195,15 @@ def test_stochastic_pooling_of_zeros_is_zero():
         assert not net.blobs['y'].data.any()
 
 
+def test_stochastic_pooling_of_negative_values_draws_one_of_them():
+    net = make_net(layer('Pooling', extra='pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }'),
+                   {'x': (50, 1, 2, 2)}, caffe.TRAIN)
+    x = net.blobs['x'].data
+    x[...] = -np.abs(x)
+    net.forward()
+    assert all(y in window for y, window in zip(net.blobs['y'].data.ravel(), x))
+
+
 def test_lrn_across_channels():
     net = make_net(layer('LRN', extra='lrn_param { local_size: 5 alpha: 0.3 beta: 0.7 k: 2 }'), {'x': (2, 7, 3, 2)})
     assert_like_autograd(net, lambda x: F.local_response_norm(x, 5, 0.3, 0.7, 2))

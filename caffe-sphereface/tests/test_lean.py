@@ -30,8 +30,8 @@ layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "acc
 '''
 
 
-def solver_of(tmp_path):
-    (tmp_path / 'net.prototxt').write_text(NET)
+def solver_of(tmp_path, net=NET):
+    (tmp_path / 'net.prototxt').write_text(net)
     (tmp_path / 'solver.prototxt').write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 max_iter: 9 iter_size: 2 '
         f'random_seed: 1 snapshot_prefix: "{tmp_path}/run"')
@@ -125,3 +125,32 @@ def test_what_only_forward_reads_is_freed_in_forward():
     assert not net.blobs['a'].data.any() and net.blobs['z'].data.any()
     net._backward(len(net.layers) - 1, 0)
     assert not net.blobs['z'].data.any() and net.blobs['loss'].data.any()
+
+
+class Looks(caffe.Layer):
+    """Passes its bottom on, and looks at its top of the iteration before."""
+
+    def setup(self, bottom, top):
+        self.seen = []
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        self.seen.append(top[0].data.copy())
+        top[0].data[...] = bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = top[0].diff
+
+
+def test_what_a_python_layer_gave_stays(tmp_path):
+    net = NET.replace('layer { name: "fc" type: "InnerProduct" bottom: "join"', '''
+        layer { name: "looks" type: "Python" bottom: "join" top: "same"
+                python_param { module: "test_lean" layer: "Looks" } }
+        layer { name: "fc" type: "InnerProduct" bottom: "same"''')
+    lean = solver_of(tmp_path, net)
+    free_while_training(lean.net)
+    lean.step(2)
+    seen = lean.net.layer_dict['looks'].seen
+    assert len(seen) == 4 and not seen[0].any() and all(each.any() for each in seen[1:])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from google.protobuf import text_format
 
 import caffe
@@ -222,3 +223,42 @@ def test_layers_know_the_indices_of_their_blobs():
     for index, name in enumerate(net._layer_names):
         assert [net._blob_names[i] for i in net._bottom_ids(index)] == net.bottom_names[name]
         assert [net._blob_names[i] for i in net._top_ids(index)] == net.top_names[name]
+
+
+def test_no_gradient_goes_where_propagate_down_is_false():
+    net = make(INPUT + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+               + product('a', 'x', 'a', 3) + product('b', 'a', 'b', 3, 'propagate_down: false')
+               + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }', caffe.TRAIN)
+    net.blobs['a'].diff[...] = 7
+    net.forward(x=np.ones((2, 4)), t=np.zeros((2, 3)))
+    net.backward()
+    assert (net.blobs['a'].diff == 7).all() and net.params['b'][0].diff.any()
+    assert not net.params['a'][0].diff.any()
+
+
+def test_a_forward_to_a_layer_leaves_what_is_behind_it():
+    net = make(INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4') + '''
+        layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+                convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
+        layer { name: "relu" type: "ReLU" bottom: "conv" top: "relu" }''')
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 4))
+    for _ in range(3):  # folded from the second time on
+        net.forward(x=x)
+    conv, relu = net.blobs['conv'].data.copy(), net.blobs['relu'].data.copy()
+    for _ in range(3):
+        net.forward(x=x)
+    net.blobs['x'].data[...] = -x
+    net.forward(end='conv')
+    assert np.allclose(net.blobs['conv'].data, -conv, atol=1e-5) and np.array_equal(net.blobs['relu'].data, relu)
+
+
+def test_a_net_runs_in_inference_mode():
+    net = make(INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4') + '''
+        layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+                convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
+        layer { name: "scale" type: "Scale" bottom: "conv" top: "scale" scale_param { filler { value: 2 } } }''')
+    with torch.inference_mode():
+        for _ in range(3):
+            net.params['scale'][0].tensor = torch.full((2,), 3.0)
+            net.forward(x=np.ones((2, 3, 4, 4)))
+            assert np.allclose(net.blobs['scale'].data, 3 * net.blobs['conv'].data)

@@ -260,28 +260,56 @@ def test_a_process_without_memory_says_which_it_is_and_ends_all(tmp_path):
     assert 'caffe: process 1: out of GPU memory (CUDA out of memory); a smaller' in run.stderr
 
 
-def test_the_last_meeting_is_on_the_gpu_of_this_process(monkeypatch):
-    peers, devices = Peers(torch.distributed.HashStore(), 0, 1), []
-    with monkeypatch.context() as patched, gpu_mode():
-        patched.setattr(torch.distributed, 'barrier', lambda device_ids: devices.append(device_ids))
+@pytest.fixture
+def peers():
+    """The Peers of a process that trains with no other one."""
+    yield Peers(torch.distributed.HashStore(), 0, 1)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def test_the_last_meeting_is_on_the_gpu_of_this_process(monkeypatch, peers):
+    devices = []
+    monkeypatch.setattr(torch.distributed, 'barrier', lambda device_ids: devices.append(device_ids))
+    with gpu_mode():
         peers.finish()
-    peers = Peers(torch.distributed.HashStore(), 0, 1)
-    peers.finish()
     assert devices == [[0]] and not torch.distributed.is_initialized()
+
+
+def test_every_process_takes_over_iteration_parameters_and_history(tmp_path, monkeypatch, peers):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
+    monkeypatch.setattr(torch.distributed, 'broadcast', lambda values, source: values.fill_(7))
+    with gpu_mode():
+        solver = caffe.get_solver('solver.prototxt')
+        peers.align(solver)
+        assert solver.iter == solver.current_step == 7
+        assert all((blob.data == 7).all() for blobs in solver.net.params.values() for blob in blobs)
+        assert all(values.eq(7).all() for values in solver.updater.history)
+
+
+def test_requests_are_obeyed_once_by_all(tmp_path, monkeypatch, peers):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
+    requests = ['snapshot', None, None, None, 'snapshot', 'stop', None]
+    solver = caffe.get_solver('solver.prototxt')
+    solver.action = lambda: requests.pop(0) if requests else None
+    peers.attach(solver)
+    solver.step(9)
+    # each is read one iteration after it was sent; a stop comes before a snapshot
+    assert [path.name for path in tmp_path.glob('*.caffemodel')] == ['out_iter_2.caffemodel']
+    assert solver.stopped_early and solver.iter == 5
 
 
 @pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), caffe.CaffeError('no memory'),
                                    RuntimeError('CUDA error: device-side assert triggered')])
-def test_what_goes_wrong_here_is_not_blamed_on_others(tmp_path, monkeypatch, error):
+def test_what_goes_wrong_here_is_not_blamed_on_others(monkeypatch, peers, error):
     def fail(self, count):
         raise error
 
-    peers = Peers(torch.distributed.HashStore(), 0, 1)
     monkeypatch.setattr(gradients.Gradients, 'finish', fail)
     with pytest.raises(type(error), match=f'^{error}$'):
         peers.average(make_net(layer('InnerProduct', extra='inner_product_param { num_output: 5 }'), {'x': (2, 5)}))
-    monkeypatch.undo()
-    peers.finish()
 
 
 @pytest.mark.parametrize('flags, message', [

@@ -6,6 +6,7 @@ import torch
 
 import caffe
 from caffe import precision
+from gpu_mode import gpu_mode
 from layer_case import layer, make_net, run
 from training_run import SOLVER, caffe_command, write_run
 
@@ -128,3 +129,10 @@ def test_the_command_refuses_a_bad_name_in_one_line(tmp_path):
     ended = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-precision=double')
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == ["caffe: precision 'double': expected one of fp32, tf32, bf16"]
+
+
+def test_gpu_mode_computes_in_float32_whatever_was_allowed_before():
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision('high')
+    with gpu_mode():
+        assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == 'highest'

@@ -1,5 +1,6 @@
 """Parameters shared between layers and between nets; levels and stages of nets."""
 
+import h5py
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -25,6 +26,17 @@ def test_shared_parameters_have_one_data_and_sum_their_diffs():
     diffs = run(net)
     want = diffs['t0'].T @ net.blobs['x'].data + diffs['t1'].T @ net.blobs['y'].data
     assert np.allclose(one.diff, want, atol=1e-5) and np.array_equal(one.diff, two.diff)
+
+
+def test_a_shared_parameter_stands_in_hdf5_with_its_owner(tmp_path):
+    net = make_net(shared(['', '']), {'x': (2, 4), 'y': (2, 4)})
+    net.save_hdf5(str(tmp_path / 'w.h5'))
+    with h5py.File(tmp_path / 'w.h5') as file:
+        assert list(file['data/ip0']) == ['0'] and list(file['data/ip1']) == []
+    before = net.params['ip1'][0].data.copy()
+    net.params['ip1'][0].data[...] = 0
+    net.load_hdf5(str(tmp_path / 'w.h5'))
+    assert np.array_equal(net.params['ip1'][0].data, before)
 
 
 def test_strict_sharing_wants_equal_shapes_and_permissive_equal_counts():
@@ -101,6 +113,17 @@ def test_layers_of_one_name_get_their_own_parameters(tmp_path, monkeypatch):
     with pytest.raises(caffe.CaffeError, match="h5: .*'ip1'"):
         solver.net.save_hdf5('saved.h5')
     assert not (tmp_path / 'saved.h5').exists()
+
+
+def test_a_layer_without_parameters_takes_none_from_one_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
+    plain = caffe.Net('net.prototxt', caffe.TRAIN)
+    plain.save('plain.caffemodel')
+    (tmp_path / 'net.prototxt').write_text(NET.replace(
+        'layer { name: "ip1"', 'layer { name: "ip1" type: "Power" bottom: "data" top: "data" }\nlayer { name: "ip1"'))
+    loaded = caffe.Net('net.prototxt', caffe.TRAIN, weights='plain.caffemodel')
+    assert np.array_equal(loaded.params['ip1'][0].data, plain.params['ip1'][0].data)
 
 
 RULES = '''

@@ -64,7 +64,7 @@ class Peers:
     def align(self, solver):
         """Give every process the parameters, iteration, rate step and history of process 0."""
         device = mode.device()
-        position = torch.tensor([solver.iter, solver.current_step], device=device)
+        position = torch.tensor([solver.iter, solver.current_step]).to(device)
         history = [h.to(device).contiguous() for h in solver.updater.history]
         with self._together():
             dist.broadcast(position, 0)
