@@ -4,6 +4,7 @@ import math
 import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from sphereslim.quantize import (
     write_quantized,
 )
 from sphereslim.quantize.choose import parse_bits
+from sphereslim.quantize.dictionary import build_dictionary, index
 from sphereslim.quantize.files import read_network
 from sphereslim.quantize.packing import pack, packed_size, unpack
 from sphereslim.quantize.report import blob_rows, inspect_text, sizes
@@ -106,6 +108,40 @@ def test_network_scope_uses_one_range(x, y, b):
     assert len(net.dictionaries) == 1
     for number, values in enumerate((x, y)):
         assert quantized_blob(net, number).tobytes() == published(values, b, low, high).tobytes()
+
+
+def test_network_scope_uses_one_range_over_layers_of_different_bits():
+    x, y = np.linspace(-1, 3, 30, dtype=np.float32), np.linspace(-0.2, 0.1, 30, dtype=np.float32)
+    net = quantize_net(make_net(a=x.reshape(5, 6), b=y.reshape(5, 6)), {'a': 8, 'b': 5}, 'linear', 'network')
+    step = 4 / (2 ** 5 - 1)
+    np.testing.assert_allclose(quantized_blob(net, 1).ravel(), np.round((y + 1) / step) * step - 1, atol=1e-6)
+
+
+@pytest.mark.parametrize('scope', ['layer', 'network'])
+@pytest.mark.parametrize('scheme', ['log', 'log+sign', 'linear'])
+def test_weights_that_are_all_zero_stay_zero_without_a_warning(scheme, scope):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        net = quantize_net(make_net(a=np.zeros((3, 4)), b=np.zeros((2, 5))), 4, scheme, scope)
+    assert not quantized_blob(net).any() and not quantized_blob(net, 1).any()
+
+
+def test_the_most_frequent_levels_are_those_that_indices_address():
+    codes, table = np.array([0, 1, 1, 3, 3, 3]), np.float32([-2, -1, 0, 1])
+    dictionary, entry_of = build_dictionary([codes[:2], codes[2:]], table, 1)
+    assert dictionary.values.tolist() == [-1, 1, -2]
+    indices, escapes = index(codes, entry_of, dictionary)
+    assert indices.tolist() == [0, 0, 0, 1, 1, 1] and {e: p.tolist() for e, p in escapes.items()} == {2: [0]}
+
+
+@pytest.mark.parametrize('bits', range(2, 8))
+def test_escaped_weights_leave_their_neighbours_alone(tmp_path, bits):
+    rng = np.random.default_rng(bits)
+    x = np.exp(rng.uniform(-3, 3, (40, 50))) * rng.choice([-1, 0, 1], (40, 50))
+    net = quantize_net(make_net(fc=x), bits)
+    assert net.layers[0].blobs[0].escapes
+    write_quantized(net, tmp_path / 'q')
+    np.testing.assert_array_equal(quantized_blob(read_quantized(tmp_path / 'q')), quantized_blob(net))
 
 
 @given(weights_arrays, st.integers(1, 8), schemes)
@@ -229,6 +265,21 @@ def test_many_escaped_positions_become_a_bit_plane(tmp_path):
     write_quantized(net, tmp_path / 'q')
     assert net.layers[0].blobs[0].escapes
     np.testing.assert_array_equal(quantized_blob(read_quantized(tmp_path / 'q')), quantized_blob(net))
+
+
+def test_few_escaped_positions_are_listed(tmp_path):
+    x = np.full(320, 0.5)
+    x[7], x[100] = 8, -8
+    write_quantized(quantize_net(make_net(fc=x.reshape(1, 320) * [[1], [1]]), 1), tmp_path / 'q')
+    blob = read_network(tmp_path / 'q').layer[0].blob[0]
+    assert [(escape.plane, len(escape.positions)) for escape in blob.escape] == [(False, 8)]
+
+
+def test_what_is_no_field_of_the_file_is_damage(tmp_path):
+    whole = to_bytes(quantize_net(make_net(fc=[[1, 2], [3, 4]]), 4))
+    (tmp_path / 'q').write_bytes(whole + b'\x78\x01')  # field 15, which any protobuf reader passes over
+    with pytest.raises(SlimError, match='damaged, its checksum does not match'):
+        read_quantized(tmp_path / 'q')
 
 
 def test_binary_is_sign_times_mean_magnitude_of_the_filter(tmp_path):

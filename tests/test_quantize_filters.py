@@ -31,6 +31,13 @@ def test_levels_by_hand():
     assert codes.reshape(3, 3).tolist() == [[6, 1, 4], [6, 4, 3], [3, 3, 3]]
 
 
+def test_a_filter_with_one_large_weight_is_clipped():
+    weights = np.float32([[1, *[0.3] * 10]] * 2)
+    codes, scales = filter_codes(weights, 2)
+    error = np.linalg.norm(filter_levels(2)[codes].reshape(weights.shape) * scales[:, None] - weights)
+    assert scales == pytest.approx([0.5, 0.5]) and error < 0.9 * np.linalg.norm(weights[:, 1:])
+
+
 @settings(max_examples=200, deadline=None)
 @given(weights_arrays, st.integers(2, 10))
 @example(np.float32([[2.0**-126, 0], [0, 0]]), 4)  # a subnormal scale
