@@ -15,6 +15,7 @@ from sphereslim.lfw.cache import features_of
 from sphereslim.lfw.evaluate import summarise
 from sphereslim.lfw.features import load, open_net
 from sphereslim.lfw.pairs import Pairs, people_of
+from sphereslim.lfw.protocol import best_threshold
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +52,17 @@ def small(tmp_path):
 
 def how(small):
     return small / 'deploy.prototxt', small / 'w.caffemodel', small / 'pairs.txt', small / 'faces'
+
+
+def test_a_score_of_the_threshold_itself_is_no_match():
+    # mismatched pairs of cosine 1 leave a single step that judges them right, 1
+    x, y = np.eye(2)
+    features = np.array([x, x, -x, -x, y, y])
+    pairs = Pairs(tuple('abcdef'), np.arange(0, 6, 2), np.arange(1, 6, 2), np.array([False, False, True]),
+                  np.array([0, 0, 1]))
+    assert best_threshold(np.ones(2), pairs.same[:2]) == 1
+    accuracy, scores = verify(features, pairs)
+    assert scores[2] == 1 and accuracy[1] == 0
 
 
 def test_features_do_not_depend_on_the_batch(small):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sphereslim.logs import LogError, LogParser, parse_log
+from sphereslim.logs import LogError, LogParser, parse_log, verdict
 from sphereslim.logs.compare import judge, pair, read_source
 from sphereslim.logs.curves import Curve, smooth, steps
 from sphereslim.logs.figures import read_figure
@@ -174,6 +174,14 @@ def test_other_gpus_repeat_the_iterations(order):
     runs = feed('\n'.join(lines))
     assert [len(run.train) for run in runs] == [3]
     assert [(row.loss - row.iteration, row.outputs['a']) for row in runs[0].train] == 3 * [(order[0], order[0])]
+
+
+def test_a_gpu_that_lags_behind_is_no_run_of_its_own():
+    lines = header()
+    for n, thread in ((0, 7), (10, 7), (0, 8), (10, 8), (20, 7), (20, 8)):
+        lines.append(f'{stamp(n, thread)}Iteration {n}, loss = {n + thread}')
+    run, = feed('\n'.join(lines))
+    assert [row.loss for row in run.train] == [7, 17, 27]
 
 
 def test_appended_runs_are_stages_and_resumed_ones_are_not():
@@ -388,6 +396,21 @@ def test_verdicts():
     diverged = noisy(2)
     diverged.value[350:] = np.nan
     assert compare(noisy(1), diverged, [])['verdict'] == 'differs'
+
+
+def test_a_difference_that_lasts_is_seen_in_noise():
+    at, theirs, own, noise = np.arange(16.0), np.zeros(16), np.full(16, 0.1), np.ones(16)
+    around = np.tile([0.9, -0.9], 8)
+    assert [verdict._judge(at, theirs, mine, own, noise)['verdict'] for mine in (around, np.abs(around))] == [
+        verdict.MATCHES, verdict.DIFFERS]
+
+
+def test_noise_hides_what_is_smaller_only():
+    flat, steep = np.linspace(1, 1.001, 9), np.linspace(1, 5, 9)
+    own = np.full(9, 0.05)
+    assert verdict._too_noisy(flat, own, np.full(9, 0.2))
+    assert not verdict._too_noisy(flat, own, np.full(9, 0.01))
+    assert not verdict._too_noisy(steep, own, np.full(9, 0.2))
 
 
 def test_rates_are_compared_as_printed():
