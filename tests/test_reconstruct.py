@@ -190,6 +190,18 @@ def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
     assert (shortcut_behind([f'layer {{ name: "norm" {norm} }}', scale]) is not None) == known
 
 
+def test_going_on_may_go_back():
+    proto = net_with('convolution')
+    net, feed = run_net(proto), batches(np.random.default_rng(0), 2)
+    sampler = Sampler(net, feed)
+    stops = [sampler.after('conv', 'conv'), sampler.after('next', 'next')]
+    expected = [[blob.copy() for blob, in sampler.blobs([stop])] for stop in stops]
+    for number in (1, 0, 1):
+        found = [blob for blob, in sampler.onward([stops[number]])]
+        for one, other in zip(found, expected[number], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_batches_that_are_not_held_give_the_same_refit(monkeypatch):
     found = []
     for limit in (activations.LARGEST_HELD, 1):

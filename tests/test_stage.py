@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -158,6 +159,33 @@ def test_an_exploding_loss_stops_with_advice(tmp_path):
         stage.run()
 
 
+SAYS = '''import sys
+for number, loss in enumerate(%s):
+    print(f'I0101 00:00:00.0 1 solver.cpp:1] Iteration {number}, loss = {loss}', file=sys.stderr)
+'''
+
+
+@pytest.mark.parametrize('losses, ends', [
+    ([87.3365, 87.3365, 2, 87.3365, 87.3365], None), ([3, 87.3365, 87.3365, 87.3365, 2], 3), ([3, 'nan', 2], 1)])
+def test_a_loss_that_stays_at_its_largest_is_given_up(losses, ends, tmp_path, monkeypatch):
+    monkeypatch.setattr('sphereslim.training.caffe_command', lambda: [sys.executable, '-c', SAYS % losses])
+    seen = []
+    if ends is None:
+        train('solver', tmp_path / 'log', watch=seen.append)
+        assert len(seen) == len(losses)
+    else:
+        with pytest.raises(SlimError, match=f'solver: the loss exploded at iteration {ends}'):
+            train('solver', tmp_path / 'log', watch=seen.append)
+        assert len(seen) == ends
+
+
+def test_a_snapshot_without_its_weights_is_passed_over(tmp_path):
+    stage = make_stage(tmp_path / 'one', snapshot=2)
+    for name in ('snapshot_iter_2.solverstate', 'snapshot_iter_2.caffemodel', 'snapshot_iter_4.solverstate'):
+        (stage.folder / name).write_bytes(b'')
+    assert stage._newest_state() == (stage.folder / 'snapshot_iter_2.solverstate', 2)
+
+
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     stage = make_stage(tmp_path / 'one')
     with pytest.raises(SlimError, match='^.*/one: cannot be written'):
@@ -167,12 +195,14 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_command_that_is_asked_to_stop_ends_the_training_and_keeps_a_snapshot(tmp_path, number, status):
     stage = make_stage(tmp_path / 'long', iterations=10**6, snapshot=10**6)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
     try:
         with pytest.raises(SystemExit) as end:
             run_command(lambda: stage.run(watch=lambda progress: os.kill(os.getpid(), number)))
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert end.value.code == status
     assert len(list(stage.folder.glob('snapshot_iter_*.solverstate'))) == 1
 

@@ -93,6 +93,17 @@ def test_shapes_stay_and_every_layer_gets_gradients(plain, module):
 
 
 @pytest.mark.parametrize('module', MODULES)
+@pytest.mark.parametrize('outputs', [2, 5, 7])
+def test_odd_and_small_numbers_of_outputs_stay(plain, module, outputs):
+    for name in ('conv2', 'conv3', 'conv4'):
+        find_layer(plain, name).convolution_param.num_output = outputs
+    small = substitute(plain, module)
+    opened = run_net(small)
+    assert [opened.blobs[blob].data.shape[1] for blob in ('conv2', 'sum', 'relu4')] == [outputs] * 3
+    assert all(layer.convolution_param.num_output > 0 for layer in small.layer if layer.type == 'Convolution')
+
+
+@pytest.mark.parametrize('module', MODULES)
 def test_trained_weights_of_other_layers_carry_over(plain, module, tmp_path):
     net = run_net(plain)
     net.save(str(tmp_path / 'plain.caffemodel'))
