@@ -48,7 +48,7 @@ def _spent_data(net, shown):
             for blob in members:
                 memory = id(blob.data_memory)
                 blobs[memory], last_forward[memory] = blob, i
-                if needed and (layer.kept is None or role in layer.reads_back):
+                if needed and role in layer.reads_back:
                     last_backward.setdefault(memory, i)  # layers go backward in the order opposite to this one
                 if id(blob) in shown or (role == 'top' and (not needed or layer.kept is None)):
                     stays.add(memory)

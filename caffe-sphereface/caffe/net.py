@@ -51,19 +51,18 @@ class Net:
         build_log.begin(included)
         self.param = insert_splits(included)
         self.name = net.name
-        wiring = Wiring(self.param, self.phase)
-        self.layers = wiring.layers
-        self.wiring = wiring
-        lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
-        groups = find_groups(*lists)
-        # by the index of their first layer, the longer ones before those that they are made of
-        self._strides = {i: [group] for i, group in groups.items()}
-        for i, segment in find_segments(*lists, groups).items():
-            self._strides.setdefault(i, []).insert(0, segment)
+        self.wiring = Wiring(self.param, self.phase)
+        self.layers = self.wiring.layers
+        self._strides = _strides(self.wiring)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
         # index of a layer -> blobs to free after its forward, where memory is to be saved
         self.spent = {}
         self.learnable = LearnableParameters(self.layers)
+        self._make_index(self.wiring)
+        self.debug_info = DebugInfo(self) if net.debug_info else None
+
+    def _make_index(self, wiring):
+        """What pycaffe shows of layers and blobs, by name and by index."""
         self._blobs = list(wiring.blobs.values())
         self._blob_names = list(wiring.blobs)
         self._layer_names = [layer.name for layer in self.layers]
@@ -79,38 +78,45 @@ class Net:
         loss = {id(top[j]): w for top, terms in zip(wiring.tops, wiring.loss_terms) for j, w in terms}
         self._blob_loss_weights = [loss.get(id(blob), 0.0) for blob in self._blobs]
         self.blob_loss_weights = OrderedDict(zip(self._blob_names, self._blob_loss_weights))
-        self.debug_info = DebugInfo(self) if net.debug_info else None
 
     # -- running ------------------------------------------------------------------------------------------------------
 
     def run_forward(self, start=0, end=None):
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
-        wiring, hooks, loss = self.wiring, self._hooks, 0.0
+        hooks, loss, i = self._hooks, 0.0, start
         last = len(self.layers) - 1 if end is None else end
         strides = {} if hooks['before_forward'] or hooks['after_forward'] else self._strides
-        fused_to = start - 1
-        for i in range(start, last + 1):
-            if i <= fused_to:
+        while i <= last:
+            behind = self._run_stride(i, last) if i in strides else i
+            if behind > i:
+                i = behind
                 continue
             for hook in hooks['before_forward']:
                 hook(i)
-            layer, bottom, top = self.layers[i], wiring.bottoms[i], wiring.tops[i]
-            try:
-                if i in strides:
-                    fused_to = next((each.last for each in strides[i] if each.last <= last and each.run()), i - 1)
-                    if fused_to >= i:
-                        continue
-                layer.reshape(bottom, top)
-                layer.forward(bottom, top)
-            except TROUBLE as error:
-                explain(layer, error)
-            for j, weight in wiring.loss_terms[i]:
-                loss = loss + weight * top[j].tensor.sum()
+            self._run_layer(i)
+            for j, weight in self.wiring.loss_terms[i]:
+                loss = loss + weight * self.wiring.tops[i][j].tensor.sum()
             for hook in hooks['after_forward']:
                 hook(i)
             for blob in self.spent.get(i, ()):
                 blob.free_data()
+            i += 1
         return loss
+
+    def _run_stride(self, i, last):
+        """Run layers from `i` to `last` at most as one where they can; the index of the first one left to do."""
+        try:
+            return 1 + next((each.last for each in self._strides[i] if each.last <= last and each.run()), i - 1)
+        except TROUBLE as error:
+            explain(self.layers[i], error)
+
+    def _run_layer(self, i):
+        layer, bottom, top = self.layers[i], self.wiring.bottoms[i], self.wiring.tops[i]
+        try:
+            layer.reshape(bottom, top)
+            layer.forward(bottom, top)
+        except TROUBLE as error:
+            explain(layer, error)
 
     def run_backward(self, start=None, end=0):
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
@@ -249,3 +255,13 @@ class Net:
     def after_backward(self, hook):
         """Call `hook(layer_index)` after each layer's backward."""
         self._hooks['after_backward'].append(hook)
+
+
+def _strides(wiring):
+    """{index of the first layer: [what runs several layers as one]}, the longer ones before what they are made of."""
+    lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
+    groups = find_groups(*lists)
+    strides = {i: [group] for i, group in groups.items()}
+    for i, segment in find_segments(*lists, groups).items():
+        strides.setdefault(i, []).insert(0, segment)
+    return strides
