@@ -54,15 +54,16 @@ def how(small):
     return small / 'deploy.prototxt', small / 'w.caffemodel', small / 'pairs.txt', small / 'faces'
 
 
-def test_a_score_of_the_threshold_itself_is_no_match():
-    # mismatched pairs of cosine 1 leave a single step that judges them right, 1
+def test_a_score_of_the_threshold_itself_is_judged_wrong():
+    # matched pairs of cosine -0.99995 leave a single step that judges them right, -1
     x, y = np.eye(2)
-    features = np.array([x, x, -x, -x, y, y])
-    pairs = Pairs(tuple('abcdef'), np.arange(0, 6, 2), np.arange(1, 6, 2), np.array([False, False, True]),
-                  np.array([0, 0, 1]))
-    assert best_threshold(np.ones(2), pairs.same[:2]) == 1
+    near = 0.01 * y - x
+    features = np.array([x, near, -x, -near, y, -y, y, -y])
+    pairs = Pairs(tuple('abcdefgh'), np.arange(0, 8, 2), np.arange(1, 8, 2), np.array([True, True, True, False]),
+                  np.array([0, 0, 1, 1]))
+    assert best_threshold(np.full(2, -0.99995), pairs.same[:2]) == -1
     accuracy, scores = verify(features, pairs)
-    assert scores[2] == 1 and accuracy[1] == 0
+    assert scores[2:].tolist() == [-1, -1] and accuracy[1] == 0
 
 
 def test_features_do_not_depend_on_the_batch(small):
