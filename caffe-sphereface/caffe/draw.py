@@ -29,11 +29,7 @@ def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lr
     blobs, edges = {}, []
     for layer in _layers(caffe_net, phase):
         node = _quoted(f'{layer.name}_{layer.type}')
-        neuron = len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]
-        style = dict(NEURON_LAYER_STYLE if neuron else LAYER_STYLE_DEFAULT)
-        if not neuron:
-            style['fillcolor'] = choose_color_by_layertype(layer.type)
-        graph.add_node(pydot.Node(node, label=get_layer_label(layer, rankdir, display_lrm), **style))
+        graph.add_node(pydot.Node(node, label=get_layer_label(layer, rankdir, display_lrm), **_style(layer)))
         for name in layer.bottom:
             blobs[name] = None
             edges.append((_blob_node(name), node, '""'))
@@ -62,6 +58,12 @@ def _layers(net, phase):
     chosen.CopyFrom(net)
     chosen.state.phase = phase
     return filter_net(chosen).layer
+
+
+def _style(layer):
+    if len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]:
+        return NEURON_LAYER_STYLE
+    return {**LAYER_STYLE_DEFAULT, 'fillcolor': choose_color_by_layertype(layer.type)}
 
 
 def _quoted(text):

@@ -3,6 +3,7 @@
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 
@@ -58,13 +59,7 @@ def _convert(flags, positionals):
 def _write(order, listing, root, flags, pool, put):
     """Put the pictures into the database in order; how many there were, and why the last one left out was."""
     written, shape, left_out = 0, None, None
-
-    def make(index):
-        try:
-            return _datum(root + listing.paths[index], int(listing.labels[index]), flags)
-        except CaffeError as error:
-            return error
-
+    make = partial(_tried, listing, root, flags)
     for start in range(0, len(order), _AT_ONCE):
         chunk = order[start:start + _AT_ONCE]
         for position, index, made in zip(range(start, len(order)), chunk, pool.map(make, chunk)):
@@ -82,6 +77,14 @@ def _write(order, listing, root, flags, pool, put):
         if len(chunk) == _AT_ONCE:
             log.info(_SOURCE, f'Processed {start + _AT_ONCE} of {len(order)} files.')
     return written, left_out
+
+
+def _tried(listing, root, flags, index):
+    """What `_datum` gives for a picture of the list, or the CaffeError that it raises."""
+    try:
+        return _datum(root + listing.paths[index], int(listing.labels[index]), flags)
+    except CaffeError as error:
+        return error
 
 
 def _datum(path, label, flags):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 import sys
 from datetime import datetime, timedelta
@@ -65,9 +66,14 @@ def parse_log(text):
             seconds = (now - start).total_seconds() if start else float('nan')
             _add(tables[found[1].lower()], iteration, seconds, rate, found[2], float(found[3]))
     for rows in tables.values():
-        if len(rows) > 1 and rows[0]['LearningRate'] != rows[0]['LearningRate']:
-            rows[0]['LearningRate'] = rows[1]['LearningRate']
+        _fill_first_rate(rows)
     return tables
+
+
+def _fill_first_rate(rows):
+    """The first outputs of a training come before its first rate."""
+    if len(rows) > 1 and math.isnan(rows[0]['LearningRate']):
+        rows[0]['LearningRate'] = rows[1]['LearningRate']
 
 
 def _add(rows, iteration, seconds, rate, name, value):

@@ -23,31 +23,41 @@ class Window:
 def read_windows(source):
     """The windows of a file of blocks `# index`, path, channels, height, width, count, then `count` lines of
     `class overlap x1 y1 x2 y2`. Raises CaffeError naming file and line."""
-    lines = [(number, line.strip()) for number, line in
-             enumerate(read_bytes(source).decode(errors='surrogateescape').splitlines(), 1) if line.strip()]
-    lines.reverse()
-    windows = []
-    number = 0
+    lines, windows = _Lines(source), []
+    while lines.left:
+        try:
+            windows += _block(lines)
+        except ValueError as error:
+            raise CaffeError(f'{source}:{lines.number}: {error}, expected the blocks of a window file') from None
+    return windows
 
-    def take(what):
-        nonlocal number
-        if not lines:
-            raise CaffeError(f'{source}:{number}: ends where {what} is expected')
-        number, text = lines.pop()
+
+class _Lines:
+    """The lines of a file that are not empty, to be taken one by one; `number` is that of the last one."""
+
+    def __init__(self, source):
+        text = read_bytes(source).decode(errors='surrogateescape')
+        self.left = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()][::-1]
+        self.source, self.number = source, 0
+
+    def take(self, what):
+        if not self.left:
+            raise CaffeError(f'{self.source}:{self.number}: ends where {what} is expected')
+        self.number, text = self.left.pop()
         return text
 
-    while lines:
-        try:
-            if not take('# index').startswith('#'):
-                raise ValueError('a line "# index"')
-            path = take('a path')
-            for what in ('channels', 'height', 'width'):
-                int(take(what))
-            for _ in range(int(take('the number of windows'))):
-                label, overlap, *box = take('a window').split()
-                windows.append(_window(path, label, overlap, box))
-        except ValueError as error:
-            raise CaffeError(f'{source}:{number}: {error}, expected the blocks of a window file') from None
+
+def _block(lines):
+    """The windows of one picture."""
+    if not lines.take('# index').startswith('#'):
+        raise ValueError('a line "# index"')
+    path = lines.take('a path')
+    for what in ('channels', 'height', 'width'):
+        int(lines.take(what))
+    windows = []
+    for _ in range(int(lines.take('the number of windows'))):
+        label, overlap, *box = lines.take('a window').split()
+        windows.append(_window(path, label, overlap, box))
     return windows
 
 
