@@ -301,6 +301,20 @@ def test_requests_are_obeyed_once_by_all(tmp_path, monkeypatch, peers):
     assert solver.stopped_early and solver.iter == 5
 
 
+def test_a_stop_interrupts_the_test_nets_and_ends_all_with_the_next_gradients(tmp_path, monkeypatch, capfd, peers):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    write_run(tmp_path, solver=SOLVER + 'test_iter: 300 test_interval: 1 test_initialization: false')
+    requests = [None, 'stop']
+    solver = caffe.get_solver('solver.prototxt')
+    solver.action = lambda: requests.pop(0) if requests else None
+    peers.attach(solver)
+    solver.step(9)
+    shown = capfd.readouterr().err
+    assert shown.count('Test interrupted.') == 2 and 'Test net output' not in shown
+    assert solver.stopped_early and solver.iter == 3
+
+
 @pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), caffe.CaffeError('no memory'),
                                    RuntimeError('CUDA error: device-side assert triggered')])
 def test_what_goes_wrong_here_is_not_blamed_on_others(monkeypatch, peers, error):

@@ -30,7 +30,7 @@ class Peers:
     def __init__(self, store, rank, count):
         self.rank, self.count = rank, count
         self._gradients = self._answer = self._copied = None
-        self._local, self._agreed, self._unread = [], None, False
+        self._local, self._agreed, self._unread, self._stopping = [], None, False, False
         self._signals = lambda: None
         backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
         with self._together():
@@ -133,6 +133,7 @@ class Peers:
         request = self._signals()
         while request:
             self._local.append(request)
+            self._stopping = self._stopping or request == 'stop'
             request = self._signals()
 
     def _take_agreed(self):
@@ -142,7 +143,7 @@ class Peers:
     def wants_stop(self):
         """True when a signal asked this process to stop, which the others learn with the next gradients."""
         self._collect_signals()
-        return 'stop' in self._local
+        return self._stopping
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
