@@ -1,4 +1,4 @@
-"""Inference in fewer passes: a Convolution with the BatchNorm, Scale and activation behind it as one.
+"""Inference in fewer passes: a layer with the BatchNorm, Scale and activation behind it as one.
 
 What this changes nobody can see. A group runs folded only where no layer of it has a backward, nothing hooks into the
 net, and Python holds no view of its parameters or of the blobs between its layers. Folded weights count for as long as
@@ -6,13 +6,12 @@ the parameters are untouched. The blobs between the layers are computed when som
 input, and before any parameter changes.
 """
 
-import torch
-import torch.nn.functional as F
-
 from caffe import mode, precision
 from caffe.blob import Blob
+from caffe.folding import computation
 from caffe.layers.layout import channels_inside
 
+_AFFINE = ('BatchNorm', 'Scale')
 _ACTIVATIONS = ('ReLU', 'PReLU')
 
 
@@ -25,7 +24,7 @@ def find_groups(layers, bottoms, tops, loss_terms):
             while end + 1 < len(layers) and not loss_terms[end] and layers[end].type not in _ACTIVATIONS and \
                     _continues(layers[end + 1], bottoms[end + 1], tops[end]):
                 end += 1
-            if not loss_terms[end] and tops[i][0] is not bottoms[i][0]:
+            if not loss_terms[end] and tops[i][0] is not bottoms[i][0] and _pays(layers[i:end + 1]):
                 chain = slice(i, end + 1)
                 groups[i] = Group(layers[chain], bottoms[i][0], [top[0] for top in tops[chain]], end)
         i = end + 1
@@ -33,20 +32,35 @@ def find_groups(layers, bottoms, tops, loss_terms):
 
 
 def _starts(layer, bottom):
-    return layer.type == 'Convolution' and not layer.needs_backward and len(bottom) == 1 and \
-        layer.window.axis == 1 and layer.window.axes == 2
+    if layer.needs_backward or len(bottom) != 1:
+        return False
+    if layer.type == 'Convolution':
+        return layer.window.axis == 1 and layer.window.axes == 2
+    if layer.type == 'InnerProduct':
+        return layer.from_axis == 1 and not layer.param.inner_product_param.normalize
+    return _is_affine(layer, bottom[0])
 
 
 def _continues(layer, bottom, top):
     if layer.needs_backward or len(bottom) != 1 or bottom[0] is not top[0]:
         return False
+    return layer.type in _ACTIVATIONS or _is_affine(layer, top[0])
+
+
+def _is_affine(layer, blob):
+    """Whether a layer with the one bottom `blob` multiplies and shifts its channels by values of its own."""
     if layer.type == 'Scale':
-        return layer.blobs[0].shape == top[0].shape[1:2] and layer.place.axis == 1
-    return layer.type in _ACTIVATIONS or (layer.type == 'BatchNorm' and layer.running)
+        return layer.blobs[0].shape == blob.shape[1:2] and layer.place.axis == 1
+    return layer.type == 'BatchNorm' and layer.running and len(blob.shape) > 1
+
+
+def _pays(layers):
+    """Whether there is something to fold, or a convolution, which packed weights make faster by themselves."""
+    return layers[0].type == 'Convolution' or (len(layers) > 1 and layers[1].type in _AFFINE)
 
 
 class Group:
-    """Layers from a Convolution to layer `last` of the net that can run as one."""
+    """Layers up to layer `last` of the net that can run as one."""
 
     def __init__(self, layers, bottom, tops, last):
         self.layers, self.bottom, self.tops, self.last = layers, bottom, tops, last
@@ -165,48 +179,3 @@ class State:
             if not stamp.holds():
                 return False
         return True
-
-
-def computation(layers, shape):
-    """A function from the bottom's tensor of that shape to the top's, over weights folded and packed once."""
-    convolve = _convolution(layers, shape)
-    if layers[-1].type != 'PReLU':
-        return convolve
-    slope = layers[-1].blobs[0].tensor.reshape(-1)
-    return lambda x: torch.prelu(convolve(x), slope)
-
-
-def _convolution(layers, shape):
-    """The folded convolution, with a ReLU where the last layer is one, from rounded factors where that was chosen."""
-    weight, bias = precision.rounded(*_folded(layers))
-    geometry = stride, pad, dilation, *_, group = layers[0].geometry
-    slope = layers[-1].param.relu_param.negative_slope
-    relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
-    try:
-        packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, dilation, group, list(shape))
-        kernel = torch.ops.mkldnn._convolution_pointwise.default
-    except (AttributeError, NotImplementedError, RuntimeError):  # on GPUs, and where PyTorch has no such kernels
-        activate = {'none': lambda y: y, 'relu': torch.relu_, 'leaky_relu': lambda y: F.leaky_relu_(y, slope)}[relu]
-        return lambda x: activate(precision.convolution(x, weight, bias, geometry))
-    settings = pad, stride, dilation, group, relu, [slope] if relu == 'leaky_relu' else [], ''
-    if precision.is_bf16():
-        return lambda x: kernel(x.bfloat16(), packed, bias, *settings).float()
-    return lambda x: kernel(x, packed, bias, *settings)
-
-
-def _folded(layers):
-    """(weight, bias) of one convolution that does what a Convolution and the BatchNorms and Scales behind it do."""
-    weight = layers[0].blobs[0].tensor.double()
-    bias = layers[0].blobs[1].tensor.double() if len(layers[0].blobs) > 1 else weight.new_zeros(len(weight))
-    for layer in layers[1:]:
-        if layer.type == 'BatchNorm':
-            mean, variance = layer.running_statistics()
-            factor = (variance.double() + layer.eps).rsqrt()
-            shift = -mean.double() * factor
-        elif layer.type == 'Scale':
-            factor = layer.blobs[0].tensor.double()
-            shift = layer.blobs[1].tensor.double() if len(layer.blobs) > 1 else torch.zeros_like(factor)
-        else:
-            break
-        weight, bias = weight * factor.reshape(-1, 1, 1, 1), bias * factor + shift
-    return weight.float(), bias.float()

@@ -10,7 +10,8 @@ from then on, for they have less to compute again.
 import torch
 
 from caffe import mode
-from caffe.fusion import State, computation, lent, replay
+from caffe.folding import computation
+from caffe.fusion import State, lent, replay
 from caffe.layers.layout import channels_inside
 
 # of the largest blob of a piece; glibc gives blocks of 32 MiB and more back to the system as soon as they are freed
@@ -20,6 +21,8 @@ MOST_BYTES = 24 << 20
 def find_segments(layers, bottoms, tops, loss_terms, groups):
     """{index of the first layer: Segment} for every row of two groups or more with only layers that `infer` between."""
     segments, parts, i = {}, [], 0
+    # a piece of a batch would read the whole matrix of an InnerProduct
+    groups = {first: group for first, group in groups.items() if group.layers[0].type != 'InnerProduct'}
     while i <= len(layers):
         end = groups[i].last if i in groups else i
         if i in groups or (i < len(layers) and _goes_between(layers[i], loss_terms[i])):
