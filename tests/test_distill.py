@@ -59,6 +59,21 @@ def test_teacher_is_frozen_and_has_neither_dropout_nor_loss(both):
     assert list(find_layer(both, 'teacher_conv').bottom) == ['data']
 
 
+def test_teacher_sees_the_pictures_that_the_student_writes_over():
+    over = ('layer { name: "power" type: "Power" bottom: "data" top: "data" power_param { shift: 0.5 } }\n'
+            'layer { name: "relu0" type: "ReLU" bottom: "data" top: "data" }\n')
+    student = parse_net((HEAD % 2).replace('layer { name: "conv"', f'{over}layer {{ name: "conv"'))
+    weights = weights_of(run_net(TEACHER))
+    net, alone = run_net(with_teacher(student, TEACHER), join_weights(None, weights)), run_net(TEACHER, weights)
+    net._forward(0, len(net.layers) - 1)
+    pictures = np.array(net.blobs['data'].data)
+    np.testing.assert_array_equal(net.blobs['data_changed'].data, np.maximum(pictures + np.float32(0.5), 0))
+    assert list(net.bottom_names['conv']) == ['data_changed']
+    alone.blobs['data'].data[...] = pictures
+    alone._forward(1, len(alone.layers) - 1)
+    np.testing.assert_allclose(net.blobs['teacher_fc'].data, alone.blobs['fc'].data, atol=1e-5)
+
+
 def test_softened_cross_entropy_and_its_gradient(both):
     net = run_net(add_logits_loss(both, 'fc', 'teacher_fc', TEMPERATURE, WEIGHT), phase=caffe.TRAIN)
     loss = net._forward(0, len(net.layers) - 1)

@@ -26,7 +26,8 @@ def with_teacher(student, teacher, shape=None, prefix=PREFIX):
     """
     shape = shape or input_shape(student) or input_shape(teacher)
     opened = _open_both(student, teacher, shape)
-    result, source = copy_of(student), _picture(student)
+    source = _picture(student)
+    result = _with_untouched(student, source)
     renamed = {_picture(teacher): source}
     for layer in _body(teacher, opened, shape):
         added = copy_of(layer)
@@ -38,6 +39,18 @@ def with_teacher(student, teacher, shape=None, prefix=PREFIX):
         renamed.update({blob: prefix + blob for blob in layer.top})
         added.top[:] = [renamed[blob] for blob in layer.top]
         result.layer.append(_frozen(added, len(opened.params.get(layer.name, ()))))
+    return result
+
+
+def _with_untouched(net, blob):
+    """The net in which layers that write over a blob of the data write to another one, which those behind them read."""
+    result, written = copy_of(net), False
+    for layer in result.layer:
+        if written:
+            layer.bottom[:] = [f'{blob}_changed' if name == blob else name for name in layer.bottom]
+        if blob in layer.top and not is_data(layer):
+            written = True
+            layer.top[:] = [f'{blob}_changed' if name == blob else name for name in layer.top]
     return result
 
 
