@@ -17,9 +17,12 @@ def sample_pictures(source, counts, seed=0, not_in=None):
     paths = shuffled_pictures(source, seed, not_in)
     if len(paths) < len(counts):
         raise SlimError(f'{source}: {len(paths)} pictures to choose from, expected at least {len(counts)}')
-    # where there are fewer than asked for, each sample shrinks by the same share
+    # where there are fewer than asked for, each sample shrinks by the same share, down to one
     share = min(1.0, len(paths) / sum(counts))
-    ends = np.cumsum([0, *(max(1, int(count * share)) for count in counts)])
+    sizes = [max(1, int(count * share)) for count in counts]
+    while sum(sizes) > len(paths):
+        sizes[np.argmax(sizes)] -= 1
+    ends = np.cumsum([0, *sizes])
     return [tuple(paths[start:end]) for start, end in zip(ends, ends[1:])]
 
 
