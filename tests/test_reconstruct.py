@@ -193,6 +193,7 @@ def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
 def test_going_on_may_go_back():
     proto = net_with('convolution')
     net, feed = run_net(proto), batches(np.random.default_rng(0), 2)
+    randomize(net, np.random.default_rng(1))
     sampler = Sampler(net, feed)
     stops = [sampler.after('conv', 'conv'), sampler.after('next', 'next')]
     expected = [[blob.copy() for blob, in sampler.blobs([stop])] for stop in stops]
