@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netstats import measure, open_net, total
+from sphereslim.netstats import measure, one_picture, open_net, total
 from sphereslim.prototxt import parse_net, read_net
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +69,18 @@ def test_costs_grow_with_the_batch():
     one, four = (total(measure(parse_net(SMALL), (n, 3, 8, 6))) for n in (1, 4))
     assert four.macs == 4 * one.macs and four.parameters == one.parameters
     assert one.model_bytes == 4 * (one.parameters + 9)
+
+
+@pytest.mark.parametrize('second', [
+    'top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }',
+    'input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } } '
+    'layer { name: "j" type: "Input" top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }'])
+def test_a_net_of_several_inputs_is_measured_for_one_picture_of_each(second):
+    net = parse_net(f'layer {{ name: "i" type: "Input" top: "x" {second} '
+                    'layer { name: "s" type: "Eltwise" bottom: "x" bottom: "y" top: "s" } '
+                    'layer { name: "c" type: "Convolution" bottom: "s" top: "c" '
+                    'convolution_param { num_output: 6 kernel_size: 1 } }')
+    assert one_picture(net).macs == 3 * 6 * 25
 
 
 def test_deconvolution_uses_weights_once_per_input_position():

@@ -30,10 +30,12 @@ def input_shape(net):
 def with_inputs(net, shape=None):
     """The net with every data layer replaced by an Input of the same tops, so that it needs no files.
 
-    The first top takes `shape` (N, C, H, W), by default `input_shape(net)`; further tops are labels of shape (N,). An
-    Input layer keeps its own further shapes. Of layers with the same tops (a train and a test source) the first stays.
+    The first top takes `shape` (N, C, H, W), by default `input_shape(net)`; further tops are labels of shape (N,). Further
+    shapes of Input layers stay, but for the N of those that have the first one's. Of layers with the same tops (a train
+    and a test source) the first stays.
     """
-    shape = tuple(shape or input_shape(net) or ())
+    given = input_shape(net)
+    shape = tuple(shape or given or ())
     if not shape:
         raise SlimError(f"net '{net.name}': its prototxt does not say how large a picture is, expected a shape")
     result = copy_of(net)
@@ -43,7 +45,7 @@ def with_inputs(net, shape=None):
         if not is_data(layer):
             result.layer.add().CopyFrom(layer)
         elif not seen.issuperset(layer.top):
-            result.layer.append(_input_layer(layer, shape if not seen else None, shape[0], seen))
+            result.layer.append(_input_layer(layer, shape if not seen else None, (given or shape)[0], shape[0], seen))
             seen.update(layer.top)
     return result
 
@@ -63,9 +65,12 @@ def _data_shape(layer):
     return (1, channels, image.new_height, image.new_width) if image.new_height and image.new_width else None
 
 
-def _input_layer(layer, shape, batch, seen):
-    """An Input with the tops not in `seen`: the first of `shape`, the others as they are or one label per image."""
-    own = [list(s.dim) for s in layer.input_param.shape]
+def _input_layer(layer, shape, before, batch, seen):
+    """An Input with the tops not in `seen`: the first of `shape`, the others as they are or one label per image.
+
+    What came in batches of `before` comes in those of `batch`.
+    """
+    own = [[batch, *s.dim[1:]] if s.dim[:1] == [before] else list(s.dim) for s in layer.input_param.shape]
     if len(own) == 1:
         own *= len(layer.top)
     shapes = own or [[batch]] * len(layer.top)
