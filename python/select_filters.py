@@ -39,7 +39,8 @@ def main():
     sampler = make_sampler(args, net, weights)
     chosen = []
     for layer, rate in wanted.items():
-        selection = select(groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple)
+        selection = select(groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple,
+                           exact=bool(args.allocation))
         chosen.append({'layer': layer, **selection.as_dict()})
         print(f'{layer}: {len(selection.kept)} of {len(selection.scores)} channels stay', flush=True)
     write_json(args.out, chosen[0] if len(chosen) == 1 else {'selections': chosen})

@@ -69,6 +69,13 @@ def test_one_measurement_serves_every_rate(name):
     assert [len(choose(groups, 'conv', name, evidence, rate).kept) for rate in (1, 0.75, 0.25)] == [8, 6, 2]
 
 
+def test_a_number_that_is_allocated_is_kept_to_where_channels_leave_in_pairs():
+    groups, sampler, _ = sampled()
+    evidence = measure(groups, 'conv', 'greedy_pair', sampler)
+    kept = [choose(groups, 'conv', 'greedy_pair', evidence, 5 / 8, exact=exact).kept for exact in (False, True)]
+    assert [len(indices) for indices in kept] == [6, 5] and set(kept[1]) < set(kept[0])
+
+
 def all_pairs(sums, keep):
     left = list(range(len(sums)))
     while len(left) - keep > 1:

@@ -145,6 +145,12 @@ def test_outputs_go_into_folders_that_are_made(work, run):
     assert read_selections(['new/deep/s.json']).keys() == {'conv1'}
 
 
+def test_an_allocation_is_met_where_channels_leave_in_pairs(work, run):
+    (work / 'odd.json').write_text('{"conv1": 5, "conv2": 11}')
+    run('select_filters', f'{NET} tiny.caffemodel --allocation odd.json --criterion greedy_pair {PICTURES} --out o.json')
+    assert {name: len(kept) for name, kept in read_selections(['o.json']).items()} == {'conv1': 5, 'conv2': 11}
+
+
 def test_groups_tells_what_cannot_be_pruned_and_why(run):
     said = run('groups', NET)
     assert 'is an output of the net' in said and '2 of 3 groups can be pruned' in said

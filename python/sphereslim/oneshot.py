@@ -13,7 +13,7 @@ def evidence(model, names, criterion, feed, seed=0, progress=iter):
 
 def selections(model, criterion, measured, counts, seed=0):
     """[Selection] of the groups in {group name: number kept} from `measured` as `evidence` gives it."""
-    return [choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed)
+    return [choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed, exact=True)
             for name, number in counts.items() if number < model.groups.of(name).size]
 
 

@@ -38,17 +38,20 @@ def measure(groups, layer, criterion, sampler, seed=0, **options):
     return found.measure(context, **{**found.options, **options})
 
 
-def choose(groups, layer, criterion, evidence, rate, seed=0, multiple=1):
-    """The Selection at `rate`, the share kept, from what `measure` gave."""
+def choose(groups, layer, criterion, evidence, rate, seed=0, multiple=1, exact=False):
+    """The Selection at `rate`, the share kept, from what `measure` gave.
+
+    With `exact` a criterion by which channels leave two by two removes an odd number too, where the rate says so.
+    """
     found, group = find_criterion(criterion), groups.of(layer)
-    keep = kept_count(group.size, rate, found.pairs, multiple)
+    keep = kept_count(group.size, rate, found.pairs and not exact, multiple)
     kept, scores = found.choose(evidence, keep)
     removed = np.setdiff1d(np.arange(group.size), kept)
     return Selection(group.name, criterion, rate, seed, kept, removed, scores)
 
 
-def select(groups, layer, criterion, sampler, rate, seed=0, multiple=1, **options):
-    """Measure a group and choose what stays, in one go."""
+def select(groups, layer, criterion, sampler, rate, seed=0, multiple=1, exact=False, **options):
+    """Measure a group and choose what stays, in one go; `options` are those of the criterion."""
     kept_count(groups.of(layer).size, rate)  # a wrong rate is told before the net runs
     evidence = measure(groups, layer, criterion, sampler, seed, **options)
-    return choose(groups, layer, criterion, evidence, rate, seed, multiple)
+    return choose(groups, layer, criterion, evidence, rate, seed, multiple, exact)
