@@ -147,7 +147,8 @@ def test_outputs_go_into_folders_that_are_made(work, run):
 
 def test_an_allocation_is_met_where_channels_leave_in_pairs(work, run):
     (work / 'odd.json').write_text('{"conv1": 5, "conv2": 11}')
-    run('select_filters', f'{NET} tiny.caffemodel --allocation odd.json --criterion greedy_pair {PICTURES} --out o.json')
+    run('select_filters', f'{NET} tiny.caffemodel --allocation odd.json --criterion greedy_pair --out o.json '
+                          f'{PICTURES}')
     assert {name: len(kept) for name, kept in read_selections(['o.json']).items()} == {'conv1': 5, 'conv2': 11}
 
 

@@ -30,9 +30,9 @@ def input_shape(net):
 def with_inputs(net, shape=None):
     """The net with every data layer replaced by an Input of the same tops, so that it needs no files.
 
-    The first top takes `shape` (N, C, H, W), by default `input_shape(net)`; further tops are labels of shape (N,). Further
-    shapes of Input layers stay, but for the N of those that have the first one's. Of layers with the same tops (a train
-    and a test source) the first stays.
+    The first top takes `shape` (N, C, H, W), by default `input_shape(net)`; further tops are labels of shape (N,). The
+    further shapes of Input layers stay, but for the N of those that have the first one's. Of layers with the same tops
+    (a train and a test source) the first stays.
     """
     given = input_shape(net)
     shape = tuple(shape or given or ())
