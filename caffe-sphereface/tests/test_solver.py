@@ -164,6 +164,17 @@ def test_solve_snapshots_once_at_the_end_and_says_what_parsers_look_for(tmp_path
     assert text.rstrip().endswith('Optimization Done.')
 
 
+def test_only_the_first_of_several_solvers_writes_and_tests(tmp_path):
+    caffe.set_solver_count(2)
+    caffe.set_solver_rank(1)
+    try:
+        made = solver(tmp_path, 'test_iter: 1 test_interval: 1 snapshot: 1')
+        made.solve()
+    finally:
+        caffe.set_solver_count(1)
+    assert made.iter == 6 and not made.test_nets and not list(tmp_path.glob('s_iter*'))
+
+
 def test_callbacks_and_test_nets(tmp_path):
     made = solver(tmp_path, 'test_iter: 2 test_interval: 2')
     calls = []
