@@ -9,12 +9,12 @@ import os
 
 from facedata.alignment import align_list
 from facedata.arguments import command_parser, positive
-from facedata.workflow import bar, run
+from facedata.workflow import progress, run
 
 
 def main():
     args = parse_arguments()
-    faces, bad = align_list(args.folder, args.list, args.out, args.workers, show_progress)
+    faces, bad = align_list(args.folder, args.list, args.out, args.workers, progress('aligning', 'picture'))
     print(f'{args.out}: {faces} aligned faces; {len(bad)} pictures without one')
     for picture, reason in list(bad.items())[:10]:
         print(f'  {picture}: {reason}')
@@ -27,10 +27,6 @@ def parse_arguments():
     parser.add_argument('--out', required=True, help='folder to write')
     parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads (default %(default)s)')
     return parser.parse_args()
-
-
-def show_progress(results, total):
-    return bar(results, total=total, desc='aligning', unit='picture')
 
 
 if __name__ == '__main__':

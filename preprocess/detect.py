@@ -15,7 +15,7 @@ from facedata import detection
 from facedata.arguments import command_parser, positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
-from facedata.workflow import bar, run
+from facedata.workflow import progress, run
 
 
 def main():
@@ -25,7 +25,7 @@ def main():
     job = detection.Job(args.folder, str(weights), settings, args.gpu)
     if args.workers > 1:
         detection.one_thread_each()
-    found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, show_progress)
+    found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, progress('detecting', 'picture'))
     print(f'{args.out}: a face in {found} pictures, none in {len(missing)}')
     for picture, reason in list(missing.items())[:10]:
         print(f'  {picture}: {reason}')
@@ -66,10 +66,6 @@ def size(text):
 def default_weights():
     """The user's cache folder after the XDG convention."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / 'mtcnn'
-
-
-def show_progress(lines, total, done):
-    return bar(lines, total=total, initial=done, desc='detecting', unit='picture')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,7 @@ import os
 
 from facedata import dataset
 from facedata.arguments import command_parser, positive
-from facedata.workflow import bar, run
+from facedata.workflow import progress, run
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
     if dataset.is_finished(args.out, settings):
         print(f'{args.out}: already there, nothing to do')
         return
-    dataset.make(args.out, settings, args.workers, show_progress)
+    dataset.make(args.out, settings, args.workers, progress('rendering', 'person'))
     total = settings.people * settings.pictures + settings.test_people * settings.test_pictures
     print(f'{args.out}: {total} pictures of {settings.people} people to train on and {settings.test_people} to test on')
 
@@ -41,10 +41,6 @@ def parse_arguments():
     parser.add_argument('--workers', type=positive, default=os.cpu_count(),
                         help='processes that render (default %(default)s)')
     return parser.parse_args()
-
-
-def show_progress(results, total):
-    return bar(results, total=total, desc='rendering', unit='person')
 
 
 if __name__ == '__main__':

@@ -10,13 +10,13 @@ pictures). Run it again to continue after an interruption; what is there already
 from facedata import prepare
 from facedata.arguments import command_parser
 from facedata.crop import ANCHORS
-from facedata.workflow import bar, run
+from facedata.workflow import progress, run
 
 
 def main():
     args = parse_arguments()
     people, pictures, bad = prepare.prepare(args.faces, args.pairs, args.out, args.min_pictures, args.crop,
-                                            show_progress)
+                                            progress('cropping', 'person'))
     print(f'{args.out}: {pictures} pictures of {people} people to train on')
     if bad:
         print(f'{len(bad)} pictures left out, see {args.out}/left_out.txt; the first: {bad[0]}')
@@ -32,10 +32,6 @@ def parse_arguments():
     parser.add_argument('--crop', choices=ANCHORS, default='centre',
                         help='which 96 columns of wider pictures to keep (default centre)')
     return parser.parse_args()
-
-
-def show_progress(results, total):
-    return bar(results, total=total, desc='cropping', unit='person')
 
 
 if __name__ == '__main__':

@@ -11,7 +11,12 @@ from sphereslim.lfw.pairs import people_of, read_pairs  # noqa: E402
 from sphereslim.lock import only_one, only_one_at  # noqa: E402
 from sphereslim.progress import bar  # noqa: E402
 
-__all__ = ['SlimError', 'bar', 'only_one', 'only_one_at', 'people_of', 'read_pairs', 'run']
+__all__ = ['SlimError', 'only_one', 'only_one_at', 'people_of', 'progress', 'read_pairs', 'run']
+
+
+def progress(desc, unit):
+    """A function (results, total, done=0) that wraps a stream of results by a progress bar, `done` of them before."""
+    return lambda results, total, done=0: bar(results, desc, total=total, initial=done, unit=unit)
 
 
 def run(main):
