@@ -10,13 +10,14 @@ from caffe.proto import wire
 _LOG_FLOOR = 1e-20
 
 
-def _one_label_an_item(layer, bottom):
-    """(items, classes, 1) with every axis after the first taken as classes."""
+def _one_label_an_item(layer, bottom, top):
+    """A layer's `reshape`: `extent` is (items, classes, 1) with every axis after the first taken as classes."""
     items = bottom[0].num
     if bottom[1].count != items:
         layer.error(f'has labels of shape {bottom[1].shape} for predictions of shape {bottom[0].shape}, '
                     f'expected {items} labels')
-    return items, bottom[0].count // max(1, items), 1
+    layer.extent = items, bottom[0].count // max(1, items), 1
+    top[0].reshape()
 
 
 @register('HingeLoss')
@@ -28,10 +29,7 @@ class HingeLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
-
-    def reshape(self, bottom, top):
-        self.extent = _one_label_an_item(self, bottom)
-        top[0].reshape()
+    reshape = _one_label_an_item
 
     def forward(self, bottom, top):
         x = bottom[0].tensor.reshape(self.extent)
@@ -61,10 +59,7 @@ class MultinomialLogisticLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
-
-    def reshape(self, bottom, top):
-        self.extent = _one_label_an_item(self, bottom)
-        top[0].reshape()
+    reshape = _one_label_an_item
 
     def forward(self, bottom, top):
         self._labels = bottom[1].tensor.reshape(-1, 1, 1).long()
