@@ -54,7 +54,7 @@ def write_pictures(folder, solver=SOLVER, net=IMAGES):
     (folder / 'list.txt').write_text(''.join(f'{i}.png {i % 3}\n' for i in range(8)))
 
 
-def caffe_command(folder, *arguments, environment=None, timeout=120):
+def caffe_command(folder, *arguments):
     """Run the `caffe` command in `folder`: the CompletedProcess with text output."""
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, env={**ENVIRONMENT, **(environment or {})},
-                          capture_output=True, text=True, timeout=timeout)
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True,
+                          timeout=120)
