@@ -8,6 +8,7 @@ from sphereslim.netfiles import run_net, weights_of
 from sphereslim.prototxt import read_net
 from sphereslim.study.few_pairs import write_few
 from sphereslim.study.page import MARKS, write_into
+from sphereslim.study.study import percent
 from tiny_run import write_run
 
 pytestmark = pytest.mark.usefixtures('quick_caffe')
@@ -83,3 +84,7 @@ def test_few_pairs_are_the_first_of_every_fold(tmp_path):
     (tmp_path / 'pairs.txt').write_text('\n'.join(['2\t3', *lines]))
     few = write_few(tmp_path / 'pairs.txt', tmp_path / 'few.txt', folds=2, count=1)
     assert few.read_text().splitlines() == ['2\t1', 'same\t0', 'other\t3', 'same\t6', 'other\t9']
+
+
+def test_budgets_that_differ_have_names_that_differ():
+    assert [percent(share) for share in (0.85, 0.7, 0.29, 0.705, 0.7049)] == ['85', '70', '29', '70.5', '70.49']

@@ -134,5 +134,5 @@ class Study:
 
 
 def percent(budget):
-    """A share as whole percent for names: 0.7 is '70'."""
-    return f'{100 * budget:.0f}'
+    """A share in percent, for names: 0.7 is '70', 0.705 is '70.5'."""
+    return f'{100 * budget:g}'
