@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.parallel import gradients
+from caffe.parallel import gradients, launch
 from caffe.parallel.join import place
 from caffe.parallel.peers import Peers
 from caffe.proto import wire
@@ -235,6 +235,17 @@ def test_children_end_with_their_launcher(tmp_path):
             return
         time.sleep(0.05)
     raise AssertionError('children live on')
+
+
+def test_a_process_that_does_not_notice_the_end_of_another_is_killed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launch, '_GRACE_SECONDS', 0.2)
+    monkeypatch.setattr(launch, '_PROGRAM', 'import os, sys, time; os.environ["RANK"] == "1" and sys.exit(3); '
+                                            'time.sleep(20); open("noticed_nothing", "w")')
+    monkeypatch.setattr(signal, 'signal', lambda number, handler: None)
+    with pytest.raises(caffe.CaffeError, match='process 1 of 2 ended with status 3'):
+        launch.launch([], 2)
+    assert not (tmp_path / 'noticed_nothing').exists()
 
 
 def test_an_error_in_one_process_is_told_and_ends_all(tmp_path):
