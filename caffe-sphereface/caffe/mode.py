@@ -19,15 +19,20 @@ def set_mode_cpu():
     _state['device'] = _CPU
 
 
+def check_gpu(index):
+    """CaffeError where PyTorch does not see the GPU of that number, which is not touched."""
+    if not torch.cuda.is_available():
+        raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
+    if not 0 <= index < torch.cuda.device_count():
+        raise CaffeError(f'GPU mode: no device {index}, this machine has {torch.cuda.device_count()}')
+
+
 def set_mode_gpu():
     """Run every net on the GPU chosen by `set_device`, in full float32 precision unless `set_precision` says otherwise.
 
-    Raises CaffeError where PyTorch sees no CUDA device.
+    Raises CaffeError where PyTorch does not see it.
     """
-    if not torch.cuda.is_available():
-        raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
-    if not 0 <= _state['index'] < torch.cuda.device_count():
-        raise CaffeError(f'GPU mode: no device {_state["index"]}, this machine has {torch.cuda.device_count()}')
+    check_gpu(_state['index'])
     precision.set_hardware()
     torch.cuda.set_device(_state['index'])
     _state['device'] = torch.device('cuda', _state['index'])

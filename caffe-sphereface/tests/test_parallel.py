@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.cli.main import main
 from caffe.parallel import gradients, launch
 from caffe.parallel.join import place
 from caffe.parallel.peers import Peers
@@ -341,10 +342,21 @@ def test_what_goes_wrong_here_is_not_blamed_on_others(monkeypatch, peers, error)
     (['-gpu=0,1'], 'CUDA'),
 ])
 def test_device_lists_that_cannot_be(tmp_path, flags, message, capsys):
-    from caffe.cli.main import main
     write_run(tmp_path)
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', *flags]) == 1
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_who_starts_a_process_for_each_gpu_takes_no_memory_of_any(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 3)
+    monkeypatch.setattr(torch.cuda, '_lazy_init', lambda: pytest.fail('the GPU is touched'))
+    monkeypatch.setattr(torch.cuda, 'set_device', lambda index: pytest.fail('a GPU is chosen'))
+    monkeypatch.setattr(launch, 'launch', lambda arguments, count: started.append(count))
+    write_run(tmp_path)
+    assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-gpu=0,2']) == 0 and started == [2]
+    assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-gpu=0,3']) == 1 and started == [2]
 
 
 def test_the_environment_of_torchrun_is_checked(monkeypatch):

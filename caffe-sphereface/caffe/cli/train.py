@@ -11,6 +11,7 @@ from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import at_least_one, named_stages, named_weights, need
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
+from caffe.mode import check_gpu
 from caffe.parallel import join, launch
 from caffe.parallel.pulse import keep_watch
 from caffe.proto import caffe_pb2
@@ -51,8 +52,7 @@ def _launch(flags, gpus, arguments):
         if flags.processes > 1:
             raise CaffeError(f'-processes {flags.processes} and -gpu {flags.gpu}: expected one of them '
                              '(every GPU has a process of its own)')
-        caffe.set_device(max(gpus))
-        caffe.set_mode_gpu()
+        check_gpu(max(gpus))
         launch.launch(arguments, len(gpus))
         return
     launch.launch(arguments, flags.processes, threads=max(1, (os.cpu_count() or 1) // flags.processes))
