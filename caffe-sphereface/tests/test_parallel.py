@@ -359,6 +359,14 @@ def test_who_starts_a_process_for_each_gpu_takes_no_memory_of_any(tmp_path, monk
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-gpu=0,3']) == 1 and started == [2]
 
 
+def test_processes_share_the_cores_that_their_starter_may_use(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(50, 57)), raising=False)
+    monkeypatch.setattr(launch, 'launch', lambda arguments, count, threads: started.append((count, threads)))
+    write_run(tmp_path)
+    assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-processes=3']) == 0 and started == [(3, 2)]
+
+
 def test_the_environment_of_torchrun_is_checked(monkeypatch):
     for name, value in (('RANK', 'x'), ('WORLD_SIZE', '2'), ('MASTER_ADDR', 'localhost')):
         monkeypatch.setenv(name, value)

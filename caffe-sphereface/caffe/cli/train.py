@@ -9,6 +9,7 @@ import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import at_least_one, named_stages, named_weights, need
+from caffe.data.workers import cores
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
 from caffe.mode import check_gpu
@@ -55,7 +56,7 @@ def _launch(flags, gpus, arguments):
         check_gpu(max(gpus))
         launch.launch(arguments, len(gpus))
         return
-    launch.launch(arguments, flags.processes, threads=max(1, (os.cpu_count() or 1) // flags.processes))
+    launch.launch(arguments, flags.processes, threads=max(1, cores() // flags.processes))
 
 
 def _train_as_one_of(flags, param, gpus, rank, count, local):

@@ -9,6 +9,11 @@ _COUNT, _PROCESSES = 'CAFFE_DATA_WORKERS', 'CAFFE_DATA_PROCESSES'
 _MOST = 32
 
 
+def cores():
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def worker_count():
     """Workers a data layer: one a core of this process, or what the environment variable CAFFE_DATA_WORKERS says.
 
@@ -16,9 +21,8 @@ def worker_count():
     """
     stated = os.environ.get(_COUNT)
     if stated is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
         beside = os.environ.get('LOCAL_WORLD_SIZE', '')
-        return max(1, min(_MOST, cores // (int(beside) if beside.isdigit() and int(beside) else 1)))
+        return max(1, min(_MOST, cores() // (int(beside) if beside.isdigit() and int(beside) else 1)))
     if not stated.isdigit() or int(stated) < 1:
         raise CaffeError(f"{_COUNT}='{stated}': expected a number of workers of at least 1")
     return int(stated)
