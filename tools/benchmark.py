@@ -9,7 +9,6 @@ a process that trains, without what it held before the net existed.
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -26,6 +25,7 @@ import torch  # noqa: E402
 from benchmark_nets import SHARED  # noqa: E402
 from benchmark_peers import Skipped, choose_device, inference, training  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
+from sphereslim.files import write_bytes, write_json  # noqa: E402
 from sphereslim.tables import markdown_table, text_table  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -63,10 +63,10 @@ def main():
 def keep(report, args):
     """Write the files asked for after every row, so that a run that is stopped leaves what it measured."""
     if args.json:
-        write(args.json, json.dumps(report, indent=1) + '\n')
+        write_json(args.json, report)
     if args.markdown:
         tabled = markdown_table(*table(report['rows']), left=3)
-        write(args.markdown, describe(report['machine']) + '\n\n' + tabled + '\n')
+        write_bytes(args.markdown, (describe(report['machine']) + '\n\n' + tabled + '\n').encode())
 
 
 def measure(kind, name, batch, args, device):
@@ -157,28 +157,23 @@ def describe(machine):
     return ', '.join(f'{what} {value}' for what, value in machine.items())
 
 
-def write(path, text):
-    part = f'{path}.part'
-    Path(part).write_text(text)
-    os.replace(part, path)
-
-
 def parse_arguments():
     start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
     parser.add_argument('--full', action='store_true',
                         help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter of '
                              'one, of which --only train and --only infer are the halves)')
     parser.add_argument('--only', default=[''], nargs='+', metavar='TEXT',
-                        help="rows that contain one of these, like 'train sphereface-4 32' vgg16")
+                        help="rows that contain one of these, like 'train sphereface-4 32' vgg16 (default: all)")
     parser.add_argument('--peers', default=PEERS, nargs='+', choices=PEERS, metavar='WHO',
-                        help=f'against whom: {", ".join(PEERS)} (compiled with --full alone); fewer take less memory')
+                        help=f'against whom: {", ".join(PEERS)} (compiled with --full alone; default: all); fewer '
+                             'take less memory')
     parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
     parser.add_argument('--no-memory', action='store_true', help='do not measure memory')
     parser.add_argument('--gpu', type=int, metavar='N', help='compute on that GPU (default: on the CPU)')
-    parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()), help='threads to compute with')
-    parser.add_argument('--seconds', type=float, default=8, help='how long to measure each row, about')
+    parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()),
+                        help='threads to compute with (default %(default)s)')
+    parser.add_argument('--seconds', type=float, default=8, help='how long to measure each row, about (default 8)')
     parser.add_argument('--json', metavar='FILE', help='write all figures there')
     parser.add_argument('--markdown', metavar='FILE', help='write the table there')
     args = parser.parse_args()

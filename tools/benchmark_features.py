@@ -71,12 +71,12 @@ def timed(function):
 
 def parse_arguments():
     start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(description=start, epilog=end)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='caffemodel')
-    parser.add_argument('--batch', type=int, nargs='+', default=[1, 8, 32], help='batch sizes to measure')
-    parser.add_argument('--rounds', type=int, default=7, help='rounds; the median counts')
+    parser.add_argument('--batch', type=int, nargs='+', default=[1, 8, 32],
+                        help='batch sizes to measure (default 1 8 32)')
+    parser.add_argument('--rounds', type=int, default=7, help='rounds; the median counts (default 7)')
     parser.add_argument('--threads', type=int, help="threads to compute with (torch's choice by default)")
     args = parser.parse_args()
     if min([*args.batch, args.rounds, args.threads or 1]) < 1:
