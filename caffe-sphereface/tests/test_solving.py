@@ -91,6 +91,16 @@ def test_no_batches_to_test_on_are_no_test(tmp_path, capfd, monkeypatch):
     assert 'Testing net (#0)' in shown and 'Test net output' not in shown and 'Test loss' not in shown
 
 
+def test_clipping_keeps_a_gradient_that_is_no_number_to_its_parameter(tmp_path):
+    made = solver(tmp_path, 'clip_gradients: 1')
+    weight, bias = made.net.learnable.blobs
+    before = weight.data.copy()
+    weight.diff[...], bias.diff[...] = 4, np.nan
+    made.apply_update()
+    np.testing.assert_allclose(weight.data, before - 0.01 * 4, rtol=1e-5)
+    assert np.isnan(bias.data).all()
+
+
 def test_a_net_without_parameters_can_be_clipped(tmp_path):
     net = NET[:NET.index('layer { name: "ip"')] + NET[NET.index('layer { name: "loss"'):].replace('"ip"', '"x"')
     made = solver(tmp_path, 'clip_gradients: 1', net.replace('dim: 4 dim: 2', 'dim: 4 dim: 3'))

@@ -82,7 +82,7 @@ class Updater:
         if limit < 0 or not blobs:
             return 1.0
         norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in blobs])).norm())
-        if norm <= limit:
+        if not norm > limit:  # not a number is left where it is, and scales no other gradient
             return 1.0
         log.info('sgd_solver.cpp:84', f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
                                       f'{log.number(limit)}) by scale factor {log.number(limit / norm)}')
