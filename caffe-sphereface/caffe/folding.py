@@ -40,7 +40,7 @@ def _activation(layer):
 def _packed_convolution(layers, weight, bias, shape):
     """The convolution by oneDNN with a ReLU in it where the last layer is one.
 
-    None on GPUs and where PyTorch has no such kernels.
+    None on GPUs, and where PyTorch has no such kernels or they are wrong.
     """
     weight, bias = precision.rounded(weight, bias)
     slope = layers[-1].param.relu_param.negative_slope
@@ -51,10 +51,12 @@ def _packed_convolution(layers, weight, bias, shape):
             _packed_windows(layers[0], weight, bias, shape, activation)
     except (AttributeError, NotImplementedError, RuntimeError):
         return None
-    return (lambda x: kernel(x.bfloat16()).float()) if precision.is_bf16() else kernel
+    return (lambda x: kernel(x.bfloat16()).float()) if kernel and precision.is_bf16() else kernel
 
 
 def _packed_windows(layer, weight, bias, shape, activation):
+    if shape[1] == 1 and layer.window.output(shape[2:])[1] == 1:
+        return None  # oneDNN 3.x takes the strides of one channel and one column for each other: garbage
     stride, pad, dilation, *_, group = layer.geometry
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, dilation, group, list(shape))
     kernel = torch.ops.mkldnn._convolution_pointwise.default

@@ -35,7 +35,7 @@ def _starts(layer, bottom):
     if layer.needs_backward or len(bottom) != 1:
         return False
     if layer.type == 'Convolution':
-        return layer.window.axis == 1 and layer.window.axes == 2
+        return layer.window.axis == 1 and layer.window.axes == 2 and not layer.window.fits_pad
     if layer.type == 'InnerProduct':
         return layer.from_axis == 1 and not layer.param.inner_product_param.normalize
     return _is_affine(layer, bottom[0])

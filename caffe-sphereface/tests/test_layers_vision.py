@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from google.protobuf import text_format
 
 import caffe
+from caffe.proto import caffe_pb2
 from layer_case import layer, make_net, run
 
 GAUSSIAN = 'weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 1 }'
@@ -139,6 +141,34 @@ def test_pooling_counts_the_pad_in_a_clipped_window_up_to_its_edge():
     # windows of 4 from −1 and 2 on; the second reaches one place behind the trailing pad, which does not count
     assert pooled('pool: AVE kernel_h: 1 kernel_w: 4 pad_h: 0 pad_w: 1 stride: 3', [[3., 6., 9., 12.]])[0][0] == \
         pytest.approx([18 / 4, 21 / 3])
+
+
+def convolved(text, shape, phase, **torch_arguments):
+    """(top of the third forward, what torch makes of it): folded from the second on in the TEST phase."""
+    dims = ' '.join(f'dim: {n}' for n in shape)
+    net = caffe.Net(text_format.Parse(
+        f'layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ {dims} }} }} }}'
+        + layer('Convolution', extra=f'convolution_param {{ num_output: 3 {text} {GAUSSIAN} }}'),
+        caffe_pb2.NetParameter()), phase)
+    net.blobs['x'].data[...] = np.random.default_rng(0).standard_normal(shape)
+    parameters = [torch.from_numpy(blob.data.copy()) for blob in net.params['layer']]
+    expected = F.conv2d(torch.from_numpy(net.blobs['x'].data.copy()), *parameters, **torch_arguments)
+    for _ in range(3):
+        top = net.forward()['y'].copy()
+    return top, expected.numpy()
+
+
+@pytest.mark.parametrize('phase', [caffe.TRAIN, caffe.TEST])
+def test_convolution_whose_windows_fit_into_the_pad(phase):
+    top, expected = convolved('kernel_size: 2 stride: 3 stride: 2 pad: 3 dilation: 2', (3, 3, 2, 1), phase,
+                              stride=(3, 2), padding=3, dilation=2)
+    np.testing.assert_allclose(top, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 9, 4), (2, 1, 9, 4), (2, 1, 1, 4)])
+def test_convolution_of_one_channel_into_one_column(shape):
+    top, expected = convolved('kernel_h: 1 kernel_w: 4 stride_h: 1 stride_w: 3', shape, caffe.TEST, stride=(1, 3))
+    np.testing.assert_allclose(top, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize('pool, empty', [('MAX', -np.finfo('f').max), ('AVE', np.nan)])

@@ -80,7 +80,10 @@ class Convolution(Layer):
         return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
 
     def _laid_out(self, x):
-        return x if self.transposed else channels_inside(x)
+        if self.transposed:
+            return x
+        # with the channels innermost oneDNN's kernels crash on windows that lie in the pad altogether
+        return x.contiguous() if self.window.fits_pad else channels_inside(x)
 
     def _weight(self):
         weight = self.blobs[0].tensor

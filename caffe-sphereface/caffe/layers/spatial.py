@@ -25,6 +25,8 @@ class Window:
             if 0 in getattr(self, what):
                 layer.error(f'{what} is {getattr(self, what)}, expected values of at least 1')
         self.span = tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel))
+        # whether a window can lie in the pad altogether
+        self.fits_pad = any(p >= s for p, s in zip(self.pad, self.span))
 
     def _values(self, what, field, default):
         """The repeated field, or the pair of fields with _h and _w that 2-D layers may give in its place."""
