@@ -7,13 +7,13 @@ import caffe
 from caffe.proto import caffe_pb2
 
 
-def make_net(layers, shapes, phase=caffe.TEST, seed=1):
-    """A net with force_backward of Input layers (name -> shape) and `layers` (prototxt); inputs are N(0, 1)."""
+def make_net(layers, shapes, phase=caffe.TEST, seed=1, force_backward=True):
+    """A net of Input layers (name -> shape) and `layers` (prototxt); inputs are N(0, 1)."""
     caffe.set_random_seed(seed)
     inputs = ''.join(
         f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
         + ' '.join(f'dim: {d}' for d in shape) + ' } } }\n' for name, shape in shapes.items())
-    param = text_format.Parse('force_backward: true\n' + inputs + layers, caffe_pb2.NetParameter())
+    param = text_format.Parse(inputs + layers, caffe_pb2.NetParameter(force_backward=force_backward))
     net = caffe.Net(param, phase)
     values = np.random.default_rng(seed)
     for name in shapes:

@@ -299,6 +299,19 @@ def test_every_process_takes_over_iteration_parameters_and_history(tmp_path, mon
         assert all(values.eq(7).all() for values in solver.updater.history)
 
 
+def test_blobs_of_the_last_forward_keep_their_values_when_parameters_are_shared(monkeypatch, peers):
+    folded = layer('Convolution', 'x', 'c', 'convolution_param { num_output: 2 kernel_size: 3 weight_filler { '
+                   'type: "xavier" } }') + layer('ReLU', 'c', 'y').replace('"layer"', '"relu"')
+    net = make_net(folded, {'x': (2, 3, 6, 6)}, force_backward=False)
+    net.forward()
+    before = net.blobs['c'].data.copy()
+    for _ in range(3):  # folded from the second time on
+        net.forward()
+    monkeypatch.setattr(torch.distributed, 'broadcast', lambda values, source: values.fill_(7))
+    peers.share_parameters(net)
+    assert np.allclose(net.blobs['c'].data, before, atol=1e-5) and (net.params['layer'][0].data == 7).all()
+
+
 def test_requests_are_obeyed_once_by_all(tmp_path, monkeypatch, peers):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path)
