@@ -312,6 +312,13 @@ def test_blobs_of_the_last_forward_keep_their_values_when_parameters_are_shared(
     assert np.allclose(net.blobs['c'].data, before, atol=1e-5) and (net.params['layer'][0].data == 7).all()
 
 
+def test_a_second_training_with_others_is_refused(tmp_path, monkeypatch, peers):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path)
+    with pytest.raises(caffe.CaffeError, match='one training a process'):
+        caffe.NCCL(caffe.SGDSolver('solver.prototxt'), caffe.NCCL.new_uid())
+
+
 def test_requests_are_obeyed_once_by_all(tmp_path, monkeypatch, peers):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path)

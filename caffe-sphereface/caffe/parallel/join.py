@@ -51,6 +51,8 @@ def share_seed(store, rank):
 
 def meet(address, rank, count):
     """Meet the other processes at an address `host:port`, where process 0 listens; the Peers."""
+    if dist.is_initialized():
+        raise CaffeError('NCCL: this process trains with others already, expected one training a process')
     host, _, port = address.rpartition(':')
     try:
         store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)
