@@ -17,8 +17,14 @@ def is_small(x, weight, positions):
 
 
 def columns_of(x, kernel, stride, pad, dilation):
-    """The windows of `x` as columns (N, C·kernel, positions)."""
+    """The windows of `x` as columns (N, C·kernel, positions); `x` itself where they are its single places."""
+    if _are_places(kernel, stride, pad):
+        return x.flatten(2).contiguous()
     return functional.unfold(x, kernel, dilation, pad, stride)
+
+
+def _are_places(kernel, stride, pad):
+    return {*kernel, *stride} == {1} and not any(pad)
 
 
 def forward(columns, weight, bias):
@@ -33,7 +39,8 @@ def backward(dy, columns, weight, size, kernel, stride, pad, dilation, wanted):
     dx = dweight = dbias = None
     if wanted[0]:
         spread = torch.matmul(weight.reshape(len(weight), -1).t(), dy)
-        dx = functional.fold(spread, size, kernel, dilation, pad, stride)
+        dx = spread.reshape(*spread.shape[:2], *size) if _are_places(kernel, stride, pad) else \
+            functional.fold(spread, size, kernel, dilation, pad, stride)
     if wanted[1]:
         dweight = torch.bmm(dy, columns.transpose(1, 2)).sum(0)
     if wanted[2]:
