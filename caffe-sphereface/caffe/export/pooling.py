@@ -38,10 +38,8 @@ def _average(graph, x, geometry):
     """The mean of windows, in which pads count but not what lies beyond them."""
     if geometry.output == (1, 1) and geometry.kernel == geometry.size and geometry.pad == (0, 0):
         return graph.op('GlobalAveragePool', x)
-    top, left, bottom, right = _pads(geometry)
-    padded = graph.op('Pad', x, graph.integers([0, 0, top, left, 0, 0, bottom, right], 'pads')) \
-        if any((top, left, bottom, right)) else x
-    y = _widened(graph, graph.op('AveragePool', padded, **_window(geometry)), geometry, 0)
+    y = graph.op('AveragePool', x, pads=_pads(geometry), count_include_pad=1, **_window(geometry))
+    y = _widened(graph, y, geometry, 0)
     areas = geometry.areas('cpu').numpy()
     whole = geometry.kernel[0] * geometry.kernel[1]
     return y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(_ratio(whole, areas), 'areas'))
