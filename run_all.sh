@@ -10,12 +10,21 @@
 # FACES=<folder of person folders> PAIRS=<pairs.txt>   real aligned faces instead of synthetic ones
 #   (flame: FACES=<folder of pictures> LISTS=<folder of preprocess/list_celeba.py>)
 # SCALE=full GPU=0      the published schedules          CAFFE_ROOT=<build>   a genuine Caffe in place of ours
+# CROP=left             of pictures wider than 96 the left columns, not the middle
 # OUT, DATA             where results and prepared faces go (work/<name>, data/…)
+# VERBOSE=1             what the engine logs as well      PYTHON=python3.12   what to make the environment from
+#
+# Options behind the name go to its command (python/prune_pipeline.py, python/sphereface_prune.py, …), such as
+# --nets 4 --rates 0.5; its --help lists them.
 set -euo pipefail
 cd "$(dirname "$0")"
 name=sphereface-4
 case ${1:-} in sphereface-prune | sphereface-plus | entropy | flame) name=$1; shift ;; esac
-case ${1:-} in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit ;; esac
+case ${1:-} in
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit ;;
+  '' | -*) ;;
+  *) echo "error: '$1' is no source; expected sphereface-prune, sphereface-plus, entropy, flame or nothing" >&2; exit 1 ;;
+esac
 SCALE=${SCALE:-small}
 [ -n "${GPU+set}" ] || ! nvidia-smi -L >/dev/null 2>&1 || GPU=0
 [ -z "${VERBOSE:-}" ] && export GLOG_minloglevel=${GLOG_minloglevel:-2}
