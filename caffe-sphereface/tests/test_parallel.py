@@ -196,6 +196,23 @@ def test_ctrl_c_stops_all_with_one_snapshot(tmp_path):
     assert len(list(tmp_path.glob('out_iter_*.caffemodel'))) == 1
 
 
+def test_sigterm_ends_one_of_several_in_an_orderly_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'ends.py').write_text('import caffe, os, signal\nclass Ends(caffe.Layer):\n'
+                                      '    def forward(self, bottom, top): os.kill(os.getpid(), signal.SIGTERM)\n')
+    write_run(tmp_path, NET + 'layer { name: "e" type: "Python" bottom: "ip2" '
+              'python_param { module: "ends" layer: "Ends" } }')
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail('nobody handles it'))
+    caffe.set_solver_count(2)
+    try:
+        assert main(['train', '-solver=solver.prototxt']) == 0
+    finally:
+        caffe.set_solver_count(1)
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in tmp_path.glob('*.caffemodel')] == ['out_iter_1.caffemodel']
+
+
 def children_of(pid):
     """The process ids of the direct children."""
     return [int(path.parent.name) for path in Path('/proc').glob('[0-9]*/status') if status(path, 'PPid') == str(pid)]
