@@ -1,10 +1,12 @@
 """Data layers that read in processes: the same batches as with threads, and nobody left behind."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import count, repeat
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ import pytest
 
 import caffe
 from caffe.data.datum import planes_to_datum
+from caffe.data.processes import ProcessPrefetcher
 from caffe.data.shard import set_shard
 from caffe.data.workers import worker_count
 from caffe.errors import CaffeError
@@ -108,6 +111,81 @@ def test_a_damaged_database_is_named(folder):
             made.forward()
 
 
+def number(item, slot):
+    """An item whose picture and label are the item itself."""
+    slot((1,), np.float32)[:] = item
+    return item
+
+
+def prefetcher(plan, load, monkeypatch, workers=3):
+    monkeypatch.setenv('CAFFE_DATA_WORKERS', str(workers))
+    return ProcessPrefetcher(plan, load)
+
+
+def test_a_worker_that_was_killed_over_a_batch_is_reported_in_its_place(monkeypatch, tmp_path):
+    busy = tmp_path / 'busy'
+
+    def load(item, slot):
+        if item == 2:
+            (busy / str(os.getpid())).touch()
+            time.sleep(600)
+        return number(item, slot)
+
+    busy.mkdir()
+    made = prefetcher(([i] for i in count()), load, monkeypatch)
+    assert made.next().labels.tolist() == [0]
+    while not os.listdir(busy):
+        time.sleep(0.01)
+    os.kill(int(os.listdir(busy)[0]), signal.SIGKILL)
+    assert made.next().labels.tolist() == [1]
+    for _ in range(2):
+        with pytest.raises(CaffeError, match='worker process.*signal 9'):
+            made.next()
+
+
+@pytest.mark.parametrize('workers', [1, 2, 5])
+def test_an_error_of_the_plan_comes_when_its_batch_is_due(monkeypatch, workers):
+    def plan():
+        yield from ([i, i + 0.5] for i in range(7))
+        raise CaffeError('no more')
+
+    made = prefetcher(plan(), number, monkeypatch, workers)
+    for i in range(7):
+        batch = made.next()
+        assert batch.labels.tolist() == batch.data.flatten().tolist() == [i, i + 0.5]
+    for _ in range(2):
+        with pytest.raises(CaffeError, match='no more'):
+            made.next()
+    assert not made.is_ready()
+
+
+class Needy(Exception):
+    """One that cannot be put together again from what pickle notes."""
+
+    def __init__(self, first, second):
+        super().__init__(f'{first} {second}')
+
+
+@pytest.mark.parametrize('error, part', [(Needy('no', 'picture'), 'no picture'), (Needy(print, lambda: 0), 'print'),
+                                         (CaffeError('long ' * 100000), 'long long')])
+def test_an_exception_that_cannot_be_sent_comes_as_its_text(monkeypatch, error, part):
+    def load(item, slot):
+        raise error
+
+    made = prefetcher(repeat([0]), load, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(CaffeError, match=part):
+            made.next()
+
+
+def test_daemonic_processes_read_too(folder):
+    """Caffe's own train.py trains in such processes."""
+    process = multiprocessing.get_context('spawn').Process(target=batches, args=('ImageData', 2), daemon=True)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
 PROGRAM = '''
 import sys, time
 sys.path.insert(0, 'TESTS')
@@ -137,6 +215,26 @@ def test_workers_end_with_the_program(folder, number):
     while any(Path('/proc', worker).exists() for worker in workers) and time.time() < limit:
         time.sleep(0.01)
     assert not [worker for worker in workers if Path('/proc', worker).exists()]
+
+
+BUSY = '''
+import sys, time
+from itertools import count
+sys.path.insert(0, 'TESTS')
+from test_data_processes import ProcessPrefetcher, children, number
+made = ProcessPrefetcher(([i] for i in count()), lambda item, slot: time.sleep(600 * item) or number(item, slot))
+made.next()
+print(*children(), flush=True)
+'''
+
+
+def test_a_program_does_not_wait_for_what_is_read_ahead(monkeypatch):
+    monkeypatch.setenv('CAFFE_DATA_WORKERS', '3')
+    program = subprocess.run([sys.executable, '-c', BUSY.replace('TESTS', str(Path(__file__).parent))],
+                             capture_output=True, text=True, timeout=60)
+    assert program.returncode == 0 and program.stderr == ''
+    workers = program.stdout.split()
+    assert len(workers) == 3 and not [worker for worker in workers if Path('/proc', worker).exists()]
 
 
 @pytest.mark.parametrize('beside, workers', [('', 12), ('4', 3), ('100', 1)])
