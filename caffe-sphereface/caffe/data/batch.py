@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ class Filling:
             if stopped():
                 return
             try:
-                label = load(item, lambda shape, dtype: self._slot(index, shape, dtype))  # noqa: B023
+                label = load(item, partial(self._slot, index))
                 self._label_array[index] = label
             except Exception as failure:
                 with self._lock:
