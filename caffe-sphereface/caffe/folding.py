@@ -66,8 +66,9 @@ def _packed_windows(layer, weight, bias, shape, activation):
 
 def _packed_rows(layer, weight, bias, shape, activation):
     """A convolution of single places as a product of their channels, which costs less a call; None for windows."""
-    stride, pad, _, *_, group = layer.geometry
-    if group != 1 or {*weight.shape[2:], *stride} != {1} or any(pad):
+    # nor has it a pad: windows that fit into one are not folded
+    stride, *_, group = layer.geometry
+    if group != 1 or {*weight.shape[2:], *stride} != {1}:
         return None
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1), shape[0] * shape[2] * shape[3])
     kernel = torch.ops.mkldnn._linear_pointwise.default
