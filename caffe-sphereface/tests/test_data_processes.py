@@ -89,12 +89,17 @@ def children():
     return {int(pid) for path in Path('/proc/self/task').glob('*/children') for pid in path.read_text().split()}
 
 
-def test_workers_that_were_killed_are_reported(folder):
+@pytest.mark.parametrize('gone', [False, True])
+def test_workers_that_were_killed_are_reported(folder, gone):
     before = children()
     made = net('ImageData')
-    made.forward()
-    for child in children() - before:
+    for _ in range(2):  # so that memory waits to be filled anew
+        made.forward()
+    killed = children() - before
+    for child in killed:
         os.kill(child, signal.SIGKILL)
+    for child in killed if gone else ():
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     for _ in range(2):
         with pytest.raises(CaffeError, match=r"layer 'd' \(ImageData\): worker process.*signal 9"):
             for _ in range(20):
