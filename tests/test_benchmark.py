@@ -3,14 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'caffe-sphereface' / 'tests')]
 
-from benchmark_peers import choose_device, training  # noqa: E402
+from benchmarks.peers import choose_device, training  # noqa: E402
 
 from gpu_mode import gpu_mode  # noqa: E402
 
@@ -41,5 +40,7 @@ def test_the_engine_trains_on_the_gpu_what_the_module_does():
     with gpu_mode() as standin:
         # modules do not train on the stand-in
         contenders = training('sphereface-4', 2, ['torch'], choose_device(0) if not standin else torch.device('cpu'))
-        losses = {who: [float(step()) for _ in range(2)] for who, step in contenders.items()}
-    np.testing.assert_allclose(losses['caffe'], losses['torch'], rtol=1e-4)
+        losses = {who: float(step()) for who, step in contenders.items()}
+        # after a step they differ: SphereFace's gradient is not the derivative, the module's is
+        assert float(contenders['caffe']()) < losses['caffe']
+    assert abs(losses['caffe'] - losses['torch']) <= 1e-4 * losses['torch']

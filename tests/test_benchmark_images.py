@@ -34,13 +34,12 @@ def test_training_prints_the_iterations_of_the_log(tmp_path, monkeypatch, capsys
     for name in ('CAFFE_DATA_WORKERS', 'CAFFE_DATA_PROCESSES'):
         monkeypatch.setenv(name, '1')
     monkeypatch.syspath_prepend(TOOL.parent)
-    import benchmark_feeding
-    import benchmark_pictures
-    monkeypatch.setattr(benchmark_feeding, 'LAYERS', ['ImageData'])
-    monkeypatch.setattr(benchmark_feeding, 'WORKERS', {'processes': '1'})
-    monkeypatch.setattr(benchmark_feeding, 'allowed', lambda: [1])
-    benchmark_pictures.make_pictures(tmp_path, 4)
-    benchmark_feeding.train(tmp_path, SimpleNamespace(tflops=2000, host_cores=16, seconds=0.01))
+    from benchmarks import feeding, pictures
+    monkeypatch.setattr(feeding, 'LAYERS', ['ImageData'])
+    monkeypatch.setattr(feeding, 'WORKERS', {'processes': '1'})
+    monkeypatch.setattr(feeding, 'allowed', lambda: [1])
+    pictures.make_pictures(tmp_path, 4)
+    feeding.train(tmp_path, SimpleNamespace(tflops=2000, host_cores=16, seconds=0.01))
     nothing, fed = (line.split() for line in capsys.readouterr().out.splitlines()[3:])
     assert nothing[0] == 'nothing' and float(nothing[-1]) == 0 and fed[:2] == ['ImageData', 'processes']
     for row in (nothing, fed):

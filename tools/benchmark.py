@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from benchmark_nets import SHARED  # noqa: E402
-from benchmark_peers import Skipped, choose_device, inference, training  # noqa: E402
+from benchmarks.nets import SHARED  # noqa: E402
+from benchmarks.peers import Skipped, choose_device, inference, training  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.files import write_bytes, write_json  # noqa: E402
 from sphereslim.tables import markdown_table, text_table  # noqa: E402

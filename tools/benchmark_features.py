@@ -15,12 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
+from benchmarks.torch_peer import Peer  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.lfw.features import InputForm, features, open_net  # noqa: E402
 from sphereslim.prototxt import read_net  # noqa: E402
 from sphereslim.tables import text_table  # noqa: E402
-from torch_peer import Peer  # noqa: E402
 
 
 def main():

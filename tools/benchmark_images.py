@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from benchmark_feeding import feed, train  # noqa: E402
-from benchmark_pictures import (  # noqa: E402
+from benchmarks.feeding import feed, train  # noqa: E402
+from benchmarks.pictures import (  # noqa: E402
     BATCH,
     HEIGHT,
     LAYERS,

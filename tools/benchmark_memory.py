@@ -10,9 +10,9 @@ os.environ.setdefault('GLOG_minloglevel', '2')
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
 import torch  # noqa: E402
-from benchmark_nets import training_net  # noqa: E402
-from benchmark_peers import choose_device, engine_step, torch_step  # noqa: E402
-from torch_peer import Peer  # noqa: E402
+from benchmarks.nets import training_net  # noqa: E402
+from benchmarks.peers import choose_device, engine_step, torch_step  # noqa: E402
+from benchmarks.torch_peer import Peer  # noqa: E402
 
 from caffe.cli.memory import keep_freed_memory  # noqa: E402
 from caffe.lean import free_while_training  # noqa: E402

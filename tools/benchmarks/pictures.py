@@ -35,7 +35,7 @@ def source(kind, folder):
 
 def macs_of(name):
     """Multiply-accumulates of a forward of one picture through a network of prototxt/."""
-    path = Path(__file__).resolve().parent.parent / 'prototxt' / name / 'deploy.prototxt'
+    path = Path(__file__).resolve().parents[2] / 'prototxt' / name / 'deploy.prototxt'
     net = caffe.Net(str(path), caffe.TEST)
     total = 0
     for layer, blobs in net.params.items():

@@ -8,10 +8,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from benchmark_pictures import BATCH, LAYERS, layer_text, source, wanted_rate
 from sphereslim.engine import caffe
 from sphereslim.logs.glog import Clock, messages
 from sphereslim.tables import text_table
+
+from benchmarks.pictures import BATCH, LAYERS, layer_text, source, wanted_rate
 
 NETWORK = 'sphereface-4'  # of those with published weights the one that takes most pictures
 WORKERS = {'threads': '0', 'processes': '1'}

@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from benchmark_nets import inference_net, training_net, weights_of
 from sphereslim.engine import caffe
 from sphereslim.prototxt import write_prototxt
-from torch_peer import Peer
+
+from benchmarks.nets import inference_net, training_net, weights_of
+from benchmarks.torch_peer import Peer
 
 RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
 COMPILE_SECONDS = 240

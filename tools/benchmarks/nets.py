@@ -6,7 +6,7 @@ from pathlib import Path
 from sphereslim.engine import caffe
 from sphereslim.prototxt import read_net
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 L, P = caffe.layers, caffe.params
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
 CLASSES = 1000
