@@ -158,10 +158,14 @@ class Blob:
         """Let go of the data."""
         self._data.clear()
 
-    def free_diff(self, others):
-        """Let go of the diff where none of the blobs `others` shares it."""
-        if all(self._diff is not other._diff for other in others):
-            self._diff.clear()
+    @property
+    def diff_memory(self):
+        """The Memory of the diff, the same one in all blobs that share it."""
+        return self._diff
+
+    def free_diff(self):
+        """Let go of the diff."""
+        self._diff.clear()
 
     def share_data(self, other):
         """Use the other blob's values as this one's own from now on; the counts must agree."""

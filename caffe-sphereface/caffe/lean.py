@@ -14,15 +14,17 @@ def free_while_training(net):
     """
     wiring = net.wiring
     shown = _shown(net)
-    net.spent, spent = _spent_data(net, shown)
+    net.spent, spent = _spent_data(net, {id(blob) for blob in shown})
 
     def free(index):
         layer = net.layers[index]
         if wiring.layer_needs[index] and layer.kept is not None:
             layer.forget()
+            # what counts towards the loss has its weight in its diff, which a Flatten shares with its bottom
+            stays = {id(blob.diff_memory) for blob in [*shown, *wiring.bottoms[index]]}
             for blob in wiring.tops[index]:
-                if id(blob) not in shown:
-                    blob.free_diff(wiring.bottoms[index])
+                if id(blob.diff_memory) not in stays:
+                    blob.free_diff()
         for blob in spent.get(index, ()):
             blob.free_data()
 
@@ -30,15 +32,15 @@ def free_while_training(net):
 
 
 def _shown(net):
-    """The ids of the blobs that are seen after a pass."""
+    """The blobs that are seen after a pass."""
     tops = zip(net.wiring.tops, net.wiring.loss_terms)
-    return {id(net.blobs[name]) for name in net.outputs} | {id(top[j]) for top, terms in tops for j, _ in terms}
+    return [net.blobs[name] for name in net.outputs] + [top[j] for top, terms in tops for j, _ in terms]
 
 
 def _spent_data(net, shown):
     """Two dictionaries from a layer's index to the blobs whose data is not read any more after its forward, backward.
 
-    Blobs that share their data count as one; the data of those in `shown` stays. A backward reads what
+    Blobs that share their data count as one; the data of those whose ids are in `shown` stays. A backward reads what
     `Layer.reads_back` says.
     """
     wiring = net.wiring

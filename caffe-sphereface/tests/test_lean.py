@@ -55,6 +55,16 @@ def test_same_training(tmp_path):
         np.testing.assert_array_equal(full.net.blobs[name].data, lean.net.blobs[name].data)
 
 
+@pytest.mark.parametrize('kind', ['type: "Flatten"', 'type: "Reshape" reshape_param { shape { dim: 0 dim: -1 } }'])
+def test_a_loss_weight_in_a_shared_diff_stays(tmp_path, kind):
+    extra = f'layer {{ name: "flat" bottom: "pool" top: "flat" loss_weight: 0.1 {kind} }}'
+    full, lean = (solver_of(tmp_path, NET + extra) for _ in range(2))
+    free_while_training(lean.net)
+    for solver in (full, lean):
+        solver.step(3)
+    np.testing.assert_array_equal(full.net.params['conv'][0].data, lean.net.params['conv'][0].data)
+
+
 def test_only_the_lean_net_lets_go(tmp_path):
     full, lean = solver_of(tmp_path), solver_of(tmp_path)
     free_while_training(lean.net)
