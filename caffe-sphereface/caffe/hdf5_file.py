@@ -95,7 +95,8 @@ def read_array(group, name, origin, shape=None):
     if claimed > stored * (_MOST_COMPRESSION if dataset.chunks else 1):
         raise CaffeError(f"{origin}: dataset '{name}' claims shape {dataset.shape}, the file holds {stored} bytes")
     with np.errstate(over='ignore'):
-        return dataset[()].astype(np.float32, copy=False)
+        # without axes h5py gives a number in place of an array
+        return np.asarray(dataset[()]).astype(np.float32, copy=False)
 
 
 def read_number(group, name, origin):

@@ -113,12 +113,14 @@ def test_l1_decay_and_clipping_by_hand(tmp_path):
 @pytest.mark.parametrize('kind', REFERENCES)
 @pytest.mark.parametrize('form', ['BINARYPROTO', 'HDF5'])
 def test_a_restored_solver_goes_on_exactly(tmp_path, kind, form):
-    constant = NET.replace('type: "gaussian" std: 1', 'type: "constant" value: 0.5')
+    shared_slope = 'layer { name: "act" type: "PReLU" bottom: "ip" top: "ip" prelu_param { channel_shared: true } }\n'
+    net = NET.replace('type: "gaussian" std: 1', 'type: "constant" value: 0.5')
+    net = net.replace('layer { name: "loss"', shared_slope + 'layer { name: "loss"')  # a parameter without axes
     extra = f'momentum: 0.9 snapshot: 3 snapshot_format: {form}' if kind not in ('AdaGrad', 'RMSProp') else \
         f'snapshot: 3 snapshot_format: {form}'
-    whole = solver(tmp_path, extra, kind, constant)
+    whole = solver(tmp_path, extra, kind, net)
     whole.step(6)
-    again = solver(tmp_path, extra, kind, constant)
+    again = solver(tmp_path, extra, kind, net)
     again.restore(str(tmp_path / f's_iter_3.solverstate{".h5" if form == "HDF5" else ""}'))
     assert again.iter == 3
     again.step(3)
