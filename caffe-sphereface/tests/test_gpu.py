@@ -38,6 +38,8 @@ CASES = {
     'batch_norm_fixed': (layer('BatchNorm'), test_gradients.IMAGE),
     'normalized_weights': (layer('InnerProduct', extra='inner_product_param { num_output: 4 normalize: true '
                                  f'{FILLER} }}'), {'x': (3, 4)}),
+    **{f'empty_window_{kind}': (layer('Pooling', extra=f'pooling_param {{ pool: {kind} kernel_size: 1 stride: 3 }}'),
+                                {'x': (2, 3, 5, 5)}) for kind in ('MAX', 'AVE')},
     'embed': (layer('Embed', 'label', extra=f'embed_param {{ input_dim: 5 num_output: 3 {FILLER} }}'), {'label': (3,)}),
     'reindex': (layer('BatchReindex', 'x label'), BATCH),
     'filter': (layer('Filter', 'x label'), BATCH),

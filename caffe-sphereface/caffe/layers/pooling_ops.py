@@ -36,9 +36,9 @@ class Geometry:
         """`y` with `value` for the empty windows: a number, or a tensor (output height, output width)."""
         if self.filled == self.output:
             return y
-        wide = torch.empty(*y.shape[:2], *self.output, dtype=y.dtype, device=y.device)
-        wide[...] = value
-        self.narrowed(wide)[...] = y
+        wide = y.new_empty(*y.shape[:2], *self.output)
+        wide.copy_(value) if isinstance(value, torch.Tensor) else wide.fill_(value)
+        self.narrowed(wide).copy_(y)
         return wide
 
     def narrowed(self, y):
