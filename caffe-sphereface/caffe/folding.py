@@ -18,7 +18,7 @@ def computation(layers, shape):
         compute = _packed_convolution(layers, weight, bias, shape)
         if compute and layers[-1].type == 'ReLU':
             return compute
-        compute = compute or _convolution(layers[0].geometry, weight, bias)
+        compute = compute or _convolution(layers[0], weight, bias)
     elif layers[0].type == 'InnerProduct':
         compute = _product(weight, bias)
     else:
@@ -55,8 +55,8 @@ def _packed_convolution(layers, weight, bias, shape):
 
 
 def _packed_windows(layer, weight, bias, shape, activation):
-    if shape[1] == 1 and layer.window.output(shape[2:])[1] == 1:
-        return None  # oneDNN 3.x takes the strides of one channel and one column for each other: garbage
+    if layer.is_narrow(shape):
+        return None
     stride, pad, dilation, *_, group = layer.geometry
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, pad, stride, dilation, group, list(shape))
     kernel = torch.ops.mkldnn._convolution_pointwise.default
@@ -75,9 +75,9 @@ def _packed_rows(layer, weight, bias, shape, activation):
     return lambda x: kernel(x.permute(0, 2, 3, 1), packed, bias, *activation).permute(0, 3, 1, 2)
 
 
-def _convolution(geometry, weight, bias):
+def _convolution(layer, weight, bias):
     weight, bias = precision.rounded(weight, bias)
-    return lambda x: precision.convolution(x, weight, bias, geometry)
+    return lambda x: precision.convolution(layer.laid_out(x), weight, bias, layer.geometry)
 
 
 def _product(weight, bias):

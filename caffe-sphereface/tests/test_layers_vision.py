@@ -171,6 +171,20 @@ def test_convolution_of_one_channel_into_one_column(shape):
     np.testing.assert_allclose(top, expected, atol=1e-5)
 
 
+def test_convolution_into_one_channel_and_then_into_one_column():
+    settings = {'a': 'num_output: 1 stride: 3', 'b': 'num_output: 3 pad: 1 stride_h: 1 stride_w: 3'}
+    text = ''.join(layer('Convolution', bottom, name,
+                         f'convolution_param {{ kernel_size: 4 {settings[name]} {GAUSSIAN} }}')
+                   .replace('"layer"', f'"{name}"') for bottom, name in ('xa', 'ab'))
+    net = make_net(text, {'x': (3, 2, 10, 9)}, force_backward=False)
+    x, *parameters = (torch.tensor(blob.data, dtype=torch.double) for blob in
+                      (net.blobs['x'], *net.params['a'], *net.params['b']))
+    expected = F.conv2d(F.conv2d(x, *parameters[:2], stride=3), *parameters[2:], stride=(1, 3), padding=1)
+    for _ in range(4):
+        net.forward()
+    np.testing.assert_allclose(net.blobs['b'].data, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('pool, empty', [('MAX', -np.finfo('f').max), ('AVE', np.nan)])
 def test_without_a_pad_a_window_behind_the_picture_stays_and_is_empty(pool, empty):
     values, = pooled(f'pool: {pool} kernel_size: 1 stride: 2', [[3., 6., 9., 12.]])

@@ -6,7 +6,7 @@ from caffe import precision
 from caffe.blob import Blob
 from caffe.fillers import fill
 from caffe.layers import small_convolution as small
-from caffe.layers.layout import channels_inside, plainly_laid_out
+from caffe.layers.layout import channels_inside, channels_outside, plainly_laid_out
 from caffe.layers.registry import Layer, register
 from caffe.layers.spatial import Window
 from caffe.proto.caffe_pb2 import TRAIN
@@ -79,11 +79,22 @@ class Convolution(Layer):
         shape = tensor.shape
         return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
 
-    def _laid_out(self, x):
+    def laid_out(self, x):
+        """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
+        return self._ordered(x, self.is_narrow(x.shape))
+
+    def is_narrow(self, shape):
+        """Whether a bottom of that shape has one channel, and its top one column.
+
+        oneDNN's kernels (3.12) then take the strides of channels and columns for each other if they can: garbage.
+        """
+        return len(shape) == 4 and shape[1] == 1 and not self.transposed and self.window.output(shape[2:])[1] == 1
+
+    def _ordered(self, x, outside=False):
         if self.transposed:
             return x
         # with the channels innermost oneDNN's kernels crash on windows that lie in the pad altogether
-        return x.contiguous() if self.window.fits_pad else channels_inside(x)
+        return channels_outside(x) if outside or self.window.fits_pad else channels_inside(x)
 
     def _weight(self):
         weight = self.blobs[0].tensor
@@ -105,7 +116,7 @@ class Convolution(Layer):
                 self._columns[i] = small.columns_of(x, self.window.kernel, *self.geometry[:3])
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
-                y = precision.convolution(self._laid_out(x), self._weight(), bias, self.geometry)
+                y = precision.convolution(self.laid_out(x), self._weight(), bias, self.geometry)
             target.tensor = plainly_laid_out(y.reshape(target.shape))
 
     def _goes_small(self, x, target):
@@ -121,7 +132,7 @@ class Convolution(Layer):
                 continue
             if columns is None:
                 dx, dweight, dbias = precision.convolution_backward(
-                    self._laid_out(self._as_batch(target.grad)), self._laid_out(self._as_batch(source.tensor)), weight,
+                    self._ordered(self._as_batch(target.grad)), self.laid_out(self._as_batch(source.tensor)), weight,
                     self.geometry, [needed, *wanted])
             else:
                 dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],

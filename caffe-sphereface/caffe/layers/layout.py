@@ -14,6 +14,11 @@ def channels_inside(tensor):
     return tensor
 
 
+def channels_outside(tensor):
+    """The same values in the order of the shape, with strides that say so where sizes of 1 would allow others too."""
+    return tensor.contiguous().view(-1).view(tensor.shape)
+
+
 def plainly_laid_out(tensor):
     """The same memory, where a batch of one picture has the stride between pictures that a larger one has.
 
