@@ -60,8 +60,8 @@ class Segment:
         self._was_read = False
 
     def _ends(self):
-        """(the blobs that come from before, the blobs whose last values nobody inside reads)."""
-        bottoms, made, unread = {}, set(), {}
+        """(the blobs from before, those of them that change and those whose last values nobody inside reads)."""
+        bottoms, made, changed, unread = {}, set(), {}, {}
         for _, bottom, top in self.wires:
             for blob in bottom:
                 unread.pop(blob, None)
@@ -71,7 +71,9 @@ class Segment:
                 unread[blob] = None
                 if self._origin[blob] not in bottoms or blob in bottom:
                     made.add(self._origin[blob])
-        return list(bottoms), list(unread)
+                if blob in bottoms:
+                    changed[blob] = None
+        return list(bottoms), list({**changed, **unread})
 
     def _origins(self):
         """{blob: the blob whose data it has}: itself, but for the tops of splits."""

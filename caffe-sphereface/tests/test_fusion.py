@@ -286,6 +286,23 @@ def test_sums_and_splits_run_within_a_segment(tmp_path, operation):
         np.testing.assert_allclose(net.blobs[name].data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+def test_a_blob_from_before_that_a_segment_changes_in_place_shows_it(tmp_path):
+    convolution = f'convolution_param {{ num_output: 4 kernel_size: 3 {FILLER} }}'
+    (tmp_path / 'net.prototxt').write_text(f'''
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 3 dim: 9 dim: 8 }} }} }}
+layer {{ name: "up" type: "Deconvolution" bottom: "data" top: "up" {convolution} }}
+layer {{ name: "relu" type: "ReLU" bottom: "up" top: "up" }}
+layer {{ name: "a" type: "Convolution" bottom: "up" top: "a" {convolution} }}
+layer {{ name: "b" type: "Convolution" bottom: "a" top: "b" {convolution} }}''')
+    net = caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TEST)
+    net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=(2, 3, 9, 8))
+    net.forward(end='relu')
+    expected = net.blobs['up'].data.copy()
+    for _ in range(3):
+        net.forward()
+    np.testing.assert_allclose(net.blobs['up'].data, expected, atol=1e-5)
+
+
 def test_a_segment_that_was_read_leaves_the_work_to_its_groups(tmp_path):
     net = make_sums(tmp_path)
     for _ in range(4):
