@@ -12,19 +12,15 @@ def free_while_training(net):
     The net's outputs, tops that count towards the loss, what layers without a backward give and parameters stay, as
     does everything of layers that do not state what they keep (`Layer.kept`), as Python and recurrent layers do not.
     """
-    wiring = net.wiring
     shown = _shown(net)
     net.spent, spent = _spent_data(net, {id(blob) for blob in shown})
+    spent_diffs = _spent_diffs(net, shown)
 
     def free(index):
-        layer = net.layers[index]
-        if wiring.layer_needs[index] and layer.kept is not None:
-            layer.forget()
-            # what counts towards the loss has its weight in its diff, which a Flatten shares with its bottom
-            stays = {id(blob.diff_memory) for blob in [*shown, *wiring.bottoms[index]]}
-            for blob in wiring.tops[index]:
-                if id(blob.diff_memory) not in stays:
-                    blob.free_diff()
+        if index in spent_diffs:
+            net.layers[index].forget()
+            for blob in spent_diffs[index]:
+                blob.free_diff()
         for blob in spent.get(index, ()):
             blob.free_data()
 
@@ -35,6 +31,19 @@ def _shown(net):
     """The blobs that are seen after a pass."""
     tops = zip(net.wiring.tops, net.wiring.loss_terms)
     return [net.blobs[name] for name in net.outputs] + [top[j] for top, terms in tops for j, _ in terms]
+
+
+def _spent_diffs(net, shown):
+    """{index of a layer that forgets: its tops whose diffs nobody reads after its backward}.
+
+    What counts towards the loss has its weight in its diff, which a Flatten shares with its bottom: that stays.
+    """
+    wiring, spent = net.wiring, {}
+    for i, layer in enumerate(net.layers):
+        if wiring.layer_needs[i] and layer.kept is not None:
+            stays = {id(blob.diff_memory) for blob in [*shown, *wiring.bottoms[i]]}
+            spent[i] = [blob for blob in wiring.tops[i] if id(blob.diff_memory) not in stays]
+    return spent
 
 
 def _spent_data(net, shown):
