@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 
 from facedata import detection
-from facedata.arguments import command_parser, positive
+from facedata.arguments import positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
-from facedata.workflow import progress, run
+from facedata.workflow import command_parser, progress, run
 
 
 def main():

@@ -10,8 +10,8 @@ interruption; a finished folder is left as it is.
 import os
 
 from facedata import dataset
-from facedata.arguments import command_parser, positive
-from facedata.workflow import progress, run
+from facedata.arguments import positive
+from facedata.workflow import command_parser, progress, run
 
 
 def main():

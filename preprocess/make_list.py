@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 
 from facedata import lists, tree
-from facedata.arguments import command_parser
 from facedata.errors import FaceDataError
 from facedata.files import write
-from facedata.workflow import people_of, run
+from facedata.workflow import command_parser, people_of, run
 
 PUBLISHED = Path(__file__).resolve().parent.parent / 'published' / 'sphereface_plus.json'
 

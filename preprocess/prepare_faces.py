@@ -6,11 +6,9 @@ aligned/ (112x96 pictures), train.txt (people who are in no pair, labels from 0)
 pictures). Run it again to continue after an interruption; what is there already is kept.
 """
 
-
 from facedata import prepare
-from facedata.arguments import command_parser
 from facedata.crop import ANCHORS
-from facedata.workflow import progress, run
+from facedata.workflow import command_parser, progress, run
 
 
 def main():

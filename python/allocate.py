@@ -6,7 +6,6 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 --allocation.
 """
 
-
 from arguments.parser import command_parser
 from arguments.values import whole
 from sphereslim.allocation import COSTS, allocate, curves

@@ -5,7 +5,6 @@ The end is final.caffemodel in the same folder, the log train.log. It is what `c
 a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
 """
 
-
 from arguments.parser import command_parser
 from sphereslim.command import run_command, train_with_bar
 from sphereslim.errors import SlimError

@@ -4,7 +4,6 @@
 A train prototxt reads the pictures of its own data layer (--batches), a deploy prototxt those of --images.
 """
 
-
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, source
 from arguments.stages import add_stages

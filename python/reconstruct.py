@@ -4,7 +4,6 @@
 Takes both deploy nets with their weights and the selection between them; writes a new caffemodel for the pruned net.
 """
 
-
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds
 from arguments.values import not_negative, whole

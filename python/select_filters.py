@@ -5,7 +5,6 @@ A train prototxt reads the pictures of its own data layer (--batches); a deploy 
 one --rate, or every group the number that allocate.py gave it (--allocation).
 """
 
-
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, source
 from arguments.stages import add_stages

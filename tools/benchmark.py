@@ -8,7 +8,6 @@ loss) must agree with PyTorch's to 1e-4 of their largest value, or the command e
 a process that trains, without what it held before the net existed.
 """
 
-import argparse
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from arguments.parser import command_parser  # noqa: E402
 from benchmarks.nets import SHARED  # noqa: E402
 from benchmarks.peers import Skipped, choose_device, inference, training  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
@@ -158,8 +158,7 @@ def describe(machine):
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('--full', action='store_true',
                         help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter of '
                              'one, of which --only train and --only infer are the halves)')

@@ -5,7 +5,6 @@ Both compute by turns, batch by batch, so that whatever else the machine does me
 of the rounds' ratios; a picture is one pass, and its mirror image would be another.
 """
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
+from arguments.parser import command_parser  # noqa: E402
 from benchmarks.torch_peer import Peer  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
@@ -70,8 +70,7 @@ def timed(function):
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end)
+    parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='caffemodel')
     parser.add_argument('--batch', type=int, nargs='+', default=[1, 8, 32],

@@ -1,12 +1,6 @@
-"""The parser of a command, and types of values that several commands take."""
+"""Types of command line values that several commands take."""
 
 import argparse
-
-
-def command_parser(doc):
-    """An ArgumentParser whose help is the first paragraph of `doc`, the arguments, and the other paragraphs."""
-    start, end = doc.split('\n\n', 1)
-    return argparse.ArgumentParser(description=start, epilog=end)
 
 
 def positive(text):

@@ -1,4 +1,4 @@
-"""Types of single arguments: numbers, shares, shapes."""
+"""Types of single arguments: numbers, names, shares, shapes."""
 
 import argparse
 import math
@@ -37,6 +37,11 @@ def _number(text):
         return float(text)
     except ValueError:
         return math.nan
+
+
+def names(text):
+    """The type of names, separated by commas."""
+    return [name for name in text.split(',') if name]
 
 
 def rates(text):

@@ -1,6 +1,5 @@
 """Drawings of several pruning runs: losses of the bases, accuracy stage by stage, channels kept and removed."""
 
-
 from sphereslim.drawing import panels
 from sphereslim.files import read_json
 from sphereslim.prune_runs import accuracy_of
