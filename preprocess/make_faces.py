@@ -3,7 +3,8 @@
 
 The folder gets raw/ and aligned/ with a folder per person, landmarks.txt (five points per raw picture), train.txt
 (Caffe ImageData list below aligned/), pairs.txt (LFW's form, over people who are not in train.txt) and faces.json
-(the settings). The same settings give the same bytes, with any number of workers. Run it again to continue after an
+(the settings). The same settings give the same bytes, with any number of workers; on another kind of
+processor NumPy may round a few values otherwise. Run it again to continue after an
 interruption; a finished folder is left as it is.
 """
 
