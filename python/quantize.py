@@ -7,7 +7,7 @@ import os
 from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, read_text, write_bytes, write_json
+from sphereslim.files import read_bytes, read_json, write_bytes, write_json
 from sphereslim.lfw import InputForm, Verification
 from sphereslim.progress import bar
 from sphereslim.quantize import (
@@ -167,7 +167,7 @@ def run_quantize(options):
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
     if options.deploy:
         check_fits(net, options.deploy)
-        quantized.deploy = read_text(options.deploy, 'a prototxt')
+        quantized.deploy = read_bytes(options.deploy)
     size = write_quantized(quantized, options.output, options.coding)
     before = os.path.getsize(options.weights)
     print(f'{options.output}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
@@ -186,7 +186,7 @@ def run_dequantize(options):
     if options.write_deploy:
         if not quantized.deploy:
             raise SlimError(f'{options.quantized}: no deploy prototxt in it (quantize --deploy puts one there)')
-        write_bytes(options.write_deploy, quantized.deploy.encode())
+        write_bytes(options.write_deploy, quantized.deploy)
     data = net.SerializeToString()
     write_bytes(options.output, data)
     print(f'{options.output}: {len(data)} bytes, {len(net.layer)} layers with weights')

@@ -370,6 +370,21 @@ def test_commands_there_and_back(tmp_path, capsys):
     assert read_caffemodel(tmp_path / 'back.caffemodel') == dequantize(quantize_net(net, 5))
 
 
+@pytest.mark.parametrize('encoding, comment', [('gbk', '# \u4eba\u8138'), ('latin-1', '# gr\xf6\xdfer')])
+def test_a_deploy_with_comments_in_any_encoding_comes_out_as_it_went_in(tmp_path, encoding, comment):
+    (tmp_path / 'net.caffemodel').write_bytes(make_net(fc=[[1, 2], [3, 4]]).SerializeToString())
+    deploy = tmp_path / 'deploy.prototxt'
+    deploy.write_bytes(comment.encode(encoding) + b"""
+        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }""")
+    for words in (['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--deploy', deploy],
+                  ['dequantize', tmp_path / 'q', tmp_path / 'back', '--write-deploy', tmp_path / 'back.prototxt']):
+        with pytest.raises(SystemExit) as end:
+            run(*words)
+        assert not end.value.code
+    assert (tmp_path / 'back.prototxt').read_bytes() == deploy.read_bytes()
+
+
 @pytest.mark.parametrize('arguments', [
     ['inspect', 'garbage'], ['dequantize', 'garbage', 'out'], ['dequantize', 'missing', 'out'],
     ['quantize', 'garbage', 'out'], ['quantize', 'net.caffemodel', 'out', '--bits', '40'],

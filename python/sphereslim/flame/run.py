@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sphereslim.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
 from sphereslim.engine_check import check_engine
-from sphereslim.files import read_json, read_text, write_bytes, write_json
+from sphereslim.files import read_bytes, read_json, write_bytes, write_json
 from sphereslim.flame.accuracy import Top1
 from sphereslim.flame.faces import Lists
 from sphereslim.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets
@@ -138,5 +138,5 @@ def write_file(run, variant, row, path):
     stage = run.stage(variant)
     quantized = quantize_net(read_caffemodel(student_weights(stage)), row['bits'], row['scheme'], row['scope'],
                              row['layers'])
-    quantized.deploy = read_text(stage.deploy)
+    quantized.deploy = read_bytes(stage.deploy)
     return write_quantized(quantized, path)

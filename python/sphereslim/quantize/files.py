@@ -61,7 +61,7 @@ def pack_network(net, coding):
     """QuantizedNet -> Network message."""
     network = pb.Network(name=net.name, scheme=net.scheme, scope=net.scope)
     if net.deploy:
-        network.deploy = zlib.compress(net.deploy.encode(), 9)
+        network.deploy = zlib.compress(net.deploy, 9)
     for dictionary in net.dictionaries:
         network.dictionary.add(bits=dictionary.bits, values=dictionary.values.astype(_FLOATS).tobytes())
     for layer in net.layers:
@@ -83,7 +83,7 @@ def unpack_network(network, path):
             except (SlimError, ValueError) as error:
                 raise SlimError(f'{path}: layer {layer.name}, blob {number}: {error}') from None
         layers.append(QuantizedLayer(layer.name, layer.type, blobs))
-    deploy = zlib.decompress(network.deploy).decode() if network.deploy else ''
+    deploy = zlib.decompress(network.deploy) if network.deploy else b''
     return QuantizedNet(network.name, network.scheme, network.scope, dictionaries, layers, deploy)
 
 

@@ -48,14 +48,14 @@ class QuantizedLayer:
 
 @dataclass
 class QuantizedNet:
-    """Layers with blobs, in the order of the caffemodel; `deploy` is the text of a prototxt or ''."""
+    """Layers with blobs, in the order of the caffemodel; `deploy` is what a prototxt file holds or b''."""
 
     name: str
     scheme: str
     scope: str
     dictionaries: list
     layers: list
-    deploy: str = ''
+    deploy: bytes = b''
 
 
 def blob_values(net, blob):
