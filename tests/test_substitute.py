@@ -225,6 +225,15 @@ def test_kernel_that_fire_cannot_follow(plain):
     assert find_layer(substitute(plain, 'dwpw', ['conv4']), 'conv4_dw').convolution_param.group == 24
 
 
+@pytest.mark.parametrize('module', ['fire', 'flame'])
+def test_a_convolution_of_one_output_has_nothing_for_two_branches(plain, module):
+    find_layer(plain, 'conv4').convolution_param.num_output = 1
+    assert 'conv4' in [layer.name for layer in substitute(plain, module).layer]
+    with pytest.raises(SlimError, match=f"layer 'conv4': makes 1 channel, {module} expects at least 2"):
+        substitute(plain, module, ['conv4'])
+    run_net(substitute(plain, 'dwpw', ['conv4']))
+
+
 def test_command_rewrites_train_and_deploy_alike(tmp_path):
     files = [ROOT / f'prototxt/mobilenet-4/{part}.prototxt' for part in ('train', 'deploy')]
     command = [sys.executable, ROOT / 'python/substitute.py', *files, '--shrink', '--output', tmp_path]

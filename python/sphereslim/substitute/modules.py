@@ -151,3 +151,6 @@ def check_site(conv, module):
     if module != 'dwpw' and (kernel != [3] or pad != [1]):
         raise SlimError(f"layer '{conv.name}': kernel {kernel[0]} with pad {pad[0]}, "
                         f'{module} expects kernel 3 with pad 1')
+    if module != 'dwpw' and param.num_output == 1:
+        raise SlimError(f"layer '{conv.name}': makes 1 channel, {module} expects at least 2, one for each of its "
+                        'branches')

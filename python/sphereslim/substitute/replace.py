@@ -9,7 +9,10 @@ from sphereslim.substitute.tail import NEURONS, NORMS, tail_of
 
 
 def replaceable(net):
-    """Names of the 3x3 convolutions of one group that do not read the net's input (a squeeze would starve them)."""
+    """Names of the 3x3 convolutions of one group that make more than one channel.
+
+    Those that read the net's input are not among them: a squeeze would starve them.
+    """
     inputs = {top for layer in net.layer if is_data(layer) for top in layer.top}
     return [layer.name for layer in net.layer if layer.type == 'Convolution' and _is_plain(layer)
             and not inputs.intersection(layer.bottom)]
