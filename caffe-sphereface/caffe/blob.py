@@ -163,10 +163,6 @@ class Blob:
         """The Memory of the diff, the same one in all blobs that share it."""
         return self._diff
 
-    def free_diff(self):
-        """Let go of the diff."""
-        self._diff.clear()
-
     def share_data(self, other):
         """Use the other blob's values as this one's own from now on; the counts must agree."""
         if self._data is not other._data:

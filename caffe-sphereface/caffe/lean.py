@@ -20,7 +20,7 @@ def free_while_training(net):
         if index in spent_diffs:
             net.layers[index].forget()
             for blob in spent_diffs[index]:
-                blob.free_diff()
+                blob.clear_grad()
         for blob in spent.get(index, ()):
             blob.free_data()
 

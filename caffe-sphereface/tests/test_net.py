@@ -213,9 +213,11 @@ def test_swish_and_clip_travel_under_the_numbers_of_bvlc_master(tmp_path):
     path = tmp_path / 'w.caffemodel'
     make(text).save(str(path))
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
-    assert message.layer[1].HasField('margin_inner_product_param') and not message.layer[1].HasField('swish_param')
-    back = caffe.proto.wire.move_from_master_numbers(message)
-    assert back.layer[1].swish_param.beta == 2 and back.layer[2].clip_param.max == 1
+    swish, clip = message.layer[1:]
+    assert not swish.HasField('swish_param') and not clip.HasField('clip_param')
+    as_swish = caffe_pb2.SwishParameter.FromString(swish.margin_inner_product_param.SerializePartialToString())
+    as_clip = caffe_pb2.ClipParameter.FromString(clip.inter_class_param.SerializePartialToString())
+    assert (as_swish.beta, as_clip.min, as_clip.max) == (2, -1, 1)
 
 
 def test_layers_know_the_indices_of_their_blobs():

@@ -31,11 +31,6 @@ def converter_of(layer):
     return _converters[layer.type]
 
 
-def supported_types():
-    """The sorted names of the layer types that can be exported."""
-    return sorted(_converters)
-
-
 class Graph:
     """Collects nodes and constants under unique names."""
 

@@ -104,14 +104,3 @@ def move_to_master_numbers(message):
                 getattr(layer, theirs).ParseFromString(getattr(layer, ours).SerializeToString())
                 layer.ClearField(ours)
     return message.SerializeToString()
-
-
-def move_from_master_numbers(net):
-    """Give layers of type Swish and Clip their own parameters back after a binary NetParameter was parsed."""
-    for layer in net.layer:
-        ours, theirs = {'Swish': ('swish_param', 'margin_inner_product_param'),
-                        'Clip': ('clip_param', 'inter_class_param')}.get(layer.type, (None, None))
-        if theirs and layer.HasField(theirs):
-            getattr(layer, ours).ParseFromString(getattr(layer, theirs).SerializePartialToString())
-            layer.ClearField(theirs)
-    return net

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from caffe.proto.files import read_solver
-from caffe.solvers.rules import RULES
 from caffe.solvers.solver import Solver
 
 
@@ -51,5 +50,5 @@ class AdamSolver(Solver):
     kind = 'Adam'
 
 
-__all__ = ['RULES', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'NesterovSolver', 'RMSPropSolver', 'SGDSolver',
-           'Solver', 'get_solver']
+__all__ = ['AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'NesterovSolver', 'RMSPropSolver', 'SGDSolver', 'Solver',
+           'get_solver']
