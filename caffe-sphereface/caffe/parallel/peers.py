@@ -16,7 +16,7 @@ from caffe.trouble import is_out_of_range
 # process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
 _PATIENCE = timedelta(hours=2)
 _DELAY_SECONDS = 0.5
-_REQUESTS = (None, 'snapshot', 'stop')
+_REQUESTS = ('snapshot', 'stop')
 
 
 class Peers:
@@ -102,13 +102,13 @@ class Peers:
 
     def _gradients_of(self, net):
         if self._gradients is None:
-            self._gradients = Gradients(net, len(_REQUESTS) - 1)
+            self._gradients = Gradients(net, len(_REQUESTS))
         return self._gradients
 
     def _put_requests(self, requests):
         self._collect_signals()
         # filled, not copied from the host: a GPU would be waited for
-        for place, kind in zip(requests.unbind(), _REQUESTS[1:]):
+        for place, kind in zip(requests.unbind(), _REQUESTS):
             place.fill_(kind in self._local)
         self._local.clear()
 
@@ -116,7 +116,7 @@ class Peers:
         """Start copying the sums of requests to the host; they are read one iteration later, when a GPU has them."""
         on_gpu = requests.device.type == 'cuda'
         if self._answer is None:
-            self._answer = torch.empty(2, pin_memory=on_gpu)
+            self._answer = torch.empty(len(_REQUESTS), pin_memory=on_gpu)
             self._copied = torch.cuda.Event() if on_gpu else None
         self._answer.copy_(requests, non_blocking=on_gpu)
         if on_gpu:
