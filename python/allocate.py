@@ -7,6 +7,7 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 """
 
 from arguments.parser import command_parser
+from arguments.stages import add_stages
 from arguments.values import whole
 from sphereslim.allocation import COSTS, allocate, curves
 from sphereslim.command import run_command
@@ -21,7 +22,7 @@ from sphereslim.tables import scaled, text_table
 def main():
     args = arguments()
     check_writable(args.out)
-    model = open_model(args.deploy, args.weights)
+    model = open_model(args.deploy, args.weights, args.stage)
     rows, _ = read_table(args.table)
     limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
     found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
@@ -55,6 +56,7 @@ def arguments():
     parser.add_argument('--cost', choices=list(COSTS), default='macs', help='what the budget counts (default macs)')
     parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
     parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')
+    add_stages(parser)
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from arguments.parser import command_parser
+from arguments.stages import add_stages, staged
 from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.files import check_writable, write_json
@@ -26,9 +27,10 @@ def main():
     args = parse_arguments()
     check_writable(args.json, args.roc)
     form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
-    result, scores, same = score(args.deploy, args.weights, args.pairs, args.pictures, form=form, feature=args.feature,
-                                 mirror=args.mirror, batch=args.batch, progress=progress_of(args.batch),
-                                 cache=None if args.no_cache else args.cache)
+    with staged(args.deploy, args.stage) as deploy:
+        result, scores, same = score(deploy, args.weights, args.pairs, args.pictures, form=form, feature=args.feature,
+                                     mirror=args.mirror, batch=args.batch, progress=progress_of(args.batch),
+                                     cache=None if args.no_cache else args.cache)
     far, tar = roc(scores, same)
     values = {**result.as_dict(), 'eer': 100 * equal_error_rate(far, tar),
               **{f'tar_at_far_{limit:g}': 100 * tar_at(far, tar, limit) for limit in FARS}}
@@ -64,6 +66,7 @@ def parse_arguments():
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
     parser.add_argument('--crop', choices=CROPS, default='centre',
                         help='the part of larger pictures that the net sees (default centre)')
+    add_stages(parser)
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
     parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
                         help='also use the mirror image (default)')

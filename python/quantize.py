@@ -4,6 +4,7 @@
 import argparse
 import os
 
+from arguments.stages import add_stages, staged
 from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
@@ -64,6 +65,14 @@ def _parser():
     return parser
 
 
+def _in_stages(run):
+    """A command `run` for which `options.deploy` is in the stages of `options.stage`."""
+    def call(options):
+        with staged(options.deploy, options.stage) as options.deploy:
+            run(options)
+    return call
+
+
 def _add_quantize(commands):
     command = commands.add_parser('quantize', help='caffemodel -> qcaffemodel')
     command.add_argument('weights', help='a caffemodel')
@@ -110,6 +119,7 @@ def _add_sweep(commands):
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('folder', help='where files, sweep.json, sweep.md and sweep.png go')
     command.add_argument('--deploy', required=True, help='the prototxt to measure with')
+    add_stages(command)
     command.add_argument('--bits', default='4-12', help='4-12 or 4,6,8 (default 4-12)')
     command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=['log'], help='default log')
     command.add_argument('--scopes', nargs='+', choices=SCOPES, default=list(SCOPES), help='default both')
@@ -124,7 +134,7 @@ def _add_sweep(commands):
                          "the prototxt's own TEST data")
     command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
     _add_images(command)
-    command.set_defaults(run=run_sweep)
+    command.set_defaults(run=_in_stages(run_sweep))
 
 
 def _add_allocate(commands):
@@ -133,13 +143,14 @@ def _add_allocate(commands):
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
     command.add_argument('--deploy', required=True, help='the deploy prototxt')
+    add_stages(command)
     command.add_argument('--budget', type=int, required=True, help='largest size of the file in bytes')
     command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
     command.add_argument('--scheme', choices=SCHEMES[:-1], default='log', help='default log')
     command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
     _add_layers_and_coding(command)
     _add_images(command)
-    command.set_defaults(run=run_allocate)
+    command.set_defaults(run=_in_stages(run_allocate))
 
 
 def _add_dequantize(commands):

@@ -6,6 +6,7 @@ Takes both deploy nets with their weights and the selection between them; writes
 
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds
+from arguments.stages import add_stages
 from arguments.values import not_negative, whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
@@ -19,7 +20,8 @@ from sphereslim.selection_files import read_selections
 def main():
     args = arguments()
     check_writable(args.out)
-    whole_net, pruned = open_model(args.deploy, args.weights), open_model(args.pruned_deploy, args.pruned_weights)
+    whole_net, pruned = (open_model(*files, args.stage) for files in
+                         ((args.deploy, args.weights), (args.pruned_deploy, args.pruned_weights)))
     lacking = {layer.name for layer in whole_net.net.layer} - {layer.name for layer in pruned.net.layer}
     if lacking:
         raise SlimError(f"{args.pruned_deploy}: has no layer '{min(lacking)}', expected the layers of {args.deploy}")
@@ -48,6 +50,7 @@ def arguments():
     parser.add_argument('--ridge', type=not_negative, default=1e-4,
                         help='how much the old weights count (default 1e-4)')
     parser.add_argument('--out', required=True, help='caffemodel to write')
+    add_stages(parser)
     add_pictures(parser)
     return parser.parse_args()
 

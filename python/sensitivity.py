@@ -12,6 +12,7 @@ from pathlib import Path
 
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds, form_of
+from arguments.stages import add_stages
 from arguments.values import rates, whole
 from sphereslim.command import run_command
 from sphereslim.criteria import CRITERIA
@@ -30,7 +31,7 @@ from sphereslim.tables import scaled, text_table
 def main():
     args = arguments()
     find_criterion(args.criterion)
-    model = open_model(args.deploy, args.weights)
+    model = open_model(args.deploy, args.weights, args.stage)
     feed, test = feeds(args, model.net, args.test_count)
     out = Path(args.out)
     check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
@@ -55,7 +56,7 @@ def about(args):
     """What decides the figures, to know a table of the same study by."""
     harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
     return {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.criterion, 'harm': harm,
-            'refitted': args.refit, 'pictures': args.count, 'seed': args.seed}
+            'refitted': args.refit, 'pictures': args.count, 'seed': args.seed, 'stage': args.stage or None}
 
 
 def arguments():
@@ -72,6 +73,7 @@ def arguments():
                         help='refit the readers of removed channels first (default)')
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
+    add_stages(parser)
     add_pictures(parser, count=64)
     return parser.parse_args()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from arguments.parser import command_parser
 from arguments.pictures import add_pictures, feeds, form_of
+from arguments.stages import add_stages
 from arguments.values import not_negative, rates, whole
 from sphereslim.allocation import curves
 from sphereslim.command import run_command, train_with_bar
@@ -44,7 +45,7 @@ def main():
     for name in [*criteria, args.ranked_by]:
         find_criterion(name)
     check_engine([args.deploy])
-    model = open_model(args.deploy, args.weights)
+    model = open_model(args.deploy, args.weights, args.stage)
     if args.distill:
         distillation.check(model, form_of(args))
     out = Path(args.out)
@@ -66,7 +67,8 @@ def make_study(args, model, out):
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
     about = {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.ranked_by,
-             'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed}
+             'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed,
+             'stage': args.stage or None}
     table = Table(out / 'sensitivity.json', about)
     study(model, table, args.rates, args.ranked_by, Shift(model, test_feed), fit_feed, fit, True, args.seed,
           lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
@@ -167,6 +169,7 @@ def arguments():
     parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')
+    add_stages(parser)
     add_pictures(parser, count=40)
     parser.set_defaults(batch=40)
     args = parser.parse_args()

@@ -72,6 +72,15 @@ def test_stages_that_no_rule_names_are_refused(work):
         with_stages(read_net(work / 'net' / 'deploy.prototxt'), ['x'])
 
 
+def test_layers_of_other_stages_are_left_out(work):
+    net = read_net(work / 'net' / 'all.prototxt')
+    assert with_stages(net, ()) == net
+    shown = with_stages(net, ['deploy'])
+    assert [layer.type for layer in shown.layer if not layer.bottom] == ['Input'] and 'loss' not in str(shown)
+    net.state.stage.append('deploy')
+    assert with_stages(net, ()) == shown
+
+
 def test_a_net_that_is_whole_nowhere_names_the_layer(work):
     net = read_net(work / 'net' / 'only.prototxt')
     net.layer[0].include[0].min_level = 1
@@ -97,6 +106,40 @@ def test_a_net_with_stages_is_pruned_in_all_of_them(work, run):
         assert [len(opened.params[name][0].data) for name in ('conv1', 'conv2')] == [4, 6]
         assert ('loss' in opened.blobs) == ((phase, stages) == (TRAIN, ()))
     run('recalibrate', f'net/all.prototxt {TINY} --stage deploy {picture} --out r.caffemodel')
+
+
+PICTURES = '--images faces/aligned --count 4'
+PAIRS = '--pairs faces/pairs.txt --pictures faces/aligned'
+IN_STAGES = {  # command: its words but for --stage
+    '../tools/model_stats': 'NET',
+    'evaluate_lfw': f'NET {TINY} {PAIRS} --no-cache',
+    'select_filters': f'NET {TINY} --layer conv1 {PICTURES} --out OUT/s.json',
+    'prune': f'OUT/s.json --deploy NET --weights {TINY} --out OUT/cut',
+    'reconstruct': f'NET {TINY} OUT/cut/deploy.prototxt OUT/cut/init.caffemodel --selection OUT/s.json {PICTURES} '
+                   '--out OUT/fit.caffemodel',
+    'sensitivity': f'NET {TINY} {PICTURES} --test-count 4 --rates 0.5 --out OUT/harm',
+    'allocate': f'NET {TINY} OUT/harm/sensitivity.json --budget 80% --out OUT/counts.json',
+    'quantize sweep': f'{TINY} OUT/sweep --deploy NET {PICTURES} --bits 5',
+    'quantize allocate': f'{TINY} OUT/q --deploy NET {PICTURES} --bits 4 --budget 20000',
+}
+
+
+def test_commands_give_in_a_stage_what_they_give_of_its_layers_alone(work, run):
+    def results(net, out, stage=''):
+        (work / out).mkdir()
+        for command, words in IN_STAGES.items():
+            command, _, words = f'{command} {words} {stage}'.partition(' ')
+            yield run(command, words.replace('NET', net).replace('OUT', out)).replace(out, 'OUT').replace('all', 'tiny')
+        yield (work / out / 'fit.caffemodel').read_bytes()
+    assert list(results('net/deploy.prototxt', 'alone')) == list(results('net/all.prototxt', 'both', '--stage deploy'))
+
+
+@pytest.mark.parametrize('command', ['study', *sorted(IN_STAGES.keys() - {'prune'})])
+def test_a_stage_that_no_rule_names_is_told_by_every_command(work, run, command):
+    words = IN_STAGES.get(command, f'NET {TINY} {PAIRS} {PICTURES} --out OUT/study').replace('OUT', 'none')
+    command, _, words = f'{command} {words} --stage deploi'.partition(' ')
+    with pytest.raises(SystemExit, match="no stage 'deploi', expected some of: deploy"):
+        run(command, words.replace('NET', 'net/all.prototxt'))
 
 
 def test_groups_tells_those_of_a_stage(work, run):

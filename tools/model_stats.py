@@ -14,11 +14,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
+from arguments.stages import add_stages  # noqa: E402
 from arguments.values import shape  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.netstats import KINDS, as_json, measure, total  # noqa: E402
 from sphereslim.prototxt import read_net  # noqa: E402
+from sphereslim.states import with_stages  # noqa: E402
 from sphereslim.tables import text_table  # noqa: E402
 
 
@@ -29,6 +31,7 @@ def arguments():
     parser.add_argument('--weights', metavar='W.caffemodel', help='check that these fit, and show the share of zeros')
     parser.add_argument('--input', type=shape, metavar='N,C,H,W',
                         help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)")
+    add_stages(parser)
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     return parser.parse_args()
 
@@ -58,7 +61,7 @@ def report(name, stats, with_zeros):
 
 def main():
     args = arguments()
-    net = read_net(args.net)
+    net = with_stages(read_net(args.net), args.stage)
     os.environ.setdefault('GLOG_minloglevel', '2')
     try:
         stats = measure(net, args.input, args.weights)

@@ -11,6 +11,7 @@ from sphereslim.netfiles import run_net, with_params
 from sphereslim.netstats import one_picture
 from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.reconstruct import reconstruct
+from sphereslim.states import with_stages
 from sphereslim.surgery import check_weights, prune, prune_prototxt
 from sphereslim.weights import read_weights
 
@@ -36,9 +37,12 @@ class Model:
         return folder / 'deploy.prototxt', folder / 'weights.caffemodel'
 
 
-def open_model(deploy, weights):
-    """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together."""
-    net, held = read_net(deploy), read_weights(weights)
+def open_model(deploy, weights, stages=()):
+    """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together.
+
+    Of a net whose layers have rules it is what is there under `stages`, as `with_stages` gives it.
+    """
+    net, held = with_stages(read_net(deploy), stages), read_weights(weights)
     groups = Groups(net)
     check_weights(groups, held, weights)
     return Model(net, held, groups)

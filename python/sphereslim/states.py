@@ -7,19 +7,23 @@ TRAIN, TEST = 0, 1  # caffe.TRAIN, caffe.TEST
 
 
 def with_stages(net, stages):
-    """The net with `state { stage: … }` for these stages, so that every Caffe opens it in them.
+    """The net as it is in these stages, or else in those of its own `state`, which every Caffe opens it in.
 
-    SlimError for a stage that no rule of the net names.
+    Layers that are there in neither phase are left out. SlimError for a stage that no rule of the net names.
     """
-    if not stages:
-        return net
     named = {stage for rule in _rules(net) for stage in (*rule.stage, *rule.not_stage)}
     for stage in stages:
         if stage not in named:
             known = ', '.join(sorted(named)) or 'none, as no rule names a stage'
             raise SlimError(f"net '{net.name}': no stage '{stage}', expected some of: {known}")
+    stages = stages or net.state.stage
+    if not stages:
+        return net
     result = copy_of(net)
     result.state.stage[:] = stages
+    del result.layer[:]
+    result.layer.extend(layer for layer in net.layer
+                        if any(_is_included(layer, phase, set(stages)) for phase in (TRAIN, TEST)))
     return result
 
 
