@@ -44,7 +44,7 @@ from benchmarks.pictures import (  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.tables import text_table  # noqa: E402
 
-from caffe.cli.memory import keep_freed_memory  # noqa: E402
+from caffe.cli.malloc import keep_freed_memory  # noqa: E402
 
 BATCHES = 4  # a turn
 NETS = ('sphereface-4', 'sphereface-20', 'sphereface-64')

@@ -14,7 +14,7 @@ from benchmarks.nets import training_net  # noqa: E402
 from benchmarks.peers import choose_device, engine_step, torch_step  # noqa: E402
 from benchmarks.torch_peer import Peer  # noqa: E402
 
-from caffe.cli.memory import keep_freed_memory  # noqa: E402
+from caffe.cli.malloc import keep_freed_memory  # noqa: E402
 from caffe.lean import free_while_training  # noqa: E402
 
 STEPS = 10  # what the C library keeps still grows after the first ones

@@ -12,7 +12,7 @@ import resource, sys
 import numpy as np
 import caffe
 if sys.argv[1] == 'keep':
-    from caffe.cli.memory import keep_freed_memory
+    from caffe.cli.malloc import keep_freed_memory
     assert keep_freed_memory()
 def faults(rounds):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -33,6 +33,6 @@ def test_freed_memory_is_fetched_anew_unless_kept():
 
 
 def test_the_environment_has_the_last_word(monkeypatch):
-    from caffe.cli.memory import keep_freed_memory
+    from caffe.cli.malloc import keep_freed_memory
     monkeypatch.setenv('MALLOC_TRIM_THRESHOLD_', '131072')
     assert not keep_freed_memory()

@@ -9,7 +9,7 @@ from caffe import log
 from caffe.cli import export, timing, train
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weights, need, run
-from caffe.cli.memory import keep_freed_memory
+from caffe.cli.malloc import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.solvers import report
 from caffe.trouble import in_one_line
