@@ -4,7 +4,7 @@ from caffe import build_log
 from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers import create_layer
-from caffe.trouble import TROUBLE, explain
+from caffe.trouble import TROUBLE, raise_explained
 
 
 class BlobVec(list):
@@ -55,7 +55,7 @@ class Wiring:
             layer.setup(bottom, top)
             layer.reshape(bottom, top)
         except TROUBLE as error:
-            explain(layer, error)
+            raise_explained(layer, error)
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)

@@ -6,9 +6,9 @@ Layers are boxes coloured by kind, blobs are octagons. Pictures need Graphviz; t
 import re
 
 from caffe.errors import CaffeError
+from caffe.net_state import filter_net
 from caffe.proto import caffe_pb2
 from caffe.proto.files import write_bytes
-from caffe.state import filter_net
 
 LAYER_STYLE_DEFAULT = {'shape': 'record', 'fillcolor': '#6495ED', 'style': 'filled'}
 NEURON_LAYER_STYLE = {'shape': 'record', 'fillcolor': '#90EE90', 'style': 'filled'}

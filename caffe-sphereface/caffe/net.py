@@ -10,11 +10,11 @@ from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
 from caffe.fusion import find_groups
 from caffe.layers import check_types
+from caffe.net_state import filter_net
 from caffe.proto.files import read_net
 from caffe.segments import find_segments
 from caffe.splits import insert_splits
-from caffe.state import filter_net
-from caffe.trouble import TROUBLE, explain
+from caffe.trouble import TROUBLE, raise_explained
 from caffe.weights_hdf5 import load_hdf5, save_hdf5
 
 
@@ -53,7 +53,8 @@ class Net:
         self.name = net.name
         self.wiring = Wiring(self.param, self.phase)
         self.layers = self.wiring.layers
-        self._strides = _strides(self.wiring)
+        # index of a layer -> what runs it and some behind it as one; without these layers run one by one
+        self.fused = _find_fused(self.wiring)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
         # index of a layer -> blobs to free after its forward, where memory is to be saved
         self.spent = {}
@@ -85,11 +86,11 @@ class Net:
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
         hooks, loss, i = self._hooks, 0.0, start
         last = len(self.layers) - 1 if end is None else end
-        strides = {} if hooks['before_forward'] or hooks['after_forward'] else self._strides
+        fused = {} if hooks['before_forward'] or hooks['after_forward'] else self.fused
         while i <= last:
-            behind = self._run_stride(i, last) if i in strides else i
-            if behind > i:
-                i = behind
+            done_to = self._run_fused(fused[i], i, last) if i in fused else i
+            if done_to > i:
+                i = done_to
                 continue
             for hook in hooks['before_forward']:
                 hook(i)
@@ -103,12 +104,15 @@ class Net:
             i += 1
         return loss
 
-    def _run_stride(self, i, last):
-        """Run layers from `i` to `last` at most as one where they can; the index of the first one left to do."""
+    def _run_fused(self, candidates, i, last):
+        """Run layers from `i` to `last` at most by the first candidate that can; the index of the first layer to do."""
         try:
-            return 1 + next((each.last for each in self._strides[i] if each.last <= last and each.run()), i - 1)
+            for each in candidates:
+                if each.last <= last and each.run():
+                    return each.last + 1
         except TROUBLE as error:
-            explain(self.layers[i], error)
+            raise_explained(self.layers[i], error)
+        return i
 
     def _run_layer(self, i):
         layer, bottom, top = self.layers[i], self.wiring.bottoms[i], self.wiring.tops[i]
@@ -116,7 +120,7 @@ class Net:
             layer.reshape(bottom, top)
             layer.forward(bottom, top)
         except TROUBLE as error:
-            explain(layer, error)
+            raise_explained(layer, error)
 
     def run_backward(self, start=None, end=0):
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
@@ -128,7 +132,7 @@ class Net:
                 try:
                     self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
                 except TROUBLE as error:
-                    explain(self.layers[i], error)
+                    raise_explained(self.layers[i], error)
             for hook in hooks['after_backward']:
                 hook(i)
 
@@ -205,7 +209,7 @@ class Net:
             try:
                 layer.reshape(bottom, top)
             except TROUBLE as error:
-                explain(layer, error)
+                raise_explained(layer, error)
 
     def clear_param_diffs(self):
         """Set the diffs of all parameters to zero."""
@@ -257,11 +261,11 @@ class Net:
         self._hooks['after_backward'].append(hook)
 
 
-def _strides(wiring):
-    """{index of the first layer: [what runs several layers as one]}, the longer ones before what they are made of."""
+def _find_fused(wiring):
+    """{index of the first layer: [Segment or Group]}, the longer ones before what they are made of."""
     lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
     groups = find_groups(*lists)
-    strides = {i: [group] for i, group in groups.items()}
+    fused = {i: [group] for i, group in groups.items()}
     for i, segment in find_segments(*lists, groups).items():
-        strides.setdefault(i, []).insert(0, segment)
-    return strides
+        fused.setdefault(i, []).insert(0, segment)
+    return fused

@@ -1,4 +1,4 @@
-"""Inference in longer strides: folded groups and the layers without weights between them as one function of tensors.
+"""Inference in longer stretches: folded groups and the layers without weights between them as one function of tensors.
 
 With batch 1 the accounts that Python keeps for every layer take as long as a quarter of the computing; here they are
 kept once for many layers. On the CPU large batches go through in pieces, from the first layer to the last, so that

@@ -19,7 +19,7 @@ def is_out_of_range(error):
     return isinstance(error, RuntimeError) and 'device-side assert' in str(error)
 
 
-def explain(layer, error):
+def raise_explained(layer, error):
     """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` otherwise."""
     named = isinstance(error, CaffeError) and "layer '" in str(error)
     if named or isinstance(error, torch.OutOfMemoryError):

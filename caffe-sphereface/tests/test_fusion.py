@@ -63,9 +63,9 @@ def fill(net):
 
 def reference(net):
     """Copies of all blobs, computed layer by layer."""
-    strides, net._strides = net._strides, {}
+    fused, net.fused = net.fused, {}
     net.forward()
-    net._strides = strides
+    net.fused = fused
     return {name: blob.data.copy() for name, blob in net.blobs.items()}
 
 
@@ -271,7 +271,7 @@ def make_sums(tmp_path, operation='SUM'):
 
 
 def segment_of(net):
-    return next(each for strides in net._strides.values() for each in strides if isinstance(each, Segment))
+    return next(each for fused in net.fused.values() for each in fused if isinstance(each, Segment))
 
 
 @pytest.mark.parametrize('operation', ['SUM', 'PROD', 'MAX'])

@@ -193,11 +193,11 @@ def deployed():
 def test_folded_inference_gives_the_numbers_of_single_layers(folder):
     def outcome(folded=True):
         net = deployed()
-        strides = [stride for each in net._strides.values() for stride in each]
-        net._strides = net._strides if folded else {}
+        fused = [one for each in net.fused.values() for one in each]
+        net.fused = net.fused if folded else {}
         for _ in range(4):
             net.forward()
-        assert any(isinstance(stride, Group) and stride.is_packed() for stride in strides) == folded
+        assert any(isinstance(one, Group) and one.is_packed() for one in fused) == folded
         return {name: blob.data.copy() for name, blob in net.blobs.items()}
 
     on_cpu, on_gpu = on_both(outcome)
