@@ -7,7 +7,7 @@ from caffe.layers.python import Layer
 from caffe.log import init_log
 from caffe.mode import set_device, set_mode_cpu, set_mode_gpu
 from caffe.net import Net
-from caffe.parallel_state import (
+from caffe.parallel.nccl import (
     NCCL,
     has_nccl,
     set_multiprocess,

@@ -1,4 +1,4 @@
-"""pycaffe's functions about several solvers in one program, and its class NCCL."""
+"""pycaffe's NCCL, and its functions about how many solvers train together and which of them this process is."""
 
 import socket
 
@@ -7,6 +7,7 @@ import torch.distributed as dist
 
 from caffe import random
 from caffe.data.shard import set_shard, shard
+from caffe.parallel.join import meet
 
 
 def solver_count():
@@ -47,8 +48,6 @@ class NCCL:
     """
 
     def __init__(self, solver, uid):
-        from caffe.parallel.join import meet
-
         rank, count = shard()
         self._solver, self._peers = solver, meet(str(uid), rank, count)
         random.diverge(rank)
