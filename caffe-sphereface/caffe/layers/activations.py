@@ -2,9 +2,8 @@
 
 import torch
 
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers.layout import laid_out_like
+from caffe.layers.parameters import add_parameter
 from caffe.layers.pieces import pieces
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -54,10 +53,9 @@ class PReLU(Layer):
     def setup(self, bottom, top):
         param = self.param.prelu_param
         channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
-        self.blobs.append(Blob(*(() if param.channel_shared else (channels,)), name=self.name))
         filler = param.filler if param.HasField('filler') else \
             caffe_pb2.FillerParameter(type='constant', value=0.25)
-        fill(self.blobs[0], filler, f"layer '{self.name}'")
+        add_parameter(self, () if param.channel_shared else (channels,), filler)
 
     def reshape(self, bottom, top):
         if not self.param.prelu_param.channel_shared and bottom[0].shape[1:2] != self.blobs[0].shape:

@@ -2,9 +2,8 @@
 
 import torch
 
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers.layout import laid_out_like
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -31,8 +30,7 @@ class BatchNorm(Layer):
         self.running = param.use_global_stats if param.HasField('use_global_stats') else bool(self.phase)
         self.channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
         for size in (self.channels, self.channels, 1):
-            self.blobs.append(Blob(size, name=self.name))
-            fill(self.blobs[-1], caffe_pb2.FillerParameter(), f"layer '{self.name}'")
+            add_parameter(self, (size,), caffe_pb2.FillerParameter())
         self._unit = None
         self._freeze()
 

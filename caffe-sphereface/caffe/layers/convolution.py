@@ -3,10 +3,9 @@
 from math import prod
 
 from caffe import precision
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers import small_convolution as small
 from caffe.layers.layout import channels_inside, channels_outside, plainly_laid_out
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 from caffe.layers.spatial import Window
 from caffe.proto.caffe_pb2 import TRAIN
@@ -46,11 +45,9 @@ class Convolution(Layer):
 
     def _make_blobs(self, param):
         rows, columns = (self.channels, self.outputs) if self.transposed else (self.outputs, self.channels)
-        self.blobs.append(Blob(rows, columns // self.group, *self.window.kernel, name=self.name))
-        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        add_parameter(self, (rows, columns // self.group, *self.window.kernel), param.weight_filler)
         if param.bias_term:
-            self.blobs.append(Blob(self.outputs, name=self.name))
-            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+            add_parameter(self, (self.outputs,), param.bias_filler)
 
     def reshape(self, bottom, top):
         self._fit(bottom)

@@ -3,8 +3,7 @@
 from math import prod
 
 from caffe import precision
-from caffe.blob import Blob
-from caffe.fillers import fill
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 
 
@@ -32,11 +31,9 @@ class InnerProduct(Layer):
         if len(bottom) > 1:
             return
         shape = (self.inputs, self.outputs) if self.transpose else (self.outputs, self.inputs)
-        self.blobs.append(Blob(*shape, name=self.name))
-        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        add_parameter(self, shape, param.weight_filler)
         if self.bias:
-            self.blobs.append(Blob(self.outputs, name=self.name))
-            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+            add_parameter(self, (self.outputs,), param.bias_filler)
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

@@ -2,9 +2,8 @@
 
 from math import prod
 
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers.hyperspherical_energy import Energy
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 from caffe.layers.rows import take_rows
 
@@ -36,8 +35,7 @@ class InterClass(Layer):
         self.inputs = prod(bottom[0].shape[self.from_axis:])
         self.iteration, self.alpha, self._step = param.iteration, 0.0, 0
         self._energy = self._make_energy(param) if param.type in (param.MHE, param.MHE_BATCH) else None
-        self.blobs.append(Blob(self.outputs, self.inputs, name=self.name))
-        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
     def _make_energy(self, param):
         if param.power > 2:

@@ -4,9 +4,8 @@ from math import prod
 
 import torch
 
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers.labels import pick
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 
 
@@ -31,8 +30,7 @@ class MarginInnerProduct(Layer):
         self.inputs = prod(bottom[0].shape[self.from_axis:])
         if not self.outputs:
             self.error('num_output is 0, expected at least 1')
-        self.blobs.append(Blob(self.outputs, self.inputs, name=self.name))
-        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

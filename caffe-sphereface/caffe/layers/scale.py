@@ -4,9 +4,8 @@ from math import prod
 
 import torch
 
-from caffe.blob import Blob
-from caffe.fillers import fill
 from caffe.layers.layout import laid_out_like
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
 from caffe.proto import caffe_pb2
 
@@ -55,13 +54,10 @@ class Scale(Layer):
         self.place.check(bottom)
         self.reads_back = ('bottom',) if self.place.given else ()
         if not self.place.given:
-            self._add_blob(param.filler, param.HasField('filler'), 1.0)
+            filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(value=1.0)
+            add_parameter(self, self.place.shape, filler)
         if param.bias_term:
-            self._add_blob(param.bias_filler, param.HasField('bias_filler'), 0.0)
-
-    def _add_blob(self, filler, given, default):
-        self.blobs.append(Blob(*self.place.shape, name=self.name))
-        fill(self.blobs[-1], filler if given else caffe_pb2.FillerParameter(value=default), f"layer '{self.name}'")
+            add_parameter(self, self.place.shape, param.bias_filler)
 
     def reshape(self, bottom, top):
         self.place.check(bottom)
@@ -126,8 +122,7 @@ class Bias(Layer):
         self.place = _Broadcast(self, param, bottom)
         self.place.check(bottom)
         if not self.place.given:
-            self.blobs.append(Blob(*self.place.shape, name=self.name))
-            fill(self.blobs[0], param.filler, f"layer '{self.name}'")
+            add_parameter(self, self.place.shape, param.filler)
 
     def reshape(self, bottom, top):
         self.place.check(bottom)
