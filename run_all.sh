@@ -18,30 +18,46 @@
 # --nets 4 --rates 0.5; its --help lists them.
 set -euo pipefail
 cd "$(dirname "$0")"
+wrong() { echo "error: $1; expected $2" >&2; exit 1; }
+fits() { [[ ${!1:-} =~ ^($2)?$ ]] || wrong "$1=${!1}" "$3"; } # a variable, what it may be, the same in words
 name=sphereface-4
 case ${1:-} in sphereface-prune | sphereface-plus | entropy | flame) name=$1; shift ;; esac
-case ${1:-} in
-  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit ;;
-  '' | -*) ;;
-  *) echo "error: '$1' is no source; expected sphereface-prune, sphereface-plus, entropy, flame or nothing" >&2; exit 1 ;;
+case " $* " in
+  *' -h '* | *' --help '*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit ;;
+  '  ' | ' -'*) ;;
+  *) wrong "'$1' is no source" 'sphereface-prune, sphereface-plus, entropy, flame or nothing' ;;
 esac
-SCALE=${SCALE:-small}
+[ -f "python/settings/$name.${SCALE:=small}.json" ] || wrong "SCALE=$SCALE" 'small or full'
+fits CROP 'centre|left' 'centre or left'
+fits GPU 'all|[0-9]+(,[0-9]+)*' 'a number, several with commas, or all'
+fits RUNS '0*[1-9][0-9]*' 'a whole number of at least 1'
+[ "$name" = sphereface-plus ] || [ -z "${RUNS:-}" ] || wrong "RUNS with $name" 'it with sphereface-plus alone'
+[ -n "${FACES:-}" ] || [ -z "${PAIRS:-}${LISTS:-}" ] || wrong 'PAIRS or LISTS without FACES' 'FACES=<folder>'
+[ -d "${FACES:-.}" ] || wrong "FACES=$FACES: not there" 'a folder of pictures'
+[ -d "${CAFFE_ROOT:-python}" ] || wrong "CAFFE_ROOT=$CAFFE_ROOT: not there" 'the root of a built Caffe with pycaffe'
+if [ -n "${FACES:-}" ] && [ "$name" = flame ]; then
+  [ -f "${LISTS:-}/train.txt" ] || wrong "LISTS=${LISTS:-}: no train.txt in it" 'a folder of preprocess/list_celeba.py'
+elif [ -n "${FACES:-}" ]; then
+  [ -f "${PAIRS:-}" ] || wrong "PAIRS=${PAIRS:-}: not there" 'pairs.txt, the list of pairs to verify on'
+fi
 [ -n "${GPU+set}" ] || ! nvidia-smi -L >/dev/null 2>&1 || GPU=0
 [ -z "${VERBOSE:-}" ] && export GLOG_minloglevel=${GLOG_minloglevel:-2}
 
 python=$(bash tools/make_env.sh)
 
-command=${name//-/_} inputs=()
-[ "$name" = sphereface-4 ] && command=prune_pipeline
-if [ "$name" = flame ]; then # makes faces of its own, 120 pixels wide, where it is given none
-  [ -n "${FACES:-}" ] && inputs=(--pictures "$FACES" --lists "${LISTS:?is missing: LISTS=<folder with train.txt>}")
-elif [ -n "${FACES:-}" ]; then
-  : "${PAIRS:?is missing: PAIRS=<pairs.txt>, the list of pairs to verify on}"
-  inputs=(--faces "${DATA:-data/real}")
-  "$python" preprocess/prepare_faces.py "$FACES" --pairs "$PAIRS" --out "${inputs[1]}" ${CROP:+--crop "$CROP"}
-else
-  inputs=(--faces "${DATA:-data/faces}")
-  "$python" preprocess/make_faces.py --out "${inputs[1]}"
+command=python/${name//-/_}.py
+[ "$name" = sphereface-4 ] && command=python/prune_pipeline.py
+faces=data/faces make=(preprocess/make_faces.py)
+[ -z "${FACES:-}" ] || faces=data/real \
+  make=(preprocess/prepare_faces.py "$FACES" --pairs "${PAIRS:-}" ${CROP:+--crop "$CROP"})
+inputs=(--faces "${DATA:-$faces}")
+[ "$name" = flame ] && inputs=(${FACES:+--pictures "$FACES" --lists "$LISTS"}) # makes faces of its own, 120 pixels wide
+words=("$command" --settings "python/settings/$name.$SCALE.json" "${inputs[@]}"
+  --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@")
+if [ "$name" != flame ]; then
+  # a wrong option ends it before the faces are made
+  [ $# = 0 ] || "$python" -c 'import runpy, sys; sys.path[0] = "python"; del sys.argv[0]
+runpy.run_path(sys.argv[0])["arguments"]()' "${words[@]}"
+  "$python" "${make[@]}" --out "${inputs[1]}"
 fi
-exec "$python" "python/$command.py" --settings "python/settings/$name.$SCALE.json" "${inputs[@]}" \
-  --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@"
+exec "$python" "${words[@]}"

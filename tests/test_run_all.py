@@ -1,0 +1,82 @@
+"""run_all.sh tells what is wrong before it makes anything, and hands the rest to the command of the source."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ('SCALE', 'GPU', 'RUNS', 'CROP', 'FACES', 'PAIRS', 'LISTS', 'DATA', 'OUT', 'CAFFE_ROOT')
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the script where making an environment or faces, and running a command, writes a line into `calls`."""
+    shutil.copy(ROOT / 'run_all.sh', tmp_path)
+    (tmp_path / 'python').symlink_to(ROOT / 'python')
+    for name in ('tools', 'bin', 'pictures'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'pictures' / 'train.txt').touch()
+    (tmp_path / 'tools' / 'make_env.sh').write_text('echo environment >> calls; echo bin/python\n')
+    (tmp_path / 'bin' / 'python').write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\necho "$*" >> calls\n')
+    (tmp_path / 'bin' / 'python').chmod(0o755)
+    return tmp_path
+
+
+def run_all(tree, *words, **more):
+    """(the finished process, the lines of `calls`)."""
+    environment = {name: value for name, value in os.environ.items() if name not in NAMES} | {'GPU': ''} | more
+    done = subprocess.run(['bash', 'run_all.sh', *words], cwd=tree, env=environment, text=True, capture_output=True)
+    calls = tree / 'calls'
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+@pytest.mark.parametrize('source, name, value, expected', [
+    ('', 'SCALE', 'huge', 'SCALE=huge; expected small or full'),
+    ('flame', 'GPU', 'first', 'GPU=first; expected a number, several with commas, or all'),
+    ('', 'GPU', '0,', 'GPU=0,; expected a number'),
+    ('sphereface-plus', 'RUNS', '0', 'RUNS=0; expected a whole number of at least 1'),
+    ('entropy', 'RUNS', '3', 'RUNS with entropy; expected it with sphereface-plus alone'),
+    ('', 'CROP', 'right', 'CROP=right; expected centre or left'),
+    ('', 'FACES', 'none', 'FACES=none: not there; expected a folder'),
+    ('', 'FACES', 'pictures', 'PAIRS=: not there; expected pairs.txt'),
+    ('flame', 'FACES', 'python', 'LISTS=: no train.txt in it'),
+    ('', 'PAIRS', 'pairs.txt', 'PAIRS or LISTS without FACES'),
+    ('', 'CAFFE_ROOT', 'none', 'CAFFE_ROOT=none: not there; expected the root of a built Caffe'),
+    ('sphereface', 'GPU', '', "'sphereface' is no source; expected sphereface-prune"),
+])
+def test_a_wrong_variable_is_told_before_the_environment_is_made(tree, source, name, value, expected):
+    done, calls = run_all(tree, *source.split(), **{name: value})
+    line, = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith(f'error: {expected}') and not calls
+
+
+@pytest.mark.parametrize('words, expected', [('--rats 0.5', 'unrecognized arguments: --rats 0.5'),
+                                             ('entropy --seeds many', "--seeds: invalid int value: 'many'")])
+def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
+    done, calls = run_all(tree, *words.split())
+    assert done.returncode == 2 and expected in done.stderr and calls == ['environment']
+
+
+@pytest.mark.parametrize('words, more, made, run', [
+    ('', {}, 'make_faces.py --out data/faces',
+     'prune_pipeline.py --settings python/settings/sphereface-4.small.json --faces data/faces --out work/sphereface-4'),
+    ('--rate 0.5', {'GPU': '0', 'OUT': 'here', 'DATA': 'there', 'SCALE': 'full'}, 'make_faces.py --out there',
+     'prune_pipeline.py --settings python/settings/sphereface-4.full.json --faces there --out here --gpu 0 --rate 0.5'),
+    ('sphereface-plus', {'RUNS': '2', 'FACES': 'pictures', 'PAIRS': 'run_all.sh', 'CROP': 'left'},
+     'prepare_faces.py pictures --pairs run_all.sh --crop left --out data/real',
+     'sphereface_plus.py --settings python/settings/sphereface-plus.small.json --faces data/real '
+     '--out work/sphereface-plus-real --runs 2'),
+    ('flame', {}, None, 'flame.py --settings python/settings/flame.small.json --out work/flame'),
+    ('flame', {'FACES': 'pictures', 'LISTS': 'pictures'}, None,
+     'flame.py --settings python/settings/flame.small.json --pictures pictures --lists pictures '
+     '--out work/flame-real'),
+])
+def test_what_is_right_reaches_the_command(tree, words, more, made, run):
+    done, calls = run_all(tree, *words.split(), **more)
+    assert done.returncode == 0, done.stderr
+    assert calls == ['environment', *([f'preprocess/{made}'] if made else []), f'python/{run}']
