@@ -200,6 +200,8 @@ BAD = {
                                     f'{PICTURES}', 'expected the net that was pruned by it'),
     'a net that was cut off': ('reconstruct', f'{NET} tiny.caffemodel short.prototxt tiny.caffemodel --selection '
                                               f'good.json --out c {PICTURES}', "short.prototxt: has no layer 'fc5'"),
+    'no criterion for a run': ('prune_pipeline', '--settings settings.json --faces faces --out x --criterion luck',
+                               "'luck'"),
     'no such net': ('sphereface_prune', '--faces faces --out runs --nets 5', '--nets 5'),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sphereslim.activations import Sampler
 from sphereslim.classifier import with_classes
+from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data_init import fit_start
 from sphereslim.engine import caffe
 from sphereslim.engine_check import check_engine
@@ -145,10 +146,11 @@ def evaluate_stage(plan, stage, moment, **how):
 
 def check(plan):
     """Meet what a run would fail on after an hour: SlimError for missing files, for what the Caffe in use cannot do,
-    and for unknown layers and rates."""
+    and for unknown layers, criteria and rates."""
     for name in ('train', 'deploy', 'solver'):
         if not (plan.net / f'{name}.prototxt').is_file():
             raise SlimError(f'{plan.net / name}.prototxt: not there, expected train, deploy and solver in {plan.net}')
+    find_criterion(plan.criterion)
     train, deploy, solver = (plan.net / f'{name}.prototxt' for name in ('train', 'deploy', 'solver'))
     check_engine([train, deploy], [solver])
     groups = Groups(read_net(train), read_net(deploy))
