@@ -160,7 +160,7 @@ def _slice(trace, layer, flows):
     points = list(param.slice_point) or [len(flow.ids) * i // count for i in range(1, count)]
     if len(points) != count - 1:
         raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, "
-                           f'expected {count - 1}')
+                        f'expected {count - 1}')
     trace.points_field(layer, 'slice_param.slice_point', flow.ids, points)
     return [Flow(ids) for ids in np.split(flow.ids, points)]
 

@@ -95,14 +95,14 @@ def _check_weights(groups, weights):
 def _check_axis(axis, blobs):
     if len(blobs) <= axis.blob:
         raise SlimError(f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
-                           f'expected at least {axis.blob + 1}: they belong to another net')
+                        f'expected at least {axis.blob + 1}: they belong to another net')
     shape = blob_shape(blobs[axis.blob])
     place = _place(shape, axis)
     size = shape[place] if place < len(shape) else 0
     if size % len(axis.ids) or not size or size != len(axis.ids) and not axis.block:
         expected = f'a multiple of {len(axis.ids)}' if axis.block else len(axis.ids)
         raise SlimError(f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
-                           f'expected {expected} along axis {axis.axis}: they belong to another net')
+                        f'expected {expected} along axis {axis.axis}: they belong to another net')
 
 
 def _place(shape, axis):

@@ -104,7 +104,7 @@ class Trace:
         known = self.axes.setdefault((layer.name, blob, axis), entry)
         if len(known.ids) != len(flow.ids):
             raise SlimError(f"layer '{layer.name}' reads {len(known.ids)} channels in one place and "
-                               f'{len(flow.ids)} in another')
+                            f'{len(flow.ids)} in another')
         self.tie(known.ids, flow.ids)
 
     def count_field(self, layer, path, ids):

@@ -17,7 +17,7 @@ def check_fits(net, prototxt):
         found = given.get(name, [])
         if [_core(shape) for shape in found] != [_core(shape) for shape in shapes]:
             raise SlimError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, '
-                                f'the weights have {_text(found)}')
+                            f'the weights have {_text(found)}')
 
 
 def _core(shape):

@@ -35,7 +35,7 @@ def unpack(data, count, bits):
     """The `count` indices of `bits` bits in `data`; raises SlimError when its length does not fit."""
     if len(data) != packed_size(count, bits):
         raise SlimError(f'{len(data)} bytes of indices, expected {packed_size(count, bits)} '
-                            f'for {count} indices of {bits} bits')
+                        f'for {count} indices of {bits} bits')
     whole, rest = divmod(bits, 8)
     indices = np.zeros(count, index_type(bits))
     columns = _byte_columns(indices)
