@@ -3,6 +3,7 @@
 from math import prod
 
 import numpy as np
+import torch
 
 from caffe import mode
 from caffe.errors import CaffeError
@@ -172,3 +173,8 @@ class Blob:
     def share_diff(self, other):
         """Use the other blob's diff as this one's own from now on; the counts must agree."""
         self._diff = other._diff
+
+
+def set_values(blob, array):
+    """Put a copy of a numpy array into a blob of the same count."""
+    blob.tensor = torch.from_numpy(array.reshape(blob.shape).copy()).to(blob.tensor.device)

@@ -10,9 +10,9 @@ import re
 import numpy as np
 import torch
 
+from caffe.blob import set_values
 from caffe.errors import CaffeError
 from caffe.proto.files import read_bytes
-from caffe.weights import set_values
 
 _LINE = re.compile(r'(?P<layer>\S+?)(\[(?P<blob>\d+)\])?\s+(?P<source>\S+)')
 

@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-import torch
-
 from caffe import log
+from caffe.blob import set_values
 from caffe.errors import CaffeError
 from caffe.proto import wire
 from caffe.proto.files import read_bytes, write_bytes
@@ -70,11 +69,6 @@ def _keys(named):
         keys[i] = name, seen[name]
         seen[name] += 1
     return [keys[i] for i in range(len(keys))]
-
-
-def set_values(blob, array):
-    """Put a copy of a numpy array into a blob of the same count."""
-    blob.tensor = torch.from_numpy(array.reshape(blob.shape).copy()).to(blob.tensor.device)
 
 
 def same_shape(saved, expected):

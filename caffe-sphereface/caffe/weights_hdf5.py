@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from caffe.blob import set_values
 from caffe.errors import CaffeError
 from caffe.hdf5_file import hdf5_in_memory, open_hdf5, read_array
 from caffe.proto.files import write_bytes
@@ -12,8 +13,6 @@ def load_hdf5(net, path):
 
     Raises CaffeError where the file is no such file or a layer's blobs differ in count or shape.
     """
-    from caffe.weights import set_values
-
     with open_hdf5(path) as file:
         found = _matching(net, file, path)
     for layer, index, values in found:
