@@ -1,15 +1,12 @@
 """A net with its weights as an ONNX model."""
 
-import importlib
-import pkgutil
-
-import caffe.export
+import caffe
 from caffe.errors import CaffeError
+from caffe.export import convolution, neurons, pooling, recurrent, shaping, statistics  # noqa: F401  (converters)
 from caffe.export.graph import OPSET, Graph, converter_of
 from caffe.proto.caffe_pb2 import TEST
 from caffe.proto.files import write_bytes
 
-_TABLES = ('convolution', 'neurons', 'pooling', 'recurrent', 'shaping', 'statistics')
 _DATA_TYPES = ('Input', 'DummyData')
 _UNROLLED = ('LSTM', 'RNN', 'LSTMUnit')
 
@@ -20,7 +17,7 @@ def export_onnx(net, path, any_batch=False):
     Sizes are those of the net's present input blobs; with `any_batch` the first axis of inputs and outputs is open.
     Raises CaffeError for a layer that has no form in ONNX and where the package onnx is missing.
     """
-    onnx = _onnx(path)
+    onnx = _import_onnx(path)
     if net.phase != TEST:
         raise CaffeError(f'{path}: the net is in the TRAIN phase, expected TEST for ONNX')
     unrolled = [layer.name for layer in net.layers if layer.type in _UNROLLED]
@@ -38,10 +35,7 @@ def export_onnx(net, path, any_batch=False):
     write_bytes(path, model.SerializeToString())
 
 
-def _onnx(path):
-    for module in pkgutil.iter_modules(caffe.export.__path__):
-        if module.name in _TABLES:
-            importlib.import_module(f'caffe.export.{module.name}')
+def _import_onnx(path):
     try:
         import onnx.checker
         import onnx.helper
