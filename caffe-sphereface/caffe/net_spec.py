@@ -43,10 +43,14 @@ def _assign_all(proto, values):
 
 def to_proto(*tops):
     """The NetParameter that computes the given tops; all names are made up from the layer types."""
+    return _net_of([top.fn for top in tops], {})
+
+
+def _net_of(ends, names):
+    """The NetParameter of the Functions or Tops `ends` and all before them; `names` gets names for those without."""
     layers, autonames = OrderedDict(), Counter()
-    names = {}
-    for top in tops:
-        top.fn._to_proto(layers, names, autonames)
+    for end in ends:
+        end._to_proto(layers, names, autonames)
     return caffe_pb2.NetParameter(layer=layers.values())
 
 
@@ -170,11 +174,7 @@ class NetSpec:
 
     def to_proto(self):
         """The NetParameter of all tops."""
-        names = {top: name for name, top in self.tops.items()}
-        layers, autonames = OrderedDict(), Counter()
-        for top in self.tops.values():
-            top._to_proto(layers, names, autonames)
-        return caffe_pb2.NetParameter(layer=layers.values())
+        return _net_of(self.tops.values(), {top: name for name, top in self.tops.items()})
 
 
 class Layers:
