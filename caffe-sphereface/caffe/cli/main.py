@@ -69,8 +69,12 @@ def _train(flags):
 
 
 def _net(flags, default_phase):
+    """The net -model with the weights -weights."""
     phase = _phase(flags, default_phase)
-    return caffe.Net(flags.model, phase, level=flags.level, stages=named_stages(flags))
+    net = caffe.Net(flags.model, phase, level=flags.level, stages=named_stages(flags))
+    for path in named_weights(flags):
+        net.copy_from(path)
+    return net
 
 
 def _test(flags):
@@ -78,8 +82,6 @@ def _test(flags):
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
-    for path in named_weights(flags):
-        net.copy_from(path)
     log.info('caffe.cpp:281', f'Running for {flags.iterations} iterations.')
     sums, loss = {}, 0.0
     for i in range(flags.iterations):
@@ -97,10 +99,7 @@ def _time(flags):
     need(flags, 'model')
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
-    net = _net(flags, caffe.TRAIN)
-    for path in named_weights(flags):
-        net.copy_from(path)
-    timing.benchmark(net, flags.iterations)
+    timing.benchmark(_net(flags, caffe.TRAIN), flags.iterations)
 
 
 def _device_query(flags):
