@@ -16,12 +16,12 @@ class Timer:
 
     def start(self):
         """Begin to measure."""
-        self._begin = _now()
+        self._begin = now()
 
     def stop(self):
         """End the measurement."""
         if self._begin is not None:
-            self._elapsed, self._begin = _now() - self._begin, None
+            self._elapsed, self._begin = now() - self._begin, None
 
     @property
     def ms(self):
@@ -30,7 +30,8 @@ class Timer:
         return 1000 * self._elapsed
 
 
-def _now():
+def now():
+    """Seconds of a steady clock, read once the work queued on a GPU is done."""
     if mode.device().type == 'cuda':
         torch.cuda.synchronize(mode.device())
     return time.perf_counter()
