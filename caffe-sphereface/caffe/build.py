@@ -5,6 +5,7 @@ from caffe.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers import create_layer
 from caffe.trouble import TROUBLE, raise_explained
+from caffe.weights import take_stated
 
 
 class BlobVec(list):
@@ -53,6 +54,7 @@ class Wiring:
         layer.check_counts(bottom, top)
         try:
             layer.setup(bottom, top)
+            take_stated(layer)
             layer.reshape(bottom, top)
         except TROUBLE as error:
             raise_explained(layer, error)

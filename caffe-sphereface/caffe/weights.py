@@ -53,6 +53,19 @@ def share(net, other):
             mine.share_data(source)
 
 
+def take_stated(layer):
+    """Give a layer's parameters the values in `blobs` of its LayerParameter, if any, in place of its fillers'."""
+    stated = layer.param.blobs
+    if stated and len(stated) != len(layer.blobs):
+        layer.error(f'states {len(stated)} blobs, expected none or one for each of its {len(layer.blobs)} parameters')
+    for i, (source, blob) in enumerate(zip(stated, layer.blobs)):
+        raw = wire.raw_class('BlobProto').FromString(source.SerializeToString())
+        array = wire.blob_array(raw, f"layer '{layer.name}' ({layer.type}), blob {i}")
+        if not same_shape(array.shape, blob.shape):
+            layer.error(f'states blob {i} of shape {array.shape}, expected {blob.shape}')
+        set_values(blob, array)
+
+
 def _matches(net, named):
     """[(layer of `net` or None, name, blobs)] for the (name, blobs) of another net or of a file."""
     layers = dict(zip(_keys([(layer.name, layer.blobs) for layer in net.layers]), net.layers))

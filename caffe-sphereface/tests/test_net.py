@@ -199,6 +199,25 @@ def test_weights_of_another_shape_are_refused_and_nothing_changes(tmp_path):
     assert (net.params['a'][0].data == before).all()
 
 
+STATED = 'blobs { shape { dim: 1 dim: 4 } data: 1 data: 2 data: 3 data: 4 } blobs { %s data: 5 }'
+
+
+@pytest.mark.parametrize('bias', ['shape { dim: 1 }', 'num: 1 channels: 1 height: 1 width: 1'])
+def test_values_in_a_prototxt_stand_for_those_of_fillers(bias):
+    net = make(INPUT + product('a', 'x', 'a', 1, STATED % bias))
+    assert net.params['a'][0].data.tolist() == [[1, 2, 3, 4]] and net.params['a'][1].data.tolist() == [5]
+    assert net.forward(x=np.ones((2, 4)))['a'].tolist() == [[15], [15]]
+
+
+@pytest.mark.parametrize('layer, message', [
+    (product('a', 'x', 'a', 1, 'blobs { data: 5 }'), "'a' .*states 1 blobs, expected none or one for each of its 2"),
+    (product('a', 'x', 'a', 2, STATED % ''), r"'a' .*states blob 0 of shape \(1, 4\), expected \(2, 4\)"),
+    (product('a', 'x', 'a', 1, STATED % 'shape { dim: 3 }'), r"'a' .*blob 1: shape \(3,\) claims 3 values")])
+def test_values_in_a_prototxt_that_do_not_fit_are_refused(layer, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        make(INPUT + layer)
+
+
 def test_truncated_weights_are_refused(tmp_path):
     path = tmp_path / 'w.caffemodel'
     make(INPUT + product('a', 'x', 'a')).save(str(path))
