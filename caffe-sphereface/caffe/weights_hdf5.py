@@ -27,6 +27,8 @@ def _matching(net, file, path):
         group = file['data'].get(layer.name)
         if group is None:
             continue
+        if str(len(layer.blobs)) in group:
+            raise CaffeError(f"{path}: layer '{layer.name}' has more blobs than the {len(layer.blobs)} expected")
         for i, blob in enumerate(layer.blobs):
             if str(i) not in group:
                 if layer.param.param and i < len(layer.param.param) and layer.param.param[i].name:

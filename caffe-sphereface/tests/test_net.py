@@ -199,6 +199,18 @@ def test_weights_of_another_shape_are_refused_and_nothing_changes(tmp_path):
     assert (net.params['a'][0].data == before).all()
 
 
+@pytest.mark.parametrize('ending', ['caffemodel', 'h5'])
+@pytest.mark.parametrize('saved, expected', [(True, False), (False, True)])
+def test_weights_of_another_number_of_blobs_are_refused(tmp_path, ending, saved, expected):
+    def net(bias):
+        return make(INPUT + product('a', 'x', 'a').replace('num_output', f'bias_term: {bias} num_output'.lower()))
+
+    path = str(tmp_path / f'w.{ending}')
+    (net(saved).save_hdf5 if ending == 'h5' else net(saved).save)(path)
+    with pytest.raises(caffe.CaffeError, match="w.*'a'.* blobs"):
+        net(expected).copy_from(path)
+
+
 STATED = 'blobs { shape { dim: 1 dim: 4 } data: 1 data: 2 data: 3 data: 4 } blobs { %s data: 5 }'
 
 
