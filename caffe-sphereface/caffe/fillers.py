@@ -39,19 +39,25 @@ def _gaussian(shape, param):
     values = _normal(shape, param.mean, param.std)
     if param.sparse >= 0:
         # `sparse` is the expected number of non-zero weights of each output
-        values *= torch.empty(shape).bernoulli_(min(1.0, param.sparse / shape[0]), generator=random.generator())
+        values *= torch.empty(shape).bernoulli_(min(1.0, param.sparse / _outputs(shape)), generator=random.generator())
     return values
+
+
+def _outputs(shape):
+    """The length of the first axis, 1 where there is none, as for a slope of PReLU that all channels share."""
+    return shape[0] if shape else 1
 
 
 def _positive_unitball(shape, param):
     values = _uniform_between(shape, 0, 1)
-    return values / values.reshape(shape[0], -1).sum(1).reshape(-1, *[1] * (len(shape) - 1))
+    sums = values.reshape(_outputs(shape), -1).sum(1)
+    return values / sums.reshape([*shape[:1], *[1] * (len(shape) - 1)])
 
 
 def _fan(shape, param):
     """The n of Glorot & Bengio 2010 and He et al. 2015: fan in, fan out or their average."""
     count = math.prod(shape)
-    fan_in = count / shape[0]
+    fan_in = count / _outputs(shape)
     fan_out = count / (shape[1] if len(shape) > 1 else 1)
     return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out, param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]
 
