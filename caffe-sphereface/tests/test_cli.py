@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import caffe
 from caffe.cli.main import main
 from training_run import COMMAND, ENVIRONMENT, NET, SOLVER, caffe_command, write_pictures, write_run
 
@@ -163,6 +164,18 @@ def test_a_program_that_trains_by_the_command_keeps_its_handlers(tmp_path, monke
     before = [signal.getsignal(number) for number in numbers]
     assert main(['train', '-solver=solver.prototxt']) == 0
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_weights_reach_layers_that_only_the_test_net_has(tmp_path, monkeypatch):
+    only = ('layer { name: "only" type: "InnerProduct" bottom: "ip2" top: "only" include { phase: TEST } '
+            'inner_product_param { num_output: 1 bias_filler { value: %d } } }')
+    write_run(tmp_path, NET + only % 7, SOLVER + 'test_iter: 1 test_interval: 6')
+    monkeypatch.chdir(tmp_path)
+    caffe.Net('net.prototxt', caffe.TEST).save('tested.caffemodel')
+    (tmp_path / 'net.prototxt').write_text(NET + only % 0)
+    (tmp_path / 'solver.prototxt').write_text(SOLVER + 'test_iter: 1 test_interval: 6 weights: "gone.caffemodel"')
+    run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-weights=tested.caffemodel')
+    assert 'only = 7' in run.stderr and 'only = 0' not in run.stderr
 
 
 def test_level_and_stage_choose_layers(tmp_path):

@@ -187,7 +187,23 @@ def test_callbacks_and_test_nets(tmp_path):
     assert np.shares_memory(made.test_nets[0].params['ip'][0].data, made.net.params['ip'][0].data)
 
 
+def test_weights_that_a_solver_names_go_into_training_and_test_nets(tmp_path):
+    tested = NET + ('layer { name: "only" type: "InnerProduct" bottom: "ip" top: "o" include { phase: TEST } '
+                    'inner_product_param { num_output: 1 weight_filler { type: "xavier" } } }')
+    first = solver(tmp_path, 'test_iter: 1 test_interval: 1', net=tested)
+    first.test_nets[0].save(str(tmp_path / 'a.caffemodel'))
+    caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TRAIN).save(str(tmp_path / 'b.caffemodel'))
+    names = f'weights: "{tmp_path}/b.caffemodel, {tmp_path}/a.caffemodel"'
+    for extra in (names, names.replace(', ', '" weights: "')):
+        made = solver(tmp_path, f'test_iter: 1 test_interval: 1 {extra}', net=tested)
+        for net in (made.net, made.test_nets[0]):
+            assert np.array_equal(net.params['ip'][0].data, first.test_nets[0].params['ip'][0].data)
+        made.test_all()
+        assert np.array_equal(made.test_nets[0].params['only'][0].data, first.test_nets[0].params['only'][0].data)
+
+
 @pytest.mark.parametrize('extra, message', [
+    ('weights: "gone.caffemodel"', 'gone.caffemodel: cannot be read'),
     ('iter_size: 0', 'iter_size is 0'), ('average_loss: 0', 'average_loss is 0'),
     ('test_iter: 1 test_net: "a" test_net: "b" test_interval: 1', '1 test_iter for 2 test nets'),
     ('train_net: "other"', 'exactly one of'), ('regularization_type: "L3"', "regularization_type 'L3'")])

@@ -45,6 +45,8 @@ def _read_param(flags):
     param = read_solver(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(named_stages(flags))
+    if flags.weights:
+        param.weights[:] = named_weights(flags)
     return param
 
 
@@ -104,10 +106,6 @@ def _make_solver(flags, param, gpus):
 
 
 def _run(solver, flags):
-    if caffe.solver_rank() == 0:
-        for path in named_weights(flags):
-            log.info('caffe.cpp:155', f'Finetuning from {path}')
-            solver.net.copy_from(path)
     free_while_training(solver.net)
     log.info('caffe.cpp:248', 'Starting Optimization')
     solver.solve(flags.snapshot or None)

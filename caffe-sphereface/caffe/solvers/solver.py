@@ -38,6 +38,8 @@ class Solver:
         self.net = self._make_net(train_net_param(self.param, self.origin), caffe_pb2.TRAIN)
         tests = test_net_params(self.param, self.origin) if is_root() else []
         self.test_nets = [self._make_net(p, caffe_pb2.TEST) for p in tests]
+        if is_root():
+            self._take_weights()
         self.updater = Updater(self.param, self.net.learnable)
         self.debug_info = (self.net.debug_info or DebugInfo(self.net)) if self.param.debug_info else None
         self.action = lambda: None
@@ -71,6 +73,13 @@ class Solver:
             return Net(param, phase)
         except CaffeError as error:
             raise CaffeError(f'{origin}: {error}') from None
+
+    def _take_weights(self):
+        """Parameters from the caffemodels that `weights` names; test nets may have layers that are not trained."""
+        for path in (name.strip() for names in self.param.weights for name in names.split(',')):
+            log.info('caffe.cpp:155', f'Finetuning from {path}')
+            for net in (self.net, *self.test_nets):
+                net.copy_from(path)
 
     # -- training -----------------------------------------------------------------------------------------------------
 
