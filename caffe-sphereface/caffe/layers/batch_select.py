@@ -1,7 +1,7 @@
 """BatchReindex and Filter: some of a batch's items."""
 
 from caffe.layers.registry import Layer, register
-from caffe.layers.rows import refuse_index_gradient, take_rows
+from caffe.layers.rows import take_rows
 
 
 @register('BatchReindex')
@@ -23,7 +23,7 @@ class BatchReindex(Layer):
         top[0].tensor = take_rows(self, bottom[0].tensor, self._index)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_index_gradient(self, propagate_down, 1)
+        self.refuse_gradient(propagate_down, 1, 'indices')
         if propagate_down[0]:
             bottom[0].grad = _scatter(top[0].grad, self._index, bottom[0].shape)
 
@@ -62,7 +62,7 @@ class Filter(Layer):
             target.tensor = source.tensor.index_select(0, self._index)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_index_gradient(self, propagate_down, len(bottom) - 1)
+        self.refuse_gradient(propagate_down, len(bottom) - 1, 'indices')
         for source, target, needed in zip(bottom, top, propagate_down):
             if needed:
                 source.grad = _scatter(target.grad, self._index, source.shape)

@@ -2,7 +2,6 @@
 
 import torch
 
-from caffe.layers.labels import refuse_label_gradient
 from caffe.layers.registry import Layer, register
 
 
@@ -72,7 +71,7 @@ class ContrastiveLoss(Layer):
         top[0].tensor = torch.where(alike, square, unlike).sum() / (2 * bottom[0].num)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down, 2)
+        self.refuse_gradient(propagate_down, 2, 'labels')
         scale = top[0].grad / bottom[0].num
         for wanted, blob, sign in zip(propagate_down, bottom, (1, -1)):
             if wanted:

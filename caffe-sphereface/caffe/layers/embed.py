@@ -1,9 +1,8 @@
 """Embed: a learned vector for each index."""
 
-from caffe.blob import Blob
-from caffe.fillers import fill
+from caffe.layers.parameters import add_parameter
 from caffe.layers.registry import Layer, register
-from caffe.layers.rows import refuse_index_gradient, take_rows
+from caffe.layers.rows import take_rows
 
 
 @register('Embed')
@@ -18,11 +17,9 @@ class Embed(Layer):
         param = self.param.embed_param
         if not param.num_output or not param.input_dim:
             self.error(f'num_output is {param.num_output} and input_dim {param.input_dim}, expected at least 1')
-        self.blobs.append(Blob(param.input_dim, param.num_output, name=self.name))
-        fill(self.blobs[0], param.weight_filler, f"layer '{self.name}'")
+        add_parameter(self, (param.input_dim, param.num_output), param.weight_filler)
         if param.bias_term:
-            self.blobs.append(Blob(param.num_output, name=self.name))
-            fill(self.blobs[1], param.bias_filler, f"layer '{self.name}'")
+            add_parameter(self, (param.num_output,), param.bias_filler)
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].shape, self.param.embed_param.num_output)
@@ -35,7 +32,7 @@ class Embed(Layer):
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_index_gradient(self, propagate_down, 0)
+        self.refuse_gradient(propagate_down, 0, 'indices')
         dy = top[0].grad.reshape(-1, self.param.embed_param.num_output)
         if self.param_propagate_down[0]:
             self.blobs[0].add_rows(self._index, dy)

@@ -2,7 +2,7 @@
 
 import torch
 
-from caffe.layers.labels import pick, positions, refuse_label_gradient, softmax
+from caffe.layers.labels import pick, positions, softmax
 from caffe.layers.loss_normalizer import Normalizer
 from caffe.layers.registry import Layer, register
 from caffe.proto import wire
@@ -43,7 +43,7 @@ class HingeLoss(Layer):
         return self.param.hinge_loss_param.norm == self.param.hinge_loss_param.L2
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             slope = 2 * self._margin if self._squared() else self._margin.sign()
             grad = slope.scatter(1, self._labels, -slope.gather(1, self._labels))
@@ -67,7 +67,7 @@ class MultinomialLogisticLoss(Layer):
         top[0].tensor = self._p.log().sum() / -self.extent[0]
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             grad = torch.zeros(self.extent, device=self.device)
             grad.scatter_(1, self._labels, top[0].grad / -self.extent[0] / self._p)
@@ -124,9 +124,9 @@ class InfogainLoss(Layer):
             top[1].tensor = self._p.reshape(bottom[0].shape)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         if len(bottom) > 2:
-            refuse_label_gradient(self, propagate_down, 2)
+            self.refuse_gradient(propagate_down, 2, 'labels')
         if propagate_down[0]:
             grad = self._p * self._gain.sum(1, keepdim=True) - self._gain
             bottom[0].grad = grad.mul_(top[0].grad / self._divisor).reshape(bottom[0].shape)

@@ -35,9 +35,3 @@ def pick(layer, values, index):
         if low >= 0 and high < values.shape[1]:
             raise
         layer.error(f'has labels from {low} to {high}, expected 0 to {values.shape[1] - 1}')
-
-
-def refuse_label_gradient(layer, propagate_down, index=1):
-    """An error when backward wants a gradient of the labels, which does not exist."""
-    if propagate_down[index]:
-        layer.error(f'bottom {index} holds labels and has no gradient, expected one that nothing learned produces')

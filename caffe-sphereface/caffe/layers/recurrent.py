@@ -4,9 +4,7 @@ from math import prod
 
 import torch
 
-from caffe.blob import Blob
-from caffe.fillers import fill
-from caffe.layers.labels import refuse_label_gradient
+from caffe.layers.parameters import add_parameter
 from caffe.layers.recurrent_cells import LSTM, RNN, lstm_step, lstm_step_back
 from caffe.layers.registry import Layer, register
 
@@ -54,9 +52,7 @@ class Recurrent(Layer):
 
     def _learn(self, *shape):
         param = self.param.recurrent_param
-        blob = Blob(*shape, name=self.name)
-        fill(blob, param.weight_filler if len(shape) > 1 else param.bias_filler, f"layer '{self.name}'")
-        self.blobs.append(blob)
+        add_parameter(self, shape, param.weight_filler if len(shape) > 1 else param.bias_filler)
 
     def reshape(self, bottom, top):
         x, cont = bottom[0].shape, bottom[1].shape
@@ -122,7 +118,7 @@ class Recurrent(Layer):
             self.blobs[index].add_grad(grad())
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         ddrive = self._through_time(self._output_back(top[0].grad), bottom[1].tensor.unsqueeze(2))
         flat, per_stream = ddrive.flatten(0, 1), ddrive.sum(0)
         self._give(0, lambda: flat.t() @ bottom[0].tensor.reshape(-1, self.inputs))
@@ -169,7 +165,7 @@ class LSTMUnit(Layer):
         top[0].tensor, top[1].tensor = c, h
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down, 2)
+        self.refuse_gradient(propagate_down, 2, 'labels')
         dgates, (dc,) = lstm_step_back(self._kept, (top[1].grad, top[0].grad))
         for wanted, blob, grad in zip(propagate_down, bottom, (dc, dgates)):
             if wanted:

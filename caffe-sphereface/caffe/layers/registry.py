@@ -59,7 +59,9 @@ class Layer:
 
     bottoms = (0, None)
     tops = (0, None)
+    # whether the first top counts towards the net's loss with weight 1 where the prototxt gives no loss_weight
     loss = False
+    # whether tops that the prototxt leaves out are made all the same, without names, as those of losses
     auto_top = False
     needs_backward = True
     # names of attributes that forward sets for the backward behind it alone; None where that is not known
@@ -96,6 +98,11 @@ class Layer:
     def error(self, message):
         """Raise CaffeError with a message that names this layer."""
         raise CaffeError(f"layer '{self.name}' ({self.type}): {message}")
+
+    def refuse_gradient(self, propagate_down, index, held):
+        """CaffeError where backward wants a gradient of bottom `index`, which holds `held`, such as labels."""
+        if propagate_down[index]:
+            self.error(f'bottom {index} holds {held} and has no gradient, expected one that nothing learned produces')
 
     def check_counts(self, bottom, top):
         """Raise CaffeError unless the layer has as many bottoms and tops as its type takes."""

@@ -10,9 +10,3 @@ def take_rows(layer, table, index):
         if low >= 0 and high < len(table):
             raise
         layer.error(f'has indices from {low} to {high}, expected 0 to {len(table) - 1}')
-
-
-def refuse_index_gradient(layer, propagate_down, index):
-    """An error when backward wants a gradient of the bottom that holds indices."""
-    if propagate_down[index]:
-        layer.error(f'bottom {index} holds indices and has no gradient, expected one that nothing learned produces')

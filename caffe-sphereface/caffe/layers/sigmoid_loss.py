@@ -4,7 +4,6 @@ from math import prod
 
 import torch
 
-from caffe.layers.labels import refuse_label_gradient
 from caffe.layers.loss_normalizer import Normalizer
 from caffe.layers.registry import Layer, register
 from caffe.proto.caffe_pb2 import LossParameter
@@ -39,7 +38,7 @@ class SigmoidCrossEntropyLoss(Layer):
         top[0].tensor = loss / self._divisor
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             x = bottom[0].tensor
             grad = torch.sigmoid(x).sub_(bottom[1].tensor.reshape(x.shape)).mul_(top[0].grad / self._divisor)

@@ -2,7 +2,7 @@
 
 import torch
 
-from caffe.layers.labels import pick, positions, refuse_label_gradient, softmax
+from caffe.layers.labels import pick, positions, softmax
 from caffe.layers.loss_normalizer import Normalizer
 from caffe.layers.registry import Layer, register
 
@@ -48,7 +48,7 @@ class SoftmaxWithLoss(Layer):
             top[1].tensor = self._p.reshape(bottom[0].shape)
 
     def backward(self, top, propagate_down, bottom):
-        refuse_label_gradient(self, propagate_down)
+        self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             scale = top[0].grad / self._divisor
             scale = scale if self._mask is None else scale * self._mask
