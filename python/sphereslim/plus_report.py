@@ -147,8 +147,8 @@ def _figures(margin):
                     'Hovers near a constant, twice the batch size, as rows are of unit length.',
                     lambda: _draw(margin, _curve('inter-class distance'), 'distance'))]
     if any(run['centres'] for run in margin['with']):
-        found += [_angles(margin, 'mean', 1, 'Mean over all pairs of classes at every snapshot; it cannot be above '
-                          'arccos(-1/(classes - 1)).'),
+        found += [_angles(margin, 'mean', 1, 'Mean over all pairs of classes at every snapshot; their mean cosine '
+                          'cannot be below -1/(classes - 1).'),
                   _angles(margin, 'nearest', 2, 'Angle to the nearest other class centre, mean over the classes.')]
     return found
 
