@@ -206,10 +206,20 @@ def test_weights_that_a_solver_names_go_into_training_and_test_nets(tmp_path):
     ('weights: "gone.caffemodel"', 'gone.caffemodel: cannot be read'),
     ('iter_size: 0', 'iter_size is 0'), ('average_loss: 0', 'average_loss is 0'),
     ('test_iter: 1 test_net: "a" test_net: "b" test_interval: 1', '1 test_iter for 2 test nets'),
+    ('test_iter: 1', 'no test_interval'),
     ('train_net: "other"', 'exactly one of'), ('regularization_type: "L3"', "regularization_type 'L3'")])
 def test_what_is_wrong_is_named(tmp_path, extra, message):
     with pytest.raises(caffe.CaffeError, match=message):
         solver(tmp_path, extra)
+
+
+@pytest.mark.parametrize('kind, extra, message', [
+    ('AdaGrad', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type AdaGrad'),
+    ('RMSProp', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type RMSProp'),
+    ('RMSProp', 'rms_decay: 1', 'rms_decay is 1'), ('RMSProp', 'rms_decay: -0.1', 'rms_decay is -0.1')])
+def test_settings_that_a_rule_cannot_use_are_named(tmp_path, kind, extra, message):
+    with pytest.raises(caffe.CaffeError, match=f'solver.prototxt: {message}'):
+        solver(tmp_path, extra, kind)
 
 
 def test_a_folder_that_is_not_there_is_told_before_training(tmp_path):
@@ -228,7 +238,7 @@ def test_a_solver_that_can_be_read_only_once_is_made(tmp_path):
 
 
 def test_an_unknown_policy_or_type_is_named(tmp_path):
-    with pytest.raises(caffe.CaffeError, match="solver type 'SDG'.*SGD"):
+    with pytest.raises(caffe.CaffeError, match="solver.prototxt: solver type 'SDG'.*SGD"):
         solver(tmp_path, kind='SDG')
     with pytest.raises(caffe.CaffeError, match="lr_policy 'stepp'"):
         policy.check_policy(caffe_pb2.SolverParameter(lr_policy='stepp'))

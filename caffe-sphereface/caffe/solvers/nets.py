@@ -27,8 +27,8 @@ def test_net_params(solver, origin):
     if solver.test_state and len(solver.test_state) != len(sources):
         raise CaffeError(f'{origin}: {len(solver.test_state)} test_state for {len(sources)} test nets, '
                          'expected one each or none')
-    if sources and solver.test_interval <= 0 and (solver.test_net or solver.test_net_param):
-        raise CaffeError(f'{origin}: test nets but no test_interval, expected at least 1')
+    if sources and solver.test_interval <= 0:
+        raise CaffeError(f'{origin}: test_iter for {len(sources)} test nets but no test_interval, expected at least 1')
     states = list(solver.test_state) or [caffe_pb2.NetState()] * len(sources)
     return [_with_state(source, field, state, caffe_pb2.TEST) for (source, field), state in zip(sources, states)]
 

@@ -13,7 +13,7 @@ from caffe.proto import caffe_pb2
 from caffe.proto.files import free_name, read_solver
 from caffe.solvers import policy, report, state_files
 from caffe.solvers.nets import test_net_params, train_net_param
-from caffe.solvers.update import Updater
+from caffe.solvers.update import Updater, check_rule
 
 
 class Solver:
@@ -31,6 +31,7 @@ class Solver:
         self.origin = source if isinstance(source, (str, Path)) else origin
         log.info('solver.cpp:44', f'Initializing solver from parameters: \n{self.param}')
         policy.check_policy(self.param, self.origin or 'solver')
+        check_rule(self.param, self.origin or 'solver')
         self._check()
         if self.param.random_seed >= 0:
             random.set_seed(self.param.random_seed)

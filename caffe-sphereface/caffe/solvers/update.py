@@ -10,6 +10,18 @@ from caffe.layers.layout import laid_out_like, lies_channels_inside
 from caffe.solvers.rules import RULES, Settings
 
 
+def check_rule(param, origin):
+    """Raise CaffeError, which names the file `origin`, unless the rule exists and has what it needs, and no more."""
+    if param.type not in RULES:
+        raise CaffeError(f"{origin}: solver type '{param.type}': expected one of {', '.join(sorted(RULES))}")
+    if param.regularization_type not in ('L1', 'L2'):
+        raise CaffeError(f"{origin}: regularization_type '{param.regularization_type}': expected L1 or L2")
+    if param.type in ('AdaGrad', 'RMSProp') and param.momentum:
+        raise CaffeError(f'{origin}: momentum is {param.momentum:g}, expected 0 with solver type {param.type}')
+    if param.type == 'RMSProp' and not 0 <= param.rms_decay < 1:
+        raise CaffeError(f'{origin}: rms_decay is {param.rms_decay:g}, expected at least 0 and less than 1')
+
+
 class Updater:
     """Applies a solver's rule to the learnable parameters of a net and keeps the history.
 
@@ -18,10 +30,6 @@ class Updater:
     """
 
     def __init__(self, param, learnable):
-        if param.type not in RULES:
-            raise CaffeError(f"solver type '{param.type}': expected one of {', '.join(sorted(RULES))}")
-        if param.regularization_type not in ('L1', 'L2'):
-            raise CaffeError(f"regularization_type '{param.regularization_type}': expected L1 or L2")
         self.param, self.learnable = param, learnable
         self.rule, self.slots = RULES[param.type]
         self.history = [torch.zeros(blob.shape) for _ in range(self.slots) for blob in learnable.blobs]
