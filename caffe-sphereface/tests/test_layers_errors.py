@@ -43,6 +43,8 @@ CASES = [
     (pool('kernel_size: 2 pad: 2'), IMAGE, 'not smaller than the kernel'),
     (pool('kernel_size: 9'), IMAGE, 'larger than the padded input'),
     (pool('global_pooling: true stride: 2'), IMAGE, 'global_pooling'),
+    (pool('global_pooling: true kernel_size: 2'), IMAGE, 'global_pooling as well as a kernel size'),
+    (pool('global_pooling: true kernel_h: 6 kernel_w: 5'), IMAGE, 'global_pooling as well as a kernel size'),
     (pool('kernel_size: 2 pool: STOCHASTIC pad: 1'), IMAGE, 'STOCHASTIC'),
     (pool('kernel_size: 2'), {'x': (2, 4, 6)}, 'expected 4 axes'),
     (layer('Pooling', 'x', 'y m', 'pooling_param { pool: AVE kernel_size: 2 }'), IMAGE, 'MAX only'),

@@ -29,6 +29,8 @@ class Pooling(Layer):
         self.kernel = None if param.global_pooling else self._kernel()
         if 0 in self.stride:
             self.error(f'stride is {self.stride}, expected at least 1')
+        if param.global_pooling and any(map(param.HasField, ('kernel_size', 'kernel_h', 'kernel_w'))):
+            self.error('has global_pooling as well as a kernel size, expected one of both')
         if param.global_pooling and (self.pad != (0, 0) or self.stride != (1, 1)):
             self.error('global_pooling goes with pad 0 and stride 1 only')
         if self.stochastic and self.pad != (0, 0):
