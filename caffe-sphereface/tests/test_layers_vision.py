@@ -277,6 +277,12 @@ def test_spatial_pyramid_gives_one_length_for_all_sizes():
     assert net.blobs['y'].shape == (2, 3 * (1 + 4 + 16))
 
 
+def test_a_pyramid_of_one_level_is_global_pooling():
+    net = make_net(layer('SPP', extra='spp_param { pyramid_height: 1 }'), {'x': (2, 3, 4, 5)})
+    assert net.blobs['y'].shape == (2, 3, 1, 1)
+    assert_like_autograd(net, lambda x: F.max_pool2d(x, (4, 5)))
+
+
 def test_pyramid_windows_share_what_they_exceed_the_picture_by():
     """Two windows of 3 over 5 places begin one place before the picture: they see 2 and 3 places of it."""
     net = make_net(layer('SPP', extra='spp_param { pyramid_height: 2 }'), {'x': (1, 1, 5, 5)})

@@ -91,6 +91,7 @@ def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
     (layer('Pooling', extra='pooling_param { kernel_size: 4 pad: 3 pool: AVE }')
      + layer('Pooling', 'y', 'z', 'pooling_param { kernel_size: 4 pad: 3 pool: AVE }').replace('"layer"', '"second"')
      + layer('Dropout', 'y', 'w').replace('"layer"', '"third"'), {'x': (1, 2, 9, 7)}),
+    (layer('SPP', extra='spp_param { pyramid_height: 1 }'), {'x': (1, 2, 9, 7)}),
     (layer('Reduction', extra='reduction_param { axis: 1 operation: SUMSQ coeff: 2 }'), {'x': (2, 3, 4)}),
     (layer('ArgMax', extra='argmax_param { top_k: 2 out_max_val: true }'), {'x': (2, 3, 4)}),
     (layer('ArgMax', extra='argmax_param { axis: 2 top_k: 2 }'), {'x': (2, 3, 4)}),

@@ -70,12 +70,12 @@ def pooling(graph, layer, x, shapes, tops):
 @converts('SPP')
 def spp(graph, layer, x, shapes, tops):
     """Each level pooled and flattened, one behind the other."""
-    param, levels = layer.param.spp_param, []
-    for level in layer.levels:
-        pooled = _maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else \
-            _average(graph, x[0], level.geometry)
-        levels.append(graph.op('Flatten', pooled, axis=1))
-    return [graph.op('Concat', *levels, axis=1)]
+    param = layer.param.spp_param
+    levels = [_maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else
+              _average(graph, x[0], level.geometry) for level in layer.levels]
+    if len(levels) == 1:
+        return levels
+    return [graph.op('Concat', *[graph.op('Flatten', level, axis=1) for level in levels], axis=1)]
 
 
 @converts('LRN')

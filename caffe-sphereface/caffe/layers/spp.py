@@ -10,7 +10,7 @@ from caffe.layers.registry import Layer, register
 class SPP(Layer):
     """Level l pools (N, C, H, W) into 2^l × 2^l windows; the levels' values stand one behind the other, (N, values).
 
-    `levels` are the poolings, each with its `geometry`.
+    A single level gives (N, C, 1, 1). `levels` are the poolings, each with its `geometry`.
     """
 
     bottoms = 1
@@ -34,7 +34,7 @@ class SPP(Layer):
             self.levels = [pool(self._geometry(2 ** level, shape[2:])) for level in range(param.pyramid_height)]
             self._size = shape[2:]
         self._lengths = [shape[1] * op.geometry.output[0] * op.geometry.output[1] for op in self.levels]
-        top[0].reshape(shape[0], sum(self._lengths))
+        top[0].reshape(shape[0], sum(self._lengths), *[1, 1] * (len(self.levels) == 1))
 
     def _geometry(self, bins, size):
         kernel = tuple(-(-n // bins) for n in size)
@@ -44,7 +44,8 @@ class SPP(Layer):
         return Geometry(kernel, kernel, pad, size)
 
     def forward(self, bottom, top):
-        top[0].tensor = torch.cat([op.forward(bottom[0].tensor).flatten(1) for op in self.levels], 1)
+        values = torch.cat([op.forward(bottom[0].tensor).flatten(1) for op in self.levels], 1)
+        top[0].tensor = values.reshape(top[0].shape)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
