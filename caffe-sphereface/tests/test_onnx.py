@@ -97,6 +97,7 @@ def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
     (layer('ArgMax', extra='argmax_param { axis: 2 top_k: 2 }'), {'x': (2, 3, 4)}),
     (layer('Normalize', tops='y n', extra='normalize_param { normalize_type: "L1" }'), {'x': (2, 3, 4, 4)}),
     (layer('MVN', extra='mvn_param { across_channels: true }'), {'x': (2, 3, 4, 4)}),
+    (layer('MVN'), {'x': (2, 3)}),
     (layer('Convolution', extra='convolution_param { num_output: 2 kernel_size: 2 }'), {'x': (1, 2, 4, 4, 4)}),
     (layer('Convolution', 'a b', 'c d', 'convolution_param { num_output: 2 kernel_size: 2 }'),
      {'a': (1, 2, 4, 4), 'b': (2, 2, 3, 3)}),

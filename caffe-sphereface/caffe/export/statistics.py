@@ -52,6 +52,8 @@ def softmax(graph, layer, x, shapes, tops):
 def mvn(graph, layer, x, shapes, tops):
     """x − mean, divided by deviation + eps."""
     axes = list(range(layer.row_axes, len(shapes[0])))
+    if not axes:  # each value is its own mean
+        return [graph.scaled(x[0], 0)]
     y = graph.op('Sub', x[0], graph.op('ReduceMean', x[0], axes=axes))
     if layer.param.mvn_param.normalize_variance:
         deviation = graph.op('Sqrt', graph.op('ReduceMean', graph.op('Mul', y, y), axes=axes))
