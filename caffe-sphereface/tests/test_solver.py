@@ -181,8 +181,9 @@ def test_callbacks_and_test_nets(tmp_path):
     made = solver(tmp_path, 'test_iter: 2 test_interval: 2')
     calls = []
     made.add_callback(lambda: calls.append('start'), lambda: calls.append('ready'))
+    made.add_callback('', lambda: calls.append('timed'))
     made.step(2)
-    assert calls == ['start', 'ready'] * 2
+    assert calls == ['start', 'ready', 'timed'] * 2
     made.share_weights(made.test_nets[0])
     assert np.shares_memory(made.test_nets[0].params['ip'][0].data, made.net.params['ip'][0].data)
 

@@ -248,8 +248,13 @@ class Solver:
     def add_callback(self, on_start, on_gradients_ready=None):
         """Call `on_start()` before each iteration's forward and `on_gradients_ready()` before each update.
 
-        One object with methods of these names (such as caffe.NCCL) does as well.
+        One object with methods of these names (such as caffe.NCCL) does as well. An empty text is no call: pycaffe's
+        train.py has it as `on_start`.
         """
         if on_gradients_ready is None:
             on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
-        self._callbacks.append((on_start, on_gradients_ready))
+        self._callbacks.append((on_start or _nothing, on_gradients_ready or _nothing))
+
+
+def _nothing():
+    pass
