@@ -22,12 +22,14 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 '''
+STILL = 'layer { name: "still" type: "Power" bottom: "conv" top: "still" power_param { scale: 0 } }'
 READERS = {
     'convolution': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: [3] stride: 2 pad: 1 }',
     'grouped': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 group: 2 }',
     'inner product': 'type: "InnerProduct" inner_product_param { num_output: 4 }',
     'transposed': 'type: "InnerProduct" inner_product_param { num_output: 4 transpose: true }',
     'before a norm': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 1 bias_term: false }',
+    'of two blobs': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 }',
 }
 NORM = '''
 layer { name: "norm" type: "BatchNorm" bottom: "next" top: "norm" batch_norm_param { use_global_stats: true } }
@@ -36,6 +38,9 @@ layer { name: "norm" type: "BatchNorm" bottom: "next" top: "norm" batch_norm_par
 
 def net_with(reader):
     norm = NORM if reader == 'before a norm' else ''
+    if reader == 'of two blobs':  # of which the first says nothing about the weights
+        blobs = 'bottom: "still" bottom: "conv" top: "first" top: "next"'
+        return parse_net(f'{START} {STILL} layer {{ name: "next" {blobs} {READERS[reader]} }}')
     return parse_net(f'{START} layer {{ name: "next" bottom: "conv" top: "next" {READERS[reader]} }} {norm}')
 
 
@@ -73,8 +78,8 @@ def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
     fit = Fit(places=20, ridge=1e-9)
     assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), fit=fit)) == ['next']
     after = outputs(run_net(small, with_params(weights, pruned)), feed[0])
+    assert max(np.abs(before[name] - value).max() for name, value in expected.items()) > 0.1
     for name, value in expected.items():
-        assert np.abs(before[name] - value).max() > 0.1
         np.testing.assert_allclose(after[name], value, atol=5e-3 * np.abs(value).max())
 
 
@@ -167,12 +172,30 @@ def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 
 
+def test_each_output_of_a_convolution_may_end_in_a_sum():
+    rng = np.random.default_rng(0)
+    twice = 'bottom: "inner" bottom: "inner" top: "x" top: "last"'
+    proto = parse_net(BLOCK.replace('bottom: "inner" top: "last"', twice))
+    net, groups = run_net(proto), Groups(proto)
+    randomize(net, rng)
+    assert [shortcut_of(groups.trace, 'last', top, net) is not None for top in ('x', 'last')] == [False, True]
+    feed = [{'data': rng.normal(0, 1, (16, 3, 6, 6)).astype('f')}]
+    kept = {'one': [0], 'inner': np.arange(8)}
+    (small,), weights = prune([proto], weights_of(net), kept, groups)
+    pruned, expected = run_net(small, weights), outputs(net, feed[0])
+    found = [outputs(pruned, feed[0])]
+    list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9)))
+    found.append(outputs(pruned, feed[0]))
+    before, after = (np.square(values['next'] - expected['next']).sum() for values in found)
+    assert after < before / 2
+
+
 def shortcut_behind(layers):
     text = BLOCK.replace('layer { name: "norm" type: "BatchNorm" bottom: "last" top: "norm" }', layers[0])
     text = text.replace('type: "Scale" bottom: "norm" top: "norm" scale_param { bias_term: true }', layers[1])
     net = run_net(parse_net(text))
     randomize(net, np.random.default_rng(0))
-    return shortcut_of(Groups(parse_net(text)).trace, 'last', net)
+    return shortcut_of(Groups(parse_net(text)).trace, 'last', 'last', net)
 
 
 NORMED, SCALED = 'type: "BatchNorm" bottom: "last" top: "norm"', 'type: "Scale" bottom: "norm" top: "norm"'

@@ -46,6 +46,12 @@ class Sampler:
         """The version of its bottom number `place` that a layer reads."""
         return Stop(self._number(layer) - 1, self.net.bottom_names[layer][place])
 
+    def through(self, layer):
+        """[(what goes in, what comes out)] of a layer's weights: a pair for every bottom of a convolution, else one."""
+        several = self.net.layers[self._number(layer)].type in ('Convolution', 'Deconvolution')
+        tops = self.net.top_names[layer][:None if several else 1]
+        return [(self.before(layer, place), self.after(layer, top)) for place, top in enumerate(tops)]
+
     def blobs(self, stops):
         """Run the net batch by batch, no further than needed; yields a copy of each stop's blob as a list."""
         for batch in self._progress(self._inputs()):

@@ -4,6 +4,8 @@ At a sampled output y of a reader, channel c adds z_c = Σ w·x over the part of
 the bias. ThiNet and LASSO channel pruning need no more than G = Σ zzᵀ over all samples, which does not grow with them.
 """
 
+from itertools import islice
+
 import numpy as np
 
 from sphereslim.errors import SlimError
@@ -21,10 +23,11 @@ def contributions(context, places):
     layers, members = context.groups.trace.layers, readers_in(context)
     samplers = [_sampler_of(layers[m.layer], context, len(m.units)) for m in members]
     grams = [np.zeros((context.group.size,) * 2) for _ in members]
-    for blobs in context.sampler.blobs([context.sampler.before(m.layer) for m in members]):
-        for gram, member, sample, blob in zip(grams, members, samplers, blobs):
-            units = context.per_unit(sample(blob, places, context.rng), member.units)
-            gram += units.T @ units
+    for blobs in inputs_of(context, members):
+        for gram, member, sample, read in zip(grams, members, samplers, blobs):
+            for blob in read:
+                units = context.per_unit(sample(blob, places, context.rng), member.units)
+                gram += units.T @ units
     return {m.layer: gram / (gram.sum() or 1.0) for m, gram in zip(members, grams)}
 
 
@@ -36,6 +39,14 @@ def readers_in(context):
         raise SlimError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
                            'expected one to measure contributions at')
     return members
+
+
+def inputs_of(context, members):
+    """For every batch, and in it for every member's layer, the list of the blobs that the layer reads."""
+    stops = [[stop for stop, _ in context.sampler.through(m.layer)] for m in members]
+    for blobs in context.sampler.blobs([stop for own in stops for stop in own]):
+        blobs = iter(blobs)
+        yield [list(islice(blobs, len(own))) for own in stops]
 
 
 def total(grams):

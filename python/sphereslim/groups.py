@@ -176,7 +176,8 @@ def _group(trace, members, own, unit_of, reason, caveats):
     carriers = dict.fromkeys((*makers, *(m.layer for m in members if m.role == 'output')))
     readers = dict.fromkeys(m.layer for m in members if m.role == 'input')
     filters = [layer for layer in carriers if trace.layers[layer].type not in PER_CHANNEL]
-    points = dict.fromkeys(_finished(trace, layer) for layer in filters)
+    points = dict.fromkeys(_finished(trace, layer, top) for layer in filters for top in trace.layers[layer].top
+                           if (layer, top) in trace.tops)
     order = list(trace.layers).index
     return Group(makers[0], int(unit_of[own].max()) + 1, tuple(makers), tuple(sorted(carriers, key=order)),
                  tuple(readers), tuple(points), tuple(members), reason, caveats)
@@ -202,9 +203,8 @@ def _texts(notes, group_of):
     return {group: list(found) for group, found in texts.items()}
 
 
-def _finished(trace, layer):
-    """The (layer, top) where a layer's channels are finished: past what is done to each channel alone, and a sum."""
-    top = trace.layers[layer].top[0]
+def _finished(trace, layer, top):
+    """The (layer, top) where channels are finished: past what is done to each of them alone, and a sum."""
     while True:
         readers = trace.readers.get((layer, top), ())
         reader = trace.layers[next(iter(readers))] if len(readers) == 1 else None

@@ -76,7 +76,7 @@ class LinearLayer:
 def _batch_mean(trace, layer, net):
     """(blob of running means, factor that makes it what is added) of the BatchNorm behind a layer, or (None, 0)."""
     readers = [trace.layers[name] for name in trace.readers.get((layer.name, layer.top[0]), ())]
-    if len(readers) != 1 or readers[0].type != 'BatchNorm' or readers[0].name not in net.params:
+    if len(layer.top) > 1 or len(readers) != 1 or readers[0].type != 'BatchNorm' or readers[0].name not in net.params:
         return None, 0.0
     mean, _, count = net.params[readers[0].name]
     scale = float(count.data.ravel()[0])

@@ -66,14 +66,16 @@ def _refit(trace, name, mask, whole, pruned, fit, rng):
 
 
 def _examples(trace, name, outputs, whole, pruned):
-    """(what the pruned net's layer reads, what it should give) of every batch."""
-    own, read = whole.after(name, trace.layers[name].top[0]), pruned.before(name)
-    shortcut = shortcut_of(trace, name, pruned.net)
-    if shortcut is None:
-        for (inputs,), (wanted,) in zip(pruned.onward([read]), whole.onward([own]), strict=True):
-            yield inputs, wanted[:, outputs]
-        return
-    beside = [Stop(read.index, blob) for _, blob in shortcut.others]
-    sums = whole.onward([own, whole.after(shortcut.layer, shortcut.top)])
-    for (inputs, *others), (wanted, total) in zip(pruned.onward([read, *beside]), sums, strict=True):
-        yield inputs, shortcut.wanted(total[:, outputs], others, wanted[:, outputs])
+    """(what the pruned net's layer reads, what it should give) of every batch, for each blob that it reads."""
+    own, read = [stop for _, stop in whole.through(name)], [stop for stop, _ in pruned.through(name)]
+    shortcuts = [shortcut_of(trace, name, stop.blob, pruned.net) for stop in own]
+    sums = {shortcut: whole.after(shortcut.layer, shortcut.top) for shortcut in shortcuts if shortcut}
+    beside = [Stop(read[0].index, blob) for shortcut in sums for _, blob in shortcut.others]
+    reads, wanted = [*read, *beside], [*own, *sums.values()]
+    for given, original in zip(pruned.onward(reads), whole.onward(wanted), strict=True):
+        given, original = dict(zip(reads, given)), dict(zip(wanted, original))
+        for before, after, shortcut in zip(read, own, shortcuts):
+            usual = original[after][:, outputs]
+            others = [given[Stop(before.index, blob)] for _, blob in shortcut.others] if shortcut else ()
+            yield given[before], (shortcut.wanted(original[sums[shortcut]][:, outputs], others, usual) if shortcut
+                                  else usual)

@@ -39,13 +39,12 @@ class Shortcut:
         return np.where(told.reshape(per_channel), found, usual)
 
 
-def shortcut_of(trace, name, net):
-    """The Shortcut behind a layer of a caffe.Net in phase TEST, None where it joins no sum by way of norms and scales.
+def shortcut_of(trace, name, top, net):
+    """The Shortcut behind a layer's `top` in a caffe.Net of phase TEST, None where no norms and scales lead to a sum.
 
     None too where the net makes another part of the sum only after the layer.
     """
-    top, scale, shift = trace.layers[name].top[0], 1.0, 0.0
-    here = (name, top)
+    here, scale, shift = (name, top), 1.0, 0.0
     while True:
         readers = [trace.layers[reader] for reader in trace.readers.get(here, ())]
         if len(readers) != 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.contributions import contributions, readers_in
+from sphereslim.contributions import contributions, inputs_of, readers_in
 from sphereslim.criteria.criterion import Criterion
 from sphereslim.least_squares import LARGEST_SYSTEM, NormalEquations
 from sphereslim.linear_layer import LinearLayer, is_linear
@@ -47,10 +47,11 @@ def measure(context, places):
     if max(len(matrix) for start in starts for matrix in start) > LARGEST_SYSTEM:
         return _by_contributions(context, places)
     sums = [[NormalEquations(len(matrix), 0) for matrix in start] for start in starts]
-    for blobs in context.sampler.blobs([context.sampler.before(m.layer) for m in members]):
-        for layer, equations, blob in zip(layers, sums, blobs):
-            for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
-                equation.add(x, np.zeros((len(x), 0)))
+    for blobs in inputs_of(context, members):
+        for layer, equations, read in zip(layers, sums, blobs):
+            for blob in read:
+                for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
+                    equation.add(x, np.zeros((len(x), 0)))
     return [System(equation.products, matrix, _units(member, layer, len(matrix)), context.group.size)
             for member, layer, start, equations in zip(members, layers, starts, sums)
             for matrix, equation in zip(start, equations)]
