@@ -7,7 +7,7 @@ own path. Run it again to continue after an interruption, or after the list has 
 
 import os
 
-from facedata.alignment import align_list
+from facedata.align_list import align_list
 from facedata.arguments import positive
 from facedata.workflow import command_parser, progress, run
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(PREPROCESS))
 
 from facedata import dataset, landmarks  # noqa: E402
 from facedata.align import FIVE_POINTS, SIZE, align, similarity  # noqa: E402
-from facedata.alignment import align_list  # noqa: E402
+from facedata.align_list import align_list  # noqa: E402
 from facedata.errors import FaceDataError  # noqa: E402
 from facedata.workflow import SlimError, only_one  # noqa: E402
 
