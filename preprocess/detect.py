@@ -9,18 +9,17 @@ The list grows as it goes; run it again to continue after an interruption.
 
 import argparse
 import os
-from pathlib import Path
 
 from facedata import detection
 from facedata.arguments import positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
-from facedata.workflow import command_parser, progress, run
+from facedata.workflow import cache_folder, command_parser, progress, run
 
 
 def main():
     args = parse_arguments()
-    weights = args.mtcnn or converted(default_weights())
+    weights = args.mtcnn or converted(cache_folder('mtcnn'))
     settings = Settings(args.min_size, args.factor, tuple(args.thresholds))
     job = detection.Job(args.folder, str(weights), settings, args.gpu)
     if args.workers > 1:
@@ -61,11 +60,6 @@ def size(text):
     if float(text) < 12:
         raise argparse.ArgumentTypeError(f'{text}, expected at least 12, the window of the first network')
     return float(text)
-
-
-def default_weights():
-    """The user's cache folder after the XDG convention."""
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / 'mtcnn'
 
 
 if __name__ == '__main__':

@@ -7,14 +7,13 @@ pictures, so that the same evaluation is instant the second time.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from arguments.parser import command_parser
 from arguments.stages import add_stages, staged
 from arguments.values import whole
 from sphereslim.command import run_command
-from sphereslim.files import check_writable, write_json
+from sphereslim.files import cache_folder, check_writable, write_json
 from sphereslim.lfw.evaluate import score
 from sphereslim.lfw.features import CROPS, InputForm
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
@@ -71,16 +70,12 @@ def parse_arguments():
     parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
                         help='also use the mirror image (default)')
     parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
-    parser.add_argument('--cache', default=default_cache(), help='folder that keeps features (default %(default)s)')
+    parser.add_argument('--cache', default=str(cache_folder('features')),
+                        help='folder that keeps features (default %(default)s)')
     parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
     parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')
     return parser.parse_args()
-
-
-def default_cache():
-    """The user's cache folder after the XDG convention."""
-    return str(Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / 'features')
 
 
 def progress_of(batch):

@@ -8,11 +8,13 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / 'python'))
 from arguments.parser import command_parser  # noqa: E402  (found by the path above)
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
+from sphereslim.files import cache_folder  # noqa: E402
 from sphereslim.lfw.pairs import people_of, read_pairs  # noqa: E402
 from sphereslim.lock import only_one, only_one_at  # noqa: E402
 from sphereslim.progress import bar  # noqa: E402
 
-__all__ = ['SlimError', 'command_parser', 'only_one', 'only_one_at', 'people_of', 'progress', 'read_pairs', 'run']
+__all__ = ['SlimError', 'cache_folder', 'command_parser', 'only_one', 'only_one_at', 'people_of', 'progress',
+           'read_pairs', 'run']
 
 
 def progress(desc, unit):

@@ -32,6 +32,11 @@ def whole_file(path):
             os.unlink(temporary)
 
 
+def cache_folder(name):
+    """The folder `name` among what the workflow keeps in the user's cache (XDG_CACHE_HOME, by default ~/.cache)."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / name
+
+
 def check_writable(*paths):
     """Make the folders of files that are to be written later, before the work for them is done; None is passed over.
 
