@@ -6,12 +6,12 @@ from facedata.errors import FaceDataError
 ANCHORS = ('left', 'centre')
 
 
-def crop(image, anchor, size=SIZE):
-    """The `size` (height, width) part of an aligned picture at its left or in its middle (`anchor`).
+def crop(image, anchor):
+    """The part of SIZE of an aligned picture at its left or in its middle (`anchor`, one of ANCHORS).
 
     Raises FaceDataError when the picture has another height or is too narrow: it is then no aligned face.
     """
-    height, width = size
+    height, width = SIZE
     if image.shape[0] != height or image.shape[1] < width:
         raise FaceDataError(f'is {image.shape[1]}x{image.shape[0]}, expected an aligned face {height} high and '
                             f'at least {width} wide; detect and align it first')

@@ -22,9 +22,9 @@ def layer(name, kind, bottom=(), top=None, **fields):
     return caffe_pb2.LayerParameter(name=name, type=kind, bottom=bottoms, top=tops, **fields)
 
 
-def images(batch, mirror=True, crop=None, resize=None):
+def images(batch, crop=None, resize=None):
     """ImageData giving `data`, (x - 127.5) / 128 in BGR, and `label`; `source` and `root_folder` are to be changed."""
-    transform = {'scale': 1 / 128, 'mirror': mirror, 'mean_value': [127.5] * 3}
+    transform = {'scale': 1 / 128, 'mirror': True, 'mean_value': [127.5] * 3}
     source = {'source': 'train.txt', 'root_folder': 'faces/', 'batch_size': batch, 'shuffle': True}
     if crop:
         transform['crop_size'] = crop
@@ -80,9 +80,9 @@ def total(name, bottoms):
     return layer(name, 'Eltwise', bottoms, eltwise_param={'operation': 'SUM'})
 
 
-def max_pool(name, bottom, kernel=2, stride=2):
+def max_pool(name, bottom, kernel=2):
     """Maxima over square windows; Caffe rounds the output's size up."""
-    return layer(name, 'Pooling', bottom, pooling_param={'pool': 'MAX', 'kernel_size': kernel, 'stride': stride})
+    return layer(name, 'Pooling', bottom, pooling_param={'pool': 'MAX', 'kernel_size': kernel, 'stride': 2})
 
 
 def global_average(name, bottom):

@@ -81,10 +81,10 @@ def a_softmax(margin=4, gamma=0.12, iteration=0):
                  margin_inner_product_param=settings)  # fmt: skip
 
 
-def inter_class(alpha, iteration=16000):
+def inter_class(alpha):
     """The hyperspherical energy of fc6's rows, pushed apart with strength `alpha` from the first iteration on."""
-    settings = {'num_output': CLASSES, 'type': 'AMONG', 'iteration': iteration}
-    settings |= {'alpha_start_iter': iteration + 1, 'alpha_start_value': alpha}
+    settings = {'num_output': CLASSES, 'type': 'AMONG', 'iteration': 16000}
+    settings |= {'alpha_start_iter': 16001, 'alpha_start_value': alpha}
     weight = WEIGHT | {'name': 'fc6_w'}
     return layer('inter_class_dist_output', 'InterClass', ['fc5', 'label'], 'maximize_inter_class_dist', param=[weight],
                  inter_class_param=settings)  # fmt: skip
