@@ -4,18 +4,29 @@ GLOG_minloglevel (0 info, 1 warning, 2 error) hides lines below a level, as it d
 """
 
 import os
+import socket
 import sys
 import threading
 import types
 from datetime import datetime
 
-_state = {'level': int(os.environ.get('GLOG_minloglevel') or 0), 'muted': False}
+from caffe.errors import reason
+
+_state = {'level': int(os.environ.get('GLOG_minloglevel') or 0), 'muted': False, 'folder': None, 'file': None}
 
 
 def init_log(level=0, stderr=True):
     """Show lines from `level` on; `stderr` False turns them off."""
     _state['level'] = int(level)
     _state['muted'] = not stderr
+
+
+def also_to(folder, program):
+    """Write lines to a file in `folder`, too, that is named as glog names those of `program`; None writes none.
+
+    The file is made with the first line, and PROGRAM.INFO leads to the newest.
+    """
+    _state.update(folder=folder, program=program, file=None)
 
 
 def info(source, message):
@@ -42,8 +53,30 @@ def _write(level, letter, source, message):
     if level < _state['level'] or _state['muted']:
         return
     now = datetime.now()
-    print(f'{letter}{now:%m%d %H:%M:%S.%f} {threading.get_native_id():>5} {source}] {message}', file=sys.stderr,
-          flush=True)
+    line = f'{letter}{now:%m%d %H:%M:%S.%f} {threading.get_native_id():>5} {source}] {message}'
+    print(line, file=sys.stderr, flush=True)
+    if _state['folder']:
+        _append(line, now)
+
+
+def _append(line, now):
+    try:
+        _state['file'] = _state['file'] or _open_file(now)
+        print(line, file=_state['file'], flush=True)
+    except OSError as error:
+        folder, _state['folder'] = _state['folder'], None
+        warning('log.py', f'{folder}: the log cannot be written there ({reason(error)}) and goes on without')
+
+
+def _open_file(now):
+    folder, program, host = _state['folder'], _state['program'], socket.gethostname()
+    name = f'{program}.{host}.{os.environ.get("USER", os.getuid())}.log.INFO.{now:%Y%m%d-%H%M%S}.{os.getpid()}'
+    file = open(os.path.join(folder, name), 'a', errors='surrogateescape')
+    print(f'Log file created at: {now:%Y/%m/%d %H:%M:%S}\nRunning on machine: {host}', file=file)
+    link = os.path.join(folder, f'{program}.INFO')
+    os.symlink(name, f'{link}.{os.getpid()}')
+    os.replace(f'{link}.{os.getpid()}', link)
+    return file
 
 
 class _CallableModule(types.ModuleType):

@@ -4,6 +4,7 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 
+from caffe.cli import glog
 from caffe.errors import CaffeError
 
 _TRUE, _FALSE = ('true', 't', 'yes', 'y', '1'), ('false', 'f', 'no', 'n', '0')
@@ -54,7 +55,8 @@ def parse(argv, spec):
 
 def _build(spec):
     parser = _Parser(spec.prog, description=spec.about, allow_abbrev=False, add_help=False,
-                     epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME.')
+                     epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME. '
+                            'Of the flags of glog -log_dir and -minloglevel work, the others change nothing.')
     kinds = {}
     for flag in spec.flags:
         kinds[flag.name] = type(flag.default)
@@ -99,7 +101,8 @@ def run(spec, action, argv=None):
     A CaffeError becomes one line on stderr and status 1, an interrupt status 130.
     """
     try:
-        values, positionals = parse(sys.argv[1:] if argv is None else argv, spec)
+        words = glog.take(sys.argv[1:] if argv is None else argv, spec.prog)
+        values, positionals = parse(words, spec)
         return action(values, positionals) or 0
     except CaffeError as error:
         print(f'{spec.prog}: {error}', file=sys.stderr)
