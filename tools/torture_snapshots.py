@@ -42,6 +42,7 @@ def main():
     parser.add_argument('--seed', type=int, default=0, help='of the random moments (default: 0)')
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix='torture-'))
+    folder.mkdir(parents=True, exist_ok=True)
     random.seed(options.seed)
     (folder / 'net.prototxt').write_text(NET)
     seen, last, failure = 0, 0, None

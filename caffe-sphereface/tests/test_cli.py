@@ -189,7 +189,7 @@ def test_level_and_stage_choose_layers(tmp_path):
 
 def test_killed_while_writing_every_snapshot_is_whole(tmp_path):
     script = Path(__file__).resolve().parents[2] / 'tools' / 'torture_snapshots.py'
-    run = subprocess.run([COMMAND[0], str(script), '--kills', '4', '--folder', str(tmp_path)], env=ENVIRONMENT,
+    run = subprocess.run([COMMAND[0], str(script), '--kills', '4', '--folder', str(tmp_path / 'run')], env=ENVIRONMENT,
                          capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
     assert '4 kills' in run.stdout.splitlines()[-1]
