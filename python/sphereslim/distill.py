@@ -9,7 +9,7 @@ times the classes. The embedding loss is w / (2 N) sum_n |u_n - v_n|^2 of the L2
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.inputs import copy_of, is_data
-from sphereslim.netparts import DATA, LOSS, parts
+from sphereslim.netparts import DATA, LOSS, opened_layers, parts
 from sphereslim.netstats import open_net
 from sphereslim.prototxt import input_shape, with_inputs
 from sphereslim.weights import weight_layers
@@ -18,8 +18,8 @@ PREFIX = 'teacher_'
 _TINY = 1e-10  # keeps log and division off zero
 
 
-def with_teacher(student, teacher, shape=None, prefix=PREFIX):
-    """The student's train net with the teacher's layers under `prefix`, reading the same pictures and never learning.
+def with_teacher(student, teacher, shape=None):
+    """The student's train net with the teacher's layers under PREFIX, reading the same pictures and never learning.
 
     `teacher` is a train or deploy net; of it the layers between data and losses are taken, without dropout, with
     lr_mult 0, and batch norms use their running statistics. SlimError when the pictures differ in size.
@@ -31,12 +31,12 @@ def with_teacher(student, teacher, shape=None, prefix=PREFIX):
     renamed = {_picture(teacher): source}
     for layer in _body(teacher, opened, shape):
         added = copy_of(layer)
-        added.name = prefix + layer.name
+        added.name = PREFIX + layer.name
         added.bottom[:] = [renamed[blob] for blob in layer.bottom]
         if layer.type == 'Dropout':
             renamed.update(dict.fromkeys(layer.top, renamed[layer.bottom[0]]))
             continue
-        renamed.update({blob: prefix + blob for blob in layer.top})
+        renamed.update({blob: PREFIX + blob for blob in layer.top})
         added.top[:] = [renamed[blob] for blob in layer.top]
         result.layer.append(_frozen(added, len(opened.params.get(layer.name, ()))))
     return result
@@ -78,21 +78,21 @@ def add_embedding_loss(net, student, teacher, weight, shape=None):
     return result
 
 
-def join_weights(student, teacher, prefix=PREFIX):
-    """A NetParameter with the teacher's weights under `prefix`, and the student's, which may be None."""
+def join_weights(student, teacher):
+    """A NetParameter with the teacher's weights under PREFIX, and the student's, which may be None."""
     result = copy_of(student) if student is not None else caffe_pb2.NetParameter()
     for layer in weight_layers(teacher).values():
         added = result.layer.add()
         added.CopyFrom(layer)
-        added.name = prefix + layer.name
+        added.name = PREFIX + layer.name
     return result
 
 
-def without_teacher(weights, prefix=PREFIX):
+def without_teacher(weights):
     """The student's part of the weights that training with a teacher ends with."""
     result = copy_of(weights)
     del result.layer[:]
-    result.layer.extend(layer for layer in weights.layer if not layer.name.startswith(prefix))
+    result.layer.extend(layer for layer in weights.layer if not layer.name.startswith(PREFIX))
     return result
 
 
@@ -117,8 +117,7 @@ def _picture(net):
 
 def _body(net, opened, shape):
     """The layers of phase TEST from the picture up to the logits: no data, no losses, nothing that reads labels."""
-    present = set(opened._layer_names)
-    layers = [layer for layer in with_inputs(net, shape).layer if layer.name in present]
+    layers = opened_layers(with_inputs(net, shape), opened)
     kinds = parts(layers, opened)
     made = {_picture(net)}
     for layer in layers:

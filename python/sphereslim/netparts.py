@@ -6,6 +6,12 @@ DATA, NETWORK, CLASSIFIER, LOSS = 'data', 'network', 'classifier', 'loss'
 _PRODUCTS = ('InnerProduct', 'MarginInnerProduct')
 
 
+def opened_layers(net, opened):
+    """The LayerParameters of a net, in its order, that the `caffe.Net` of it has in its phase."""
+    present = set(opened._layer_names)
+    return [layer for layer in net.layer if layer.name in present]
+
+
 def parts(layers, opened):
     """{layer name: DATA, NETWORK, CLASSIFIER or LOSS} for LayerParameters in net order and the `caffe.Net` of them.
 

@@ -4,17 +4,15 @@ Shapes are those that `caffe.Net` infers, so any layer that the engine knows can
 """
 
 import math
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.inputs import input_shape, with_inputs
-from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, parts
-from sphereslim.prototxt import write_prototxt
+from sphereslim.netfiles import run_net
+from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, opened_layers, parts
 from sphereslim.weights import read_weights, weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
@@ -62,14 +60,11 @@ class Total:
 
 
 def open_net(net, shape=None, weights=None):
-    """A `caffe.Net` in phase TEST of a NetParameter whose data layers became inputs, with `weights` loaded if given."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'net.prototxt'
-        write_prototxt(path, with_inputs(net, shape))
-        try:
-            opened = caffe.Net(str(path), caffe.TEST)
-        except RuntimeError as error:
-            raise SlimError(str(error).replace(str(path), f"net '{net.name}'")) from None
+    """A `caffe.Net` in phase TEST of a NetParameter whose data layers became inputs of `shape`, see `with_inputs`.
+
+    `weights` is the path of a caffemodel to load. SlimError where the net is wrong or the weights are of another one.
+    """
+    opened = run_net(with_inputs(net, shape))
     if weights:
         _check_same_net(weights, opened, net.name)
         opened.copy_from(str(weights))
@@ -91,9 +86,7 @@ def measure(net, shape=None, weights=None):
     `shape` is that of the input (N, C, H, W) where the prototxt does not say it; costs are for the batch of N.
     """
     opened = open_net(net, shape, weights)
-    inputs = with_inputs(net, shape)
-    present = set(opened._layer_names)
-    layers = [layer for layer in inputs.layer if layer.name in present]
+    layers = opened_layers(with_inputs(net, shape), opened)
     kinds = parts(layers, opened)
     counted = set()
     return [_layer_stats(layer, kinds[layer.name], opened, counted, bool(weights)) for layer in layers]
@@ -106,9 +99,9 @@ def total(stats, kind=None):
     return Total(len(chosen), **{name: sum(getattr(s, name) for s in chosen) for name in names})
 
 
-def one_picture(net, kind=NETWORK):
-    """The Total of a deploy NetParameter for a single picture, by default without its classifier."""
-    return total(measure(net, (1, *input_shape(net)[1:])), kind)
+def one_picture(net):
+    """The Total of a deploy NetParameter for a single picture, classifier apart."""
+    return total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
 
 
 def as_json(stats):
