@@ -1,8 +1,8 @@
 """ThiNet: channels leave whose joint part in the sampled outputs of the next layer is smallest.
 
 Source: Luo, Wu, Lin, ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017. Greedily the
-channel joins the removed set T that least raises Σ (Σ_{c in T} z_c)², with z as in `contributions`; then every kept
-channel is rescaled by least squares (`rescaling`).
+channel joins the removed set T that least raises Σ (Σ_{c in T} z_c)², with z as in `contributions`. Refitting the
+readers by least squares, of which the source's factor per kept channel is the simplest form, is a step of its own.
 """
 
 import numpy as np
@@ -27,11 +27,6 @@ def choose(grams, keep):
         left[out], order[out] = False, step
         inside += gram[:, out]
     return np.flatnonzero(order >= size - keep), order
-
-
-def rescaling(gram, kept):
-    """One factor per kept unit for a reader's weights: argmin over s of Σ (y − Σ_{c kept} s_c z_c)²."""
-    return np.linalg.lstsq(gram[np.ix_(kept, kept)], gram[kept].sum(axis=1), rcond=None)[0]
 
 
 CRITERION = Criterion('thinet', 'Luo et al., ThiNet, ICCV 2017', measure, choose, options={'places': 10})
