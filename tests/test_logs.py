@@ -22,7 +22,7 @@ from sphereslim.logs.figures import read_figure
 from sphereslim.logs.follow import Follower, progress
 from sphereslim.logs.lambdas import check_lambdas, formula, published_heads
 from sphereslim.logs.page import page
-from sphereslim.logs.schedule import check_rate, declared_steps, expected_rate
+from sphereslim.logs.rates import check_rate, declared_steps, expected_rate
 from sphereslim.logs.stages import stages
 from sphereslim.logs.text import pair_lines
 from sphereslim.logs.verdict import compare

@@ -8,7 +8,7 @@ from sphereslim.logs.figures import read_figure
 from sphereslim.logs.lambdas import check_lambdas, published_heads
 from sphereslim.logs.nets import difference
 from sphereslim.logs.parser import parse_log
-from sphereslim.logs.schedule import check_rate
+from sphereslim.logs.rates import check_rate
 from sphereslim.logs.source import LogError
 from sphereslim.logs.stages import Stage, rate_steps, stages
 from sphereslim.logs.verdict import compare, times_to_reach

@@ -6,7 +6,7 @@ import numpy as np
 
 from sphereslim.files import read_json
 from sphereslim.logs import textformat
-from sphereslim.logs.schedule import PRINTED
+from sphereslim.logs.rates import TOLERANCE
 
 FIELDS = {'base': 1.0, 'gamma': 0.0, 'power': 1.0, 'lambda_min': 0.0, 'iteration': 0.0}
 
@@ -76,7 +76,7 @@ def _check(run, iteration, values, candidates, declared):
               for name, head in candidates.items() for words, counts in countings(run, iteration).items()]
     trials = [trial for trial in trials if np.isfinite(trial[0])]
     best = min(trials, key=lambda trial: trial[0], default=None)
-    if best and best[0] <= PRINTED:
+    if best and best[0] <= TOLERANCE:
         return _fits(iteration, values, best, declared)
     likely = best[3] if best else None
     if declared:
@@ -99,20 +99,20 @@ def _fits(iteration, values, best, declared):
     start = f', n from {head["iteration"]:g}' if head['iteration'] else ''
     return {'verdict': 'as its formula', 'counting': words, 'head': head, 'error': error,
             'text': f'{_range(iteration, values)}: {form} of {source}{start}, counting {words}; '
-                    f'{len(values)} values, largest relative error {error:.1g}, tolerance {PRINTED:g}'}
+                    f'{len(values)} values, largest relative error {error:.1g}, tolerance {TOLERANCE:g}'}
 
 
 def _fitted_counting(iteration, values, head):
     """In words: the straight line gamma·count = a·N + b that the values above the floor follow, if they do."""
     if head is None:
         return ''
-    above = values > head['lambda_min'] * (1 + PRINTED)
+    above = values > head['lambda_min'] * (1 + TOLERANCE)
     if above.sum() < 2 or iteration[above][0] == iteration[above][-1]:
         return ''
     product = (values[above] / head['base']) ** (-1 / head['power']) - 1
     slope, offset = np.polyfit(iteration[above], product, 1)
     off = np.max(np.abs(head['base'] * (1 + slope * iteration[above] + offset) ** -head['power'] / values[above] - 1))
-    if slope <= 0 or off > 10 * PRINTED:
+    if slope <= 0 or off > 10 * TOLERANCE:
         return ''
     checked = '' if above.sum() > 2 else ' (two values: a fit, not a test)'
     return (f'; base {head["base"]:g} and power {head["power"]:g} fit with gamma·count = {slope:.5g}·(N + '

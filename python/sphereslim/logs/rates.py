@@ -7,8 +7,8 @@ import numpy as np
 from sphereslim.logs import textformat
 from sphereslim.logs.curves import Curve, steps
 
-# glog prints six significant digits: half a unit of the last is at most 5e-6 of the value; single precision adds less.
-PRINTED = 1e-5
+# relative; glog prints six significant digits: half a unit of the last is at most 5e-6, single precision adds less
+TOLERANCE = 1e-5
 
 
 def expected_rate(solver, iteration):
@@ -62,12 +62,12 @@ def check_rate(run):
     expected = [expected_rate(run.solver, int(one)) for one in iteration]
     if None in expected:
         return {**result, 'verdict': 'cannot tell', 'text': f'{seen}; lr_policy "{policy}" is not one of Caffe\'s'}
-    wrong = np.flatnonzero(~np.isclose(values, expected, rtol=PRINTED, atol=0))
+    wrong = np.flatnonzero(~np.isclose(values, expected, rtol=TOLERANCE, atol=0))
     wrong_steps = [place for place, _ in run.steps if place not in declared]
     if wrong.size or wrong_steps:
         return {**result, 'verdict': 'differs', 'text': _rate_fault(iteration, values, expected, wrong, wrong_steps)}
     return {**result, 'verdict': 'as declared', 'text': f'{seen}; {policy}{_steps_text(run, declared, iteration)}, '
-            f'all {len(values)} rates within {PRINTED:g} of the policy'}
+            f'all {len(values)} rates within {TOLERANCE:g} of the policy'}
 
 
 def _seen(iteration, values, found):
