@@ -4,6 +4,7 @@ import base64
 from html import escape
 
 from sphereslim.drawing import png
+from sphereslim.html_page import document
 from sphereslim.logs.plots import MOST_PAIRS, draw_pairs, draw_stages
 from sphereslim.logs.stages import QUANTITIES
 from sphereslim.logs.text import checkpoint_rows, curve_words, run_words, time_rows, verdict_words
@@ -30,9 +31,7 @@ def page(sources, pairs):
     else:
         parts += [_image(draw_stages([stage]), stage.label) for stage, _ in sources]
     parts += ['<h2>What each log says on its own</h2>', *[_source(stage, checks) for stage, checks in sources]]
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Training logs</title>'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n')
+    return document('Training logs', STYLE, ''.join(parts))
 
 
 def _summary(pairs):

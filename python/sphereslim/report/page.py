@@ -3,6 +3,7 @@
 import base64
 from html import escape
 
+from sphereslim.html_page import document
 from sphereslim.report.cells import SOURCES
 from sphereslim.report.words import NOTES, checks, facts, redraw
 
@@ -25,16 +26,13 @@ code{font-size:.8rem;overflow-wrap:anywhere;background:#f4f4f4;padding:.1em .3em
 
 def page(report, tables, drawn):
     """HTML text; `tables` are Tables, `drawn` {heading: [(Figure, PNG bytes)]}."""
-    title = escape(report['title'])
-    parts = [f'<h1>{title}</h1>', _facts(report), *map(table_html, tables), f'<p>{legend()}</p>']
+    parts = [f'<h1>{escape(report["title"])}</h1>', _facts(report), *map(table_html, tables), f'<p>{legend()}</p>']
     for heading, figures in drawn.items():
         parts += [f'<h2>{escape(heading)}</h2>']
         parts += [f'<p>{escape(NOTES[heading])}</p>'] if heading in NOTES else []
         parts += ['<div class="figures">', *[_figure(report, *each) for each in figures], '</div>']
     parts += ['<h2>The numbers again</h2>', definitions(((what, _code(text)) for what, text in checks(report)), 'long')]
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-            f'<title>{title}</title><meta name="viewport" content="width=device-width, '
-            f'initial-scale=1"><style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n')
+    return document(report['title'], STYLE, ''.join(parts))
 
 
 def _facts(report):

@@ -4,6 +4,7 @@ from html import escape
 
 from sphereslim.drawing import png
 from sphereslim.files import write_bytes, write_json
+from sphereslim.html_page import document
 from sphereslim.report.cells import SOURCES
 from sphereslim.report.page import STYLE, definitions, figure_html, legend, table_html
 from sphereslim.report.text import table_markdown
@@ -42,6 +43,4 @@ def _html(title, facts, tables, drawn, notes):
     parts = [f'<h1>{escape(title)}</h1>', definitions((name, escape(text)) for name, text in facts),
              *map(table_html, tables), f'<p>{sources}</p>', *[f'<p>{escape(note)}</p>' for note in notes],
              '<div class="figures">', *[figure_html(figure, content) for figure, content in drawn], '</div>']
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-            f'<title>{escape(title)}</title><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n')
+    return document(title, STYLE, ''.join(parts))
