@@ -10,6 +10,7 @@ from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, read_json, write_bytes, write_json
 from sphereslim.lfw import InputForm, Verification
+from sphereslim.pictures import list_images
 from sphereslim.progress import bar
 from sphereslim.quantize import (
     dequantize,
@@ -20,7 +21,7 @@ from sphereslim.quantize import (
 )
 from sphereslim.quantize.choose import parse_bits, parse_range
 from sphereslim.quantize.fit import check_fits
-from sphereslim.quantize.images import list_images, load_images
+from sphereslim.quantize.images import load_images
 from sphereslim.quantize.measure import (
     OutputDistance,
     accuracy_of_test_phase,

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.pictures import list_images
 from sphereslim.quantize import quantize_net, read_caffemodel, read_quantized
 from sphereslim.quantize.choose import parse_range
 from sphereslim.quantize.fit import check_fits
-from sphereslim.quantize.images import list_images, load_images
+from sphereslim.quantize.images import load_images
 from sphereslim.quantize.measure import OutputDistance, accuracy_of_test_phase, load_weights, named_measure
 from sphereslim.quantize.sensitivity import Cost, allocate, layer_cost, lower_hull
 from sphereslim.quantize.sweep import Rows, combinations, run_point

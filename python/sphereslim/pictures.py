@@ -1,8 +1,14 @@
-"""Reading picture files for a net."""
+"""Finding and reading picture files for a net."""
+
+from pathlib import Path
 
 import cv2
+import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.files import read_text
+
+_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
 
 
 def read_picture(path, channels=3):
@@ -14,3 +20,39 @@ def read_picture(path, channels=3):
     if image is None:
         raise SlimError(f'{path}: cannot be read as a picture')
     return image
+
+
+def list_images(source, count=None):
+    """All paths, or `count` at most, evenly spread: the pictures under a folder, or those of a list file.
+
+    A list's paths are from its own folder on. What follows the path in a line of the list, such as a
+    label, is passed over. SlimError where there are none, and naming a line whose picture is missing.
+    """
+    source = Path(source)
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob('*') if path.suffix.lower() in _SUFFIXES)
+    elif source.is_file():
+        lines = enumerate(read_text(source, 'a list of pictures').splitlines(), 1)
+        paths = [_listed(source, number, line.strip()) for number, line in lines if line.strip()]
+    else:
+        raise SlimError(f'{source}: no such folder or list of images')
+    if not paths:
+        raise SlimError(f'{source}: no images')
+    if count is None or count >= len(paths):
+        return paths
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
+
+
+def _listed(source, number, line):
+    """The picture in a line of the list `source`, which may be followed by a label."""
+    for words in (line, line.rsplit(maxsplit=1)[0], line.split()[0]):
+        if _is_file(source.parent / words):
+            return source.parent / words
+    raise SlimError(f"{source}:{number}: '{line[:80]}': no such picture, expected a path from {source.parent}/ on")
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero byte
+        return False

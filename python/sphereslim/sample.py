@@ -6,7 +6,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.lfw.pairs import people_of
-from sphereslim.quantize.images import list_images
+from sphereslim.pictures import list_images
 
 
 def sample_pictures(source, counts, seed=0, not_in=None):
