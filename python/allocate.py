@@ -16,7 +16,7 @@ from sphereslim.files import check_writable, write_json
 from sphereslim.model import cost_of_counts, open_model
 from sphereslim.progress import bar
 from sphereslim.sensitivity import read_table
-from sphereslim.tables import scaled, text_table
+from sphereslim.tables import text_table, with_unit
 
 
 def main():
@@ -32,7 +32,7 @@ def main():
                      [[name, found[name].size, kept, f'{kept / found[name].size:.2f}']
                       for name, kept in counts.items()]))
     macs, parameters = cost_of_counts(model, counts)
-    print(f'{args.out}: {scaled(macs)} MACs, {scaled(parameters)} parameters; the budget is {scaled(limit)} '
+    print(f'{args.out}: {with_unit(macs)} MACs, {with_unit(parameters)} parameters; the budget is {with_unit(limit)} '
           f'{args.cost}')
 
 

@@ -25,7 +25,7 @@ from sphereslim.progress import bar
 from sphereslim.reconstruct import Fit
 from sphereslim.sensitivity import COLUMNS, Table, study
 from sphereslim.sensitivity_plot import draw
-from sphereslim.tables import scaled, text_table
+from sphereslim.tables import text_table, with_unit
 
 
 def main():
@@ -40,8 +40,8 @@ def main():
     study(model, table, args.rates, args.criterion, harm, feed, Fit(args.places), args.refit, args.seed,
           lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
     draw(out / 'sensitivity.png', table.rows, table.about)
-    print(text_table(COLUMNS, [[row.group or '(whole)', f'{row.rate:g}', row.kept or '', scaled(row.macs),
-                                scaled(row.parameters), f'{row.harm:.4f}'] for row in table.rows]))
+    print(text_table(COLUMNS, [[row.group or '(whole)', f'{row.rate:g}', row.kept or '', with_unit(row.macs),
+                                with_unit(row.parameters), f'{row.harm:.4f}'] for row in table.rows]))
     print(f'{out}/sensitivity.json, {out}/sensitivity.png')
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from sphereslim.drawing import panels
 from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
-from sphereslim.tables import scaled
+from sphereslim.tables import with_unit
 
 _PRINTED = {('vgg16', 0.5): 'VGG-16 pruned 0.5', ('webface', 0.9): 'Pruned-90', ('webface', 0.75): 'Pruned-75',
             ('webface', 0.5): 'Pruned-50', ('vgg16', None): 'VGG-16', ('webface', None): 'WebFace'}
@@ -54,9 +54,10 @@ def net_table(rows):
     cells = []
     for row in rows:
         line = [Cell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
-                Cell(scaled(row['parameters']), ANALYTIC), *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
-                Cell(scaled(row['macs']), ANALYTIC), *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
-                *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'), Cell(scaled(row['trained_parameters'], 3), ANALYTIC),
+                Cell(with_unit(row['parameters']), ANALYTIC), *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
+                Cell(with_unit(row['macs']), ANALYTIC), *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
+                *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
+                Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
                 Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
                 *_beside(row, 'lost', MEASURED, '{:.2f}')]
         cells.append(line)

@@ -3,7 +3,7 @@
 from sphereslim.drawing import panels
 from sphereslim.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
-from sphereslim.tables import scaled
+from sphereslim.tables import with_unit
 
 COLUMNS = ['network', 'parameters', 'published', 'forward', 'published', 'backward', 'published', 'trained here',
            'accuracy', 'lost', 'published']
@@ -54,7 +54,7 @@ def _cells(row):
              _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M')]
     for quantity in ('forward_ratio', 'backward_ratio'):
         cells += [Cell(f'{row[quantity]:.2f}×', MEASURED), _printed(printed, quantity, '{:.2f}×'.format)]
-    return [*cells, Cell(scaled(row['trained_parameters'], 3), ANALYTIC),
+    return [*cells, Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
             Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED), Cell(f'{row["lost"]:.2f}', MEASURED),
             _printed(printed, 'lost', '{:.2f}'.format)]
 

@@ -16,8 +16,8 @@ def markdown_table(columns, rows, left=1):
     return '\n'.join(lines)
 
 
-def scaled(number, digits=4):
-    """A number with K, M or G: 12562496 is '12.56 M'."""
+def with_unit(number, digits=4):
+    """A number as text, in K, M or G where it is large: 12562496 is '12.56 M'."""
     for factor, unit in ((1e9, 'G'), (1e6, 'M'), (1e3, 'K')):
         if abs(number) >= factor:
             return f'{number / factor:.{digits}g} {unit}'

@@ -1,7 +1,7 @@
 """The tables of a report, from its plain values."""
 
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Table
-from sphereslim.tables import duration, scaled
+from sphereslim.tables import duration, with_unit
 
 
 def stage_table(report):
@@ -16,7 +16,7 @@ def stage_table(report):
 
 
 def _stage_row(row):
-    counted = [row['filters'], f'{row["parameters"]:,}', scaled(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
+    counted = [row['filters'], f'{row["parameters"]:,}', with_unit(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
     measured = [f'{row["milliseconds"]:.2f}', _speed(row), accuracy(row['before']),
                 accuracy(row['after']), duration(row['training_seconds'])]
     return [Cell(row['stage']), *(Cell(text, ANALYTIC if text else '') for text in counted),

@@ -7,7 +7,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.report.cells import ANALYTIC, MEASURED, Cell, Figure, Table
 from sphereslim.report.text import table_markdown
-from sphereslim.tables import scaled
+from sphereslim.tables import with_unit
 
 MARKS = ('<!-- study: written by python/study.py -->', '<!-- end of study -->')
 
@@ -32,8 +32,8 @@ def _headline(results):
 
 
 def _row(name, result, whole, accuracy, shift):
-    return [Cell(name), Cell(scaled(result['macs']), ANALYTIC), Cell(_percent(result, whole), ANALYTIC),
-            Cell(scaled(result['parameters']), ANALYTIC), Cell(f'{shift:.4f}', MEASURED),
+    return [Cell(name), Cell(with_unit(result['macs']), ANALYTIC), Cell(_percent(result, whole), ANALYTIC),
+            Cell(with_unit(result['parameters']), ANALYTIC), Cell(f'{shift:.4f}', MEASURED),
             Cell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
             Cell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED)]
 
