@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.activations import Sampler
+from sphereslim.activations import Sampler, Stop
 
 
 class OutputShift:
@@ -34,6 +34,6 @@ def _unit(rows):
 
 def _outputs(net, feed):
     """The first outputs (pictures, dimensions), float64."""
-    sampler = Sampler(net, feed)
-    stop = sampler.after(net._layer_names[len(net._layer_names) - 1], net.outputs[0])
-    return np.concatenate([blob.reshape(len(blob), -1) for (blob,) in sampler.blobs([stop])]).astype(np.float64)
+    end = Stop(len(net.layers) - 1, net.outputs[0])
+    parts = [blob.reshape(len(blob), -1) for (blob,) in Sampler(net, feed).blobs([end])]
+    return np.concatenate(parts).astype(np.float64)

@@ -91,11 +91,15 @@ def _picture_layers(layer, form, pictures, batch):
 def cpu_seconds(train, weights, rounds=2):
     """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up."""
     net = caffe.Net(str(train), str(weights), caffe.TRAIN)
-    for number in range(rounds + 1):
-        if number < 2:
-            start = time.process_time()
+
+    def once():
         net.forward()
         net.backward()
+
+    once()
+    start = time.process_time()
+    for _ in range(rounds):
+        once()
     return (time.process_time() - start) / rounds
 
 
