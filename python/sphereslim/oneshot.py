@@ -5,10 +5,10 @@ from sphereslim.model import refit, slim
 from sphereslim.selection import choose, measure
 
 
-def evidence(model, names, criterion, feed, seed=0, progress=iter):
-    """{group name: what the criterion measured} over the batches of `feed`; `progress` wraps the names."""
+def evidence(model, names, criterion, feed, seed=0):
+    """{group name: what the criterion measured} over the batches of `feed`."""
     sampler = model.sampler(feed, backward=find_criterion(criterion).name == 'taylor')
-    return {name: measure(model.groups, name, criterion, sampler, seed) for name in progress(names)}
+    return {name: measure(model.groups, name, criterion, sampler, seed) for name in names}
 
 
 def selections(model, criterion, measured, counts, seed=0):
@@ -17,8 +17,8 @@ def selections(model, criterion, measured, counts, seed=0):
             for name, number in counts.items() if number < model.groups.of(name).size]
 
 
-def apply(model, chosen, feed=None, fit=None, seed=0, progress=iter, every=False):
+def apply(model, chosen, feed=None, fit=None, seed=0, every=False):
     """The Model with [Selection] carried out; with a `feed` layers are refitted over its batches, see `refit`."""
     kept = {selection.group: selection.kept for selection in chosen}
     slimmed = slim(model, kept)
-    return refit(model, slimmed, kept, feed, fit, seed, progress, every) if feed else slimmed
+    return refit(model, slimmed, kept, feed, fit, seed, every=every) if feed else slimmed

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+PLATEAU = 1e-5  # largest relative change within a plateau: printing loses about as much
+
 
 @dataclass
 class Curve:
@@ -106,11 +108,11 @@ class _Sums:
             return (self.totals[3][last] - self.totals[3][first]) / (self.totals[0][last] - self.totals[0][first])
 
 
-def steps(curve, relative=1e-5):
+def steps(curve):
     """[(last iteration before, first iteration after, factor)] of every change of a curve made of plateaus."""
     curve = curve.finite()
     before, after = curve.value[:-1], curve.value[1:]
-    changed = np.flatnonzero(np.abs(after - before) > relative * np.maximum(np.abs(before), np.abs(after)))
+    changed = np.flatnonzero(np.abs(after - before) > PLATEAU * np.maximum(np.abs(before), np.abs(after)))
     return [(int(curve.iteration[place]), int(curve.iteration[place + 1]),
              float(after[place] / before[place]) if before[place] else np.inf) for place in changed]
 
