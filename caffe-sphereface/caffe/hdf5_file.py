@@ -26,22 +26,25 @@ def open_hdf5(path):
 
 
 @contextmanager
-def hdf5_in_memory():
-    """Yield (an HDF5 file open for writing, the io.BytesIO that holds its content after the block).
+def whole_hdf5(path):
+    """Yield an HDF5 file open for writing, which after the block is at `path`, whole or not at all.
 
-    The HDF5 library cannot give up a file that fails to be written (on a full disk it ends the process).
+    It is made in memory: the HDF5 library cannot give up a file that fails to be written (on a full disk it ends the
+    process).
     """
     content = io.BytesIO()
     with h5py.File(content, 'w') as file:
-        yield file, content
+        yield file
+    # Python 3.12.1 crashes where a view that was not released ends up in an error's traceback
+    with content.getbuffer() as view:
+        write_bytes(path, view)
 
 
 def write_rows(path, rows):
     """Write a file, whole or not at all, of the datasets {name: array}, which can be appended to along their rows."""
-    with hdf5_in_memory() as (file, content):
+    with whole_hdf5(path) as file:
         for name, values in rows.items():
             file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
-    write_bytes(path, content.getbuffer())
 
 
 def append_rows(path, rows):

@@ -4,8 +4,7 @@ from collections import Counter
 
 from caffe.blob import set_values
 from caffe.errors import CaffeError
-from caffe.hdf5_file import hdf5_in_memory, open_hdf5, read_array
-from caffe.proto.files import write_bytes
+from caffe.hdf5_file import open_hdf5, read_array, whole_hdf5
 
 
 def load_hdf5(net, path):
@@ -48,7 +47,7 @@ def save_hdf5(net, path, with_diff=False):
     if len(owned) < len(net.learnable.names):
         twice = next(name for name, count in Counter(net.learnable.names).items() if count > 1)[0]
         raise CaffeError(f"{path}: several layers with parameters are named '{twice}', expected different names")
-    with hdf5_in_memory() as (file, content):
+    with whole_hdf5(path) as file:
         for layer in net.layers:
             data = file.require_group(f'data/{layer.name}')
             for i, blob in enumerate(layer.blobs):
@@ -56,4 +55,3 @@ def save_hdf5(net, path, with_diff=False):
                     data[str(i)] = blob.tensor.cpu().numpy()
                     if with_diff:
                         file[f'diff/{layer.name}/{i}'] = blob.grad.cpu().numpy()
-    write_bytes(path, content.getbuffer())

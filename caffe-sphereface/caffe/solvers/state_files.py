@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.hdf5_file import hdf5_in_memory, open_hdf5, read_array, read_number
+from caffe.hdf5_file import open_hdf5, read_array, read_number, whole_hdf5
 from caffe.proto import wire
 from caffe.proto.files import read_bytes, write_bytes
 
@@ -25,14 +25,13 @@ def write_state(path, iteration, step, learned_net, history):
 
 
 def _write_hdf5(path, iteration, step, learned_net, arrays):
-    with hdf5_in_memory() as (file, content):
+    with whole_hdf5(path) as file:
         file['iter'], file['current_step'] = np.array([iteration], 'i4'), np.array([step], 'i4')
         # genuine Caffe reads text of a fixed length that ends in a zero byte
         name = str(learned_net).encode()
         file['learned_net'] = np.array(name, f'S{len(name) + 1}')
         for i, array in enumerate(arrays):
             file[f'history/{i}'] = array
-    write_bytes(path, content.getbuffer())
 
 
 def read_state(path):
