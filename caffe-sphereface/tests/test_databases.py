@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import h5py
+import lmdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import caffe
 from caffe.data.datum import planes_to_datum
-from caffe.data.db import backend_named, new_database, open_reader
+from caffe.data.db import LmdbReader, backend_named, new_database, open_reader
 from caffe.data.lmdb_file import LmdbFile
 from caffe.data.shard import set_shard
 from caffe.errors import CaffeError
@@ -170,6 +171,24 @@ def test_reading_leaves_a_database_as_it_is(folder, backend):
     before = {name: os.stat(f'db/{name}').st_mtime_ns for name in os.listdir('db')}
     data_net(backend=backend).forward()
     assert {name: os.stat(f'db/{name}').st_mtime_ns for name in os.listdir('db')} == before
+
+
+def test_an_lmdb_that_ends_before_pages_that_were_freed_is_read(folder):
+    # each transaction puts keys with values of that length, or deletes them
+    transactions = ([('8', 10), ('8', None), ('1', 2500), ('1', None)], [('b', 20000), ('a', 2500)],
+                    [('b', None), ('c', 20000), ('d', 20000), ('c', None), ('e', 3), ('d', None)])
+    with lmdb.open('db', map_size=1 << 24) as database:
+        for changes in transactions:
+            with database.begin(write=True) as transaction:
+                for key, length in changes:
+                    if length is None:
+                        transaction.delete(key.encode())
+                    else:
+                        transaction.put(key.encode(), bytes(length))
+        stated = (database.info()['last_pgno'] + 1) * database.stat()['psize']
+    assert os.path.getsize('db/data.mdb') < stated
+    reader = LmdbReader('db')
+    assert [(key, len(fetch())) for key, fetch in (reader.step(), reader.step())] == [(b'a', 2500), (b'e', 3)]
 
 
 def truncate():

@@ -36,7 +36,7 @@ class LmdbFile:
         if not metas:
             raise CaffeError(f'{folder}: is not a readable LMDB (no meta page)')
         self._page_size, self.count, self._root, last, _ = max(metas, key=lambda meta: meta[-1])
-        if self._size < (last + 1) * self._page_size:
+        if self._size < (last + 1) * self._page_size and not self._is_whole():
             raise CaffeError(f'{folder}: LMDB is truncated, data.mdb has {self._size} bytes, '
                              f'expected {(last + 1) * self._page_size}')
 
@@ -52,6 +52,13 @@ class LmdbFile:
         if page_size < 512 or page_size > 65536 or page_size & (page_size - 1):
             return None
         return page_size, main[6], main[7], last, transaction
+
+    def _is_whole(self):
+        """Whether all records are there, as in a file that ends early since LMDB never wrote pages freed at once."""
+        try:
+            return all(True for _ in self.records())
+        except CaffeError:
+            return False
 
     def records(self):
         """Yield (key, fetch) in the order of keys; `fetch()` reads the value, from any thread."""
