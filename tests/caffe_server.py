@@ -63,6 +63,7 @@ def _answer(connection, main):
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
+        sys.path.extend(filter(None, environment.get('PYTHONPATH', '').split(os.pathsep)))
         status = main(words)
     except BaseException:
         traceback.print_exc()
