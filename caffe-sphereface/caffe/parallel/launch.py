@@ -35,7 +35,8 @@ def launch(arguments, count, threads=None):
 def _start(arguments, rank, count, port, threads):
     environment = {**os.environ, 'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(count),
                    'LOCAL_WORLD_SIZE': str(count), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port),
-                   'TORCHELASTIC_USE_AGENT_STORE': 'True', 'CAFFE_LAUNCHER': str(os.getpid())}
+                   'TORCHELASTIC_USE_AGENT_STORE': 'True', 'TORCHELASTIC_RESTART_COUNT': '0',
+                   'CAFFE_LAUNCHER': str(os.getpid())}
     if threads:
         environment.setdefault('OMP_NUM_THREADS', str(threads))
     # sessions of their own: a Ctrl-C in the terminal reaches them once, through this process
