@@ -54,18 +54,23 @@ def random_value(random, field):
     return random.choice([*_NUMBERS, -1, -2, -(2**31)])
 
 
+def is_repeated(value):
+    """Whether a field has several values; FieldDescriptor.is_repeated is not in every protobuf."""
+    return hasattr(value, 'append')
+
+
 def fill_message(random, message, chance, depth=3):
     """Set random fields of a protobuf message."""
     for field in message.DESCRIPTOR.fields:
         if random.random() > chance or field.name in ('blobs',):
             continue
-        for _ in range(random.choice([1, 1, 2, 3]) if field.is_repeated else 1):
+        target = getattr(message, field.name)
+        for _ in range(random.choice([1, 1, 2, 3]) if is_repeated(target) else 1):
             if field.message_type:
-                target = getattr(message, field.name)
                 if depth:
-                    fill_message(random, target.add() if field.is_repeated else target, chance, depth - 1)
-            elif field.is_repeated:
-                getattr(message, field.name).append(random_value(random, field))
+                    fill_message(random, target.add() if is_repeated(target) else target, chance, depth - 1)
+            elif is_repeated(target):
+                target.append(random_value(random, field))
             else:
                 setattr(message, field.name, random_value(random, field))
     return message
@@ -84,9 +89,9 @@ def supply_needed(random, param):
                         ('batch_size', 2), ('channels', 1), ('height', 2), ('width', 2)):
         if name in fields and random.random() < 0.9:
             field = getattr(param, name)
-            if fields[name].is_repeated and not field:
+            if is_repeated(field) and not field:
                 field.append(value)
-            elif not fields[name].is_repeated and not param.HasField(name):
+            elif not is_repeated(field) and not param.HasField(name):
                 setattr(param, name, value)
     for name in ('weight_filler', 'bias_filler', 'filler'):
         if name in fields and random.random() < 0.9:
