@@ -8,8 +8,7 @@ own path. Run it again to continue after an interruption, or after the list has 
 import os
 
 from facedata.align_list import align_list
-from facedata.arguments import positive
-from facedata.workflow import command_parser, progress, run
+from facedata.workflow import command_parser, progress, run, whole
 
 
 def main():
@@ -25,7 +24,7 @@ def parse_arguments():
     parser.add_argument('folder', help='folder of pictures')
     parser.add_argument('--list', required=True, help='landmark list of detect.py, or with five points per picture')
     parser.add_argument('--out', required=True, help='folder to write')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='threads (default %(default)s)')
+    parser.add_argument('--workers', type=whole, default=os.cpu_count(), help='threads (default %(default)s)')
     return parser.parse_args()
 
 

@@ -8,13 +8,13 @@ The list grows as it goes; run it again to continue after an interruption.
 """
 
 import argparse
+import math
 import os
 
 from facedata import detection
-from facedata.arguments import positive
 from facedata.mtcnn.convert import converted
 from facedata.mtcnn.detector import Settings
-from facedata.workflow import cache_folder, command_parser, progress, run
+from facedata.workflow import cache_folder, command_parser, progress, run, whole
 
 
 def main():
@@ -42,8 +42,8 @@ def parse_arguments():
     parser.add_argument('--factor', type=share, default=0.85, help='step of the pyramid of sizes (default %(default)s)')
     parser.add_argument('--thresholds', type=share, nargs=3, default=[0.6, 0.7, 0.9], metavar='T',
                         help='least scores of the three stages (default 0.6 0.7 0.9)')
-    parser.add_argument('--batch', type=positive, default=16, help='pictures at a time (default %(default)s)')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(), help='processes (default %(default)s)')
+    parser.add_argument('--batch', type=whole, default=16, help='pictures at a time (default %(default)s)')
+    parser.add_argument('--workers', type=whole, default=os.cpu_count(), help='processes (default %(default)s)')
     parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')
     return parser.parse_args()
 
@@ -57,7 +57,7 @@ def share(text):
 
 def size(text):
     """The type of --min-size."""
-    if float(text) < 12:
+    if not 12 <= float(text) < math.inf:
         raise argparse.ArgumentTypeError(f'{text}, expected at least 12, the window of the first network')
     return float(text)
 

@@ -11,8 +11,7 @@ interruption; a finished folder is left as it is.
 import os
 
 from facedata import dataset
-from facedata.arguments import positive
-from facedata.workflow import command_parser, progress, run
+from facedata.workflow import command_parser, progress, run, whole
 
 
 def main():
@@ -39,7 +38,7 @@ def parse_arguments():
     }.items():
         parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name),
                             help=help_text + ' (default %(default)s)')
-    parser.add_argument('--workers', type=positive, default=os.cpu_count(),
+    parser.add_argument('--workers', type=whole, default=os.cpu_count(),
                         help='processes that render (default %(default)s)')
     return parser.parse_args()
 

@@ -290,3 +290,12 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, words, message):
     told = run('detect.py', *words)
     assert told.returncode == 1 and len(told.stderr.strip().splitlines()) == 1, told.stderr
     assert told.stderr.startswith('error: ') and message in told.stderr
+
+
+@pytest.mark.parametrize('option, expected', [('--batch 0', 'expected a whole number of at least 1'),
+                                              ('--min-size nan', 'expected at least 12'),
+                                              ('--factor nan', 'expected between 0 and 1')])
+def test_numbers_that_make_no_sense_are_refused(option, expected):
+    done = subprocess.run([sys.executable, ROOT / 'preprocess/detect.py', 'none', '--out', 'none', *option.split()],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and expected in done.stderr

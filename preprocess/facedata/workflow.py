@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'python'))
 
 from arguments.parser import command_parser  # noqa: E402  (found by the path above)
+from arguments.values import whole  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.files import cache_folder  # noqa: E402
@@ -14,7 +15,7 @@ from sphereslim.lock import only_one, only_one_at  # noqa: E402
 from sphereslim.progress import bar  # noqa: E402
 
 __all__ = ['SlimError', 'cache_folder', 'command_parser', 'only_one', 'only_one_at', 'people_of', 'progress',
-           'read_pairs', 'run']
+           'read_pairs', 'run', 'whole']
 
 
 def progress(desc, unit):
