@@ -49,4 +49,4 @@ def test_training_prints_the_iterations_of_the_log(tmp_path, monkeypatch, capsys
 
 def test_what_cannot_be_measured_is_refused():
     told = run('--host-cores', '0')
-    assert told.returncode == 2 and 'cores of at least 1' in told.stderr
+    assert told.returncode == 2 and 'host-cores: 0, expected a whole number of at least 1' in told.stderr

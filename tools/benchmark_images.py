@@ -14,7 +14,6 @@ layers takes for a pass when its process is fed at that rate; and the rate witho
 asked of `caffe train`: the times between the iterations in its log, with the data layer and with none.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -28,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from arguments.parser import command_parser  # noqa: E402
+from arguments.values import positive, whole  # noqa: E402
 from benchmarks.feeding import feed, train  # noqa: E402
 from benchmarks.pictures import (  # noqa: E402
     BATCH,
@@ -122,22 +123,19 @@ def opencv_loop(paths):
 
 
 def parse_arguments():
-    start, end = __doc__.split('\n\n', 1)
-    parser = argparse.ArgumentParser(description=start, epilog=end,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--pictures', type=int, default=512, help='pictures to make (112x96 JPEG)')
-    parser.add_argument('--seconds', type=float, default=5, help='how long to measure each source, about')
-    parser.add_argument('--tflops', type=float, default=30,
+    parser = command_parser(__doc__)
+    parser.add_argument('--pictures', type=whole, default=512, help='pictures to make, 112x96 JPEG (default 512)')
+    parser.add_argument('--seconds', type=positive, default=5,
+                        help='how long to measure each source, about (default 5)')
+    parser.add_argument('--tflops', type=positive, default=30,
                         help='what the GPU sustains; an H100 has 67 TFLOP/s in float32 by its data sheet, of which '
-                             'convolutions without TF32 reach about half')
+                             'convolutions without TF32 reach about half (default 30)')
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--feed', action='store_true', help='how long a net that takes what a GPU takes waits for data')
     what.add_argument('--train', action='store_true', help='how long the iterations of `caffe train` are that is fed')
-    parser.add_argument('--host-cores', type=int, default=16, help='cores that feed one GPU (--feed, --train)')
-    args = parser.parse_args()
-    if min(args.pictures, args.host_cores) < 1 or args.seconds <= 0 or args.tflops <= 0:
-        parser.error('expected pictures and cores of at least 1, seconds and tflops above 0')
-    return args
+    parser.add_argument('--host-cores', type=whole, default=16,
+                        help='cores that feed one GPU in --feed and --train (default 16)')
+    return parser.parse_args()
 
 
 if __name__ == '__main__':
