@@ -78,23 +78,23 @@ class Wiring:
         return bottom, needs
 
     def _make_tops(self, layer, param):
+        top = [self._make_top(layer, param, i, name) for i, name in enumerate(param.top)]
         wanted = layer.tops[0] if isinstance(layer.tops, tuple) else layer.tops
-        missing = max(0, wanted - len(param.top)) if layer.auto_top else 0
-        names = [*param.top, *['(automatic)'] * missing]
-        top = []
-        for i, name in enumerate(names):
-            in_place = i < len(param.bottom) and param.bottom[i] == name
-            if not in_place and name in self.blobs and name != '(automatic)':
-                layer.error(f"top blob '{name}' is produced by an earlier layer too")
-            blob = self.blobs[name] if in_place else Blob(0, name=name)
-            if name != '(automatic)':
-                self.blobs[name] = blob
-                self._available[name] = True
-                self._blob_needs.setdefault(name, False)
-            if param.type == 'Input':
-                self.inputs.append(name)
-            top.append(blob)
-        return top
+        missing = max(0, wanted - len(top)) if layer.auto_top else 0
+        # tops that the prototxt does not name are no blobs of the net: no layer can read them
+        return top + [Blob(0, name='(automatic)') for _ in range(missing)]
+
+    def _make_top(self, layer, param, index, name):
+        in_place = index < len(param.bottom) and param.bottom[index] == name
+        if not in_place and name in self.blobs:
+            layer.error(f"top blob '{name}' is produced by an earlier layer too")
+        blob = self.blobs[name] if in_place else Blob(0, name=name)
+        self.blobs[name] = blob
+        self._available[name] = True
+        self._blob_needs.setdefault(name, False)
+        if param.type == 'Input':
+            self.inputs.append(name)
+        return blob
 
     def _note_needs(self, layer, param, needs, top):
         if len(param.param) > len(layer.blobs):
