@@ -9,6 +9,7 @@ import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import at_least_one, named_stages, named_weights, need
+from caffe.data.shard import set_shard
 from caffe.data.workers import cores
 from caffe.errors import CaffeError
 from caffe.lean import free_while_training
@@ -62,6 +63,7 @@ def _launch(flags, gpus, arguments):
 
 
 def _train_as_one_of(flags, param, gpus, rank, count, local):
+    set_shard(rank, count)
     launch.follow_launcher()
     if rank:
         log.init_log(1)

@@ -6,7 +6,6 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from caffe import random
-from caffe.data.shard import set_shard
 from caffe.errors import CaffeError, first_line
 from caffe.parallel.peers import Peers
 
@@ -14,7 +13,10 @@ _MEETING = timedelta(minutes=5)
 
 
 def place():
-    """(rank, count, local rank) that the environment gives this process, None where it trains alone."""
+    """(rank, count, local rank) that the environment gives this process, None where it trains alone.
+
+    CaffeError where the environment names others, but not in numbers.
+    """
     values = [os.environ.get(name) for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')]
     if None in values[:2] or not os.environ.get('MASTER_ADDR') or values[1] == '1':
         return None
@@ -23,12 +25,14 @@ def place():
     except ValueError:
         raise CaffeError(f'RANK={values[0]}, WORLD_SIZE={values[1]}, LOCAL_RANK={values[2]} in the environment: '
                          'expected numbers as torchrun sets them') from None
-    set_shard(rank, count)
     return rank, count, local
 
 
 def join():
-    """Meet the other processes that the environment tells of; the Peers. The device must be chosen before."""
+    """Meet the other processes that the environment tells of: (the Peers, the Store where they meet).
+
+    The device must be chosen before. CaffeError where the others cannot be reached.
+    """
     try:
         store, rank, count = next(iter(dist.rendezvous('env://', timeout=_MEETING)))
         return Peers(store, rank, count), store
@@ -50,7 +54,10 @@ def share_seed(store, rank):
 
 
 def meet(address, rank, count):
-    """Meet the other processes at an address `host:port`, where process 0 listens; the Peers."""
+    """Meet the other processes at an address `host:port`, where process 0 listens; the Peers.
+
+    CaffeError where they cannot be reached, and where this process has met others before.
+    """
     if dist.is_initialized():
         raise CaffeError('NCCL: this process trains with others already, expected one training a process')
     host, _, port = address.rpartition(':')
