@@ -29,9 +29,14 @@ class Peers:
 
     def __init__(self, store, rank, count):
         self.rank, self.count = rank, count
-        self._gradients = self._answer = self._copied = None
-        self._local, self._agreed, self._unread, self._stopping = [], None, False, False
-        self._signals = lambda: None
+        self._gradients = None        # made for the first exchange
+        self._signals = lambda: None  # the solver's own `action`
+        self._local = []              # requests that only this process knows so far
+        self._agreed = None           # a request that all know, until the solver takes it
+        self._stopping = False        # a signal has asked this process to stop
+        self._answer = None           # on the host, the sums of requests that came with the last gradients
+        self._copied = None           # the event that ends their copy from a GPU
+        self._unread = False          # whether `_agreed` lacks them still
         backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
         with self._together():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
