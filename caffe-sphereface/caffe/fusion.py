@@ -67,7 +67,10 @@ class Group:
         self.top = tops[-1]
         self.hidden = [blob for blob in dict.fromkeys(tops) if blob is not self.top]
         self.blobs = [bottom, *tops]
-        self.compute = self._seen = self._packed = self._pending = None
+        self.compute = None   # function of the bottom's tensor, over packed weights
+        self._packed = None   # State that `compute` was made for
+        self._seen = None     # State of the last forward that `compute` did not fit
+        self._pending = None  # the bottom's tensor from which the hidden blobs of the last run follow
 
     def run(self):
         """Compute the top from the bottom; False, and nothing done, where the layers have to run one by one."""
@@ -84,7 +87,7 @@ class Group:
         return True
 
     def is_packed(self):
-        """Whether `compute` fits the present parameters and shapes."""
+        """Whether `compute` fits the present parameters and shapes, as far as `run` has seen to that."""
         return self._packed is not None and self._packed.holds(self._shapes())
 
     def unpack(self):
@@ -125,8 +128,7 @@ class Group:
         x, self._pending = self._pending, None
         if x is None:
             return
-        sources = [self.bottom, *self.tops]
-        wires = [(layer, [sources[i]], [self.tops[i]]) for i, layer in enumerate(self.layers)]
+        wires = [(layer, [source], [top]) for layer, source, top in zip(self.layers, self.blobs, self.tops)]
         values = replay(wires[:self.tops.index(self.top)], {self.bottom: x})
         for blob in self.hidden:
             if blob.is_deferred_to(self):

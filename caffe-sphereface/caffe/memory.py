@@ -28,16 +28,16 @@ class Memory:
                  '_watchers', '_changes')
 
     def __init__(self):
-        self._tensor = None
-        self._host = None
-        self._host_is_newest = False
-        self._host_stamp = None
-        self._view = None
-        self._lent = False
-        self._buffer = None
-        self._source = None
-        self._watchers = None
-        self._changes = 0
+        self._tensor = None           # the values, None while they are all zero or deferred
+        self._host = None             # a GPU's copy on the host, which numpy views show
+        self._host_is_newest = False  # Python may have written to that copy since a layer read it last
+        self._host_stamp = None       # Stamp of the values on the GPU that the copy has as well, None where unknown
+        self._view = None             # weak reference to the numpy view on the CPU
+        self._lent = False            # `_tensor` is somebody else's: copied before Python sees it
+        self._buffer = None           # memory kept for `accumulator`
+        self._source = None           # who sets deferred values
+        self._watchers = None         # who is told before a change
+        self._changes = 0             # counts `before_change`, for stamps
 
     def get(self, shape, device):
         """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""

@@ -56,11 +56,17 @@ class Segment:
         self.bottoms, self.tops = self._ends()
         given = {self._origin[blob] for blob in [*self.bottoms, *self.tops]}
         self.hidden = [blob for blob in self.blobs if self._origin[blob] not in given]
-        self._state = self._steps = self._pending = self._pictures = None
-        self._was_read = False
+        self._state = None     # State that the three below fit, None while groups are not packed
+        self._steps = None     # what `_plan` gives
+        self._pictures = None  # how many pictures make a piece, None for all at once
+        self._pending = None   # {bottom: tensor} from which the hidden blobs of the last run follow
+        self._was_read = False  # somebody read a hidden blob: the groups do the work from now on
 
     def _ends(self):
-        """(the blobs from before, those of them that change and those whose last values nobody inside reads)."""
+        """(bottoms, tops): the blobs that come from before; those that layers behind may read.
+
+        These are the blobs from before that layers inside change, and those whose last values nobody inside reads.
+        """
         bottoms, made, changed, unread = {}, set(), {}, {}
         for _, bottom, top in self.wires:
             for blob in bottom:
@@ -76,7 +82,7 @@ class Segment:
         return list(bottoms), list({**changed, **unread})
 
     def _origins(self):
-        """{blob: the blob whose data it has}: itself, but for the tops of splits."""
+        """{blob: the blob whose data it shares}: itself, but for the tops of splits."""
         origin = {blob: blob for blob in self.blobs}
         for layer, bottom, top in self.wires:
             if layer.type == 'Split':
