@@ -56,7 +56,8 @@ class Net:
         # index of a layer -> what runs it and some behind it as one; without these layers run one by one
         self.fused = _find_fused(self.wiring)
         self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
-        # index of a layer -> blobs to free after its forward, where memory is to be saved
+        # index of a layer -> blobs to free after its forward, where memory is to be saved (`lean`); no hook of
+        # after_forward, with which all layers would run one by one
         self.spent = {}
         self.learnable = LearnableParameters(self.layers)
         self._make_index(self.wiring)
@@ -201,8 +202,6 @@ class Net:
     forward_all = batches.forward_all
     forward_backward_all = batches.forward_backward_all
 
-    # -- parameters ---------------------------------------------------------------------------------------------------
-
     def reshape(self):
         """Propagate the shapes of the input blobs through all layers without computing."""
         for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
@@ -210,6 +209,14 @@ class Net:
                 layer.reshape(bottom, top)
             except TROUBLE as error:
                 raise_explained(layer, error)
+
+    def set_input_arrays(self, data, labels):
+        """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""
+        if not self.layers or self.layers[0].type != 'MemoryData':
+            raise CaffeError(f"net '{self.name}': set_input_arrays needs a MemoryData layer as the first layer")
+        self.layers[0].reset(data, labels)
+
+    # -- parameters ---------------------------------------------------------------------------------------------------
 
     def clear_param_diffs(self):
         """Set the diffs of all parameters to zero."""
@@ -235,12 +242,6 @@ class Net:
     def load_hdf5(self, path):
         """Take parameters from an HDF5 file for layers of the same name."""
         load_hdf5(self, path)
-
-    def set_input_arrays(self, data, labels):
-        """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""
-        if not self.layers or self.layers[0].type != 'MemoryData':
-            raise CaffeError(f"net '{self.name}': set_input_arrays needs a MemoryData layer as the first layer")
-        self.layers[0].reset(data, labels)
 
     # -- hooks --------------------------------------------------------------------------------------------------------
 
