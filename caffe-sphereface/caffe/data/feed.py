@@ -64,8 +64,10 @@ def plan_batches(step, batch_size, transformer, generator, phase):
 class Feed:
     """The reading-ahead half of a data layer: puts one batch after another into its tops.
 
-    `step`, `load(item, draw, slot)` and `first` (an item to learn the shape from) describe the source; they must not
-    refer to the layer. `divisible` says that copies of this process can read it, too.
+    `step()` gives the next item of the source; `load(item, draw, slot)` writes one into the array that
+    `slot(shape, dtype)` gives, transformed by the row `draw` of `Transformer.draws`, and returns its label. They must
+    not refer to the layer, or what reads ahead would keep it alive. Up to `ahead` batches are prepared. `divisible`
+    says that copies of this process can read the source, too.
     """
 
     def __init__(self, layer, transformer, step, load, batch_size, generator, ahead=4, divisible=True):
@@ -85,7 +87,7 @@ class Feed:
             self._prefetcher = Prefetcher(plan, place, batch_size, ahead)
 
     def shape_tops(self, layer, top, first):
-        """Give the tops the shapes that a batch of items like `first` has."""
+        """Give the tops the shapes that a batch of items like `first` has; CaffeError naming the layer if it is bad."""
         shapes = []
 
         def slot(shape, dtype):
@@ -103,7 +105,7 @@ class Feed:
             top[1].reshape(self.batch_size)
 
     def forward(self, layer, top):
-        """Wait for the next batch and put it into the tops."""
+        """Wait for the next batch and put it into the tops; CaffeError naming the layer for an item that is bad."""
         try:
             data, labels = self._next()
         except CaffeError as error:

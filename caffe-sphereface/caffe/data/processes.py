@@ -25,8 +25,10 @@ class ProcessPrefetcher:
         self._source, self._workers, self._ahead = (plan, load), worker_count(), max(2, ahead)
         self._slots, self._team, self.stop = [], None, lambda: None
         self._made = {}  # (slot, shape and dtype, failure) of batches that are there, by number
-        self._ordered = self._due = self._lent = 0
-        self._returned = deque()
+        self._ordered = 0  # batches that workers were asked for, and so the number of the next one
+        self._due = 0  # number of the batch that `next` hands out
+        self._lent = 0  # slots whose batch somebody outside holds
+        self._returned = deque()  # slots that nobody holds any more, to be ordered anew
 
     def is_ready(self):
         """Whether `next` gives a batch without a wait or an error."""

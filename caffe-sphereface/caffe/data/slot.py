@@ -20,7 +20,7 @@ class Slot:
         self._pages = b''
 
     def views(self, shape, dtype, on_return=None):
-        """(data, labels): tensors of `shape` and of shape[:1] in this memory.
+        """(data, labels): tensors of `shape` and of shape[:1] in this memory; OSError where there is not enough of it.
 
         `on_return` is called when nobody holds them, nor a view of them, any more.
         """

@@ -46,6 +46,7 @@ class Team:
             there.close()
 
     def send(self, message):
+        """Give any one of them a message, which must be picklable and short (LONGEST_MESSAGE)."""
         with contextlib.suppress(OSError):  # all have ended, which shows when an answer is due
             self._socket.send(pickle.dumps(message))
 
@@ -65,6 +66,7 @@ class Team:
                     raise CaffeError(f'worker process {child} has ended unexpectedly ({end})')
 
     def kill(self):
+        """End them all, and wait until they have ended."""
         if os.getpid() != self._owner:  # a copy of the net's process has come to its end
             return
         self._socket.close()
