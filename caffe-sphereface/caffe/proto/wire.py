@@ -59,14 +59,13 @@ def blob_shape(blob):
     return None
 
 
-def blob_array(blob, origin, field='data'):
+def blob_array(blob, origin):
     """The values of a raw BlobProto as a read-only float32 array of its shape.
 
     `origin` names file and layer in errors: CaffeError when the shape claims another count than the values have.
     """
-    double = getattr(blob, f'double_{field}')
-    kind = f'double_{field}' if double else field
-    values = double or getattr(blob, field)
+    kind = 'double_data' if blob.double_data else 'data'
+    values = getattr(blob, kind)
     size = np.dtype(_VALUES[kind]).itemsize
     shape = blob_shape(blob)
     shape = (len(values) // size,) if shape is None else shape
