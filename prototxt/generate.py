@@ -16,8 +16,8 @@ from netgen import mtcnn, sfplus, solvers, sphereface, vgg  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.engine import caffe_pb2  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
+from sphereslim.messages import copy_of  # noqa: E402
 from sphereslim.prototext import comment_lines, field_lines, to_text  # noqa: E402
-from sphereslim.prototxt import copy_of  # noqa: E402
 from sphereslim.substitute import drop_layers, shrink, substitute  # noqa: E402
 
 DATA_NOTE = """

@@ -11,8 +11,9 @@ from pathlib import Path
 from arguments.values import names, positive, shape
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
+from sphereslim.inputs import input_shape
 from sphereslim.netstats import measure, open_net, total
-from sphereslim.prototxt import input_shape, read_net, write_prototxt
+from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.substitute import MODULES, drop_layers, shrink, substitute
 from sphereslim.tables import text_table
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from sphereslim import prototxt
+from sphereslim import inputs, prototext, prototxt
 from sphereslim.engine import caffe_pb2
 from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
@@ -89,19 +89,19 @@ def test_text_round_trip(path):
     read = prototxt.read_solver if path in SOLVERS else prototxt.read_net
     message = read(path)
     parsed = caffe_pb2.SolverParameter() if path in SOLVERS else caffe_pb2.NetParameter()
-    text_format.Parse(prototxt.to_text(message, 'a comment\nof two lines'), parsed)
+    text_format.Parse(prototext.to_text(message, 'a comment\nof two lines'), parsed)
     assert parsed == message
 
 
 @pytest.mark.parametrize('value', (1e-5, 0.1, 1 / 3, 1e10, 3.4e38, 1e-40, float('inf'), -0.0, 16777217.0))
 def test_floats_survive_writing(value):
     net = caffe_pb2.NetParameter(layer=[{'name': 'a', 'loss_weight': [value]}])
-    assert prototxt.parse_net(prototxt.to_text(net)).layer[0].loss_weight == net.layer[0].loss_weight
+    assert prototxt.parse_net(prototext.to_text(net)).layer[0].loss_weight == net.layer[0].loss_weight
 
 
 def test_weights_are_left_out_of_the_text():
     net = caffe_pb2.NetParameter(layer=[{'name': 'a', 'blobs': [{'data': [1, 2]}]}])
-    assert 'blobs' not in prototxt.to_text(net)
+    assert 'blobs' not in prototext.to_text(net)
 
 
 def test_errors_name_file_line_and_field(tmp_path):
@@ -160,10 +160,10 @@ def test_writing_keeps_the_old_file_when_it_fails(tmp_path):
 
 def test_inputs_stand_for_data_layers():
     net = prototxt.parse_net(TWO_SOURCES)
-    single = prototxt.with_inputs(net)
+    single = inputs.with_inputs(net)
     assert [layer.type for layer in single.layer] == ['Input', 'InnerProduct']
     assert [list(s.dim) for s in single.layer[0].input_param.shape] == [[1, 3, 20, 20], [1]]
-    wide = prototxt.with_inputs(net, (4, 1, 8, 6)).layer[0].input_param
+    wide = inputs.with_inputs(net, (4, 1, 8, 6)).layer[0].input_param
     assert [list(s.dim) for s in wide.shape] == [[4, 1, 8, 6], [4]]
     assert net.layer[0].type == 'Data'
 
@@ -171,12 +171,12 @@ def test_inputs_stand_for_data_layers():
 def test_inputs_of_unknown_size_are_an_error():
     net = prototxt.read_net(ROOT / 'prototxt/sphereface-4/train.prototxt')
     with pytest.raises(SlimError, match='sphereface-4.*how large'):
-        prototxt.with_inputs(net)
+        inputs.with_inputs(net)
 
 
 def test_old_inputs_become_input_layers():
     text = 'input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 10'
-    assert prototxt.input_shape(prototxt.parse_net(text)) == (1, 3, 12, 10)
+    assert inputs.input_shape(prototxt.parse_net(text)) == (1, 3, 12, 10)
     text = 'input: "a" input_shape { dim: 2 dim: 3 } input: "b" input_shape { dim: 2 }'
     assert [list(layer.input_param.shape[0].dim) for layer in prototxt.parse_net(text).layer] == [[2, 3], [2]]
 

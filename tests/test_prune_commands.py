@@ -7,9 +7,10 @@ import pytest
 from masking import randomize
 from sphereslim.allocation import allocate, curves
 from sphereslim.files import write_bytes
+from sphereslim.messages import copy_of
 from sphereslim.model import cost, open_model
 from sphereslim.netfiles import run_net, weights_of
-from sphereslim.prototxt import copy_of, read_net, read_solver, write_prototxt
+from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.selection_files import read_selections
 from sphereslim.sensitivity import read_table
 from sphereslim.weights import read_weights, weight_layers

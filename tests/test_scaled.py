@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sphereslim.inputs import copy_of, input_shape
+from sphereslim.inputs import input_shape
+from sphereslim.messages import copy_of
 from sphereslim.netfiles import run_net
 from sphereslim.prototxt import find_layer, read_net
 from sphereslim.scaled import resized, scaled_folder

@@ -9,8 +9,9 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
+from sphereslim.messages import copy_of
 from sphereslim.netfiles import run_net, weights_of
-from sphereslim.prototxt import copy_of, parse_net, read_net, write_prototxt
+from sphereslim.prototxt import parse_net, read_net, write_prototxt
 from sphereslim.states import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_stages
 from tiny_run import write_run
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sphereslim.activations import Sampler
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.netfiles import run_net
 from sphereslim.states import TEST, layers_in, phase_of
 from sphereslim.weights import blob_array, set_blob_array, weight_layers

@@ -9,7 +9,7 @@ from statistics import median
 
 from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.prototxt import read_net, write_prototxt
 
 _PASS = re.compile(r'Average (Forward|Backward) pass: ([\d.e+-]+) ms')

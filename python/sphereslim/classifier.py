@@ -1,7 +1,7 @@
 """The classifier of a train net, found from its connections, set to a number of people."""
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 
 _PARAM = {'MarginInnerProduct': 'margin_inner_product_param', 'InnerProduct': 'inner_product_param',
           'InterClass': 'inter_class_param'}

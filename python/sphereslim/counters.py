@@ -3,7 +3,7 @@
 The counters are not part of a solver state: without this, lambda would start from its base again.
 """
 
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 
 
 def advanced(net, forwards):

@@ -8,10 +8,10 @@ times the classes. The embedding loss is w / (2 N) sum_n |u_n - v_n|^2 of the L2
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of, is_data
+from sphereslim.inputs import input_shape, is_data, with_inputs
+from sphereslim.messages import copy_of
 from sphereslim.netparts import DATA, LOSS, opened_layers, parts
 from sphereslim.netstats import open_net
-from sphereslim.prototxt import input_shape, with_inputs
 from sphereslim.weights import weight_layers
 
 PREFIX = 'teacher_'

@@ -1,7 +1,7 @@
 """Heads: the margin classifier and the inter-class term, moved from one train net onto another."""
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.weights import blob_array, weight_layers
 
 _HEAD_TYPES = ('MarginInnerProduct', 'InterClass')

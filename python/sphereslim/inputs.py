@@ -1,15 +1,9 @@
 """Where a net's pictures come in, and how large they are."""
 
 from sphereslim.errors import SlimError
+from sphereslim.messages import copy_of
 
 DATA_TYPES = ('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input')
-
-
-def copy_of(message):
-    """An independent copy of a message."""
-    copy = type(message)()
-    copy.CopyFrom(message)
-    return copy
 
 
 def is_data(layer):

@@ -8,7 +8,7 @@ import numpy as np
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.prototext import to_text
 from sphereslim.weights import blob_shape, read_weights, set_blob_array, weight_layers
 

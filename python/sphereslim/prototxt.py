@@ -8,23 +8,8 @@ from google.protobuf import text_format
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
-from sphereslim.inputs import copy_of, input_shape, is_data, with_inputs
+from sphereslim.messages import copy_of
 from sphereslim.prototext import to_text
-
-__all__ = [
-    'copy_of',
-    'find_layer',
-    'input_shape',
-    'is_data',
-    'parse_net',
-    'read_net',
-    'read_prototxt',
-    'read_solver',
-    'to_text',
-    'with_data',
-    'with_inputs',
-    'write_prototxt',
-]
 
 
 def read_net(path):

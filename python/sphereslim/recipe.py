@@ -3,7 +3,8 @@
 import json
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of, is_data
+from sphereslim.inputs import is_data
+from sphereslim.messages import copy_of
 from sphereslim.prototxt import find_layer
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sphereslim.engine_check import check_engine
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.substitute import shrink_alike
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.settings import checked
 
 SETTINGS = {'iterations': 'count', 'base_lr': 'positive', 'batch': 'count', 'steps?': 'wholes', 'gamma?': 'positive',

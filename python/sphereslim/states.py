@@ -1,7 +1,7 @@
 """Which layers of a net are there in a phase and under stages, as their rules (`include`, `exclude`) say."""
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 
 TRAIN, TEST = 0, 1  # caffe.TRAIN, caffe.TEST
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.weights import blob_array, blob_shape, set_blob_array, weight_layers
 
 

@@ -2,7 +2,7 @@
 
 from sphereslim.classifier import with_classes
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.prototxt import find_layer, read_net, with_data
 from sphereslim.recipe import classifier_input, with_rotation, with_unit_feature
 from sphereslim.substitute import drop_layers, shrink, substitute

@@ -7,7 +7,8 @@ from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.engine_check import check_engine
 from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
-from sphereslim.inputs import copy_of, is_data
+from sphereslim.inputs import is_data
+from sphereslim.messages import copy_of
 from sphereslim.model import Model
 from sphereslim.netstats import open_net
 from sphereslim.prototxt import write_prototxt

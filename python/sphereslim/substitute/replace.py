@@ -1,7 +1,8 @@
 """Convolutions replaced by modules, in any net."""
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of, is_data
+from sphereslim.inputs import is_data
+from sphereslim.messages import copy_of
 from sphereslim.netstats import open_net
 from sphereslim.prototxt import find_layer
 from sphereslim.substitute.modules import MODULES, S_RATIO, Site, check_site

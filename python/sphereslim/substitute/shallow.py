@@ -1,7 +1,7 @@
 """Fewer layers: convolutions dropped with their norm and neuron, the rest reconnected."""
 
 from sphereslim.errors import SlimError
-from sphereslim.inputs import copy_of
+from sphereslim.messages import copy_of
 from sphereslim.prototxt import find_layer
 from sphereslim.substitute.tail import position, tail_of
 
