@@ -158,6 +158,3 @@ def check(plan):
         groups.of(layer)
     if not 0 < plan.rate <= 1:
         raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')
-
-
-__all__ = ['Plan', 'check', 'emit_base', 'emit_last', 'emit_pruned', 'evaluate_stage', 'keep_settings']

@@ -112,10 +112,9 @@ def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
     if judged['verdict'] == MATCHES and _too_noisy(theirs, own, noise):
         judged.update(verdict=CANNOT_TELL, text=f'the noise hides any difference; {judged["text"]}')
     parts = [part for amount, part in ((allowed.relative, f'{100 * allowed.relative:g} %'),
-                                           (allowed.absolute, f'{allowed.absolute:g}'),
-                                           (reading, f'{reading:g} for reading a figure')) if amount]
-    return {'half_width': width, 'tolerance': ' + '.join(parts) + words,
-            **judged}
+                                       (allowed.absolute, f'{allowed.absolute:g}'),
+                                       (reading, f'{reading:g} for reading a figure')) if amount]
+    return {'half_width': width, 'tolerance': ' + '.join(parts) + words, **judged}
 
 
 def _too_noisy(theirs, own, noise):
