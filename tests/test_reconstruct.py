@@ -51,7 +51,7 @@ def batches(rng, number=6):
 def pruned_twin(reader, seed=0):
     """A net of which each channel 4 + k is that of channel k plus a constant, and that net without channels 4 to 7."""
     rng = np.random.default_rng(seed)
-    proto = net_with(reader)
+    proto = net_with(reader) if isinstance(reader, str) else reader
     net, groups = run_net(proto), Groups(proto)
     randomize(net, rng)
     weights, bias = net.params['conv']
@@ -81,6 +81,28 @@ def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
     assert max(np.abs(before[name] - value).max() for name, value in expected.items()) > 0.1
     for name, value in expected.items():
         np.testing.assert_allclose(after[name], value, atol=5e-3 * np.abs(value).max())
+
+
+TWINS = START + STILL.replace('scale: 0', 'scale: 0 shift: 1') + '''
+layer { name: "first" type: "Convolution" bottom: "conv" top: "first" param { name: "w" } param { name: "b" }
+        convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "second" type: "Convolution" bottom: "still" top: "second" param { name: "w" } param { name: "b" }
+        convolution_param { num_output: 4 kernel_size: 3 stride: 2 } }
+'''
+
+
+@pytest.mark.parametrize('bias', ['b', 'of its own'])
+def test_layers_that_share_their_parameters_are_refitted_together(bias):
+    proto = parse_net(TWINS)
+    proto.layer[-1].param[1].name = bias
+    groups, kept, whole, small, weights, feed = pruned_twin(proto)
+    pruned = run_net(small, weights)
+    expected, before = outputs(whole, feed[0]), outputs(pruned, feed[0])
+    fit = Fit(places=20, ridge=1e-9)
+    assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), fit=fit)) == ['first', 'second']
+    after = outputs(run_net(small, with_params(weights, pruned)), feed[0])
+    for name, value in (expected if bias == 'b' else before).items():
+        np.testing.assert_allclose(after[name], value, atol=0.02 * np.abs(value).max())
 
 
 def test_only_layers_that_lose_inputs_are_refitted():

@@ -14,6 +14,13 @@ def is_linear(trace, name):
     return layer is not None and layer.type in TYPES and name in trace.made
 
 
+def sharers(trace, name, net):
+    """The layers `LinearLayer` takes, `name` among them, of which a caffe.Net holds some parameter only once."""
+    own = [blob.data for blob in net.params[name]]
+    return [other for other in trace.layers if other == name or is_linear(trace, other) and other in net.params and any(
+        np.may_share_memory(one, blob.data) for one, blob in zip(own, net.params[other]))]
+
+
 class LinearLayer:
     """The weights of one layer, a matrix per group of a convolution, and what is added to its outputs as a last row.
 
@@ -34,6 +41,12 @@ class LinearLayer:
     def added(self):
         """What is added to each output, or None."""
         return None if self._added is None else self._factor * np.array(self._added.data, np.float64).ravel()
+
+    def adds_as(self, other):
+        """Whether a layer of the same net that shares its weights adds the same to its outputs, or both nothing."""
+        if self.has_bias and other.has_bias:
+            return np.may_share_memory(self._added.data, other._added.data)
+        return self._added is None and other._added is None
 
     def matrices(self):
         """[(inputs × outputs)] per group, float64."""

@@ -14,7 +14,7 @@ import numpy as np
 from sphereslim import least_squares
 from sphereslim.activations import Stop
 from sphereslim.least_squares import NormalEquations, SampledRows
-from sphereslim.linear_layer import TYPES, LinearLayer
+from sphereslim.linear_layer import TYPES, LinearLayer, sharers
 from sphereslim.shortcut import shortcut_of
 
 
@@ -43,25 +43,37 @@ def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
 
     `whole` and `pruned` are Samplers of the net before and after, on the same batches. Each layer takes a pass over
     them, a single batch is gone through once for all layers; `with_params` takes the result into a caffemodel's
-    message.
+    message. Layers with the same parameters are refitted together, at the first of them; they stay as they are where
+    each adds something of its own to its outputs.
     """
     rng = np.random.default_rng(seed)
-    mask = groups.keep_mask(kept)
+    mask, done = groups.keep_mask(kept), set()
     for name in readers_of(groups, kept) if layers is None else layers:
-        _refit(groups.trace, name, mask, whole, pruned, fit or Fit(), rng)
+        together = sharers(groups.trace, name, pruned.net)
+        if name not in done and _add_alike(groups.trace, together, pruned.net):
+            _refit(groups.trace, together, mask, whole, pruned, fit or Fit(), rng)
+        done.update(together)
         yield name
 
 
-def _refit(trace, name, mask, whole, pruned, fit, rng):
-    model, layer = LinearLayer(trace, name, whole.net), LinearLayer(trace, name, pruned.net)
-    outputs = np.flatnonzero(mask[trace.made[name].ids])
+def _add_alike(trace, names, net):
+    """Whether layers that share parameters share all of them, and add no mean of a BatchNorm in place of a bias."""
+    first, *others = (LinearLayer(trace, name, net) for name in names)
+    return not others or all(one.adds_as(first) for one in others)
+
+
+def _refit(trace, names, mask, whole, pruned, fit, rng):
+    model, layer = (LinearLayer(trace, names[0], sampler.net) for sampler in (whole, pruned))
+    outputs = np.flatnonzero(mask[trace.made[names[0]].ids])
     lift = 0.0 if model.has_bias or model.added() is None else model.added()[outputs]
     start = layer.matrices()
     few = len(start[0]) <= least_squares.LARGEST_SYSTEM
     fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
-    for inputs, wanted in _examples(trace, name, outputs, whole, pruned):
-        for equations, (x, y) in zip(fits, layer.rows(inputs, wanted, lift, fit.places, rng)):
-            equations.add(x, y)
+    for name in names:
+        window = LinearLayer(trace, name, pruned.net)
+        for inputs, wanted in _examples(trace, name, outputs, whole, pruned):
+            for equations, (x, y) in zip(fits, window.rows(inputs, wanted, lift, fit.places, rng)):
+                equations.add(x, y)
     layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])
 
 
