@@ -11,12 +11,12 @@ if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$stamp" ]; then
       "and cannot be written; make the image again, or name another folder in VENV" >&2
     exit 1
   fi
-  echo "making the environment in $venv (PyTorch and its like are a few hundred MB to download) …" >&2
+  echo "making the environment in $venv (3 GB to download where PyTorch comes with CUDA) …" >&2
   "${PYTHON:-python3}" -c '
 import sys
 if sys.version_info < (3, 10):
     sys.exit("error: Python 3.10 or later is needed")
-if sys.version_info >= (3, 13) and sys.argv[1] == "constraints.txt":
+if sys.version_info >= (3, 14) and sys.argv[1] == "constraints.txt":
     print("note: not every version in constraints.txt has a wheel for this Python; PYTHON=python3.12 takes another,",
           "CONSTRAINTS=mine.txt other versions", file=sys.stderr)' "$constraints"
   "${PYTHON:-python3}" -m venv "$venv" >&2
