@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo  # noqa: F401 (optimizers of PyTorch 2.4 do, which fails where the stand-in is in place)
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'caffe-sphereface' / 'tests')]
