@@ -234,6 +234,15 @@ def test_a_convolution_of_one_output_has_nothing_for_two_branches(plain, module)
     run_net(substitute(plain, 'dwpw', ['conv4']))
 
 
+@pytest.mark.parametrize('module', MODULES)
+def test_a_convolution_whose_parameters_have_names_is_left_as_it_is(plain, module):
+    conv = find_layer(plain, 'conv3')
+    conv.param[0].name = 'w'
+    assert find_layer(substitute(plain, module), 'conv3') == conv
+    with pytest.raises(SlimError, match="layer 'conv3': its parameter 'w' may be shared by name, expected"):
+        substitute(plain, module, ['conv3'])
+
+
 def test_command_rewrites_train_and_deploy_alike(tmp_path):
     files = [ROOT / f'prototxt/mobilenet-4/{part}.prototxt' for part in ('train', 'deploy')]
     command = [sys.executable, ROOT / 'python/substitute.py', *files, '--shrink', '--output', tmp_path]

@@ -142,7 +142,12 @@ def check_site(conv, module):
     """SlimError unless a module can replace the convolution without changing the size of its output."""
     param = conv.convolution_param
     if conv.type != 'Convolution' or param.group != 1 or len(conv.bottom) != 1:
-        raise SlimError(f"layer '{conv.name}' ({conv.type}, group {param.group}): expected a Convolution of one group")
+        raise SlimError(f"layer '{conv.name}' ({conv.type}, group {param.group}, bottoms {len(conv.bottom)}): "
+                        'expected a Convolution of one group and one bottom')
+    shared = next((spec.name for spec in conv.param if spec.name), None)
+    if shared:
+        raise SlimError(f"layer '{conv.name}': its parameter '{shared}' may be shared by name, expected a Convolution "
+                        'with parameters of its own')
     if any(d != 1 for d in param.dilation) or param.kernel_h or param.pad_h or param.pad_w or param.stride_h:
         raise SlimError(f"layer '{conv.name}': expected a square kernel without dilation")
     kernel, pad = list(param.kernel_size)[:1] or [0], list(param.pad)[:1] or [0]

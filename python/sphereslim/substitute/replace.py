@@ -10,7 +10,7 @@ from sphereslim.substitute.tail import NEURONS, NORMS, tail_of
 
 
 def replaceable(net):
-    """Names of the 3x3 convolutions of one group that make more than one channel.
+    """Names of the 3x3 convolutions of one group, with parameters of their own, that make more than one channel.
 
     Those that read the net's input are not among them: a squeeze would starve them.
     """
