@@ -17,7 +17,7 @@ class DebugInfo:
         if not self.active:
             return
         layer = self.net.layers[index]
-        for name, blob in zip(self.net.top_names[layer.name], self.net.wiring.tops[index]):
+        for name, blob in zip(layer.param.top, self.net.wiring.tops[index]):
             log.info('net.cpp:591', f'    [Forward] Layer {layer.name}, top blob {name} data: {_mean(blob.tensor)}')
         for i, blob in enumerate(layer.blobs):
             log.info('net.cpp:601', f'    [Forward] Layer {layer.name}, param blob {_param_name(layer, i)} data: '
@@ -33,8 +33,7 @@ class DebugInfo:
             self._totals()
 
     def _layer_diffs(self, index, layer):
-        bottoms = zip(self.net.bottom_names[layer.name], self.net.wiring.bottoms[index],
-                      self.net.wiring.bottom_needs[index])
+        bottoms = zip(layer.param.bottom, self.net.wiring.bottoms[index], self.net.wiring.bottom_needs[index])
         for name, blob, needed in bottoms:
             if needed:
                 log.info('net.cpp:619', f'    [Backward] Layer {layer.name}, bottom blob {name} diff: '

@@ -118,7 +118,7 @@ class Recurrent(Layer):
             self.blobs[index].add_grad(grad())
 
     def backward(self, top, propagate_down, bottom):
-        self.refuse_gradient(propagate_down, 1, 'labels')
+        self.refuse_gradient(propagate_down, 1, 'markers')
         ddrive = self._through_time(self._output_back(top[0].grad), bottom[1].tensor.unsqueeze(2))
         flat, per_stream = ddrive.flatten(0, 1), ddrive.sum(0)
         self._give(0, lambda: flat.t() @ bottom[0].tensor.reshape(-1, self.inputs))
@@ -165,7 +165,7 @@ class LSTMUnit(Layer):
         top[0].tensor, top[1].tensor = c, h
 
     def backward(self, top, propagate_down, bottom):
-        self.refuse_gradient(propagate_down, 2, 'labels')
+        self.refuse_gradient(propagate_down, 2, 'markers')
         dgates, (dc,) = lstm_step_back(self._kept, (top[1].grad, top[0].grad))
         for wanted, blob, grad in zip(propagate_down, bottom, (dc, dgates)):
             if wanted:
