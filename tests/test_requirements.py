@@ -39,17 +39,19 @@ def fixed(requirement):
 
 def unpinned(wanted, pins):
     """Names of what `wanted` installs in whatever version there is, each with what asks for it."""
-    ahead, seen, missing = [(requirement, 'the requirements') for requirement in wanted], set(), {}
+    ahead, seen, loose, settled = [(requirement, 'the requirements') for requirement in wanted], set(), {}, set(pins)
     while ahead:
         requirement, asker = ahead.pop()
         name = canonicalize_name(requirement.name)
-        if name not in pins and not fixed(requirement) and not (ROOT / name).is_dir():
-            missing[name] = asker
+        if fixed(requirement) or (ROOT / name).is_dir():
+            settled.add(name)
+        else:
+            loose[name] = asker
         key = (name, *sorted(requirement.extras))
         if key not in seen:
             seen.add(key)
             ahead += [(further, name) for further in brought_along(requirement, pins)]
-    return missing
+    return {name: asker for name, asker in loose.items() if name not in settled}
 
 
 @pytest.fixture
