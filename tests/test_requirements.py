@@ -1,6 +1,6 @@
 """Every package that the requirements install has its version in constraints.txt."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def brought_along(requirement, pins):
 
 
 def fixed(requirement):
-    return any(version.operator == '==' for version in requirement.specifier)
+    return any(specifier.operator == '==' for specifier in requirement.specifier)
 
 
 def unpinned(wanted, pins):
@@ -68,5 +68,7 @@ def test_every_package_that_gets_installed_is_pinned(pins):
 
 @pytest.mark.parametrize('name', ['onnxruntime', 'lmdb', 'plyvel', 'markupsafe'])
 def test_a_missing_pin_is_told(pins, name):
+    if version('torch') not in pins['torch']:
+        pytest.skip('needs PyTorch as constraints.txt pins it, to ask what it brings along')
     del pins[name]
     assert list(unpinned(required('requirements-test.txt'), pins)) == [name]
