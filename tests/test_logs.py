@@ -197,6 +197,19 @@ def test_appended_runs_are_stages_and_resumed_ones_are_not():
     assert loss.seconds[-1] == pytest.approx(9 + 1 + 19, abs=11)
 
 
+@pytest.mark.parametrize('state, stage_count', [('out/x_iter_100', 1), ('other/x_iter_100', 2)])
+def test_a_run_that_restores_a_state_of_a_stage_goes_on_with_it_in_another_net_file(state, stage_count):
+    first, again = (training(last=last, first=start, thread=thread, solver=SOLVER | {
+        'snapshot_prefix': '"out/x"', 'net': f'"{net}"'}) for last, start, thread, net in [
+            (200, 0, 7, 'out/train.prototxt'), (300, 100, 70, 'out/train_continued.prototxt')])
+    again.append(stamp(99, 70) + 'Optimization Done.')
+    again.insert(again.index(next(line for line in again if 'Iteration' in line)),
+                 stamp(0, 70) + f'Resuming from {state}.solverstate')
+    found = stages(feed('\n'.join([*first, *again])), 'a')
+    assert len(found) == stage_count
+    assert len(found[0].curves['loss']) == (30 if stage_count == 1 else 20)
+
+
 def test_restart_of_an_unfinished_run_replaces_it_but_not_of_a_finished_one():
     begun = training(last=100)
     assert len(stages(feed('\n'.join([*begun, *training(thread=8)])), 'a')) == 1

@@ -12,6 +12,8 @@ from sphereslim.counters import advanced, per_forward
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.heads import with_alpha, with_head
+from sphereslim.logs.parser import parse_log
+from sphereslim.logs.stages import stages
 from sphereslim.plus import centre_angles
 from sphereslim.prototxt import parse_net, read_solver, write_prototxt
 from sphereslim.schedule import Schedule, solver_for
@@ -137,6 +139,7 @@ def test_a_stage_continues_from_its_snapshot_as_if_never_stopped(tmp_path):
     assert sorted(harvested) == [2, 4, 6]
     for one, other in zip(weights(whole.final, whole), weights(cut.final, cut)):
         assert np.allclose(one, other, atol=1e-6)
+    assert len(stages(parse_log(cut.log), 'cut')) == 1
 
 
 def test_a_failing_training_is_one_line(tmp_path):

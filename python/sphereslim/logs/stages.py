@@ -7,6 +7,7 @@ import numpy as np
 
 from sphereslim.logs import textformat
 from sphereslim.logs.curves import Curve, steps
+from sphereslim.logs.run import ITERATION_OF_STATE
 
 QUANTITIES = ('loss', 'lambda', 'inter-class distance', 'lr', 'accuracy', 'test loss', 'test accuracy')
 
@@ -28,8 +29,8 @@ class Stage:
 def stages(runs, label):
     """The stages in `runs` (one log's, or those of several logs one after another), called after `label`.
 
-    A run goes on with the stage before it when it starts past iteration 0 or starts again from the same weights
-    before that stage was finished; what it repeats replaces what stood there.
+    A run goes on with the stage before it when it restores one of its states, starts past iteration 0 or starts
+    again from the same weights before that stage was finished; what it repeats replaces what stood there.
     """
     groups = []
     for run in runs:
@@ -53,12 +54,20 @@ def rate_steps(stage):
 
 def _continues(run, group):
     last = group[-1]
+    if _restores(run, last):
+        return True
     known = [_identity(run), _identity(last)]
     if any(known[0]) and any(known[1]) and known[0] != known[1]:
         return False
     if run.start > 0:
         return True
     return any(known[0]) and not any(one.done for one in group) and run.weights == group[0].weights
+
+
+def _restores(run, last):
+    """Whether a run starts from a state of `last`; its net may be another file, with counters moved on."""
+    state, prefix = run.resumed_from or '', textformat.one(last.solver, 'snapshot_prefix')
+    return run.name == last.name and bool(prefix) and ITERATION_OF_STATE.sub('', state) == prefix
 
 
 def _identity(run):
