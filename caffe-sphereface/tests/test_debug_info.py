@@ -89,3 +89,9 @@ def test_a_solver_tells_when_it_displays(folder, capsys):
 def test_nothing_is_told_without_it(folder, capsys):
     caffe.get_solver('solver.prototxt').step(2)
     assert '[Forward]' not in capsys.readouterr().err
+
+
+def test_a_solver_decides_for_its_net(folder, capsys):
+    (folder / 'net.prototxt').write_text('debug_info: true\n' + NET)
+    caffe.get_solver('solver.prototxt').step(2)
+    assert '[Forward]' not in capsys.readouterr().err

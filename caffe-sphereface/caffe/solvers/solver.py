@@ -42,7 +42,7 @@ class Solver:
         if is_root():
             self._take_weights()
         self.updater = Updater(self.param, self.net.learnable)
-        self.debug_info = (self.net.debug_info or DebugInfo(self.net)) if self.param.debug_info else None
+        self.debug_info = self.net.debug_info or (DebugInfo(self.net) if self.param.debug_info else None)
         self.action = lambda: None
         self.peers = None
         self.stopped_early = False
@@ -106,7 +106,7 @@ class Solver:
             for on_start, _ in self._callbacks:
                 on_start()
             if self.debug_info:
-                self.debug_info.active = self._is_display_time()
+                self.debug_info.active = self.param.debug_info and self._is_display_time()
             self._losses.append(self._forward_backward())
             if self._is_display_time():
                 report.training(self.net, self.iter, self.smoothed_loss(), clock, self.param.display)
