@@ -18,7 +18,7 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.groups import Groups
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.progress import bar
 from sphereslim.prototxt import read_net
 from sphereslim.selection import select
@@ -70,7 +70,7 @@ def make_sampler(args, net, weights):
     backward = args.criterion == 'taylor'
     feed, batches = source(args, net)
     caffe.set_random_seed(args.seed)
-    opened = run_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
+    opened = open_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
     return lambda layer: Sampler(opened, feed, batches,
                                  lambda batches: bar(batches, desc=layer, unit='batch', leave=False))
 

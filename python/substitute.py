@@ -12,7 +12,7 @@ from arguments.values import names, positive, shape
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
 from sphereslim.inputs import input_shape
-from sphereslim.netstats import measure, open_net, total
+from sphereslim.netstats import measure, open_with_inputs, total
 from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.substitute import MODULES, drop_layers, shrink, substitute
 from sphereslim.tables import text_table
@@ -50,7 +50,7 @@ def rewrite(net, options):
     net = drop_layers(shrink(net) if options.shrink else net, options.shallow)
     if options.module:
         return substitute(net, options.module, options.layers, options.s_ratio, options.shape)
-    open_net(net, options.shape)
+    open_with_inputs(net, options.shape)
     return net
 
 

@@ -17,7 +17,7 @@ from sphereslim.criteria.context import combine
 from sphereslim.criteria.criterion import highest
 from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.prototxt import parse_net
 from sphereslim.reservoir import Reservoir
 from sphereslim.selection import choose, measure, select
@@ -36,7 +36,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "next" top: "fc" inner_product_p
 def sampled(seed=0, batches=3, text=NET):
     rng = np.random.default_rng(seed)
     proto = parse_net(text)
-    net = run_net(proto, backward=True)
+    net = open_net(proto, backward=True)
     randomize(net, rng)
     feed = [{'data': rng.normal(0, 1, (4, 2, 6, 6)).astype('f')} for _ in range(batches)]
     return Groups(proto), Sampler(net, feed), feed
@@ -142,7 +142,7 @@ layer { name: "next" type: "Convolution" bottom: "a" bottom: "b" top: "c" top: "
 @pytest.mark.parametrize('place', ['one', 'two'])
 def test_channels_count_that_only_one_bottom_of_a_convolution_brings_to_life(name, alive, place):
     proto = parse_net(SHARED)
-    net, rng = run_net(proto, backward=True), np.random.default_rng(0)
+    net, rng = open_net(proto, backward=True), np.random.default_rng(0)
     net.params['conv'][0].data[alive] = rng.uniform(0.1, 1, (4, 1, 3, 3))
     feed = [{'one': np.zeros((4, 1, 12, 12), 'f'), 'two': np.zeros((4, 1, 9, 9), 'f')}]
     feed[0][place][...] = rng.uniform(0.5, 1, feed[0][place].shape)
@@ -298,7 +298,7 @@ def test_bad_requests_get_one_line():
 def test_taylor_says_when_nothing_flows_back():
     groups, sampler, feed = sampled()
     with pytest.raises(SlimError, match='no gradient reaches the layer'):
-        select(groups, 'conv', 'taylor', Sampler(run_net(parse_net(NET)), feed), 0.5)
+        select(groups, 'conv', 'taylor', Sampler(open_net(parse_net(NET)), feed), 0.5)
 
 
 def test_the_benchmark_compares_with_the_same_selection(capsys, monkeypatch):

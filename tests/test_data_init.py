@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sphereslim.data_init import fit_start
 from sphereslim.engine import caffe
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.prototxt import parse_net
 
 NET = """
@@ -23,7 +23,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "b" top: "fc" inner_product_para
 @pytest.fixture
 def net():
     caffe.set_random_seed(1)
-    opened = run_net(parse_net(NET))
+    opened = open_net(parse_net(NET))
     opened.blobs['data'].data[...] = np.random.default_rng(0).normal(40, 9, opened.blobs['data'].data.shape)
     return opened
 

@@ -16,7 +16,7 @@ from sphereslim.distill import (
 )
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, write_prototxt
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,8 +63,8 @@ def test_teacher_sees_the_pictures_that_the_student_writes_over():
     over = ('layer { name: "power" type: "Power" bottom: "data" top: "data" power_param { shift: 0.5 } }\n'
             'layer { name: "relu0" type: "ReLU" bottom: "data" top: "data" }\n')
     student = parse_net((HEAD % 2).replace('layer { name: "conv"', f'{over}layer {{ name: "conv"'))
-    weights = weights_of(run_net(TEACHER))
-    net, alone = run_net(with_teacher(student, TEACHER), join_weights(None, weights)), run_net(TEACHER, weights)
+    weights = weights_of(open_net(TEACHER))
+    net, alone = open_net(with_teacher(student, TEACHER), join_weights(None, weights)), open_net(TEACHER, weights)
     net._forward(0, len(net.layers) - 1)
     pictures = np.array(net.blobs['data'].data)
     np.testing.assert_array_equal(net.blobs['data_changed'].data, np.maximum(pictures + np.float32(0.5), 0))
@@ -75,7 +75,7 @@ def test_teacher_sees_the_pictures_that_the_student_writes_over():
 
 
 def test_softened_cross_entropy_and_its_gradient(both):
-    net = run_net(add_logits_loss(both, 'fc', 'teacher_fc', TEMPERATURE, WEIGHT), phase=caffe.TRAIN)
+    net = open_net(add_logits_loss(both, 'fc', 'teacher_fc', TEMPERATURE, WEIGHT), phase=caffe.TRAIN)
     loss = net._forward(0, len(net.layers) - 1)
     net._backward(len(net.layers) - 1, 0)
     p, q = (softmax(net.blobs[blob].data.astype(np.float64) / TEMPERATURE) for blob in ('teacher_fc', 'fc'))
@@ -84,7 +84,7 @@ def test_softened_cross_entropy_and_its_gradient(both):
 
 
 def test_embedding_loss_and_its_gradient(both):
-    net = run_net(add_embedding_loss(both, 'feature', 'teacher_feature', WEIGHT), phase=caffe.TRAIN)
+    net = open_net(add_embedding_loss(both, 'feature', 'teacher_feature', WEIGHT), phase=caffe.TRAIN)
     loss = net._forward(0, len(net.layers) - 1)
     net._backward(len(net.layers) - 1, 0)
     s, t = (net.blobs[blob].data.astype(np.float64) for blob in ('feature', 'teacher_feature'))
@@ -135,9 +135,9 @@ def test_only_layers_of_caffe_1_are_added(both):
 
 
 def test_weights_join_and_come_apart(both):
-    student, teacher = weights_of(run_net(STUDENT)), weights_of(run_net(TEACHER))
+    student, teacher = weights_of(open_net(STUDENT)), weights_of(open_net(TEACHER))
     joined = join_weights(student, teacher)
-    net = run_net(both, joined)
+    net = open_net(both, joined)
     assert np.array_equal(net.params['teacher_fc'][0].data.reshape(-1), _blob(teacher, 'fc'))
     assert np.array_equal(net.params['fc'][0].data.reshape(-1), _blob(student, 'fc'))
     assert without_teacher(joined) == student
@@ -165,7 +165,7 @@ def test_refusals(both, make, message):
 def test_command_writes_what_caffe_trains(tmp_path):
     write_prototxt(tmp_path / 'student.prototxt', STUDENT)
     write_prototxt(tmp_path / 'teacher.prototxt', TEACHER)
-    (tmp_path / 'teacher.caffemodel').write_bytes(weights_of(run_net(TEACHER)).SerializeToString())
+    (tmp_path / 'teacher.caffemodel').write_bytes(weights_of(open_net(TEACHER)).SerializeToString())
     command = [sys.executable, ROOT / 'python/distill.py', '--student', tmp_path / 'student.prototxt', '--teacher',
                tmp_path / 'teacher.prototxt', '--teacher-weights', tmp_path / 'teacher.caffemodel']
     done = subprocess.run([*command, '--logits', 'fc', '--output', tmp_path / 'out'], capture_output=True, text=True)

@@ -13,7 +13,7 @@ from sphereslim.flame.nets import VARIANTS, logits_of, variant_nets
 from sphereslim.flame.report import claims
 from sphereslim.flame.run import smallest
 from sphereslim.flame.settings import read_settings
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import find_layer
 from sphereslim.quantize.sweep import combinations
@@ -85,7 +85,7 @@ def test_variants_take_the_runs_pictures_and_people(variant, pictures, tmp_path)
     train, deploy = variant_nets(settings, ROOT / 'prototxt/vgg11bn', variant, lists)
     assert find_layer(train, 'data').image_data_param.batch_size == 4
     assert [layer.type for layer in train.layer].count('Python') == 1
-    net = run_net(deploy)
+    net = open_net(deploy)
     assert net.blobs['data'].data.shape[2:] == (44, 44) and net.blobs['prob'].data.shape[1] == 4
     assert logits_of(train) == 'fc9'
     trained = {layer.name: layer.convolution_param.num_output for layer in train.layer if layer.type == 'Convolution'}
@@ -109,7 +109,7 @@ def test_top1_counts_right_answers(pictures, tmp_path):
     settings = read_settings(_settings(tmp_path))
     _, deploy = variant_nets(settings, ROOT / 'prototxt/vgg11bn', 'flame', lists)
     (tmp_path / 'deploy.prototxt').write_text(str(deploy))
-    net = run_net(deploy)
+    net = open_net(deploy)
     net.params['fc9'][0].data[...] = 0
     net.params['fc9'][1].data[...] = [0, 0, 1, 0]
     net.save(str(tmp_path / 'net.caffemodel'))

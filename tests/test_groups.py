@@ -11,7 +11,7 @@ from masking import masked_outputs, outputs, randomize
 from random_nets import MOVES, NETS, build
 from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import find_layer, parse_net, read_net
 from sphereslim.substitute import shrink
 from sphereslim.surgery import prune
@@ -30,13 +30,13 @@ def input_of(net, rng):
 def assert_masked_is_pruned(proto, kept_of, seed=0):
     rng = np.random.default_rng(seed)
     groups = Groups(proto)
-    whole = run_net(proto)
+    whole = open_net(proto)
     randomize(whole, rng)
     weights, inputs = weights_of(whole), input_of(whole, rng)
     kept = {group.name: kept_of(group, rng) for group in groups.prunable()}
     (pruned_proto,), pruned_weights = prune([proto], weights, kept, groups)
     expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)
-    found = outputs(run_net(pruned_proto, pruned_weights), inputs)
+    found = outputs(open_net(pruned_proto, pruned_weights), inputs)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-5 * max(1, np.abs(value).max()), err_msg=name)
@@ -76,7 +76,7 @@ def test_pruning_by_nothing_changes_nothing(proto):
 
 
 def assert_nothing_changes(proto):
-    weights = weights_of(run_net(proto))
+    weights = weights_of(open_net(proto))
     groups = Groups(proto)
     for kept in ({group.name: np.arange(group.size) for group in groups.prunable()}, {}):
         (same,), same_weights = prune([proto], weights, kept, groups)
@@ -101,11 +101,11 @@ def parameters(net, without=()):
 def test_sphereface_4_at_half_has_the_published_size():
     train, deploy = sphereface('train', 'deploy')
     groups = Groups(train, deploy)
-    whole = run_net(deploy)
+    whole = open_net(deploy)
     assert parameters(whole) == 12_562_496
     kept = {f'conv{s}_1': np.arange(0, groups.of(f'conv{s}_1').size, 2) for s in (1, 2, 3, 4)}
     (new_train, new_deploy), weights = prune([train, deploy], weights_of(whole), kept, groups)
-    pruned = run_net(new_deploy, weights)
+    pruned = open_net(new_deploy, weights)
     assert parameters(pruned) == 5_894_432
     widths = [[layer.convolution_param.num_output for layer in net.layer if layer.type == 'Convolution']
               for net in (new_train, new_deploy)]
@@ -149,9 +149,9 @@ def test_published_mobilefacenet_prunes_exactly_trunks_included():
     rng = np.random.default_rng(0)
     kept = {group.name: half(group, rng) for group in groups.prunable()}
     (pruned,), pruned_weights = prune([net], weights, kept, groups)
-    whole, inputs = run_net(net, weights), {'data': rng.normal(0, 0.5, (2, 3, 112, 112))}
+    whole, inputs = open_net(net, weights), {'data': rng.normal(0, 0.5, (2, 3, 112, 112))}
     expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)['fc1']
-    found = outputs(run_net(pruned, pruned_weights), inputs)['fc1']
+    found = outputs(open_net(pruned, pruned_weights), inputs)['fc1']
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
     assert prune([net], weights, {}, groups)[1].SerializeToString() == weights.SerializeToString()
 
@@ -181,11 +181,11 @@ def test_weights_of_another_net_are_refused():
     deploy = sphereface('deploy')
     other = build([('conv', 0, 0)])
     with pytest.raises(SlimError, match='hold none of the layers'):
-        prune(deploy, weights_of(run_net(other)), {'conv1_1': [0]})
+        prune(deploy, weights_of(open_net(other)), {'conv1_1': [0]})
     wider, = sphereface('deploy')
     find_layer(wider, 'conv2_1').convolution_param.num_output = 130
     with pytest.raises(SlimError, match=r"layer 'conv2_1', blob 0, have shape \(130, 64, 3, 3\), expected 128"):
-        prune(deploy, weights_of(run_net(wider)), {'conv1_1': [0]})
+        prune(deploy, weights_of(open_net(wider)), {'conv1_1': [0]})
 
 
 def test_a_layer_of_unknown_type_stops_pruning_and_is_named():
@@ -205,7 +205,7 @@ def test_sums_over_neighbouring_channels_are_said():
 
 def test_old_shapes_of_inner_products_are_cut():
     deploy, = sphereface('deploy')
-    weights = weights_of(run_net(deploy))
+    weights = weights_of(open_net(deploy))
     for layer in weights.layer:
         for blob in layer.blobs:
             shape = (1, 1, 1, 1, *blob.shape.dim)[-4:]
@@ -279,7 +279,7 @@ def test_an_output_of_one_phase_keeps_its_channels(phase):
 
 def test_weights_of_another_picture_size_are_refused():
     net = small('layer { name: "fc" type: "InnerProduct" bottom: "a" top: "fc" inner_product_param { num_output: 3 } }')
-    weights = weights_of(run_net(net))
+    weights = weights_of(open_net(net))
     set_blob_array(weights.layer[-1].blobs[0], np.zeros((3, 6 * 25 + 1)))
     with pytest.raises(SlimError, match=r"layer 'fc', blob 0, have shape \(3, 151\), expected a multiple of 6"):
         prune([net], weights, {'a': [0]})
@@ -287,7 +287,7 @@ def test_weights_of_another_picture_size_are_refused():
 
 def test_weights_in_double_precision_are_cut():
     net = small(conv('b', 'a', 4))
-    weights = weights_of(run_net(net))
+    weights = weights_of(open_net(net))
     single = type(weights).FromString(weights.SerializeToString())
     for layer in weights.layer:
         for blob in layer.blobs:

@@ -13,7 +13,7 @@ from sphereslim.errors import SlimError
 from sphereslim.lfw import InputForm, Verification, evaluate, extract, read_pairs, verify
 from sphereslim.lfw.cache import features_of
 from sphereslim.lfw.evaluate import summarise
-from sphereslim.lfw.features import load, open_net
+from sphereslim.lfw.features import load, open_deploy
 from sphereslim.lfw.pairs import Pairs, people_of
 from sphereslim.lfw.protocol import best_threshold
 from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
@@ -69,7 +69,7 @@ def test_a_score_of_the_threshold_itself_is_judged_wrong():
 def test_features_do_not_depend_on_the_batch(small):
     deploy, weights, pairs, faces = how(small)
     pictures = read_pairs(pairs, faces).pictures
-    net = open_net(deploy, weights)
+    net = open_deploy(deploy, weights)
     one, many = (extract(net, pictures, batch=batch) for batch in (1, 7))
     assert one.shape == (len(pictures), 10)
     assert np.allclose(one, many, atol=1e-5)
@@ -78,7 +78,7 @@ def test_features_do_not_depend_on_the_batch(small):
 def test_features_are_those_of_the_net_and_of_the_mirror_image(small):
     deploy, weights, pairs, faces = how(small)
     path = read_pairs(pairs, faces).pictures[3]
-    net = open_net(deploy, weights)
+    net = open_deploy(deploy, weights)
     feature = extract(net, [path], InputForm(mean=(10, 20, 30), scale=0.5, rgb=True))[0]
     image = cv2.imread(str(path))[..., ::-1].astype(np.float32)
     for half, view in ((feature[:5], image), (feature[5:], image[:, ::-1])):
@@ -231,6 +231,6 @@ def test_a_published_model_gives_genuine_caffes_features():
         pytest.skip(f'{SHARED}: no published model and faces there (set SHARED)')
     expected = np.load(golden)
     pictures = [faces / name[:-5] / f'{name}.jpg' for name in expected['names'][:12]]
-    net = open_net(model / 'deploy.prototxt', model / 'mobilefacenet.caffemodel')
+    net = open_deploy(model / 'deploy.prototxt', model / 'mobilefacenet.caffemodel')
     found = extract(net, pictures, InputForm(rgb=True), mirror=False)
     assert np.abs(found - expected['features'][:12]).max() < 1e-3

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netstats import measure, one_picture, open_net, total
+from sphereslim.netstats import measure, one_picture, open_with_inputs, total
 from sphereslim.prototxt import parse_net, read_net
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,7 +138,7 @@ def test_sphereface_4_has_its_published_size():
 
 def test_zeros_of_given_weights(tmp_path):
     net = parse_net(SMALL)
-    opened = open_net(net)
+    opened = open_with_inputs(net)
     opened.params['d'][0].data[...] = np.arange(36).reshape(4, 1, 3, 3) % 2
     opened.save(str(tmp_path / 'w.caffemodel'))
     stats = by_name(net, None, tmp_path / 'w.caffemodel')
@@ -148,7 +148,7 @@ def test_zeros_of_given_weights(tmp_path):
 def test_bad_input_is_named(tmp_path):
     with pytest.raises(SlimError, match='none.caffemodel: cannot be read'):
         measure(parse_net(SMALL), None, tmp_path / 'none.caffemodel')
-    open_net(parse_net(SMALL)).save(str(tmp_path / 'small.caffemodel'))
+    open_with_inputs(parse_net(SMALL)).save(str(tmp_path / 'small.caffemodel'))
     with pytest.raises(SlimError, match="small.caffemodel: holds none of the layers of net 'PNet'"):
         measure(read_net(ROOT / 'prototxt/mtcnn/det1.prototxt'), None, tmp_path / 'small.caffemodel')
     with pytest.raises(SlimError, match="net 'small'.*'c'"):
@@ -194,7 +194,7 @@ def test_mtcnn_takes_its_published_weights(name):
         pytest.skip('the published MTCNN weights are not here')
     weights = folder / f'{name}.caffemodel'
     folders = (ROOT / 'prototxt/mtcnn', folder)
-    ours, theirs = (open_net(read_net(d / f'{name}.prototxt'), None, weights) for d in folders)
+    ours, theirs = (open_with_inputs(read_net(d / f'{name}.prototxt'), None, weights) for d in folders)
     picture = np.random.default_rng(1).standard_normal(ours.blobs['data'].data.shape)
     outputs = [{k: v.copy() for k, v in net.forward(data=picture).items()} for net in (ours, theirs)]
     assert outputs[0].keys() == outputs[1].keys()

@@ -11,7 +11,7 @@ import pytest
 from masking import outputs, randomize
 from sphereslim.groups import Groups
 from sphereslim.model import Model, slim
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import parse_net, read_net
 from sphereslim.prune_runs import convolution_groups
 from sphereslim.scaled import resized
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not hasattr(cv2.dnn, 'readNetFromCaffe') or int(
 def pruned(net, layers, seed=0):
     """A Model of a net with random weights, of which the groups of `layers` lost half of their channels at random."""
     rng = np.random.default_rng(seed)
-    opened = run_net(net)
+    opened = open_net(net)
     randomize(opened, rng)
     groups = Groups(net)
     kept = {name: np.sort(rng.permutation(groups.of(name).size)[:max(1, groups.of(name).size // 2)])
@@ -60,7 +60,7 @@ def in_opencv(model, picture, folder):
 
 
 def check(model, folder):
-    net = run_net(model.net, model.weights)
+    net = open_net(model.net, model.weights)
     picture = np.random.default_rng(1).normal(0, 1, net.blobs[net.inputs[0]].data.shape).astype('f')
     ours, = outputs(net, {net.inputs[0]: picture}).values()
     theirs = in_opencv(model, picture, folder)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.plus_report import rows, strength, table_text, verdicts
 from sphereslim.prototxt import parse_net
 from tiny_run import write_run
@@ -53,7 +53,7 @@ def test_one_run_has_no_spread():
 
 
 def test_the_told_turn_is_the_gradients_length():
-    net = run_net(parse_net(TERM), phase=caffe.TRAIN)
+    net = open_net(parse_net(TERM), phase=caffe.TRAIN)
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(30, 5))
     weight /= np.linalg.norm(weight, axis=1, keepdims=True)

@@ -9,7 +9,7 @@ from sphereslim.allocation import allocate, curves
 from sphereslim.files import write_bytes
 from sphereslim.messages import copy_of
 from sphereslim.model import cost, open_model
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.selection_files import read_selections
 from sphereslim.sensitivity import read_table
@@ -25,7 +25,7 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp('work')
     write_run(folder)
     for name, phase in (('tiny', 'deploy'), ('other', 'deploy')):
-        net = run_net(read_net(folder / 'net' / f'{phase}.prototxt'))
+        net = open_net(read_net(folder / 'net' / f'{phase}.prototxt'))
         randomize(net, np.random.default_rng(0))
         weights = weights_of(net)
         for layer in weights.layer if name == 'other' else ():
@@ -103,7 +103,7 @@ def test_reconstruct_brings_outputs_nearer(work, run):
 
 def output(deploy, weights, picture):
     model = open_model(deploy, weights)
-    net = run_net(model.net, model.weights)
+    net = open_net(model.net, model.weights)
     net.blobs['data'].data[...] = picture
     return np.array(next(iter(net.forward().values())))
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from sphereslim.distill import PREFIX
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import read_net
 from sphereslim.study.few_pairs import write_few
 from sphereslim.study.page import MARKS, write_into
@@ -27,7 +27,7 @@ def work(tmp_path_factory):
     single = {'net': 'net', 'layers': ['conv2'], 'rate': 0.5, 'seeds': [1], 'fine_tune': TRAINING}
     (folder / 'entropy.json').write_text(json.dumps(common | {'nets': {'net': net}, 'single': single}))
     (folder / 'tiny.caffemodel').write_bytes(
-        weights_of(run_net(read_net(folder / 'net' / 'deploy.prototxt'))).SerializeToString())
+        weights_of(open_net(read_net(folder / 'net' / 'deploy.prototxt'))).SerializeToString())
     return folder
 
 

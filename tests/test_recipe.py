@@ -5,7 +5,7 @@ import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.layers.rotation import rotated
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.prototxt import parse_net
 from sphereslim.recipe import classifier_input, with_rotation, with_unit_feature
 
@@ -21,7 +21,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
 
 def _run(net, phase):
     caffe.set_random_seed(1)
-    opened = run_net(net, phase=phase)
+    opened = open_net(net, phase=phase)
     bottom = opened.inputs[0]
     y, x = np.mgrid[:17, :17]
     opened.blobs[bottom].data[...] = (x + 2 * y)[None, None] / 10
@@ -80,6 +80,6 @@ def test_refusals():
     broken = with_rotation(NET, 5)
     broken.layer[1].python_param.param_str = 'ten'
     with pytest.raises(Exception, match='param_str'):
-        run_net(broken)
+        open_net(broken)
 
 

@@ -10,7 +10,7 @@ from sphereslim.errors import SlimError
 from sphereslim.groups import Groups
 from sphereslim.least_squares import NormalEquations, SampledRows
 from sphereslim.linear_layer import LinearLayer
-from sphereslim.netfiles import run_net, weights_of, with_params
+from sphereslim.netfiles import open_net, weights_of, with_params
 from sphereslim.prototxt import parse_net
 from sphereslim.reconstruct import Fit, readers_of, reconstruct
 from sphereslim.shortcut import shortcut_of
@@ -52,7 +52,7 @@ def pruned_twin(reader, seed=0):
     """A net of which each channel 4 + k is that of channel k plus a constant, and that net without channels 4 to 7."""
     rng = np.random.default_rng(seed)
     proto = net_with(reader) if isinstance(reader, str) else reader
-    net, groups = run_net(proto), Groups(proto)
+    net, groups = open_net(proto), Groups(proto)
     randomize(net, rng)
     weights, bias = net.params['conv']
     half = 2 if reader == 'grouped' else 4
@@ -73,11 +73,11 @@ def pruned_twin(reader, seed=0):
 def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
     monkeypatch.setattr(least_squares, 'LARGEST_SYSTEM', largest)
     groups, kept, whole, small, weights, feed = pruned_twin(reader)
-    pruned = run_net(small, weights)
+    pruned = open_net(small, weights)
     expected, before = outputs(whole, feed[0]), outputs(pruned, feed[0])
     fit = Fit(places=20, ridge=1e-9)
     assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), fit=fit)) == ['next']
-    after = outputs(run_net(small, with_params(weights, pruned)), feed[0])
+    after = outputs(open_net(small, with_params(weights, pruned)), feed[0])
     assert max(np.abs(before[name] - value).max() for name, value in expected.items()) > 0.1
     for name, value in expected.items():
         np.testing.assert_allclose(after[name], value, atol=5e-3 * np.abs(value).max())
@@ -96,11 +96,11 @@ def test_layers_that_share_their_parameters_are_refitted_together(bias):
     proto = parse_net(TWINS)
     proto.layer[-1].param[1].name = bias
     groups, kept, whole, small, weights, feed = pruned_twin(proto)
-    pruned = run_net(small, weights)
+    pruned = open_net(small, weights)
     expected, before = outputs(whole, feed[0]), outputs(pruned, feed[0])
     fit = Fit(places=20, ridge=1e-9)
     assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), fit=fit)) == ['first', 'second']
-    after = outputs(run_net(small, with_params(weights, pruned)), feed[0])
+    after = outputs(open_net(small, with_params(weights, pruned)), feed[0])
     for name, value in (expected if bias == 'b' else before).items():
         np.testing.assert_allclose(after[name], value, atol=0.02 * np.abs(value).max())
 
@@ -133,7 +133,7 @@ def test_both_forms_of_the_ridge_solution_agree():
 def test_recalibration_measures_what_the_norm_reads():
     rng = np.random.default_rng(0)
     proto, feed = net_with('before a norm'), batches(rng)
-    net = run_net(proto)
+    net = open_net(proto)
     randomize(net, rng)
     found = recalibrate(proto, weights_of(net), feed)
     read = np.concatenate([_next(net, batch) for batch in feed]).transpose(1, 0, 2, 3).reshape(4, -1)
@@ -152,10 +152,10 @@ def _next(net, batch):
 def test_recalibration_without_a_norm_or_pictures_is_refused():
     proto = net_with('convolution')
     with pytest.raises(SlimError, match='has no BatchNorm layer'):
-        recalibrate(proto, weights_of(run_net(proto)), [])
+        recalibrate(proto, weights_of(open_net(proto)), [])
     proto = net_with('before a norm')
     with pytest.raises(SlimError, match='no batch to recalibrate on'):
-        recalibrate(proto, weights_of(run_net(proto)), [])
+        recalibrate(proto, weights_of(open_net(proto)), [])
 
 
 BLOCK = '''
@@ -179,18 +179,18 @@ layer { name: "next" type: "Convolution" bottom: "sum" top: "next"
 def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
     rng = np.random.default_rng(0)
     proto = parse_net(BLOCK)
-    net, groups = run_net(proto), Groups(proto)
+    net, groups = open_net(proto), Groups(proto)
     randomize(net, rng)
     # the ReLU never cuts, so that what the trunk loses is linear in the picture, which the inner layer passes on
     net.params['one'][1].data[...] = 50
     feed = [{'data': rng.normal(0, 1, (16, 3, 6, 6)).astype('f')} for _ in range(4)]
     kept = {'one': [0], 'inner': np.arange(8)}
     (small,), weights = prune([proto], weights_of(net), kept, groups)
-    pruned = run_net(small, weights)
+    pruned = open_net(small, weights)
     expected = outputs(net, feed[0])['next']
     assert list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9))) == [
         'trunk', 'last']
-    found = outputs(run_net(small, with_params(weights, pruned)), feed[0])['next']
+    found = outputs(open_net(small, with_params(weights, pruned)), feed[0])['next']
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 
 
@@ -198,13 +198,13 @@ def test_each_output_of_a_convolution_may_end_in_a_sum():
     rng = np.random.default_rng(0)
     twice = 'bottom: "inner" bottom: "inner" top: "x" top: "last"'
     proto = parse_net(BLOCK.replace('bottom: "inner" top: "last"', twice))
-    net, groups = run_net(proto), Groups(proto)
+    net, groups = open_net(proto), Groups(proto)
     randomize(net, rng)
     assert [shortcut_of(groups.trace, 'last', top, net) is not None for top in ('x', 'last')] == [False, True]
     feed = [{'data': rng.normal(0, 1, (16, 3, 6, 6)).astype('f')}]
     kept = {'one': [0], 'inner': np.arange(8)}
     (small,), weights = prune([proto], weights_of(net), kept, groups)
-    pruned, expected = run_net(small, weights), outputs(net, feed[0])
+    pruned, expected = open_net(small, weights), outputs(net, feed[0])
     found = [outputs(pruned, feed[0])]
     list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9)))
     found.append(outputs(pruned, feed[0]))
@@ -215,7 +215,7 @@ def test_each_output_of_a_convolution_may_end_in_a_sum():
 def shortcut_behind(layers):
     text = BLOCK.replace('layer { name: "norm" type: "BatchNorm" bottom: "last" top: "norm" }', layers[0])
     text = text.replace('type: "Scale" bottom: "norm" top: "norm" scale_param { bias_term: true }', layers[1])
-    net = run_net(parse_net(text))
+    net = open_net(parse_net(text))
     randomize(net, np.random.default_rng(0))
     return shortcut_of(Groups(parse_net(text)).trace, 'last', 'last', net)
 
@@ -237,7 +237,7 @@ def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
 
 def test_going_on_may_go_back():
     proto = net_with('convolution')
-    net, feed = run_net(proto), batches(np.random.default_rng(0), 2)
+    net, feed = open_net(proto), batches(np.random.default_rng(0), 2)
     randomize(net, np.random.default_rng(1))
     sampler = Sampler(net, feed)
     stops = [sampler.after('conv', 'conv'), sampler.after('next', 'next')]
@@ -253,7 +253,7 @@ def test_batches_that_are_not_held_give_the_same_refit(monkeypatch):
     for limit in (activations.LARGEST_HELD, 1):
         monkeypatch.setattr(activations, 'LARGEST_HELD', limit)
         groups, kept, whole, small, weights, feed = pruned_twin('convolution')
-        pruned = run_net(small, weights)
+        pruned = open_net(small, weights)
         list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), ['conv', 'next'], Fit(20)))
         found.append(np.array(pruned.params['next'][0].data))
     np.testing.assert_allclose(*found, atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sphereslim.inputs import input_shape
 from sphereslim.messages import copy_of
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.prototxt import find_layer, read_net
 from sphereslim.scaled import resized, scaled_folder
 
@@ -28,7 +28,7 @@ def test_train_and_deploy_shrink_alike(name, size, tmp_path):
         counts = {find_layer(net, layer.name).convolution_param.num_output for net in (train, deploy)}
         assert counts == {layer.convolution_param.num_output // (1 if layer.name == last else 4)}
     assert input_shape(deploy)[2:] == ((size, size) if size else input_shape(whole)[2:])
-    net = run_net(deploy)
+    net = open_net(deploy)
     assert all(np.isfinite(value).all() for value in net.forward().values())
 
 

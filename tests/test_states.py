@@ -10,7 +10,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
 from sphereslim.messages import copy_of
-from sphereslim.netfiles import run_net, weights_of
+from sphereslim.netfiles import open_net, weights_of
 from sphereslim.prototxt import parse_net, read_net, write_prototxt
 from sphereslim.states import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_stages
 from tiny_run import write_run
@@ -33,7 +33,7 @@ def work(tmp_path_factory):
     only.layer[0].include.add(phase=TRAIN)
     for name, net in (('all', everything), ('only', only)):
         write_prototxt(folder / 'net' / f'{name}.prototxt', net)
-    net = run_net(deploy)
+    net = open_net(deploy)
     randomize(net, np.random.default_rng(0))
     write_bytes(folder / TINY, weights_of(net).SerializeToString())
     return folder

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import find_layer, parse_net, read_net, write_prototxt
 from sphereslim.substitute import MODULES, drop_layers, module_weights, replaceable, shrink, substitute
@@ -78,7 +78,7 @@ def test_all_means_3x3_ones_that_do_not_read_the_picture(plain):
 @pytest.mark.parametrize('module', MODULES)
 def test_shapes_stay_and_every_layer_gets_gradients(plain, module):
     small = substitute(plain, module)
-    before, after = run_net(plain), run_net(small, phase=caffe.TRAIN)
+    before, after = open_net(plain), open_net(small, phase=caffe.TRAIN)
     for blob in ('conv2', 'sum', 'relu4', 'fc'):
         assert after.blobs[blob].data.shape == before.blobs[blob].data.shape
     rng = np.random.default_rng(0)
@@ -98,16 +98,16 @@ def test_odd_and_small_numbers_of_outputs_stay(plain, module, outputs):
     for name in ('conv2', 'conv3', 'conv4'):
         find_layer(plain, name).convolution_param.num_output = outputs
     small = substitute(plain, module)
-    opened = run_net(small)
+    opened = open_net(small)
     assert [opened.blobs[blob].data.shape[1] for blob in ('conv2', 'sum', 'relu4')] == [outputs] * 3
     assert all(layer.convolution_param.num_output > 0 for layer in small.layer if layer.type == 'Convolution')
 
 
 @pytest.mark.parametrize('module', MODULES)
 def test_trained_weights_of_other_layers_carry_over(plain, module, tmp_path):
-    net = run_net(plain)
+    net = open_net(plain)
     net.save(str(tmp_path / 'plain.caffemodel'))
-    small = run_net(substitute(plain, module, ['conv2']))
+    small = open_net(substitute(plain, module, ['conv2']))
     small.copy_from(str(tmp_path / 'plain.caffemodel'))
     assert np.array_equal(small.params['conv3'][0].data, net.params['conv3'][0].data)
 
@@ -146,13 +146,13 @@ def test_shrink_spares_the_last_two_and_what_sums_tie_to_them(plain):
     widths = {layer.name: layer.convolution_param.num_output for layer in shrink(plain).layer
               if layer.type == 'Convolution'}
     assert widths == {'conv1': 8, 'conv2': 24, 'conv3': 24, 'conv4': 16}
-    run_net(shrink(plain))
+    open_net(shrink(plain))
 
 
 def test_shrink_takes_depthwise_convolutions_along(plain):
     small = shrink(substitute(plain, 'dwpw', ['conv2']), keep_last=1)
     assert find_layer(small, 'conv2_dw').convolution_param.group == 8
-    run_net(small)
+    open_net(small)
 
 
 @pytest.mark.parametrize('part', ['deploy', 'train'])
@@ -180,21 +180,21 @@ def test_shrink_spares_what_sums_tie_to_the_last_and_their_depthwise_convolution
     small = shrink(read_net(ROOT / 'prototxt/mobilenet-10/deploy.prototxt'))
     depthwise = ('conv2_3_dw', 'conv3_4_dw', 'conv3_5_dw')
     assert [find_layer(small, name).convolution_param.group for name in depthwise] == [64, 256, 128]
-    run_net(small)
+    open_net(small)
 
 
 def test_shrink_halves_every_part_of_a_concat_that_a_sum_ties(plain):
     small = shrink(substitute(plain, 'fire', ['conv3']), keep_last=1)
     parts = [find_layer(small, f'conv3_{part}').convolution_param.num_output for part in ('expand1', 'expand3')]
     assert parts == [6, 6] and find_layer(small, 'conv2').convolution_param.num_output == 12
-    run_net(small)
+    open_net(small)
 
 
 def test_shallow_reconnects(plain):
     small = drop_layers(plain, ['conv3'])
     assert 'bn3' not in [layer.name for layer in small.layer]
     assert list(find_layer(small, 'sum').bottom) == ['conv2', 'conv2']
-    run_net(small)
+    open_net(small)
 
 
 def test_shallow_drops_followers_in_place_and_renames_the_rest():
@@ -231,7 +231,7 @@ def test_a_convolution_of_one_output_has_nothing_for_two_branches(plain, module)
     assert 'conv4' in [layer.name for layer in substitute(plain, module).layer]
     with pytest.raises(SlimError, match=f"layer 'conv4': makes 1 channel, {module} expects at least 2"):
         substitute(plain, module, ['conv4'])
-    run_net(substitute(plain, 'dwpw', ['conv4']))
+    open_net(substitute(plain, 'dwpw', ['conv4']))
 
 
 @pytest.mark.parametrize('module', MODULES)

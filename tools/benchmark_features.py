@@ -18,7 +18,7 @@ from arguments.parser import command_parser  # noqa: E402
 from benchmarks.torch_peer import Peer  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
-from sphereslim.lfw.features import InputForm, features, open_net  # noqa: E402
+from sphereslim.lfw.features import InputForm, features, open_deploy  # noqa: E402
 from sphereslim.prototxt import read_net  # noqa: E402
 from sphereslim.tables import text_table  # noqa: E402
 
@@ -27,7 +27,7 @@ def main():
     args = parse_arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
-    net = open_net(args.deploy, args.weights)
+    net = open_deploy(args.deploy, args.weights)
     peer = peer_of(args.deploy, net)
     shape = net.blobs[net.inputs[0]].data.shape[1:]
     print(f'{torch.get_num_threads()} threads, {args.rounds} rounds by turns, median; ms: milliseconds per picture')

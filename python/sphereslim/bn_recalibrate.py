@@ -5,7 +5,7 @@ import numpy as np
 from sphereslim.activations import Sampler
 from sphereslim.errors import SlimError
 from sphereslim.messages import copy_of
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.states import TEST, layers_in, phase_of
 from sphereslim.weights import blob_array, set_blob_array, weight_layers
 
@@ -21,7 +21,7 @@ def recalibrate(net, weights, feed=None, batches=None, progress=iter):
     names = [layer.name for layer in layers_in(net, phase) if layer.type == 'BatchNorm']
     if not names:
         raise SlimError(f"net '{net.name}' has no BatchNorm layer to recalibrate")
-    sampler = Sampler(run_net(_by_batch(net), weights, phase), feed, batches, progress)
+    sampler = Sampler(open_net(_by_batch(net), weights, phase), feed, batches, progress)
     moments = _moments(sampler, names)
     result = copy_of(weights)
     layers = weight_layers(result)

@@ -11,7 +11,7 @@ from sphereslim.errors import SlimError
 from sphereslim.inputs import input_shape, is_data, with_inputs
 from sphereslim.messages import copy_of
 from sphereslim.netparts import DATA, LOSS, opened_layers, parts
-from sphereslim.netstats import open_net
+from sphereslim.netstats import open_with_inputs
 from sphereslim.weights import weight_layers
 
 PREFIX = 'teacher_'
@@ -97,9 +97,9 @@ def without_teacher(weights):
 
 
 def _open_both(student, teacher, shape):
-    opened = open_net(teacher, shape)
+    opened = open_with_inputs(teacher, shape)
     expected, given = (tuple(blobs.data.shape[1:]) for blobs in
-                       (opened.blobs[_picture(teacher)], open_net(student, shape).blobs[_picture(student)]))
+                       (opened.blobs[_picture(teacher)], open_with_inputs(student, shape).blobs[_picture(student)]))
     own = input_shape(teacher)
     if expected != given or (own and tuple(own[1:]) != given):
         raise SlimError(f"teacher '{teacher.name}': takes pictures of {tuple((own or shape)[1:])}, "
@@ -139,7 +139,7 @@ def _frozen(layer, blobs):
 
 def _width(net, student, teacher, shape):
     """The length that both blobs have; SlimError when they differ or are unknown."""
-    opened = open_net(net, shape)
+    opened = open_with_inputs(net, shape)
     for blob in (student, teacher):
         if blob not in opened.blobs:
             raise SlimError(f"net '{net.name}': no blob '{blob}', expected one of: {', '.join(opened.blobs)}")

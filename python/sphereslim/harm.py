@@ -3,7 +3,7 @@
 import tempfile
 
 from sphereslim.lfw import Verification
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.output_shift import OutputShift
 
 
@@ -11,10 +11,10 @@ class Shift:
     """How far the outputs of a Model lie from those of the original `model` on the pictures of a feed, 0 to 2."""
 
     def __init__(self, model, feed):
-        self._shift = OutputShift(run_net(model.net, model.weights), feed)
+        self._shift = OutputShift(open_net(model.net, model.weights), feed)
 
     def __call__(self, model):
-        return self._shift(run_net(model.net, model.weights))
+        return self._shift(open_net(model.net, model.weights))
 
 
 class AccuracyLoss:

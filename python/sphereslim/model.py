@@ -7,7 +7,7 @@ from sphereslim.activations import Sampler
 from sphereslim.files import write_bytes
 from sphereslim.groups import Groups
 from sphereslim.linear_layer import is_linear
-from sphereslim.netfiles import run_net, with_params
+from sphereslim.netfiles import open_net, with_params
 from sphereslim.netstats import one_picture
 from sphereslim.prototxt import read_net, write_prototxt
 from sphereslim.reconstruct import reconstruct
@@ -25,8 +25,8 @@ class Model:
     groups: Groups
 
     def sampler(self, feed, backward=False):
-        """A Sampler of the net over all of `feed`; see `activations` and `run_net`."""
-        return Sampler(run_net(self.net, self.weights, backward=backward), feed)
+        """A Sampler of the net over all of `feed`; see `activations` and `open_net`."""
+        return Sampler(open_net(self.net, self.weights, backward=backward), feed)
 
     def save(self, folder):
         """Write deploy.prototxt and weights.caffemodel into a folder; returns their paths."""

@@ -13,7 +13,7 @@ from sphereslim.prototext import to_text
 from sphereslim.weights import blob_shape, read_weights, set_blob_array, weight_layers
 
 
-def run_net(net, weights=None, phase=caffe.TEST, backward=False):
+def open_net(net, weights=None, phase=caffe.TEST, backward=False):
     """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
 
     A net without a loss runs backward only where `backward` asks for it (`force_backward`). SlimError names the layer

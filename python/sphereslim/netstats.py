@@ -11,7 +11,7 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.inputs import input_shape, with_inputs
-from sphereslim.netfiles import run_net
+from sphereslim.netfiles import open_net
 from sphereslim.netparts import CLASSIFIER, DATA, LOSS, NETWORK, opened_layers, parts
 from sphereslim.weights import read_weights, weight_layers
 
@@ -59,12 +59,12 @@ class Total:
         return 4 * (self.parameters + self.statistics)
 
 
-def open_net(net, shape=None, weights=None):
+def open_with_inputs(net, shape=None, weights=None):
     """A `caffe.Net` in phase TEST of a NetParameter whose data layers became inputs of `shape`, see `with_inputs`.
 
     `weights` is the path of a caffemodel to load. SlimError where the net is wrong or the weights are of another one.
     """
-    opened = run_net(with_inputs(net, shape))
+    opened = open_net(with_inputs(net, shape))
     if weights:
         _check_same_net(weights, opened, net.name)
         opened.copy_from(str(weights))
@@ -85,7 +85,7 @@ def measure(net, shape=None, weights=None):
 
     `shape` is that of the input (N, C, H, W) where the prototxt does not say it; costs are for the batch of N.
     """
-    opened = open_net(net, shape, weights)
+    opened = open_with_inputs(net, shape, weights)
     layers = opened_layers(with_inputs(net, shape), opened)
     kinds = parts(layers, opened)
     counted = set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.files import read_bytes, whole_file
-from sphereslim.lfw.features import InputForm, extract, open_net
+from sphereslim.lfw.features import InputForm, extract, open_deploy
 
 
 def features_of(deploy, weights, pictures, cache=None, form=None, feature=None, mirror=True, **how):
@@ -22,7 +22,7 @@ def features_of(deploy, weights, pictures, cache=None, form=None, feature=None, 
     stored = cache and Path(cache) / f'{_key(deploy, weights, pictures, asdict(form), feature, mirror)}.npy'
     if stored and stored.is_file():
         return np.load(stored)
-    found = extract(open_net(deploy, weights), pictures, form, feature, mirror, **how)
+    found = extract(open_deploy(deploy, weights), pictures, form, feature, mirror, **how)
     if stored:
         stored.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(stored) as temporary, open(temporary, 'wb') as file:

@@ -80,7 +80,7 @@ def load(path, channels, height, width, crop='centre'):
     return image.transpose(2, 0, 1) if channels == 3 else image[None]
 
 
-def open_net(deploy, weights):
+def open_deploy(deploy, weights):
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
     from sphereslim.engine import caffe  # here, since it takes seconds to load and cached features need none of it
     for path in (deploy, weights):

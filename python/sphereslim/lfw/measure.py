@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.lfw.features import InputForm, features, load, open_net
+from sphereslim.lfw.features import InputForm, features, load, open_deploy
 from sphereslim.lfw.pairs import read_pairs
 from sphereslim.lfw.protocol import verify
 
@@ -20,7 +20,7 @@ class Verification:
         self.images = None
 
     def __call__(self, deploy, weights):
-        net = open_net(deploy, weights)
+        net = open_deploy(deploy, weights)
         if self.images is None:
             shape = net.blobs[net.inputs[0]].data.shape[1:]
             self.images = np.stack([load(path, *shape, self.form.crop) for path in self.pairs.pictures])

@@ -10,7 +10,7 @@ from sphereslim.groups import Groups
 from sphereslim.inputs import is_data
 from sphereslim.messages import copy_of
 from sphereslim.model import Model
-from sphereslim.netstats import open_net
+from sphereslim.netstats import open_with_inputs
 from sphereslim.prototxt import write_prototxt
 from sphereslim.schedule import Schedule, solver_for
 from sphereslim.weights import read_weights
@@ -48,7 +48,7 @@ def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
 
 def training_net(student, teacher, form, pictures, batch):
     """The train NetParameter: pictures from a list, student and frozen teacher, distance of normalised embeddings."""
-    opened = open_net(student)
+    opened = open_with_inputs(student)
     blob = opened.outputs[0]
     net = add_embedding_loss(with_teacher(student, teacher), blob, PREFIX + blob, 1.0)
     return with_pictures(net, form, pictures, batch)

@@ -3,7 +3,7 @@
 from sphereslim.errors import SlimError
 from sphereslim.inputs import is_data
 from sphereslim.messages import copy_of
-from sphereslim.netstats import open_net
+from sphereslim.netstats import open_with_inputs
 from sphereslim.prototxt import find_layer
 from sphereslim.substitute.modules import MODULES, S_RATIO, Site, check_site
 from sphereslim.substitute.tail import NEURONS, NORMS, tail_of
@@ -41,12 +41,12 @@ def substitute(net, module, layers=None, s_ratio=S_RATIO, shape=None):
         raise SlimError(f"net '{net.name}': no 3x3 convolution to replace")
     for name in names:
         check_site(find_layer(net, name), module)
-    opened = open_net(net, shape)
+    opened = open_with_inputs(net, shape)
     result = copy_of(net)
     del result.layer[:]
     for layer in net.layer:
         result.layer.extend(MODULES[module](_site(net, layer, opened, s_ratio)) if layer.name in names else [layer])
-    open_net(result, shape)
+    open_with_inputs(result, shape)
     return result
 
 
