@@ -8,7 +8,7 @@ from arguments.stages import add_stages, staged
 from arguments.values import whole
 from sphereslim.command import run_command
 from sphereslim.errors import SlimError
-from sphereslim.files import read_bytes, read_json, write_bytes, write_json
+from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.lfw import InputForm, Verification
 from sphereslim.pictures import list_images
 from sphereslim.progress import bar
@@ -20,6 +20,7 @@ from sphereslim.quantize import (
     write_quantized,
 )
 from sphereslim.quantize.choose import parse_bits, parse_range
+from sphereslim.quantize.costs import measure_costs
 from sphereslim.quantize.fit import check_fits
 from sphereslim.quantize.images import load_images
 from sphereslim.quantize.measure import (
@@ -29,7 +30,6 @@ from sphereslim.quantize.measure import (
     load_weights,
     named_measure,
 )
-from sphereslim.quantize.plan import file_digest, measure_costs
 from sphereslim.quantize.report import inspect_text
 from sphereslim.quantize.sensitivity import fit_budget, quantizable_layers
 from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text

@@ -1,5 +1,6 @@
 """Files that matter are written whole or not at all."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -59,6 +60,14 @@ def read_bytes(path):
         return Path(path).read_bytes()
     except OSError as error:
         raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
+
+
+def file_digest(*paths):
+    """A short digest of the files' contents, to tell subjects apart."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(read_bytes(path))
+    return digest.hexdigest()[:16]
 
 
 def read_text(path, expected='text'):

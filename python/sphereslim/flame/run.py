@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sphereslim.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
 from sphereslim.engine_check import check_engine
-from sphereslim.files import read_bytes, read_json, write_bytes, write_json
+from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.flame.accuracy import Top1
 from sphereslim.flame.faces import Lists
 from sphereslim.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets
@@ -13,7 +13,6 @@ from sphereslim.flame.settings import Settings
 from sphereslim.netstats import measure, total
 from sphereslim.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
-from sphereslim.quantize.plan import file_digest
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 from sphereslim.schedule import solver_for
 from sphereslim.stage import Stage

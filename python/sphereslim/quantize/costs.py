@@ -1,10 +1,9 @@
 """Measuring every layer at every width, resumable, for the allocation of bits."""
 
-import hashlib
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.files import read_bytes, read_json, write_json
+from sphereslim.files import read_json, write_json
 from sphereslim.quantize.sensitivity import Cost, layer_cost
 
 
@@ -22,14 +21,6 @@ def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject,
         if position + 1 == len(missing) or missing[position + 1][0] != name:
             write_json(cache, {'subject': subject, 'costs': known})
     return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
-
-
-def file_digest(*paths):
-    """A short digest of the files' contents, to tell subjects apart."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(read_bytes(path))
-    return digest.hexdigest()[:16]
 
 
 def _read(cache, subject):
