@@ -40,10 +40,16 @@ if [ -n "${FACES:-}" ] && [ "$name" = flame ]; then
 elif [ -n "${FACES:-}" ]; then
   [ -f "${PAIRS:-}" ] || wrong "PAIRS=${PAIRS:-}: not there" 'pairs.txt, the list of pairs to verify on'
 fi
-[ -n "${GPU+set}" ] || ! nvidia-smi -L >/dev/null 2>&1 || GPU=0
 [ -z "${VERBOSE:-}" ] && export GLOG_minloglevel=${GLOG_minloglevel:-2}
 
 python=$(bash tools/make_env.sh)
+
+sees() { [ -n "${CAFFE_ROOT:-}" ] || "$python" -m caffe device_query -gpu "$1" >/dev/null; }
+if [ -n "${GPU:-}" ]; then
+  sees "$GPU" || exit 1
+elif [ -z "${GPU+set}" ] && nvidia-smi -L >/dev/null 2>&1 && sees 0 2>/dev/null; then # PyTorch may be its CPU build
+  GPU=0
+fi
 
 command=python/${name//-/_}.py
 [ "$name" = sphereface-4 ] && command=python/prune_pipeline.py

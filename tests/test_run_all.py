@@ -21,15 +21,20 @@ def tree(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / 'pictures' / 'train.txt').touch()
     (tmp_path / 'tools' / 'make_env.sh').write_text('echo environment >> calls; echo bin/python\n')
-    (tmp_path / 'bin' / 'python').write_text(
-        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\necho "$*" >> calls\n')
-    (tmp_path / 'bin' / 'python').chmod(0o755)
+    write_program(tmp_path / 'bin' / 'python', f'[ "$1" = -c ] && exec {sys.executable} "$@"\n'
+                  '[ "$1" = -m ] && exec sh -c "${DEVICE_QUERY:-true}"\necho "$*" >> calls\n')
     return tmp_path
 
 
+def write_program(path, text):
+    path.write_text(f'#!/bin/sh\n{text}')
+    path.chmod(0o755)
+
+
 def run_all(tree, *words, **more):
-    """(the finished process, the lines of `calls`)."""
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES} | {'GPU': ''} | more
+    """(the finished process, the lines of `calls`). No GPU is asked for; a variable that is None is not there."""
+    environment = {name: value for name, value in ({**os.environ, **dict.fromkeys(NAMES), 'GPU': ''} | more).items()
+                   if value is not None}
     done = subprocess.run(['bash', 'run_all.sh', *words], cwd=tree, env=environment, text=True, capture_output=True)
     calls = tree / 'calls'
     return done, calls.read_text().splitlines() if calls.exists() else []
@@ -80,3 +85,16 @@ def test_what_is_right_reaches_the_command(tree, words, more, made, run):
     done, calls = run_all(tree, *words.split(), **more)
     assert done.returncode == 0, done.stderr
     assert calls == ['environment', *([f'preprocess/{made}'] if made else []), f'python/{run}']
+
+
+def test_a_gpu_that_pytorch_does_not_see_is_told_before_faces_are_made(tree):
+    done, calls = run_all(tree, GPU='0', DEVICE_QUERY='echo no CUDA device >&2; false')
+    assert done.returncode == 1 and done.stderr == 'no CUDA device\n' and calls == ['environment']
+
+
+@pytest.mark.parametrize('query, gpu', [('true', ' --gpu 0'), ('echo no CUDA device >&2; false', '')])
+def test_a_gpu_of_the_machine_is_taken_where_pytorch_sees_it(tree, query, gpu):
+    write_program(tree / 'bin' / 'nvidia-smi', 'echo GPU 0\n')
+    done, calls = run_all(tree, 'flame', GPU=None, DEVICE_QUERY=query, PATH=f'{tree / "bin"}:{os.environ["PATH"]}')
+    assert done.returncode == 0 and not done.stderr
+    assert calls[1] == f'python/flame.py --settings python/settings/flame.small.json --out work/flame{gpu}'
