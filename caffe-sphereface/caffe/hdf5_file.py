@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.proto.files import write_bytes
+from caffe.proto.files import read_bytes, write_bytes
 
 # no filter of HDF5 makes data smaller than this (deflate's limit is 1032)
 _MOST_COMPRESSION = 1100
@@ -23,6 +23,11 @@ def open_hdf5(path):
             yield file
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
+
+
+def is_hdf5(path):
+    """Whether a file begins as an HDF5 file does; CaffeError where it cannot be read."""
+    return read_bytes(path, 4) == b'\x89HDF'
 
 
 @contextmanager

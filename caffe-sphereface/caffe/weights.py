@@ -5,8 +5,9 @@ from collections import Counter
 from caffe import log
 from caffe.blob import set_values
 from caffe.errors import CaffeError
+from caffe.hdf5_file import is_hdf5
 from caffe.proto import wire
-from caffe.proto.files import read_bytes, write_bytes
+from caffe.proto.files import write_bytes
 from caffe.weights_hdf5 import load_hdf5
 
 
@@ -15,7 +16,7 @@ def copy_from(net, path):
 
     Raises CaffeError where counts or shapes of a layer's blobs differ; nothing is copied then.
     """
-    if read_bytes(path)[:4] == b'\x89HDF':
+    if is_hdf5(path):
         load_hdf5(net, path)
         return
     chosen = []

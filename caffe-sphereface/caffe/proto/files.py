@@ -13,10 +13,11 @@ from caffe.proto.place import layer_at
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
 
-def read_bytes(path):
-    """The content of a file; CaffeError naming it when it cannot be read."""
+def read_bytes(path, count=-1):
+    """The content of a file, or its first `count` bytes; CaffeError naming it when it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        with Path(path).open('rb') as file:
+            return file.read(count)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise CaffeError(f'{path}: cannot be read ({reason(error)})') from None
 

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.hdf5_file import open_hdf5, read_array, read_number, whole_hdf5
+from caffe.hdf5_file import is_hdf5, open_hdf5, read_array, read_number, whole_hdf5
 from caffe.proto import wire
-from caffe.proto.files import read_bytes, write_bytes
+from caffe.proto.files import write_bytes
 
 
 def write_state(path, iteration, step, learned_net, history):
@@ -36,7 +36,7 @@ def _write_hdf5(path, iteration, step, learned_net, arrays):
 
 def read_state(path):
     """(iteration, rate step, learned_net path or '', history arrays) of a .solverstate, told by content."""
-    if read_bytes(path)[:4] == b'\x89HDF':
+    if is_hdf5(path):
         return _read_hdf5(path)
     state = wire.parse_raw(path, 'SolverState')
     if not state.HasField('iter'):
