@@ -15,7 +15,7 @@ from benchmarks.peers import choose_device, engine_step, torch_step  # noqa: E40
 from benchmarks.torch_peer import Peer  # noqa: E402
 
 from caffe.cli.malloc import keep_freed_memory  # noqa: E402
-from caffe.lean import free_while_training  # noqa: E402
+from caffe.net.free_memory import free_while_training  # noqa: E402
 
 STEPS = 10  # what the C library keeps still grows after the first ones
 

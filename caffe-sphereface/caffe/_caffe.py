@@ -1,12 +1,12 @@
 """The names of pycaffe's compiled module, for scripts that import from caffe._caffe."""
 
-from caffe.blob import Blob
-from caffe.build import BlobVec
+from caffe.blobs.blob import Blob
+from caffe.device import set_device, set_mode_cpu, set_mode_gpu
 from caffe.layers import layer_types as layer_type_list
 from caffe.layers.python import Layer
 from caffe.log import init_log
-from caffe.mode import set_device, set_mode_cpu, set_mode_gpu
-from caffe.net import Net
+from caffe.net.net import Net
+from caffe.net.wiring import BlobVec
 from caffe.parallel.nccl import (
     NCCL,
     has_nccl,

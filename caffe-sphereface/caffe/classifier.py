@@ -3,9 +3,9 @@
 import numpy as np
 
 from caffe import io
-from caffe.net import Net
+from caffe.io.transformer import picture_transformer
+from caffe.net.net import Net
 from caffe.proto.caffe_pb2 import TEST
-from caffe.transformer import picture_transformer
 
 
 class Classifier(Net):

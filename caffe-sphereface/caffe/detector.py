@@ -4,9 +4,9 @@ import numpy as np
 
 from caffe import io
 from caffe.errors import CaffeError
-from caffe.net import Net
+from caffe.io.transformer import picture_transformer
+from caffe.net.net import Net
 from caffe.proto.caffe_pb2 import TEST
-from caffe.transformer import picture_transformer
 
 
 class Detector(Net):

@@ -6,7 +6,7 @@ Layers are boxes coloured by kind, blobs are octagons. Pictures need Graphviz; t
 import re
 
 from caffe.errors import CaffeError
-from caffe.net_state import filter_net
+from caffe.net.phases import filter_net
 from caffe.proto import caffe_pb2
 from caffe.proto.files import write_bytes
 

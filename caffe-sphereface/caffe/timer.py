@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from caffe import mode
+from caffe import device
 
 
 class Timer:
@@ -32,6 +32,6 @@ class Timer:
 
 def now():
     """Seconds of a steady clock, read once the work queued on a GPU is done."""
-    if mode.device().type == 'cuda':
-        torch.cuda.synchronize(mode.device())
+    if device.device().type == 'cuda':
+        torch.cuda.synchronize(device.device())
     return time.perf_counter()

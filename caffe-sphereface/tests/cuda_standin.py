@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 import caffe
-from caffe.layers.registry import Layer
+from caffe.layers.support.registry import Layer
 from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
 from cuda_streams import Event, Memory, Stream
 from cuda_tensor import DeviceGenerator, DeviceTensor, inner_of, present

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.blob import Blob
+from caffe.blobs.blob import Blob
 
 
 def test_data_is_a_view_that_the_layers_side_sees():

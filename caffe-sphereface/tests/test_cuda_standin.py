@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from caffe.layers.registry import Layer
+from caffe.layers.support.registry import Layer
 from cuda_kernels import declarations, exists_on_cuda
 from cuda_standin import cuda_standin
 

@@ -16,10 +16,10 @@ import pytest
 
 import caffe
 from caffe.data.datum import planes_to_datum
-from caffe.data.processes import ProcessPrefetcher
-from caffe.data.shard import set_shard
-from caffe.data.workers import worker_count
+from caffe.data.prefetch.forked import ProcessPrefetcher
+from caffe.data.prefetch.worker_count import worker_count
 from caffe.errors import CaffeError
+from caffe.parallel.rank import set_shard
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
 

@@ -18,8 +18,8 @@ import caffe
 from caffe.data.datum import planes_to_datum
 from caffe.data.db import LmdbReader, backend_named, new_database, open_reader
 from caffe.data.lmdb_file import LmdbFile
-from caffe.data.shard import set_shard
 from caffe.errors import CaffeError
+from caffe.parallel.rank import set_shard
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.blob import Blob
-from caffe.fillers import fill
+from caffe.blobs.blob import Blob
+from caffe.blobs.fillers import fill
 from caffe.proto import caffe_pb2
 
 SHAPE = (64, 32, 5, 5)

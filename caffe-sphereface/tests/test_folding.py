@@ -5,9 +5,9 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.fusion import Group
+from caffe.net.fused_groups import Group
+from caffe.net.fused_segments import Segment
 from caffe.proto import caffe_pb2
-from caffe.segments import Segment
 
 FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "uniform" }'
 NORM = 'BatchNorm batch_norm_param { eps: 0.01 }'

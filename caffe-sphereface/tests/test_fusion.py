@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import segments
-from caffe.fusion import Group
-from caffe.segments import Segment
+from caffe.net import fused_segments
+from caffe.net.fused_groups import Group
+from caffe.net.fused_segments import Segment
 
 NET = '''
 name: "folded"
@@ -364,7 +364,7 @@ def joined(tmp_path):
 @pytest.mark.parametrize('most, pictures', [(1 << 20, None), (7000, 2), (1, 1)])
 def test_large_batches_go_through_a_segment_in_pieces(joined, monkeypatch, most, pictures):
     """The largest blob has 2496 bytes a picture; pieces are as even as they can be."""
-    monkeypatch.setattr(segments, 'MOST_BYTES', most)
+    monkeypatch.setattr(fused_segments, 'MOST_BYTES', most)
     expected = reference(joined)
     for _ in range(4):
         joined.forward()
@@ -375,7 +375,7 @@ def test_large_batches_go_through_a_segment_in_pieces(joined, monkeypatch, most,
 
 
 def test_pieces_follow_edits_and_other_batch_sizes(joined, monkeypatch):
-    monkeypatch.setattr(segments, 'MOST_BYTES', 7000)
+    monkeypatch.setattr(fused_segments, 'MOST_BYTES', 7000)
     for count in (5, 7, 2, 5):
         joined.blobs['data'].reshape(count, 3, 13, 12)
         joined.blobs['data'].data[...] = np.random.default_rng(count).normal(size=(count, 3, 13, 12))

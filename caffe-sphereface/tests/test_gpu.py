@@ -8,8 +8,8 @@ import caffe
 import test_gradients
 import test_losses
 import test_neurons
-from caffe import mode
-from caffe.blob import Blob
+from caffe import device as mode
+from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
 from layer_case import layer, make_net, run

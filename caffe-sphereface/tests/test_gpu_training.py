@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 import caffe
 from caffe.cli.main import main
-from caffe.fusion import Group
+from caffe.net.fused_groups import Group
 from caffe.parallel.peers import Peers
 from gpu_mode import assert_same, gpu_mode, no_waiting, on_both
 from training_run import write_pictures, write_run

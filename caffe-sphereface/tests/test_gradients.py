@@ -146,7 +146,7 @@ def test_layers_with_indices():
 
 
 def test_a_wrong_backward_is_noticed(monkeypatch):
-    from caffe.layers.mvn import MVN
+    from caffe.layers.norm.mvn import MVN
 
     genuine = MVN.backward
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from caffe.errors import CaffeError
-from caffe.hdf5_file import open_hdf5, read_array, read_number
+from caffe.proto.hdf5_file import open_hdf5, read_array, read_number
 from caffe.solvers.state_files import read_state, write_state
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).parents[3] / 'shared'))

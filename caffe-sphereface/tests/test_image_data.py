@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.data.lists import read_list
-from caffe.data.shard import set_shard
+from caffe.data.picture_list import read_list
 from caffe.errors import CaffeError
+from caffe.parallel.rank import set_shard
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
 from gpu_mode import gpu_mode

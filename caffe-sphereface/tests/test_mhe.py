@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.layers import hyperspherical_energy
+from caffe.layers.face import hyperspherical_energy
 from gradcheck import check_gradient
 from layer_case import layer, make_net, run
 

@@ -92,7 +92,9 @@ def test_what_cannot_be_is_named():
 
 
 def test_layers_are_a_package_too():
-    from caffe.layers import Convolution, accuracy, registry
+    from caffe.layers import Convolution
+    from caffe.layers.loss import accuracy
+    from caffe.layers.support import registry
     assert isinstance(Convolution(L.Input(), num_output=1), caffe.net_spec.Top)
     assert accuracy.Accuracy is registry._types['Accuracy']
     assert not hasattr(L, 'no_such_module')

@@ -15,9 +15,9 @@ import torch
 
 import caffe
 from caffe.cli.main import main
-from caffe.parallel import gradients, launch
-from caffe.parallel.join import place
+from caffe.parallel import gradients, launcher
 from caffe.parallel.peers import Peers
+from caffe.parallel.rendezvous import place
 from caffe.proto import wire
 from gpu_mode import gpu_mode
 from layer_case import layer, make_net
@@ -257,12 +257,12 @@ def test_children_end_with_their_launcher(tmp_path):
 
 def test_a_process_that_does_not_notice_the_end_of_another_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launch, '_GRACE_SECONDS', 0.2)
-    monkeypatch.setattr(launch, '_PROGRAM', 'import os, sys, time; os.environ["RANK"] == "1" and sys.exit(3); '
+    monkeypatch.setattr(launcher, '_GRACE_SECONDS', 0.2)
+    monkeypatch.setattr(launcher, '_PROGRAM', 'import os, sys, time; os.environ["RANK"] == "1" and sys.exit(3); '
                                             'time.sleep(20); open("noticed_nothing", "w")')
     monkeypatch.setattr(signal, 'signal', lambda number, handler: None)
     with pytest.raises(caffe.CaffeError, match='process 1 of 2 ended with status 3'):
-        launch.launch([], 2)
+        launcher.launch([], 2)
     assert not (tmp_path / 'noticed_nothing').exists()
 
 
@@ -390,7 +390,7 @@ def test_who_starts_a_process_for_each_gpu_takes_no_memory_of_any(tmp_path, monk
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setattr(torch.cuda, '_lazy_init', lambda: pytest.fail('the GPU is touched'))
     monkeypatch.setattr(torch.cuda, 'set_device', lambda index: pytest.fail('a GPU is chosen'))
-    monkeypatch.setattr(launch, 'launch', lambda arguments, count: started.append(count))
+    monkeypatch.setattr(launcher, 'launch', lambda arguments, count: started.append(count))
     write_run(tmp_path)
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-gpu=0,2']) == 0 and started == [2]
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-gpu=0,3']) == 1 and started == [2]
@@ -399,7 +399,7 @@ def test_who_starts_a_process_for_each_gpu_takes_no_memory_of_any(tmp_path, monk
 def test_processes_share_the_cores_that_their_starter_may_use(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(50, 57)), raising=False)
-    monkeypatch.setattr(launch, 'launch', lambda arguments, count, threads: started.append((count, threads)))
+    monkeypatch.setattr(launcher, 'launch', lambda arguments, count, threads: started.append((count, threads)))
     write_run(tmp_path)
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', '-processes=3']) == 0 and started == [(3, 2)]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.layers import pieces
+from caffe.layers.support import cache_blocks
 from layer_case import layer, make_net, run
 
 LAYERS = {
@@ -29,7 +29,7 @@ def results(text, order, shape):
 def test_pieces_give_what_the_whole_gives(name, order, monkeypatch):
     whole = results(LAYERS[name], order, (5, 3, 7, 6))
     for most in (1, 2 * 3 * 7 * 6):
-        monkeypatch.setattr(pieces, 'MOST_VALUES', most)
+        monkeypatch.setattr(cache_blocks, 'MOST_VALUES', most)
         for got, wanted in zip(results(LAYERS[name], order, (5, 3, 7, 6)), whole, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
@@ -48,7 +48,7 @@ def test_places_in_large_planes():
 
 def test_pieces_are_rows_of_all_tensors():
     x, y = torch.zeros(5, 1 << 19), torch.zeros(5, 2)
-    parts = list(pieces.pieces(x, y))
+    parts = list(cache_blocks.pieces(x, y))
     assert [(len(a), len(b)) for a, b in parts] == [(2, 2), (2, 2), (1, 1)]
     assert parts[1][0].data_ptr() == x[2].data_ptr()
-    assert pieces.pieces(y, x) == [(y, x)]
+    assert cache_blocks.pieces(y, x) == [(y, x)]

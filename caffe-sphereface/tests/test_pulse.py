@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from caffe import parallel
 from caffe.errors import CaffeError
-from caffe.parallel.pulse import Pulse, keep_watch
+from caffe.parallel.heartbeat import Pulse, keep_watch
 from training_run import ENVIRONMENT, SOLVER, write_run
 
 IMPATIENT = '''

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.lean import free_while_training
+from caffe.net.free_memory import free_while_training
 from caffe.proto import caffe_pb2
 
 FILLER = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 }'

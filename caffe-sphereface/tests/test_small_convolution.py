@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from caffe.layers import small_convolution as small
+from caffe.layers.vision import small_convolution as small
 
 
 @pytest.mark.parametrize('channels_last', [False, True])

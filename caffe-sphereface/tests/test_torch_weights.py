@@ -7,7 +7,7 @@ from torch import nn
 
 import caffe
 from caffe.cli.main import main
-from caffe.torch_weights import import_state_dict
+from caffe.net.state_dict import import_state_dict
 from layer_case import make_net
 
 NET = '''

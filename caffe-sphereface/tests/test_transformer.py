@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.data.transformer import Transformer, read_mean
+from caffe.data.augmentation import Transformer, read_mean
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import caffe
-from caffe.data.batch import Batch
-from caffe.data.upload import MOST_AHEAD, Upload
+from caffe.data.prefetch.batch import Batch
+from caffe.data.prefetch.gpu_upload import MOST_AHEAD, Upload
 from caffe.errors import CaffeError
 from gpu_mode import gpu_mode, no_waiting
 

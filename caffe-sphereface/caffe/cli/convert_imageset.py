@@ -11,9 +11,9 @@ from caffe import log, random
 from caffe.cli.flags import Flag, Spec, run
 from caffe.data.datum import planes_to_datum
 from caffe.data.db import backend_named, new_database
-from caffe.data.lists import read_list
+from caffe.data.picture_list import read_list
 from caffe.data.pictures import read_picture, read_small
-from caffe.data.workers import worker_count
+from caffe.data.prefetch.worker_count import worker_count
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 

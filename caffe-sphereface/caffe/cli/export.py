@@ -4,7 +4,7 @@ import caffe
 from caffe import log
 from caffe.cli.flags import named_stages, named_weights, need
 from caffe.export.onnx_file import export_onnx
-from caffe.torch_weights import import_state_dict
+from caffe.net.state_dict import import_state_dict
 
 
 def export(flags):

@@ -11,8 +11,8 @@ from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weights, need, run
 from caffe.cli.malloc import keep_freed_memory
 from caffe.errors import CaffeError
+from caffe.layer_errors import in_one_line
 from caffe.solvers import report
-from caffe.trouble import in_one_line
 
 _FLAGS = (
     Flag('gpu', '', 'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '

@@ -9,16 +9,16 @@ import caffe
 from caffe import log, random
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import at_least_one, named_stages, named_weights, need
-from caffe.data.shard import set_shard
-from caffe.data.workers import cores
+from caffe.data.prefetch.worker_count import cores
+from caffe.device import check_gpu
 from caffe.errors import CaffeError
-from caffe.lean import free_while_training
-from caffe.mode import check_gpu
-from caffe.parallel import join, launch
-from caffe.parallel.pulse import keep_watch
+from caffe.layer_errors import in_one_line
+from caffe.net.free_memory import free_while_training
+from caffe.parallel import launcher, rendezvous
+from caffe.parallel.heartbeat import keep_watch
+from caffe.parallel.rank import set_shard
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
-from caffe.trouble import in_one_line
 
 
 def train(flags, arguments):
@@ -31,7 +31,7 @@ def train(flags, arguments):
     gpus = named_gpus(flags.gpu)
     if not gpus and param.HasField('solver_mode') and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpus = [param.device_id]
-    place = join.place()
+    place = rendezvous.place()
     with _signals_as_before():
         if place:
             _train_as_one_of(flags, param, gpus, *place)
@@ -57,14 +57,14 @@ def _launch(flags, gpus, arguments):
             raise CaffeError(f'-processes {flags.processes} and -gpu {flags.gpu}: expected one of them '
                              '(every GPU has a process of its own)')
         check_gpu(max(gpus))
-        launch.launch(arguments, len(gpus))
+        launcher.launch(arguments, len(gpus))
         return
-    launch.launch(arguments, flags.processes, threads=max(1, cores() // flags.processes))
+    launcher.launch(arguments, flags.processes, threads=max(1, cores() // flags.processes))
 
 
 def _train_as_one_of(flags, param, gpus, rank, count, local):
     set_shard(rank, count)
-    launch.follow_launcher()
+    launcher.follow_launcher()
     if rank:
         log.init_log(1)
     if gpus and flags.gpu and local >= len(gpus):
@@ -81,10 +81,10 @@ def _train_as_one_of(flags, param, gpus, rank, count, local):
 
 def _train_with_others(flags, param, gpus, rank, count):
     choose_device(gpus)
-    peers, store = join.join()
-    end_watch = keep_watch(join.address(), rank, count, lambda text: _end_at_once(text, rank))
+    peers, store = rendezvous.join()
+    end_watch = keep_watch(rendezvous.address(), rank, count, lambda text: _end_at_once(text, rank))
     if param.random_seed < 0:
-        join.share_seed(store, rank)
+        rendezvous.share_seed(store, rank)
     solver = _make_solver(flags, param, gpus)
     random.diverge(rank)
     peers.attach(solver)

@@ -4,14 +4,14 @@ from math import prod
 
 import numpy as np
 
-from caffe import mode, random
-from caffe.data.prefetch import Prefetcher
-from caffe.data.processes import ProcessPrefetcher
-from caffe.data.shard import shard
-from caffe.data.transformer import Transformer
-from caffe.data.upload import Upload
-from caffe.data.workers import in_processes
+from caffe import device, random
+from caffe.data.augmentation import Transformer
+from caffe.data.prefetch.forked import ProcessPrefetcher
+from caffe.data.prefetch.gpu_upload import Upload
+from caffe.data.prefetch.threads import Prefetcher
+from caffe.data.prefetch.worker_count import in_processes
 from caffe.errors import CaffeError
+from caffe.parallel.rank import shard
 from caffe.proto import caffe_pb2
 
 
@@ -118,7 +118,7 @@ class Feed:
 
     def _next(self):
         """(data, labels) of the next batch, in GPU mode on the GPU."""
-        if self._upload is None and mode.device().type == 'cuda':
+        if self._upload is None and device.device().type == 'cuda':
             self._upload = Upload(self._prefetcher)
         if self._upload:
             return self._upload.next()
@@ -129,6 +129,6 @@ class Feed:
 def make_transformer(layer):
     """The Transformer that a layer's transform_param asks for, errors naming the layer."""
     try:
-        return Transformer(layer.param.transform_param, layer.phase, late=mode.device().type == 'cuda')
+        return Transformer(layer.param.transform_param, layer.phase, late=device.device().type == 'cuda')
     except CaffeError as error:
         layer.error(str(error))

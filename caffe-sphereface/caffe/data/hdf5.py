@@ -3,8 +3,8 @@
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.hdf5_file import open_hdf5, read_array
 from caffe.proto.files import read_bytes
+from caffe.proto.hdf5_file import open_hdf5, read_array
 
 
 def read_file_list(source):

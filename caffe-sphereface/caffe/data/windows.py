@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from caffe.data.lists import whole_number
+from caffe.data.picture_list import whole_number
 from caffe.errors import CaffeError
 from caffe.proto.files import read_bytes
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from caffe.export.graph import converts
-from caffe.layers.pooling_ops import MaxPool
+from caffe.layers.vision.pooling_kernels import MaxPool
 
 
 def _pads(geometry):

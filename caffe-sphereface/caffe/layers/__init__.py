@@ -7,10 +7,10 @@ import importlib
 import pkgutil
 
 from caffe import net_spec
-from caffe.layers.registry import Layer, check_types, create_layer, layer_types, register
+from caffe.layers.support.registry import Layer, check_types, create_layer, layer_types, register
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f'{__name__}.{_module.name}')
+for _module in pkgutil.walk_packages(__path__, f'{__name__}.'):
+    importlib.import_module(_module.name)
 
 
 def __getattr__(name):

@@ -6,8 +6,8 @@ A prototxt with a Python layer is a program: loading it imports and runs the nam
 import importlib
 
 from caffe.errors import CaffeError
-from caffe.layers.registry import Layer as EngineLayer
-from caffe.layers.registry import register
+from caffe.layers.support.registry import Layer as EngineLayer
+from caffe.layers.support.registry import register
 
 
 class Layer:

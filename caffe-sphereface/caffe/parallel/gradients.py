@@ -3,7 +3,7 @@
 import torch
 import torch.distributed as dist
 
-from caffe import mode
+from caffe import device
 
 # values of a part: fewer cost more in starting the exchange than waiting would
 PART = 1 << 20
@@ -24,7 +24,7 @@ class Gradients:
                        reverse=True)
         self._blobs = [learnable.blobs[k] for _, k in order]
         counts = [blob.count for blob in self._blobs]
-        self._flat = torch.empty(sum(counts) + extra, device=mode.device())
+        self._flat = torch.empty(sum(counts) + extra, device=device.device())
         *self._pieces, self.extra = self._flat.split([*counts, extra])
         self._parts = _parts(counts, [index for index, _ in order])
         self._works = []

@@ -6,8 +6,8 @@ import torch
 import torch.distributed as dist
 
 from caffe import random
-from caffe.data.shard import set_shard, shard
-from caffe.parallel.join import meet
+from caffe.parallel.rank import set_shard, shard
+from caffe.parallel.rendezvous import meet
 
 
 def solver_count():

@@ -8,10 +8,10 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from caffe import mode
+from caffe import device as mode
 from caffe.errors import CaffeError, first_line
+from caffe.layer_errors import is_out_of_range
 from caffe.parallel.gradients import Gradients
-from caffe.trouble import is_out_of_range
 
 # process 0 alone runs the test nets and writes snapshots, the others wait for it as long as that takes
 _PATIENCE = timedelta(hours=2)

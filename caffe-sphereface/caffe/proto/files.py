@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
-from caffe.proto.place import layer_at
+from caffe.proto.error_position import layer_at
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
 

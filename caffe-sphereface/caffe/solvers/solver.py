@@ -5,10 +5,10 @@ from collections import deque
 from pathlib import Path
 
 from caffe import log, random
-from caffe.data.shard import is_root
-from caffe.debug_info import DebugInfo
 from caffe.errors import CaffeError
-from caffe.net import Net
+from caffe.net.debug_info import DebugInfo
+from caffe.net.net import Net
+from caffe.parallel.rank import is_root
 from caffe.proto import caffe_pb2
 from caffe.proto.files import free_name, read_solver
 from caffe.solvers import policy, report, state_files

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
-from caffe.hdf5_file import is_hdf5, open_hdf5, read_array, read_number, whole_hdf5
 from caffe.proto import wire
 from caffe.proto.files import write_bytes
+from caffe.proto.hdf5_file import is_hdf5, open_hdf5, read_array, read_number, whole_hdf5
 
 
 def write_state(path, iteration, step, learned_net, history):

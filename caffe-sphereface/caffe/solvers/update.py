@@ -5,8 +5,8 @@ from collections import defaultdict
 import torch
 
 from caffe import log
+from caffe.blobs.memory_format import laid_out_like, lies_channels_inside
 from caffe.errors import CaffeError
-from caffe.layers.layout import laid_out_like, lies_channels_inside
 from caffe.solvers.rules import RULES, Settings
 
 

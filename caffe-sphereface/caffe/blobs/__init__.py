@@ -1,0 +1,1 @@
+"""Blobs: arrays of data and diff, the memory behind them, their first values."""

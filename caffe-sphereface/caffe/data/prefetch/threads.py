@@ -1,0 +1,126 @@
+"""Reading ahead: worker threads prepare batches in order while the net computes."""
+
+import copy
+import threading
+import weakref
+from collections import deque
+
+import torch
+
+from caffe import device
+from caffe.data.prefetch.batch import Batch, Filling
+from caffe.data.prefetch.worker_count import worker_count
+
+_ITEMS_A_JOB = 8
+
+
+class _Work:
+    """What the worker threads share; it knows nothing of the Prefetcher, so that this one can be collected."""
+
+    def __init__(self, plan, load, depth, workers, pinned):
+        self.plan, self.load, self.depth, self.pinned = plan, load, depth, pinned
+        lock = threading.RLock()  # the collector may run `stop` in a thread that holds it
+        # a batch that is ready concerns the net alone, one that was taken a single thread: woken together, all of them
+        # would contend for the interpreter at the moment when the net needs it
+        self.ready, self.wanted = threading.Condition(lock), threading.Condition(lock)
+        self.batches, self.jobs = deque(), deque()
+        self.stopped = False
+        self.threads = [threading.Thread(target=self.work, name='caffe-data', daemon=True) for _ in range(workers)]
+
+    def work(self):
+        while True:
+            job = self._take()
+            if job is None:
+                return
+            batch, start, items = job
+            batch.fill(start, items, self.load, lambda: self.stopped)
+            with self.ready:
+                batch.waiting -= len(items)
+                if not batch.waiting:
+                    self.ready.notify()
+
+    def _take(self):
+        """The next job (batch, index of its first item, items), or None when there is nothing left to do.
+
+        Batches are planned in order and under the lock: which thread does it changes nothing.
+        """
+        with self.wanted:
+            while not self.stopped:
+                if self.jobs:
+                    return self.jobs.popleft()
+                if len(self.batches) < self.depth:
+                    self._plan_batch()
+                else:
+                    self.wanted.wait()
+            return None
+
+    def _plan_batch(self):
+        try:
+            items = next(self.plan)
+        except Exception as failure:
+            items, self.depth = [], 0
+            batch = Filling(0, self._allocate)
+            batch.failure = (0, failure)
+        else:
+            batch = Filling(len(items), self._allocate)
+        self.batches.append(batch)
+        self.jobs.extend((batch, i, items[i:i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
+        self.wanted.notify(len(self.jobs))
+        self.ready.notify()
+
+    def _allocate(self, shape, dtype):
+        return torch.empty(shape, dtype=dtype, pin_memory=self.pinned), torch.empty(shape[0])
+
+    def stop(self):
+        with self.wanted:
+            self.stopped = True
+            self.jobs.clear()
+            self.wanted.notify_all()
+        # the collector may run this in one of the threads themselves, which then cannot wait for the others
+        if threading.current_thread() not in self.threads:
+            for thread in self.threads:
+                if thread.is_alive():
+                    thread.join(5)
+
+
+class Prefetcher:
+    """Batches made by threads, handed out in the order of the plan.
+
+    `plan` yields the list of items of each batch; it is advanced by one thread at a time. `load(item, slot)` writes
+    an item into the array that `slot(shape, dtype)` gives and returns its label; several threads call it at once.
+    Neither may refer to the owner of the Prefetcher, or the threads would keep it alive. Up to `ahead` batches are
+    prepared (more where batches are too small to keep all threads busy). What `plan` or `load` raise is raised by
+    `next` for the batch concerned. Threads start with the first `next` and end with `stop`, with the Prefetcher itself
+    or with the process.
+    """
+
+    def __init__(self, plan, load, batch_size, ahead=4):
+        workers = worker_count()
+        jobs = -(-batch_size // _ITEMS_A_JOB)
+        depth = max(ahead, -(-2 * workers // jobs))
+        self._work = _Work(plan, load, depth, workers, device.device().type == 'cuda')
+        self.stop = weakref.finalize(self, self._work.stop)
+        self._started = False
+
+    def is_ready(self):
+        """Whether `next` gives a batch without a wait or an error."""
+        with self._work.ready:
+            batches = self._work.batches
+            return bool(batches and not batches[0].waiting and not batches[0].failure)
+
+    def next(self):
+        """The next Batch, complete."""
+        work = self._work
+        if not self._started:
+            self._started = True
+            for thread in work.threads:
+                thread.start()
+        with work.ready:
+            work.ready.wait_for(lambda: work.batches and not work.batches[0].waiting)
+            batch = work.batches[0]
+            if batch.failure:
+                # a copy: raising notes this frame, and with it the Prefetcher, which the threads would keep alive then
+                raise copy.copy(batch.failure[1])
+            work.batches.popleft()
+            work.wanted.notify()
+        return Batch(batch.data, batch.labels)

@@ -1,0 +1,1 @@
+"""Layers that change every value by itself, and softmax."""

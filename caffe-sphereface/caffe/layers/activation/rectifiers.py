@@ -1,0 +1,104 @@
+"""ReLU and PReLU."""
+
+import torch
+
+from caffe.blobs.memory_format import laid_out_like
+from caffe.layers.support.cache_blocks import pieces
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+from caffe.proto import caffe_pb2
+
+_aten = torch.ops.aten
+
+
+@register('ReLU')
+class ReLU(Layer):
+    """y = max(x, 0) + negative_slope · min(x, 0)."""
+
+    bottoms = 1
+    tops = 1
+    kept = ()
+    reads_back = ('bottom',)
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def infer(self, x):
+        """The top's values from the bottom's."""
+        slope = self.param.relu_param.negative_slope
+        return torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
+
+    def forward(self, bottom, top):
+        top[0].tensor = self.infer(bottom[0].tensor)
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            # in place, `bottom` holds y; its sign is that of x for slopes of at least 0
+            slope = self.param.relu_param.negative_slope
+            x = bottom[0].tensor
+            dy = laid_out_like(top[0].grad, x)
+            bottom[0].grad = _aten.leaky_relu_backward(dy, x, slope, False) if slope else \
+                _aten.threshold_backward(dy, x, 0)
+
+
+@register('PReLU')
+class PReLU(Layer):
+    """y = max(x, 0) + a_c · min(x, 0) with a learned slope a_c a channel, or one for all (He et al. 2015)."""
+
+    bottoms = 1
+    tops = 1
+    kept = ('_x',)
+    reads_back = ()
+
+    def setup(self, bottom, top):
+        param = self.param.prelu_param
+        channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        filler = param.filler if param.HasField('filler') else \
+            caffe_pb2.FillerParameter(type='constant', value=0.25)
+        add_parameter(self, () if param.channel_shared else (channels,), filler)
+
+    def reshape(self, bottom, top):
+        if not self.param.prelu_param.channel_shared and bottom[0].shape[1:2] != self.blobs[0].shape:
+            self.error(f'bottom of shape {bottom[0].shape} has other channels than its {self.blobs[0].count} slopes')
+        top[0].reshape(*bottom[0].shape)
+
+    def infer(self, x):
+        """The top's values from the bottom's."""
+        return torch.prelu(x, self.blobs[0].tensor.reshape(-1))
+
+    def forward(self, bottom, top):
+        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+        self._x = x if self.needs_backward else None
+        top[0].tensor = self.infer(x)
+
+    def backward(self, top, propagate_down, bottom):
+        dx, dslope = self._gradients(laid_out_like(top[0].grad, self._x))
+        if self.param_propagate_down[0]:
+            self.blobs[0].add_grad(dslope)
+        if propagate_down[0]:
+            bottom[0].grad = dx
+
+    def _gradients(self, dy):
+        """(dx, the gradient of the slope)."""
+        slope = self._broadcast(self.blobs[0].tensor.reshape(-1))
+        if dy.device.type != 'cpu':
+            dx, dslope = _aten._prelu_kernel_backward(dy, self._x, slope)
+            return dx, self._sum_of(dslope)
+        dx = torch.empty_like(dy)
+        return dx, sum(self._piece(*parts, slope) for parts in pieces(self._x, dy, dx))
+
+    def _piece(self, x, dy, dx, slope):
+        """Fill `dx`; what these values give to the gradient of the slope."""
+        # PyTorch's kernel branches for each element on the CPU; these are vectorised and take a fraction of its time
+        _aten.threshold_backward.grad_input(dy, x, 0, grad_input=dx)
+        rest = dy - dx
+        dx.addcmul_(rest, slope)
+        return self._sum_of(torch.clamp(x, max=0, out=rest).mul_(dy))
+
+    def _broadcast(self, slope):
+        return slope.reshape(1, -1, *[1] * (self._x.dim() - 2)) if self._x.dim() > 1 else slope
+
+    def _sum_of(self, dslope):
+        if self.param.prelu_param.channel_shared:
+            return dslope.sum().reshape(self.blobs[0].shape)
+        return dslope.sum([axis for axis in range(dslope.dim()) if axis != 1])

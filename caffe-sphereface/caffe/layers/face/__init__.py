@@ -1,0 +1,1 @@
+"""The layers of SphereFace and SphereFace+: margins on the hypersphere."""

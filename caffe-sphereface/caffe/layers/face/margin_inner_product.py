@@ -1,0 +1,135 @@
+"""MarginInnerProduct: the A-Softmax layer of SphereFace (Liu et al. 2017), with the gradient it was trained with."""
+
+from math import prod
+
+import torch
+
+from caffe.layers.support.labels import pick
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+
+
+@register('MarginInnerProduct')
+class MarginInnerProduct(Layer):
+    """Logits x·wⱼ over unit rows wⱼ, with |x|·ψ(θ) mixed into the labelled class's.
+
+    Bottoms: features (M, …) and labels (M). Tops: logits (M, N) and λ (1). Each forward normalises the rows of the
+    weights in place and counts one iteration; λ = max(base · (1 + gamma · iteration)^−power, lambda_min).
+    """
+
+    bottoms = 2
+    tops = (1, 2)
+    no_diff_bottoms = (1,)
+    kept = ('_x',)
+
+    def setup(self, bottom, top):
+        param = self.param.margin_inner_product_param
+        self.outputs, self.margin = param.num_output, param.type + 1
+        self.iteration = param.iteration
+        self.from_axis = self.axis(param.axis, bottom[0])
+        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        if not self.outputs:
+            self.error('num_output is 0, expected at least 1')
+        add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        rows, inputs = prod(shape[:self.from_axis]), prod(shape[self.from_axis:])
+        if inputs != self.inputs:
+            self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
+        if bottom[1].count != rows:
+            self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
+        top[0].reshape(*shape[:self.from_axis], self.outputs)
+        if len(top) > 1:
+            top[1].reshape(1)
+
+    def _lambda(self):
+        param = self.param.margin_inner_product_param
+        return max(param.base * (1 + param.gamma * self.iteration) ** -param.power, param.lambda_min)
+
+    def forward(self, bottom, top):
+        self.iteration += 1
+        self.mix = self._lambda()
+        weight = self.blobs[0].tensor
+        weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
+        self._x = bottom[0].tensor.reshape(-1, self.inputs)
+        logits = self._x @ weight.t()
+        if self.margin > 1:
+            self._apply_margin(logits, bottom[1].tensor.long().reshape(-1, 1))
+        top[0].tensor = logits.reshape(top[0].shape)
+        if len(top) > 1:
+            top[1].tensor = logits.new_full((1,), self.mix)
+
+    def _apply_margin(self, logits, label):
+        """Change the labelled logits in place."""
+        self._label = label
+        own = pick(self, logits.unsqueeze(2), label.unsqueeze(2)).squeeze(2)
+        self._norm = torch.linalg.vector_norm(self._x, dim=1, keepdim=True)
+        self._cos = own / self._norm
+        psi = _ANGLES[self.margin](self._cos)
+        logits.scatter_(1, self._label, (self.mix * own + self._norm * psi) / (1 + self.mix))
+
+    def backward(self, top, propagate_down, bottom):
+        dy = top[0].grad.reshape(-1, self.outputs)
+        if self.param_propagate_down[0]:
+            self.blobs[0].add_product(dy.t(), self._x)
+        if propagate_down[0]:
+            dx = dy @ self.blobs[0].tensor if self.margin == 1 else self._margin_grad(dy)
+            bottom[0].grad = dx.reshape(bottom[0].shape)
+
+    def _margin_grad(self, dy):
+        """Diff of the features: the labelled class contributes λ·w + (a·w + b·x) / √(a² + b²), over 1 + λ."""
+        a, b = _SLOPES[self.margin](self._cos)
+        b = b / self._norm
+        length = torch.hypot(a, b)
+        own = dy.gather(1, self._label) / (1 + self.mix)
+        along_weight = dy.scatter(1, self._label, own * (a / length + self.mix))
+        return torch.addcmul(along_weight @ self.blobs[0].tensor, own * (b / length), self._x)
+
+
+def _double(c):
+    return 2 * c.sign() * c.square() - 1
+
+
+def _double_slopes(c):
+    s0 = c.sign()
+    return 4 * s0 * c, -(2 * s0 * c.square() + 1)
+
+
+def _triple_signs(c):
+    s1 = (c.abs() - 0.5).sign()
+    return s1, c.sign() * (1 + s1) - 2
+
+
+def _triple(c):
+    s1, s2 = _triple_signs(c)
+    return s1 * (4 * c ** 3 - 3 * c) + s2
+
+
+def _triple_slopes(c):
+    s1, s2 = _triple_signs(c)
+    return s1 * (12 * c.square() - 3), -(8 * s1 * c ** 3 - s2)
+
+
+def _quadruple_signs(c):
+    s0 = c.sign()
+    s3 = s0 * (2 * c.square() - 1).sign()
+    return s3, 2 * s0 + s3 - 3
+
+
+def _quadruple(c):
+    s3, s4 = _quadruple_signs(c)
+    square = c.square()
+    return s3 * (8 * square * (square - 1) + 1) + s4
+
+
+def _quadruple_slopes(c):
+    s3, s4 = _quadruple_signs(c)
+    square = c.square()
+    return s3 * (32 * c ** 3 - 16 * c), -(s3 * (8 * square * (3 * square - 1) - 1) - s4)
+
+
+# ψ(θ) by margin, from c = cos θ
+_ANGLES = {2: _double, 3: _triple, 4: _quadruple}
+# the original's (a, b·|x|) by margin: how the labelled logit moves x along w and along x itself
+_SLOPES = {2: _double_slopes, 3: _triple_slopes, 4: _quadruple_slopes}

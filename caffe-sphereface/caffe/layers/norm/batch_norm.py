@@ -1,0 +1,104 @@
+"""BatchNorm: zero mean and unit variance a channel (Ioffe & Szegedy 2015), without scale and shift."""
+
+import torch
+
+from caffe.blobs.memory_format import laid_out_like
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+from caffe.proto import caffe_pb2
+
+_aten = torch.ops.aten
+
+
+@register('BatchNorm')
+class BatchNorm(Layer):
+    """y = (x − mean) / sqrt(variance + eps) over all axes but the second.
+
+    TRAIN uses the batch's statistics, TEST (or use_global_stats) the running ones. Its three blobs are the running sums
+    of means and of unbiased variances and the weight by which both are divided; solvers leave them alone. `running`
+    says which statistics it uses.
+    """
+
+    bottoms = 1
+    tops = 1
+    kept = ('_y',)
+    reads_back = ()
+
+    def setup(self, bottom, top):
+        param = self.param.batch_norm_param
+        self.eps, self.fraction = param.eps, param.moving_average_fraction
+        self.running = param.use_global_stats if param.HasField('use_global_stats') else bool(self.phase)
+        self.channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        for size in (self.channels, self.channels, 1):
+            add_parameter(self, (size,), caffe_pb2.FillerParameter())
+        self._unit = None
+        self._freeze()
+
+    def _freeze(self):
+        """No learning rate for the statistics; CaffeError where the prototxt asks for one."""
+        for i in range(3):
+            if i == len(self.param.param):
+                self.param.param.add(lr_mult=0)
+            elif self.param.param[i].lr_mult:
+                self.error(f'param {i} has lr_mult {self.param.param[i].lr_mult}, expected 0 for statistics')
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        if (shape[1] if len(shape) > 1 else 1) != self.channels:
+            self.error(f'bottom of shape {shape}, expected {self.channels} channels')
+        top[0].reshape(*shape)
+
+    def forward(self, bottom, top):
+        x = _with_channels(bottom[0].tensor)
+        if self.running:
+            mean, variance = self.running_statistics()
+            y, _, _ = _aten.native_batch_norm(x, None, None, mean, variance, False, 0.0, self.eps)
+            self._factor = variance.add(self.eps).rsqrt_()
+            top[0].tensor = y.reshape(top[0].shape)
+            return
+        # momentum 1 turns the kernel's running averages into this batch's mean and unbiased variance
+        mean, variance = x.new_zeros(2, self.channels)
+        y, _, self._factor = _aten.native_batch_norm(x, None, None, mean, variance, True, 1.0, self.eps)
+        self._accumulate(mean, variance, x.numel() // self.channels)
+        self._y = y if self.needs_backward else None
+        # backward needs these values whatever Python writes into a view of the top
+        top[0].lend_data(y.reshape(top[0].shape))
+
+    def running_statistics(self):
+        """(mean, variance) of each channel over the batches so far, zeros where there was none."""
+        mean, variance, weight = (blob.tensor for blob in self.blobs)
+        factor = torch.where(weight == 0, 0.0, 1 / weight)
+        return mean * factor, variance * factor
+
+    def _accumulate(self, mean, variance, count):
+        """Add a batch's statistics to the running sums, in place: new tensors would lie between those of the pass."""
+        if count == 1:
+            variance.zero_()
+        for blob, value in zip(self.blobs, (mean, variance, variance.new_ones(1))):
+            blob.before_change()
+            torch.add(value, blob.tensor, alpha=self.fraction, out=blob.tensor)
+
+    def backward(self, top, propagate_down, bottom):
+        """dx = (dy − mean(dy) − y · mean(dy · y)) / sqrt(variance + eps); with running statistics dy over that root."""
+        if not propagate_down[0] or not bottom[0].count:  # the kernel divides by the number of positions
+            return
+        dy = _with_channels(top[0].grad)
+        if self.running:
+            dx = dy * self._factor.reshape(1, -1, *[1] * (dy.dim() - 2))
+        else:
+            y = self._y
+            # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
+            dx, _, _ = _aten.native_batch_norm_backward(laid_out_like(dy, y), y, self._factor, None, None,
+                                                        *self._unit_statistics(y), True, self.eps,
+                                                        [True, False, False])
+        bottom[0].grad = dx.reshape(bottom[0].shape)
+
+    def _unit_statistics(self, y):
+        """Means of 0 and deviations of 1; made once, since each fill is a call of its own on a GPU."""
+        if self._unit is None or self._unit[0].device != y.device:
+            self._unit = y.new_zeros(self.channels), y.new_ones(self.channels)
+        return self._unit
+
+
+def _with_channels(x):
+    return x if x.dim() > 1 else x.unsqueeze(1)

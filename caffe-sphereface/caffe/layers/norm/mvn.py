@@ -1,0 +1,43 @@
+"""MVN: zero mean and unit variance of each picture's channels."""
+
+import torch
+
+from caffe.layers.support.registry import Layer, register
+
+
+@register('MVN')
+class MVN(Layer):
+    """y = (x − mean) / (deviation + eps), or x − mean, over each channel of each picture or over whole pictures.
+
+    The first `row_axes` axes tell apart what has a mean of its own.
+    """
+
+    bottoms = 1
+    tops = 1
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        top[0].reshape(*shape)
+        self.row_axes = 1 if self.param.mvn_param.across_channels else 2
+        if len(shape) < self.row_axes:
+            self.error(f'bottom of shape {shape}, expected at least {self.row_axes} axes')
+
+    def _as_rows(self, tensor):
+        return tensor.reshape(*tensor.shape[:self.row_axes], -1)
+
+    def forward(self, bottom, top):
+        x = self._as_rows(bottom[0].tensor)
+        y = x - x.mean(-1, keepdim=True)
+        if self.param.mvn_param.normalize_variance:
+            self._divisor = y.square().mean(-1, keepdim=True).sqrt_().add_(self.param.mvn_param.eps)
+            self._y = y = y.div_(self._divisor)
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dy = self._as_rows(top[0].grad)
+        dx = dy - dy.mean(-1, keepdim=True)
+        if self.param.mvn_param.normalize_variance:
+            dx = torch.addcmul(dx, self._y, (dy * self._y).mean(-1, keepdim=True), value=-1).div_(self._divisor)
+        bottom[0].grad = dx.reshape(bottom[0].shape)

@@ -1,0 +1,147 @@
+"""Scale and Bias: factors and offsets that are constant over the axes before and behind their own."""
+
+from math import prod
+
+import torch
+
+from caffe.blobs.memory_format import laid_out_like
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+from caffe.proto import caffe_pb2
+
+_aten = torch.ops.aten
+
+
+class _Broadcast:
+    """Where a smaller blob lies in a bottom: from `axis` on, over as many axes as it has."""
+
+    def __init__(self, layer, param, bottom):
+        self.layer = layer
+        self.axis = layer.axis(param.axis, bottom[0]) if param.axis else 0
+        self.given = len(bottom) > 1
+        if not self.given:
+            self.shape = self._learned_shape(param.num_axes, bottom[0].shape)
+
+    def _learned_shape(self, axes, shape):
+        if axes < -1 or (axes >= 0 and self.axis + axes > len(shape)):
+            self.layer.error(f'num_axes {axes} from axis {self.axis} does not fit a bottom of shape {shape}')
+        return shape[self.axis:] if axes == -1 else shape[self.axis:self.axis + axes]
+
+    def check(self, bottom):
+        """Take the shape of the second bottom, if any, and hold it against the first."""
+        if self.given:
+            self.shape = bottom[1].shape
+        axis = self.axis if self.shape else 0
+        whole = bottom[0].shape
+        if whole[axis:axis + len(self.shape)] != self.shape:
+            self.layer.error(f'values of shape {self.shape} do not fit a bottom of shape {whole} from axis {axis} on')
+        self.count = prod(self.shape)
+        self.view = (prod(whole[:axis]), self.count, prod(whole[axis + len(self.shape):]))
+
+
+@register('Scale')
+class Scale(Layer):
+    """y = x · s, plus a bias with `bias_term`; s is learned or the second bottom."""
+
+    bottoms = (1, 2)
+    tops = 1
+    kept = ('_x',)
+
+    def setup(self, bottom, top):
+        param = self.param.scale_param
+        self._unit = None
+        self.place = _Broadcast(self, param, bottom)
+        self.place.check(bottom)
+        self.reads_back = ('bottom',) if self.place.given else ()
+        if not self.place.given:
+            filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(value=1.0)
+            add_parameter(self, self.place.shape, filler)
+        if param.bias_term:
+            add_parameter(self, self.place.shape, param.bias_filler)
+
+    def reshape(self, bottom, top):
+        self.place.check(bottom)
+        top[0].reshape(*bottom[0].shape)
+
+    def _scale(self, bottom):
+        return bottom[1] if self.place.given else self.blobs[0]
+
+    def forward(self, bottom, top):
+        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+        x = self._with_channels(x)
+        self._x = x if self.needs_backward else None
+        scale = self._scale(bottom).tensor.reshape(-1)
+        bias = self.blobs[-1].tensor.reshape(-1) if self.param.scale_param.bias_term else None
+        y = _aten.native_batch_norm(x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def _with_channels(self, x):
+        """`x` with the axes of the factors as its second; as it is where they are that, to keep its order in memory."""
+        before, count, _ = self.place.view
+        return x if x.dim() > 2 and x.shape[:2] == (before, count) else x.reshape(self.place.view)
+
+    def _no_statistics(self):
+        """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
+        if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
+            self._unit = (torch.zeros(self.place.count, device=self.device),
+                          torch.ones(self.place.count, device=self.device))
+        return self._unit
+
+    def backward(self, top, propagate_down, bottom):
+        place, scale = self.place, self._scale(bottom)
+        if not bottom[0].count:  # the kernel divides by the number of positions
+            if place.given:
+                scale.clear_grad()
+            return
+        needed = propagate_down[1] if place.given else self.param_propagate_down[0]
+        bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
+        dx, dscale, dbias = _aten.native_batch_norm_backward(
+            laid_out_like(self._with_channels(top[0].grad), self._x), self._x, scale.tensor.reshape(-1),
+            *self._no_statistics(), None, None, False, 0.0, [propagate_down[0], needed, bias])
+        if propagate_down[0]:
+            bottom[0].grad = dx.reshape(bottom[0].shape)
+        if bias:
+            self.blobs[-1].add_grad(dbias.reshape(place.shape))
+        if needed and place.given:
+            scale.grad = dscale.reshape(place.shape)
+        elif needed:
+            scale.add_grad(dscale.reshape(place.shape))
+
+
+@register('Bias')
+class Bias(Layer):
+    """y = x + b; b is learned or the second bottom."""
+
+    bottoms = (1, 2)
+    tops = 1
+    kept = ()
+    reads_back = ()
+
+    def setup(self, bottom, top):
+        param = self.param.bias_param
+        self.place = _Broadcast(self, param, bottom)
+        self.place.check(bottom)
+        if not self.place.given:
+            add_parameter(self, self.place.shape, param.filler)
+
+    def reshape(self, bottom, top):
+        self.place.check(bottom)
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        bias = (bottom[1] if self.place.given else self.blobs[0]).tensor
+        y = bottom[0].tensor.reshape(self.place.view) + bias.reshape(1, -1, 1)
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        dy = top[0].grad
+        if self.place.given and propagate_down[1]:
+            bottom[1].grad = self._sum(dy)
+        elif not self.place.given and self.param_propagate_down[0]:
+            self.blobs[0].add_grad(self._sum(dy))
+        if propagate_down[0] and bottom[0] is not top[0]:
+            bottom[0].lend_grad(dy)
+
+    def _sum(self, dy):
+        """Sums over what lies before and behind the bias's axes."""
+        return dy.reshape(self.place.view).sum((0, 2)).reshape(self.place.shape)

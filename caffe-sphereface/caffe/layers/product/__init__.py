@@ -1,0 +1,1 @@
+"""Layers that multiply: inner products, embeddings, sums and products of blobs."""

@@ -1,0 +1,83 @@
+"""InnerProduct: y = x·Wᵀ + b over all axes from `axis` on."""
+
+from math import prod
+
+from caffe import precision
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+
+
+@register('InnerProduct')
+class InnerProduct(Layer):
+    """Fully connected layer.
+
+    Weights have shape (outputs, inputs), or (inputs, outputs) with `transpose`. With the SphereFace fork's `normalize`
+    every row of the weights is divided in place by its L2 norm (1e-6 under the root) before use. A second and third
+    bottom supply weights and bias in place of learned ones.
+    """
+
+    bottoms = (1, 3)
+    tops = 1
+    kept = ()
+    reads_back = ('bottom',)
+
+    def setup(self, bottom, top):
+        param = self.param.inner_product_param
+        self.outputs, self.bias, self.transpose = param.num_output, param.bias_term, param.transpose
+        self.from_axis = self.axis(param.axis, bottom[0])
+        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        if not self.outputs:
+            self.error('num_output is 0, expected at least 1')
+        if len(bottom) > 1:
+            return
+        shape = (self.inputs, self.outputs) if self.transpose else (self.outputs, self.inputs)
+        add_parameter(self, shape, param.weight_filler)
+        if self.bias:
+            add_parameter(self, (self.outputs,), param.bias_filler)
+
+    def reshape(self, bottom, top):
+        shape = bottom[0].shape
+        inputs = prod(shape[self.from_axis:])
+        if inputs != self.inputs:
+            self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
+        top[0].reshape(*shape[:self.from_axis], self.outputs)
+
+    def _sources(self, bottom):
+        """The blobs of weights and bias: bottoms where given, else learned ones."""
+        blobs = bottom[1:] if len(bottom) > 1 else self.blobs
+        return blobs[0], blobs[1] if self.bias and len(blobs) > 1 else None
+
+    def forward(self, bottom, top):
+        weight, bias = self._sources(bottom)
+        if self.param.inner_product_param.normalize and not self.transpose:
+            rows = weight.tensor
+            rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
+        matrix = weight.tensor.reshape(self.inputs, -1) if self.transpose else \
+            weight.tensor.reshape(self.outputs, -1).t()
+        x = bottom[0].tensor.reshape(-1, self.inputs)
+        y = precision.product(x, matrix, bias.tensor.reshape(-1) if bias else None)
+        top[0].tensor = y.reshape(top[0].shape)
+
+    def backward(self, top, propagate_down, bottom):
+        weight, bias = self._sources(bottom)
+        dy = top[0].grad.reshape(-1, self.outputs)
+        learned = len(bottom) == 1
+        needs = self.param_propagate_down if learned else propagate_down[1:]
+        if needs[0]:
+            x = bottom[0].tensor.reshape(-1, self.inputs)
+            a, b = (x.t(), dy) if self.transpose else (dy.t(), x)
+            if not learned:
+                weight.grad = precision.product(a, b).reshape(weight.shape)
+            elif precision.is_bf16():
+                weight.add_grad(precision.product(a, b))
+            else:
+                weight.add_product(a, b)
+        if bias and needs[1]:
+            if learned:
+                bias.add_grad(dy.sum(0))
+            else:
+                bias.grad = dy.sum(0).reshape(bias.shape)
+        if propagate_down[0]:
+            w = weight.tensor
+            rows = w.reshape(self.inputs, -1).t() if self.transpose else w.reshape(self.outputs, -1)
+            bottom[0].grad = precision.product(dy, rows).reshape(bottom[0].shape)

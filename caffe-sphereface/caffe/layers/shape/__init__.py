@@ -1,0 +1,1 @@
+"""Layers that join, split, reshape and reduce blobs."""

@@ -1,0 +1,52 @@
+"""Data: Datums from LMDB and LevelDB."""
+
+from caffe import log
+from caffe.data.datum import datum_picture, datum_planes, parse_datum
+from caffe.data.db import open_reader
+from caffe.data.feed import Feed, make_transformer, own_generator
+from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer, register
+
+
+@register('Data')
+class Data(Layer):
+    """Batches (N, C, H, W), and labels (N,) when there is a second top, of a database in the order of its keys."""
+
+    bottoms = 0
+    tops = (1, 2)
+
+    def setup(self, bottom, top):
+        param, transform = self.param.data_param, self.param.transform_param
+        if transform.force_color and transform.force_gray:
+            self.error('has force_color and force_gray, expected one of them')
+        try:
+            reader = open_reader(param.source, param.backend)
+        except CaffeError as error:
+            self.error(str(error))
+        transformer = make_transformer(self)
+        color = True if transform.force_color else False if transform.force_gray else None
+        load = _loader(param.source, color, transformer)
+        self._feed = Feed(self, transformer, reader.step, load, param.batch_size, own_generator(), param.prefetch,
+                          divisible=param.backend == param.LMDB)  # LevelDB has threads, which copies have not
+        self._feed.shape_tops(self, top, reader.peek())
+        log.info('data_layer.cpp:41', f'output data size: {",".join(map(str, top[0].shape))}')
+
+    def forward(self, bottom, top):
+        self._feed.forward(self, top)
+
+
+def _loader(source, color, transformer):
+
+    def load(record, draw, slot):
+        key, fetch = record
+        try:
+            datum = parse_datum(fetch())
+            if datum.encoded:
+                transformer.place(datum_picture(datum, color), draw, slot)
+            else:
+                transformer.place_planes(datum_planes(datum), draw, slot)
+        except CaffeError as error:
+            raise CaffeError(f"{source}: record '{key.decode(errors='replace')}': {error}") from None
+        return datum.label
+
+    return load

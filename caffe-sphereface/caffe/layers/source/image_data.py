@@ -1,0 +1,57 @@
+"""ImageData: pictures and labels from a list of files."""
+
+from caffe import log
+from caffe.data.feed import Feed, Order, make_transformer, own_generator
+from caffe.data.picture_list import read_list
+from caffe.data.pictures import read_picture
+from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer, register
+
+
+@register('ImageData')
+class ImageData(Layer):
+    """Batches of the pictures (N, C, H, W) and labels (N,) of a list of `path label` lines, round and round.
+
+    All pictures of a batch must have one size, which may change from batch to batch, unless they are resized
+    (`new_height`, `new_width`) or cropped.
+    """
+
+    bottoms = 0
+    tops = 2
+
+    def setup(self, bottom, top):
+        param = self.param.image_data_param
+        if bool(param.new_height) != bool(param.new_width):
+            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
+        try:
+            log.info('image_data_layer.cpp:38', f'Opening file {param.source}')
+            listing = read_list(param.source)
+        except CaffeError as error:
+            self.error(str(error))
+        log.info('image_data_layer.cpp:63', f'A total of {len(listing.paths)} images.')
+        transformer, generator = make_transformer(self), own_generator()
+        skip = int(generator.integers(param.rand_skip)) if param.rand_skip else 0
+        if skip >= len(listing.paths):
+            self.error(f'rand_skip {param.rand_skip} skipped {skip} lines, {param.source} has {len(listing.paths)}')
+        order = Order(len(listing.paths), param.shuffle, skip, generator)
+        load = _loader(listing, param, transformer)
+        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator)
+        self._feed.shape_tops(self, top, order.peek())
+        log.info('image_data_layer.cpp:90', f'output data size: {",".join(map(str, top[0].shape))}')
+
+    def forward(self, bottom, top):
+        self._feed.forward(self, top)
+
+
+def _loader(listing, param, transformer):
+    root, color, height, width = param.root_folder, param.is_color, param.new_height, param.new_width
+
+    def load(index, draw, slot):
+        try:
+            image = read_picture(root + listing.paths[index], color, height, width)
+            transformer.place(image, draw, slot)
+        except CaffeError as error:
+            raise CaffeError(f'{listing.where(index)}: {error}') from None
+        return listing.labels[index]
+
+    return load

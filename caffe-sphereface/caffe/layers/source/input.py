@@ -1,0 +1,43 @@
+"""Input: blobs that the user fills; Parameter: a blob that is learned."""
+
+from caffe.blobs.blob import Blob
+from caffe.layers.support.registry import Layer, register
+
+
+@register('Input')
+class Input(Layer):
+    """Tops of stated shapes (one for all or one each), left as the user wrote them."""
+
+    bottoms = 0
+    tops = (1, None)
+
+    def setup(self, bottom, top):
+        shapes = self.param.input_param.shape
+        if len(shapes) not in (0, 1, len(top)):
+            self.error(f'has {len(shapes)} shapes for {len(top)} tops, expected one for all or one each')
+        for i, blob in enumerate(top):
+            if shapes:
+                blob.reshape(*shapes[i if len(shapes) > 1 else 0].dim)
+
+    def forward(self, bottom, top):
+        pass
+
+
+@register('Parameter')
+class Parameter(Layer):
+    """A learned blob of the stated shape, as a top."""
+
+    bottoms = 0
+    tops = 1
+
+    def setup(self, bottom, top):
+        self.blobs.append(Blob(*self.param.parameter_param.shape.dim, name=self.name))
+
+    def reshape(self, bottom, top):
+        # again before each forward: sharing parameters between layers or nets may have rebound the blob
+        top[0].reshape(*self.blobs[0].shape)
+        top[0].share_data(self.blobs[0])
+        top[0].share_diff(self.blobs[0])
+
+    def forward(self, bottom, top):
+        pass

@@ -1,0 +1,142 @@
+"""Convolution and Deconvolution over 0 to 3 spatial axes."""
+
+from math import prod
+
+from caffe import precision
+from caffe.blobs.memory_format import channels_inside, channels_outside, plainly_laid_out
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.window import Window
+from caffe.layers.vision import small_convolution as small
+from caffe.proto.caffe_pb2 import TRAIN
+
+
+@register('Convolution', 'Deconvolution')
+class Convolution(Layer):
+    """Cross-correlation with learned filters of shape (outputs, channels / group, kernel…); sizes round down.
+
+    Deconvolution is its transpose, with filters of shape (channels, outputs / group, kernel…). Each bottom is filtered
+    with the same weights into its own top. `window` is the Window, and `geometry` what torch.convolution takes behind
+    the bias: stride, pad, dilation, whether transposed, output padding, groups.
+    """
+
+    bottoms = (1, None)
+    tops = (1, None)
+    kept = ('_columns',)
+    reads_back = ('bottom',)
+
+    def setup(self, bottom, top):
+        param = self.param.convolution_param
+        self.transposed = self.type == 'Deconvolution'
+        self.window = Window(self, bottom[0])
+        self.channels = bottom[0].shape[self.window.axis]
+        self.outputs, self.group = param.num_output, param.group
+        if len(bottom) != len(top):
+            self.error(f'has {len(bottom)} bottoms and {len(top)} tops, expected as many tops as bottoms')
+        if not self.outputs:
+            self.error('num_output is 0, expected at least 1')
+        for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
+            if not self.group or count % self.group:
+                self.error(f'group {self.group} does not divide {what}, {count}')
+        self._shapes, self._columns = None, [None] * len(bottom)
+        self.geometry = self._arguments()
+        self._fit(bottom)
+        self._make_blobs(param)
+
+    def _make_blobs(self, param):
+        rows, columns = (self.channels, self.outputs) if self.transposed else (self.outputs, self.channels)
+        add_parameter(self, (rows, columns // self.group, *self.window.kernel), param.weight_filler)
+        if param.bias_term:
+            add_parameter(self, (self.outputs,), param.bias_filler)
+
+    def reshape(self, bottom, top):
+        self._fit(bottom)
+        for target, shape in zip(top, self._outputs):
+            target.reshape(*shape)
+
+    def _fit(self, bottom):
+        """Hold the bottoms' shapes against the weights and compute those of the tops."""
+        shapes = [blob.shape for blob in bottom]
+        if shapes == self._shapes:
+            return
+        window = self.window
+        sizes = window.transposed_output if self.transposed else window.output
+        for shape in shapes:
+            if len(shape) != window.axis + 1 + window.axes or shape[window.axis] != self.channels:
+                self.error(f'bottom of shape {shape} does not fit weights for {self.channels} channels '
+                           f'and {window.axes} spatial axes')
+        self._outputs = [(*s[:window.axis], self.outputs, *sizes(s[window.axis + 1:])) for s in shapes]
+        self._shapes = shapes
+
+    def _as_batch(self, tensor):
+        """(pictures, channels, space…) with at least one spatial axis, as the kernels take it."""
+        window = self.window
+        if window.axis == 1 and window.axes:
+            return tensor
+        shape = tensor.shape
+        return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
+
+    def laid_out(self, x):
+        """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
+        return self._ordered(x, self.is_narrow(x.shape))
+
+    def is_narrow(self, shape):
+        """Whether a bottom of that shape has one channel, and its top one column.
+
+        oneDNN's kernels (3.12) then take the strides of channels and columns for each other if they can: garbage.
+        """
+        return len(shape) == 4 and shape[1] == 1 and not self.transposed and self.window.output(shape[2:])[1] == 1
+
+    def _ordered(self, x, outside=False):
+        if self.transposed:
+            return x
+        # with the channels innermost oneDNN's kernels crash on windows that lie in the pad altogether
+        return channels_outside(x) if outside or self.window.fits_pad else channels_inside(x)
+
+    def _weight(self):
+        weight = self.blobs[0].tensor
+        return weight if self.window.axes else weight.unsqueeze(-1)
+
+    def _arguments(self):
+        """The values of `geometry`, with a spatial axis of one place where there is none."""
+        window = self.window
+        none = not window.axes
+        return ([*window.stride, *[1] * none], [*window.pad, *[0] * none], [*window.dilation, *[1] * none],
+                self.transposed, [0] * max(1, window.axes), self.group)
+
+    def forward(self, bottom, top):
+        bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
+        self._columns = [None] * len(bottom)
+        for i, (source, target) in enumerate(zip(bottom, top)):
+            x = self._as_batch(source.tensor)
+            if self._goes_small(x, target):
+                self._columns[i] = small.columns_of(x, self.window.kernel, *self.geometry[:3])
+                y = small.forward(self._columns[i], self._weight(), bias)
+            else:
+                y = precision.convolution(self.laid_out(x), self._weight(), bias, self.geometry)
+            target.tensor = plainly_laid_out(y.reshape(target.shape))
+
+    def _goes_small(self, x, target):
+        return self.needs_backward and self.phase == TRAIN and self.group == 1 and not self.transposed and \
+            self.window.axes == 2 and not precision.is_bf16() and \
+            small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
+
+    def backward(self, top, propagate_down, bottom):
+        wanted = [*self.param_propagate_down, False][:2]
+        weight = self._weight()
+        for source, target, needed, columns in zip(bottom, top, propagate_down, self._columns):
+            if not (needed or any(wanted)):
+                continue
+            if columns is None:
+                dx, dweight, dbias = precision.convolution_backward(
+                    self._ordered(self._as_batch(target.grad)), self.laid_out(self._as_batch(source.tensor)), weight,
+                    self.geometry, [needed, *wanted])
+            else:
+                dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
+                                                    self.window.kernel, *self.geometry[:3], [needed, *wanted])
+            if needed:
+                source.grad = plainly_laid_out(dx.reshape(source.shape))
+            for blob, grad in zip(self.blobs, (dweight, dbias)):
+                if grad is not None:
+                    blob.add_grad(grad.reshape(blob.shape))
+

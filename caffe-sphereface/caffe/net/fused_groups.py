@@ -1,0 +1,183 @@
+"""Inference in fewer passes: a layer with the BatchNorm, Scale and activation behind it as one.
+
+What this changes nobody can see. A group runs folded only where no layer of it has a backward, nothing hooks into the
+net, and Python holds no view of its parameters or of the blobs between its layers. Folded weights count for as long as
+the parameters are untouched. The blobs between the layers are computed when somebody reads them, from the group's
+input, and before any parameter changes.
+"""
+
+from caffe import device, precision
+from caffe.blobs.blob import Blob
+from caffe.blobs.memory_format import channels_inside
+from caffe.net.folded_kernels import computation
+
+_AFFINE = ('BatchNorm', 'Scale')
+_ACTIVATIONS = ('ReLU', 'PReLU')
+
+
+def find_groups(layers, bottoms, tops, loss_terms):
+    """{index of the first layer: Group} of a net whose lists run in parallel, as Wiring has them."""
+    groups, i = {}, 0
+    while i < len(layers):
+        end = i
+        if _starts(layers[i], bottoms[i]):
+            while end + 1 < len(layers) and not loss_terms[end] and layers[end].type not in _ACTIVATIONS and \
+                    _continues(layers[end + 1], bottoms[end + 1], tops[end]):
+                end += 1
+            if not loss_terms[end] and tops[i][0] is not bottoms[i][0] and _pays(layers[i:end + 1]):
+                chain = slice(i, end + 1)
+                groups[i] = Group(layers[chain], bottoms[i][0], [top[0] for top in tops[chain]], end)
+        i = end + 1
+    return groups
+
+
+def _starts(layer, bottom):
+    if layer.needs_backward or len(bottom) != 1:
+        return False
+    if layer.type == 'Convolution':
+        return layer.window.axis == 1 and layer.window.axes == 2 and not layer.window.fits_pad
+    if layer.type == 'InnerProduct':
+        return layer.from_axis == 1 and not layer.param.inner_product_param.normalize
+    return _is_affine(layer, bottom[0])
+
+
+def _continues(layer, bottom, top):
+    if layer.needs_backward or len(bottom) != 1 or bottom[0] is not top[0]:
+        return False
+    return layer.type in _ACTIVATIONS or _is_affine(layer, top[0])
+
+
+def _is_affine(layer, blob):
+    """Whether a layer with the one bottom `blob` multiplies and shifts its channels by values of its own."""
+    if layer.type == 'Scale':
+        return layer.blobs[0].shape == blob.shape[1:2] and layer.place.axis == 1
+    return layer.type == 'BatchNorm' and layer.running and len(blob.shape) > 1
+
+
+def _pays(layers):
+    """Whether there is something to fold, or a convolution, which packed weights make faster by themselves."""
+    return layers[0].type == 'Convolution' or (len(layers) > 1 and layers[1].type in _AFFINE)
+
+
+class Group:
+    """Layers up to layer `last` of the net that can run as one."""
+
+    def __init__(self, layers, bottom, tops, last):
+        self.layers, self.bottom, self.tops, self.last = layers, bottom, tops, last
+        self.top = tops[-1]
+        self.hidden = [blob for blob in dict.fromkeys(tops) if blob is not self.top]
+        self.blobs = [bottom, *tops]
+        self.compute = None   # function of the bottom's tensor, over packed weights
+        self._packed = None   # State that `compute` was made for
+        self._seen = None     # State of the last forward that `compute` did not fit
+        self._pending = None  # the bottom's tensor from which the hidden blobs of the last run follow
+
+    def run(self):
+        """Compute the top from the bottom; False, and nothing done, where the layers have to run one by one."""
+        if not self._fits():
+            return False
+        for blob in self.hidden:
+            if blob.viewed():
+                return False
+        x = channels_inside(self.bottom.tensor)
+        y = self.compute(x)
+        if self.hidden:
+            self._defer(x)
+        self.top.tensor = y
+        return True
+
+    def is_packed(self):
+        """Whether `compute` fits the present parameters and shapes, as far as `run` has seen to that."""
+        return self._packed is not None and self._packed.holds(self._shapes())
+
+    def unpack(self):
+        """Let go of the packed weights, which the next `run` packs again."""
+        self.compute = self._packed = None
+
+    def _shapes(self):
+        return [blob.shape for blob in self.blobs]
+
+    def _fits(self):
+        """Whether `compute` fits, once it was made where parameters and shapes are the same as in the last forward.
+
+        What changes with every forward, like the sizes of an image pyramid, is not worth packing weights for.
+        """
+        shapes = self._shapes()
+        if self._packed and self._packed.holds(shapes):
+            return True
+        if not (self._seen and self._seen.holds(shapes)):
+            self._seen = State.of(shapes, self.layers)
+            return False
+        if self.bottom.count == 0:
+            return False
+        self.compute = computation(self.layers, self.bottom.shape)
+        for layer in self.layers:
+            for blob in layer.blobs:
+                blob.watch(self)
+        self._packed = self._seen
+        return True
+
+    def _defer(self, x):
+        """Leave the hidden blobs to be computed from `x` on demand."""
+        self._pending = lent(self.bottom, x)
+        for blob in self.hidden:
+            blob.defer(self)
+
+    def settle(self):
+        """Compute the hidden blobs of the last run, if that was not done yet."""
+        x, self._pending = self._pending, None
+        if x is None:
+            return
+        wires = [(layer, [source], [top]) for layer, source, top in zip(self.layers, self.blobs, self.tops)]
+        values = replay(wires[:self.tops.index(self.top)], {self.bottom: x})
+        for blob in self.hidden:
+            if blob.is_deferred_to(self):
+                blob.tensor = values[blob].tensor
+
+    before_change = settle
+
+
+def lent(blob, x):
+    """`x`, a blob's tensor or a copy in another order, as it stays when Python writes to the blob later."""
+    if x is not blob.tensor:
+        return x
+    if blob.viewed():
+        return x.clone()
+    blob.lend_data(x)
+    return x
+
+
+def replay(wires, given):
+    """{blob: a Blob with its values} after the layers of `wires`, (layer, bottoms, tops) each, from given tensors."""
+    values = {}
+    for blob, x in given.items():
+        values[blob] = Blob(*x.shape)
+        values[blob].tensor = x
+    for layer, bottom, top in wires:
+        sources = [values[blob] for blob in bottom]
+        targets = [values.setdefault(blob, Blob(*blob.shape)) for blob in top]
+        layer.reshape(sources, targets)
+        layer.forward(sources, targets)
+    return values
+
+
+class State:
+    """The shapes of a group's blobs, the stamps of its parameters, the precision and the device at one time."""
+
+    def __init__(self, shapes, stamps):
+        self.shapes, self.stamps, self.setting = shapes, stamps, (precision.precision(), device.device())
+
+    @staticmethod
+    def of(shapes, layers):
+        """The present state, None where a parameter can change without notice."""
+        stamps = [blob.stamp() for layer in layers for blob in layer.blobs]
+        return None if None in stamps else State(shapes, stamps)
+
+    def holds(self, shapes):
+        """Whether the shapes are these, precision and device are the same and all parameters are untouched."""
+        if shapes != self.shapes or (precision.precision(), device.device()) != self.setting:
+            return False
+        for stamp in self.stamps:
+            if not stamp.holds():
+                return False
+        return True

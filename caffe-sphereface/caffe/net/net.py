@@ -1,0 +1,273 @@
+"""The Net: layers connected by blobs, run forward and backward, with the interface of pycaffe."""
+
+from collections import OrderedDict
+
+import numpy as np
+
+from caffe.errors import CaffeError
+from caffe.layer_errors import TROUBLE, raise_explained
+from caffe.layers import check_types
+from caffe.net import batches, construction_log
+from caffe.net import caffemodel as weights
+from caffe.net.debug_info import DebugInfo
+from caffe.net.fused_groups import find_groups
+from caffe.net.fused_segments import find_segments
+from caffe.net.hdf5_weights import load_hdf5, save_hdf5
+from caffe.net.phases import filter_net
+from caffe.net.splits import insert_splits
+from caffe.net.wiring import LearnableParameters, Wiring, read_phase
+from caffe.proto.files import read_net
+
+
+class Net:
+    """A network for one phase.
+
+    Net(network_file, phase, level=0, stages=None, weights=None), or the old Net(network_file, weights, phase).
+    `network_file` is a prototxt path or a NetParameter. Raises CaffeError naming file and layer for anything wrong.
+    """
+
+    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
+        if args and isinstance(args[0], (str, bytes)):
+            weights, args = args[0], args[1:]
+        if args:
+            phase, level, stages, weights = (*args, *(level, stages, weights)[len(args) - 1:])
+        if not isinstance(level, int):
+            raise CaffeError(f'level {level!r}: expected a whole number')
+        self.phase = read_phase(phase)
+        net = read_net(network_file)
+        net.state.phase = self.phase
+        net.state.level = level or net.state.level
+        net.state.stage.extend(stages or ())
+        try:
+            self._build(net)
+        except CaffeError as error:
+            origin = network_file if isinstance(network_file, str) else None
+            raise CaffeError(f'{origin}: {error}' if origin else str(error)) from error.__cause__
+        if weights:
+            self.copy_from(weights)
+
+    def _build(self, net):
+        included = filter_net(net)
+        check_types(included.layer)
+        construction_log.begin(included)
+        self.param = insert_splits(included)
+        self.name = net.name
+        self.wiring = Wiring(self.param, self.phase)
+        self.layers = self.wiring.layers
+        # index of a layer -> what runs it and some behind it as one; without these layers run one by one
+        self.fused = _find_fused(self.wiring)
+        self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
+        # index of a layer -> blobs to free after its forward, where memory is to be saved (`lean`); no hook of
+        # after_forward, with which all layers would run one by one
+        self.spent = {}
+        self.learnable = LearnableParameters(self.layers)
+        self._make_index(self.wiring)
+        self.debug_info = DebugInfo(self) if net.debug_info else None
+
+    def _make_index(self, wiring):
+        """What pycaffe shows of layers and blobs, by name and by index."""
+        self._blobs = list(wiring.blobs.values())
+        self._blob_names = list(wiring.blobs)
+        self._layer_names = [layer.name for layer in self.layers]
+        self._layer_index = {name: i for i, name in enumerate(self._layer_names)}
+        self.blobs = OrderedDict(wiring.blobs)
+        self.params = OrderedDict((layer.name, layer.blobs) for layer in self.layers if layer.blobs)
+        self.layer_dict = OrderedDict(zip(self._layer_names, self.layers))
+        self.inputs, self.outputs = wiring.inputs, wiring.outputs
+        self._inputs = [self._blob_names.index(name) for name in self.inputs]
+        self._outputs = [self._blob_names.index(name) for name in self.outputs]
+        self.bottom_names = OrderedDict((layer.name, list(layer.param.bottom)) for layer in self.layers)
+        self.top_names = OrderedDict((layer.name, list(layer.param.top)) for layer in self.layers)
+        loss = {id(top[j]): w for top, terms in zip(wiring.tops, wiring.loss_terms) for j, w in terms}
+        self._blob_loss_weights = [loss.get(id(blob), 0.0) for blob in self._blobs]
+        self.blob_loss_weights = OrderedDict(zip(self._blob_names, self._blob_loss_weights))
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def run_forward(self, start=0, end=None):
+        """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
+        hooks, loss, i = self._hooks, 0.0, start
+        last = len(self.layers) - 1 if end is None else end
+        fused = {} if hooks['before_forward'] or hooks['after_forward'] else self.fused
+        while i <= last:
+            done_to = self._run_fused(fused[i], i, last) if i in fused else i
+            if done_to > i:
+                i = done_to
+                continue
+            for hook in hooks['before_forward']:
+                hook(i)
+            self._run_layer(i)
+            for j, weight in self.wiring.loss_terms[i]:
+                loss = loss + weight * self.wiring.tops[i][j].tensor.sum()
+            for hook in hooks['after_forward']:
+                hook(i)
+            for blob in self.spent.get(i, ()):
+                blob.free_data()
+            i += 1
+        return loss
+
+    def _run_fused(self, candidates, i, last):
+        """Run layers from `i` to `last` at most by the first candidate that can; the index of the first layer to do."""
+        try:
+            for each in candidates:
+                if each.last <= last and each.run():
+                    return each.last + 1
+        except TROUBLE as error:
+            raise_explained(self.layers[i], error)
+        return i
+
+    def _run_layer(self, i):
+        layer, bottom, top = self.layers[i], self.wiring.bottoms[i], self.wiring.tops[i]
+        try:
+            layer.reshape(bottom, top)
+            layer.forward(bottom, top)
+        except TROUBLE as error:
+            raise_explained(layer, error)
+
+    def run_backward(self, start=None, end=0):
+        """Run backward from layer `start` down to layer `end` (inclusive indices)."""
+        wiring, hooks = self.wiring, self._hooks
+        for i in range(len(self.layers) - 1 if start is None else start, end - 1, -1):
+            for hook in hooks['before_backward']:
+                hook(i)
+            if wiring.layer_needs[i]:
+                try:
+                    self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
+                except TROUBLE as error:
+                    raise_explained(self.layers[i], error)
+            for hook in hooks['after_backward']:
+                hook(i)
+
+    def _forward(self, start, end):
+        """Run layers `start` to `end` by index and return the loss as a float."""
+        return float(self.run_forward(start, end))
+
+    def _backward(self, start, end):
+        self.run_backward(start, end)
+
+    def forward(self, blobs=None, start=None, end=None, **kwargs):
+        """Run forward, from layer `start` to layer `end` by name.
+
+        Keyword arguments are inputs by blob name, arrays of the blob's shape. Returns {name: data view} of the net's
+        outputs (or the tops of `end`) and of the names in `blobs`.
+        """
+        first = self._index_of(start, 0)
+        last = self._index_of(end, len(self.layers) - 1)
+        names = list(self.top_names[end]) if end is not None else list(self.outputs)
+        self._fill(kwargs, self.inputs, 'data', 'Input')
+        self._forward(first, last)
+        return {name: self._blob(name).data for name in dict.fromkeys(names + list(blobs or ()))}
+
+    def backward(self, diffs=None, start=None, end=None, **kwargs):
+        """Run backward, from layer `start` down to layer `end` by name.
+
+        Keyword arguments are output diffs by blob name. Returns {name: diff view} of the net's inputs (or the bottoms
+        of `end`) and of the names in `diffs`.
+        """
+        first = self._index_of(start, len(self.layers) - 1)
+        last = self._index_of(end, 0)
+        names = list(self.bottom_names[end]) if end is not None else list(self.inputs)
+        self._fill(kwargs, self.outputs, 'diff', 'Top diff')
+        self._backward(first, last)
+        return {name: self._blob(name).diff for name in dict.fromkeys(names + list(diffs or ()))}
+
+    def _bottom_ids(self, index):
+        """The indices among `_blobs` of the bottoms of layer `index`."""
+        return [self._blob_names.index(name) for name in self.layers[index].param.bottom]
+
+    def _top_ids(self, index):
+        """The indices among `_blobs` of the tops of layer `index`."""
+        return [self._blob_names.index(name) for name in self.layers[index].param.top]
+
+    def _index_of(self, name, default):
+        if name is None:
+            return default
+        if name not in self._layer_index:
+            raise CaffeError(f"net '{self.name}' has no layer '{name}'")
+        return self._layer_index[name]
+
+    def _blob(self, name):
+        if name not in self.blobs:
+            raise CaffeError(f"net '{self.name}' has no blob '{name}'")
+        return self.blobs[name]
+
+    def _fill(self, arrays, expected, side, what):
+        if arrays and set(arrays) != set(expected):
+            raise CaffeError(f'{what} blob arguments are {sorted(arrays)}, the net expects {sorted(expected)}')
+        for name, array in arrays.items():
+            blob, array = self.blobs[name], np.asarray(array)
+            if array.shape[:1] != blob.shape[:1]:
+                raise CaffeError(f"{what} '{name}' is not batch sized: {array.shape} for a blob of shape {blob.shape}")
+            getattr(blob, side)[...] = array
+
+    forward_all = batches.forward_all
+    forward_backward_all = batches.forward_backward_all
+
+    def reshape(self):
+        """Propagate the shapes of the input blobs through all layers without computing."""
+        for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
+            try:
+                layer.reshape(bottom, top)
+            except TROUBLE as error:
+                raise_explained(layer, error)
+
+    def set_input_arrays(self, data, labels):
+        """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""
+        if not self.layers or self.layers[0].type != 'MemoryData':
+            raise CaffeError(f"net '{self.name}': set_input_arrays needs a MemoryData layer as the first layer")
+        self.layers[0].reset(data, labels)
+
+    # -- parameters ---------------------------------------------------------------------------------------------------
+
+    def clear_param_diffs(self):
+        """Set the diffs of all parameters to zero."""
+        for blob in self.learnable.blobs:
+            blob.clear_grad()
+
+    def copy_from(self, path):
+        """Take parameters from a .caffemodel (binary or HDF5) for layers of the same name."""
+        weights.copy_from(self, path)
+
+    def share_with(self, other):
+        """Use the parameters of another net's layers of the same name as this net's own."""
+        weights.share(self, other)
+
+    def save(self, path, with_diff=False):
+        """Write the net with its parameters (and their diffs) as a binary .caffemodel, whole or not at all."""
+        weights.save(self, path, with_diff)
+
+    def save_hdf5(self, path, with_diff=False):
+        """Write the parameters as HDF5, whole or not at all."""
+        save_hdf5(self, path, with_diff)
+
+    def load_hdf5(self, path):
+        """Take parameters from an HDF5 file for layers of the same name."""
+        load_hdf5(self, path)
+
+    # -- hooks --------------------------------------------------------------------------------------------------------
+
+    def before_forward(self, hook):
+        """Call `hook(layer_index)` before each layer's forward."""
+        self._hooks['before_forward'].append(hook)
+
+    def after_forward(self, hook):
+        """Call `hook(layer_index)` after each layer's forward."""
+        self._hooks['after_forward'].append(hook)
+
+    def before_backward(self, hook):
+        """Call `hook(layer_index)` before each layer's backward."""
+        self._hooks['before_backward'].append(hook)
+
+    def after_backward(self, hook):
+        """Call `hook(layer_index)` after each layer's backward."""
+        self._hooks['after_backward'].append(hook)
+
+
+def _find_fused(wiring):
+    """{index of the first layer: [Segment or Group]}, the longer ones before what they are made of."""
+    lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
+    groups = find_groups(*lists)
+    fused = {i: [group] for i, group in groups.items()}
+    for i, segment in find_segments(*lists, groups).items():
+        fused.setdefault(i, []).insert(0, segment)
+    return fused
