@@ -16,9 +16,11 @@ from netgen import mtcnn, sfplus, solvers, sphereface, vgg  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.engine import caffe_pb2  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
-from sphereslim.messages import copy_of  # noqa: E402
-from sphereslim.prototext import comment_lines, field_lines, to_text  # noqa: E402
-from sphereslim.substitute import drop_layers, shrink, substitute  # noqa: E402
+from sphereslim.net.messages import copy_of  # noqa: E402
+from sphereslim.net.text import comment_lines, field_lines, to_text  # noqa: E402
+from sphereslim.rewrite import shrink  # noqa: E402
+from sphereslim.rewrite.replace import substitute  # noqa: E402
+from sphereslim.rewrite.shallow import drop_layers  # noqa: E402
 
 DATA_NOTE = """
 Change `source` (lines of `path label`) and `root_folder` to your pictures, and the classifier's num_output to

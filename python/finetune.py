@@ -1,33 +1,6 @@
 #!/usr/bin/env python3
-"""Train a stage folder (train.prototxt, solver.prototxt, init.caffemodel) to its end; continues from its snapshots.
-
-The end is final.caffemodel in the same folder, the log train.log. It is what `caffe train` does with these files, with
-a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
-"""
-
-from arguments.parser import command_parser
-from sphereslim.command import run_command, train_with_bar
-from sphereslim.errors import SlimError
-from sphereslim.lock import only_one
-from sphereslim.stage import Stage
-
-
-def main():
-    args = arguments()
-    stage = Stage(args.stage)
-    if not stage.is_emitted():
-        raise SlimError(f'{args.stage}: has no solver.prototxt, expected a stage folder as prune.py --solver writes it')
-    with only_one(stage.folder):
-        train_with_bar(stage, stage.name, args.gpu)
-    print(stage.final)
-
-
-def arguments():
-    parser = command_parser(__doc__)
-    parser.add_argument('stage', help='the folder')
-    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser.parse_args()
-
+from sphereslim.command import run_command
+from sphereslim.commands.finetune import main
 
 if __name__ == '__main__':
     run_command(main)

@@ -1,52 +1,6 @@
 #!/usr/bin/env python3
-"""List the channel groups of a network: what can only be pruned together, and why some of it cannot be pruned.
-
-A line for every group: its name (the first layer that makes the channels), how many there are, the layers that make
-them, carry them along and read them. Give train and deploy prototxt together to see what holds for both. A net whose
-layers have rules is looked at in both phases and in every stage that they name, or in those of --stage.
-"""
-
-import json
-
-from arguments.parser import command_parser
-from arguments.stages import add_stages
 from sphereslim.command import run_command
-from sphereslim.groups import Groups
-from sphereslim.prototxt import read_net
-from sphereslim.states import with_stages
-from sphereslim.tables import text_table
-
-
-def main():
-    args = arguments()
-    groups = Groups(*(with_stages(read_net(path), args.stage) for path in args.nets))
-    if args.json:
-        print(json.dumps([as_dict(group) for group in groups], indent=1))
-        return
-    print(text_table(('group', 'channels', 'made by', 'carried by', 'read by', 'pruning'),
-                     [[group.name, group.size, names(group.makers), len(set(group.carriers) - set(group.makers)),
-                       names(group.readers), group.reason or '; '.join(('yes', *group.caveats))] for group in groups]))
-    print(f'{len(groups.prunable())} of {len(groups)} groups can be pruned; --json shows every layer of them')
-
-
-def names(layers):
-    """The first layers by name, and how many more."""
-    return ', '.join(layers[:2]) + (f' and {len(layers) - 2} more' if len(layers) > 2 else '')
-
-
-def as_dict(group):
-    """A Group as plain values."""
-    return {name: getattr(group, name) for name in
-            ('name', 'size', 'makers', 'carriers', 'readers', 'reason', 'caveats', 'prunable', 'is_trunk')}
-
-
-def arguments():
-    parser = command_parser(__doc__)
-    parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
-    add_stages(parser)
-    parser.add_argument('--json', action='store_true', help='print all of it as JSON')
-    return parser.parse_args()
-
+from sphereslim.commands.groups import main
 
 if __name__ == '__main__':
     run_command(main)

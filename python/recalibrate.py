@@ -1,46 +1,6 @@
 #!/usr/bin/env python3
-"""Measure the running statistics of every BatchNorm again on sampled pictures, without training.
-
-A train prototxt reads the pictures of its own data layer (--batches), a deploy prototxt those of --images.
-"""
-
-from arguments.parser import command_parser
-from arguments.pictures import add_pictures, source
-from arguments.stages import add_stages
-from arguments.values import whole
-from sphereslim.bn_recalibrate import recalibrate
 from sphereslim.command import run_command
-from sphereslim.files import check_writable, write_bytes
-from sphereslim.groups import Groups
-from sphereslim.progress import bar
-from sphereslim.prototxt import read_net
-from sphereslim.states import with_stages
-from sphereslim.surgery import check_weights
-from sphereslim.weights import read_weights
-
-
-def main():
-    args = arguments()
-    check_writable(args.out)
-    net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
-    check_weights(Groups(net), weights, args.weights)
-    feed, batches = source(args, net)
-    result = recalibrate(net, weights, feed, batches,
-                         lambda batches: bar(batches, desc='measuring', unit='batch'))
-    write_bytes(args.out, result.SerializeToString())
-    print(args.out)
-
-
-def arguments():
-    parser = command_parser(__doc__)
-    parser.add_argument('net', help='train or deploy prototxt')
-    parser.add_argument('weights', help='its caffemodel')
-    parser.add_argument('--batches', type=whole, default=10, help='batches of the data layer (default 10)')
-    parser.add_argument('--out', required=True, help='caffemodel to write')
-    add_stages(parser)
-    add_pictures(parser, count=256, required=False)
-    return parser.parse_args()
-
+from sphereslim.commands.recalibrate import main
 
 if __name__ == '__main__':
     run_command(main)

@@ -1,31 +1,6 @@
 #!/usr/bin/env python3
-"""Write the report of a run again from its report.json: the page, the Markdown and the figures, or one figure."""
-
-import argparse
-from pathlib import Path
-
 from sphereslim.command import run_command
-from sphereslim.errors import SlimError
-from sphereslim.files import read_json
-from sphereslim.report import write, write_figure
-
-
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     epilog='Example: python python/report.py work/sphereface-4 --figure loss-00-base')
-    parser.add_argument('run', metavar='RUN', type=Path, help='folder of a run that has a report.json')
-    parser.add_argument('--figure', metavar='NAME', help='draw only this figure, a PNG in the folder')
-    return parser.parse_args()
-
-
-def main():
-    args = arguments()
-    report = read_json(args.run / 'report.json')
-    if not isinstance(report, dict) or 'rows' not in report:
-        raise SlimError(f'{args.run}/report.json: is not the report of a run')
-    report['folder'] = str(args.run)
-    print(write_figure(report, args.run, args.figure) if args.figure else write(report, args.run))
-
+from sphereslim.commands.report import main
 
 if __name__ == '__main__':
     run_command(main)

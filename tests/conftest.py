@@ -22,7 +22,7 @@ def quick_command():
 @pytest.fixture
 def quick_caffe(quick_command, monkeypatch):
     """Lets the workflow's trainings and timings start at once."""
-    for user in ('training', 'caffe_time'):
+    for user in ('training.caffe_train', 'evaluation.caffe_time'):
         monkeypatch.setattr(f'sphereslim.{user}.caffe_command', lambda: [quick_command])
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sphereslim.allocation import Curve, allocate, curves
-from sphereslim.groups import Groups
-from sphereslim.model import Model
-from sphereslim.prototxt import parse_net
-from sphereslim.sensitivity import Row
+from sphereslim.channels.groups import Groups
+from sphereslim.net.prototxt import parse_net
+from sphereslim.pruning.allocation import Curve, allocate, curves
+from sphereslim.pruning.model import Model
+from sphereslim.pruning.sensitivity import Row
 
 NET = '''
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }

@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT / 'tools'), str(ROOT / 'preprocess')]
 from benchmarks.torch_peer import Peer  # noqa: E402
 from facedata import landmarks  # noqa: E402
 from sphereslim.engine import caffe  # noqa: E402
-from sphereslim.prototxt import read_net  # noqa: E402
+from sphereslim.net.prototxt import read_net  # noqa: E402
 
 FILLER = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.4 }'
 NET = f'''

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sphereslim.engine import caffe_pb2
-from sphereslim.engine_check import solver_type
+from sphereslim.net.engine_check import solver_type
 from tiny_run import write_run
 
 ROOT = Path(__file__).resolve().parent.parent

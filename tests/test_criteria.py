@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from masking import randomize
 from scipy.stats import entropy as scipy_entropy
-from sphereslim.activations import Sampler
-from sphereslim.counts import kept_count
+from sphereslim.channels.groups import Groups
 from sphereslim.criteria import CRITERIA, greedy_pair, lasso, obs, thinet
 from sphereslim.criteria.context import combine
 from sphereslim.criteria.criterion import highest
 from sphereslim.errors import SlimError
-from sphereslim.groups import Groups
-from sphereslim.netfiles import open_net
-from sphereslim.prototxt import parse_net
-from sphereslim.reservoir import Reservoir
-from sphereslim.selection import choose, measure, select
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import parse_net
+from sphereslim.pruning.counts import kept_count
+from sphereslim.pruning.selection import choose, measure, select
+from sphereslim.sampling.reservoir import Reservoir
+from sphereslim.sampling.sampler import Sampler
 
 NET = '''
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [4, 2, 6, 6] } } }

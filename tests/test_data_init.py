@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from sphereslim.data_init import fit_start
 from sphereslim.engine import caffe
-from sphereslim.netfiles import open_net
-from sphereslim.prototxt import parse_net
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import parse_net
+from sphereslim.training.data_init import fit_start
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 3, 9, 8] } } }

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sphereslim.distill import (
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.prototxt import find_layer, parse_net, write_prototxt
+from sphereslim.rewrite.distill import (
     PREFIX,
     add_embedding_loss,
     add_logits_loss,
@@ -14,10 +18,6 @@ from sphereslim.distill import (
     with_teacher,
     without_teacher,
 )
-from sphereslim.engine import caffe, caffe_pb2
-from sphereslim.errors import SlimError
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import find_layer, parse_net, write_prototxt
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """

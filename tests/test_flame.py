@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 from sphereslim.errors import SlimError
-from sphereslim.flame.accuracy import Top1
-from sphereslim.flame.faces import make_lists
-from sphereslim.flame.nets import VARIANTS, logits_of, variant_nets
-from sphereslim.flame.report import claims
-from sphereslim.flame.run import smallest
-from sphereslim.flame.settings import read_settings
-from sphereslim.netfiles import open_net
-from sphereslim.netstats import measure, total
-from sphereslim.prototxt import find_layer
+from sphereslim.evaluation.top1 import Top1
+from sphereslim.net.costs import measure, total
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import find_layer
 from sphereslim.quantize.sweep import combinations
+from sphereslim.studies.flame.lists import make_lists
+from sphereslim.studies.flame.nets import VARIANTS, logits_of, variant_nets
+from sphereslim.studies.flame.report import claims
+from sphereslim.studies.flame.run import smallest
+from sphereslim.studies.flame.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / 'python/settings/flame.small.json'

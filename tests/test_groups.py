@@ -9,13 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from masking import masked_outputs, outputs, randomize
 from random_nets import MOVES, NETS, build
+from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import prune
 from sphereslim.errors import SlimError
-from sphereslim.groups import Groups
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import find_layer, parse_net, read_net
-from sphereslim.substitute import shrink
-from sphereslim.surgery import prune
-from sphereslim.weights import blob_array, blob_shape, read_weights, set_blob_array
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.prototxt import find_layer, parse_net, read_net
+from sphereslim.net.weights import blob_array, blob_shape, read_weights, set_blob_array
+from sphereslim.rewrite import shrink
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))

@@ -1,6 +1,6 @@
 import pytest
+from sphereslim.data.labelled import read_labelled
 from sphereslim.errors import SlimError
-from sphereslim.labelled import read_labelled
 
 
 def test_lines_are_pictures_and_labels(tmp_path):

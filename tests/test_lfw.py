@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sphereslim.data.pairs import Pairs, people_of, read_pairs
 from sphereslim.errors import SlimError
-from sphereslim.lfw import InputForm, Verification, evaluate, extract, read_pairs, verify
-from sphereslim.lfw.cache import features_of
-from sphereslim.lfw.evaluate import summarise
-from sphereslim.lfw.features import load, open_deploy
-from sphereslim.lfw.pairs import Pairs, people_of
-from sphereslim.lfw.protocol import best_threshold
-from sphereslim.lfw.roc import equal_error_rate, roc, tar_at
+from sphereslim.evaluation.evaluate import evaluate, summarise
+from sphereslim.evaluation.feature_cache import features_of
+from sphereslim.evaluation.features import InputForm, extract, load, open_deploy
+from sphereslim.evaluation.protocol import best_threshold, verify
+from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
+from sphereslim.evaluation.verification import Verification
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -113,7 +113,8 @@ def test_a_measure_of_many_weights_is_the_evaluation(small, crop):
 def test_cached_features_are_found_by_content(small, monkeypatch):
     deploy, weights, pairs, faces = how(small)
     first = evaluate(deploy, weights, pairs, faces, cache=small / 'cache')
-    monkeypatch.setattr('sphereslim.lfw.cache.extract', None)  # whatever needs computing fails from here on
+    # whatever needs computing fails from here on
+    monkeypatch.setattr('sphereslim.evaluation.feature_cache.extract', None)
     assert evaluate(deploy, weights, pairs, faces, cache=small / 'cache') == first
     moved = faces.rename(small / 'moved')
     assert evaluate(deploy, weights, pairs, moved, cache=small / 'cache') == first

@@ -15,17 +15,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sphereslim.logs import LogError, LogParser, parse_log, verdict
-from sphereslim.logs.compare import judge, pair, read_source
+from sphereslim.logs import LogError, LogParser, parse_log
+from sphereslim.logs.compare import verdict
+from sphereslim.logs.compare.compare import judge, pair, read_source
+from sphereslim.logs.compare.lambda_schedule import check_lambdas, formula, published_heads
+from sphereslim.logs.compare.lr_schedule import check_rate, declared_steps, expected_rate
+from sphereslim.logs.compare.page import page
+from sphereslim.logs.compare.published_curves import read_figure
+from sphereslim.logs.compare.text import pair_lines
+from sphereslim.logs.compare.verdict import compare
 from sphereslim.logs.curves import Curve, smooth, steps
-from sphereslim.logs.figures import read_figure
 from sphereslim.logs.follow import Follower, progress
-from sphereslim.logs.lambdas import check_lambdas, formula, published_heads
-from sphereslim.logs.page import page
-from sphereslim.logs.rates import check_rate, declared_steps, expected_rate
 from sphereslim.logs.stages import stages
-from sphereslim.logs.text import pair_lines
-from sphereslim.logs.verdict import compare
 from tiny_run import write_run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netstats import measure, one_picture, open_with_inputs, total
-from sphereslim.prototxt import parse_net, read_net
+from sphereslim.net.costs import measure, one_picture, open_with_inputs, total
+from sphereslim.net.prototxt import parse_net, read_net
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 from masking import outputs, randomize
-from sphereslim.groups import Groups
-from sphereslim.model import Model, slim
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import parse_net, read_net
-from sphereslim.prune_runs import convolution_groups
-from sphereslim.scaled import resized
-from sphereslim.substitute import shrink
-from sphereslim.weights import read_weights
+from sphereslim.channels.groups import Groups
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.prototxt import parse_net, read_net
+from sphereslim.net.weights import read_weights
+from sphereslim.pruning.model import Model, slim
+from sphereslim.rewrite import shrink
+from sphereslim.rewrite.scaled import resized
+from sphereslim.studies.prune_runs import convolution_groups
 
 PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
 NETS = {'sphereface-4': None, 'sphereface-10': None, 'sphereface-20': None, 'sphereface-4-bn': None,

@@ -1,7 +1,7 @@
 """SphereFace+ runs: what the table of runs and its sentences say, and a whole tiny run that is not made twice."""
 
+import importlib
 import json
-import runpy
 import subprocess
 import sys
 from math import degrees
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netfiles import open_net
-from sphereslim.plus_report import rows, strength, table_text, verdicts
-from sphereslim.prototxt import parse_net
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import parse_net
+from sphereslim.studies.sphereface_plus_report import rows, strength, table_text, verdicts
 from tiny_run import write_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +101,7 @@ def test_forwards_are_shared_among_gpus_of_a_known_number(gpu, iter_size, status
     values['base']['iter_size'] = iter_size
     Path('plus.json').write_text(json.dumps(values))
     monkeypatch.setattr('sys.argv', ['x', *f'--settings plus.json --faces faces --out out --gpu {gpu}'.split()])
-    command = runpy.run_path(str(ROOT / 'python/sphereface_plus.py'))
+    command = vars(importlib.import_module('sphereslim.commands.sphereface_plus'))
     if status:
         with pytest.raises(SlimError, match='--gpu all: base of plus.json shares the forwards of iter_size 2'):
             command['make_plan'](command['arguments']())

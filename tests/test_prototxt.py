@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from sphereslim import inputs, prototext, prototxt
 from sphereslim.engine import caffe_pb2
-from sphereslim.engine_check import check_engine
 from sphereslim.errors import SlimError
+from sphereslim.net import inputs, prototxt
+from sphereslim.net import text as prototext
+from sphereslim.net.engine_check import check_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / 'prototxt').rglob('*.prototxt'))

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 from masking import randomize
-from sphereslim.allocation import allocate, curves
 from sphereslim.files import write_bytes
-from sphereslim.messages import copy_of
-from sphereslim.model import cost, open_model
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import read_net, read_solver, write_prototxt
-from sphereslim.selection_files import read_selections
-from sphereslim.sensitivity import read_table
-from sphereslim.weights import read_weights, weight_layers
+from sphereslim.net.messages import copy_of
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.net.weights import read_weights, weight_layers
+from sphereslim.pruning.allocation import allocate, curves
+from sphereslim.pruning.model import cost, open_model
+from sphereslim.pruning.selection_files import read_selections
+from sphereslim.pruning.sensitivity import read_table
 from tiny_run import write_run
 
 NET = 'net/deploy.prototxt'

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from sphereslim.faces import Faces
+from sphereslim.data.faces import Faces
 from sphereslim.files import read_json
-from sphereslim.pipeline import Plan
-from sphereslim.prune_runs import Base, convolution_groups, sizes, times, whole_deploy
-from sphereslim.scaled import scaled_folder
+from sphereslim.rewrite.scaled import scaled_folder
+from sphereslim.studies.pipeline import Plan
+from sphereslim.studies.prune_runs import Base, convolution_groups, sizes, times, whole_deploy
 
 ROOT = Path(__file__).resolve().parent.parent
 

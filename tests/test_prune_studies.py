@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from sphereslim.distill import PREFIX
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import read_net
-from sphereslim.study.few_pairs import write_few
-from sphereslim.study.page import MARKS, write_into
-from sphereslim.study.study import percent
+from sphereslim.data.few_pairs import write_few
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.prototxt import read_net
+from sphereslim.rewrite.distill import PREFIX
+from sphereslim.studies.one_shot.page import MARKS, write_into
+from sphereslim.studies.one_shot.study import percent
 from tiny_run import write_run
 
 pytestmark = pytest.mark.usefixtures('quick_caffe')

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 from sphereslim.errors import SlimError
-from sphereslim.printed import Cell, Table, explain_total, note_unequal_prints, read_published, scaled_like
-from sphereslim.published import TABLES
+from sphereslim.report.published_table import (
+    Cell,
+    Table,
+    explain_total,
+    note_unequal_prints,
+    read_published,
+    scaled_like,
+)
+from sphereslim.studies.published import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 

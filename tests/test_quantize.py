@@ -26,11 +26,11 @@ from sphereslim.quantize import (
     to_bytes,
     write_quantized,
 )
-from sphereslim.quantize.choose import parse_bits
+from sphereslim.quantize.bits import parse_bits
 from sphereslim.quantize.dictionary import build_dictionary, index
-from sphereslim.quantize.files import read_network
+from sphereslim.quantize.file import read_network
+from sphereslim.quantize.inspect import blob_rows, inspect_text, sizes
 from sphereslim.quantize.packing import pack, packed_size, unpack
-from sphereslim.quantize.report import blob_rows, inspect_text, sizes
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
 

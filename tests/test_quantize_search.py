@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sphereslim.data.images import load_images
+from sphereslim.data.pictures import list_images
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.pictures import list_images
+from sphereslim.net.weights_check import check_fits
 from sphereslim.quantize import quantize_net, read_caffemodel, read_quantized
-from sphereslim.quantize.choose import parse_range
-from sphereslim.quantize.fit import check_fits
-from sphereslim.quantize.images import load_images
-from sphereslim.quantize.measure import OutputDistance, accuracy_of_test_phase, load_weights, named_measure
-from sphereslim.quantize.sensitivity import Cost, allocate, layer_cost, lower_hull
+from sphereslim.quantize.bit_allocation import Cost, allocate, layer_cost, lower_hull
+from sphereslim.quantize.bits import parse_range
+from sphereslim.quantize.measures import OutputDistance, accuracy_of_test_phase, load_weights, named_measure
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'

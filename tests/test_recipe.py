@@ -5,9 +5,9 @@ import pytest
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.layers.rotation import rotated
-from sphereslim.netfiles import open_net
-from sphereslim.prototxt import parse_net
-from sphereslim.recipe import classifier_input, with_rotation, with_unit_feature
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import parse_net
+from sphereslim.rewrite.recipe import classifier_input, with_rotation, with_unit_feature
 
 NET = parse_net("""
 name: "net"

@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 from masking import outputs, randomize
-from sphereslim import activations, least_squares
-from sphereslim.activations import Sampler
-from sphereslim.bn_recalibrate import recalibrate
+from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import prune
 from sphereslim.errors import SlimError
-from sphereslim.groups import Groups
-from sphereslim.least_squares import NormalEquations, SampledRows
-from sphereslim.linear_layer import LinearLayer
-from sphereslim.netfiles import open_net, weights_of, with_params
-from sphereslim.prototxt import parse_net
-from sphereslim.reconstruct import Fit, readers_of, reconstruct
-from sphereslim.shortcut import shortcut_of
-from sphereslim.surgery import prune
+from sphereslim.net.opened import open_net, weights_of, with_params
+from sphereslim.net.prototxt import parse_net
+from sphereslim.pruning.recalibrate import recalibrate
+from sphereslim.pruning.reconstruct import Fit, readers_of, reconstruct
+from sphereslim.pruning.shortcut import shortcut_of
+from sphereslim.sampling import least_squares
+from sphereslim.sampling import sampler as activations
+from sphereslim.sampling.least_squares import NormalEquations, SampledRows
+from sphereslim.sampling.linear_layer import LinearLayer
+from sphereslim.sampling.sampler import Sampler
 
 START = '''
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 2, 6, 6] } } }

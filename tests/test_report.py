@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from sphereslim.errors import SlimError
-from sphereslim.report import write, write_figure
+from sphereslim.evaluation.speed import speed_ratio
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
-from sphereslim.report.figures import figures
-from sphereslim.report.printed import printed_for
-from sphereslim.report.tables import accuracy, published_table, stage_table
-from sphereslim.speed import speed_ratio
-from sphereslim.tables import duration
+from sphereslim.report.text_tables import duration
+from sphereslim.studies.pipeline_report import write
+from sphereslim.studies.pipeline_report.figures import figures
+from sphereslim.studies.pipeline_report.published import printed_for
+from sphereslim.studies.pipeline_report.tables import accuracy, published_table, stage_table
+from sphereslim.studies.pipeline_report.write import write_figure
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED_FOLDER = ROOT / 'published'

@@ -1,8 +1,8 @@
 """Pictures to measure on: as many as asked for, none in two samples, none of the people of a pairs file."""
 
 import pytest
+from sphereslim.data.sample import sample_pictures, shuffled_pictures
 from sphereslim.errors import SlimError
-from sphereslim.sample import sample_pictures, shuffled_pictures
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sphereslim.inputs import input_shape
-from sphereslim.messages import copy_of
-from sphereslim.netfiles import open_net
-from sphereslim.prototxt import find_layer, read_net
-from sphereslim.scaled import resized, scaled_folder
+from sphereslim.net.inputs import input_shape
+from sphereslim.net.messages import copy_of
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import find_layer, read_net
+from sphereslim.rewrite.scaled import resized, scaled_folder
 
 PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
 

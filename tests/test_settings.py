@@ -4,9 +4,9 @@ import json
 
 import pytest
 from sphereslim.errors import SlimError
-from sphereslim.prototxt import caffe_pb2
-from sphereslim.schedule import Schedule, solver_for
+from sphereslim.net.prototxt import caffe_pb2
 from sphereslim.settings import KINDS, checked
+from sphereslim.training.schedule import Schedule, solver_for
 from tiny_run import ROOT, write_run
 
 TRAINING = {'iterations': 3, 'base_lr': 0.1, 'batch': 4}

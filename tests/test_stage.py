@@ -6,19 +6,19 @@ import sys
 
 import numpy as np
 import pytest
-from sphereslim.classifier import with_classes
 from sphereslim.command import run_command
-from sphereslim.counters import advanced, per_forward
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.heads import with_alpha, with_head
 from sphereslim.logs.parser import parse_log
 from sphereslim.logs.stages import stages
-from sphereslim.plus import centre_angles
-from sphereslim.prototxt import parse_net, read_solver, write_prototxt
-from sphereslim.schedule import Schedule, solver_for
-from sphereslim.stage import Stage
-from sphereslim.training import train
+from sphereslim.net.classifier import with_classes
+from sphereslim.net.counters import advanced, per_forward
+from sphereslim.net.heads import with_alpha, with_head
+from sphereslim.net.prototxt import parse_net, read_solver, write_prototxt
+from sphereslim.studies.sphereface_plus import centre_angles
+from sphereslim.training.caffe_train import train
+from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.stage import Stage
 
 MARGIN = '''name: "tiny"
 layer { name: "data" type: "DummyData" top: "data" top: "label"
@@ -171,7 +171,7 @@ for number, loss in enumerate(%s):
 @pytest.mark.parametrize('losses, ends', [
     ([87.3365, 87.3365, 2, 87.3365, 87.3365], None), ([3, 87.3365, 87.3365, 87.3365, 2], 3), ([3, 'nan', 2], 1)])
 def test_a_loss_that_stays_at_its_largest_is_given_up(losses, ends, tmp_path, monkeypatch):
-    monkeypatch.setattr('sphereslim.training.caffe_command', lambda: [sys.executable, '-c', SAYS % losses])
+    monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: [sys.executable, '-c', SAYS % losses])
     seen = []
     if ends is None:
         train('solver', tmp_path / 'log', watch=seen.append)

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 from masking import randomize
+from sphereslim.channels.groups import Groups
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
-from sphereslim.groups import Groups
-from sphereslim.messages import copy_of
-from sphereslim.netfiles import open_net, weights_of
-from sphereslim.prototxt import parse_net, read_net, write_prototxt
-from sphereslim.states import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_stages
+from sphereslim.net.messages import copy_of
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.phases import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_stages
+from sphereslim.net.prototxt import parse_net, read_net, write_prototxt
 from tiny_run import write_run
 
 TINY = 'tiny.caffemodel'

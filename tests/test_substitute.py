@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.netfiles import open_net
-from sphereslim.netstats import measure, total
-from sphereslim.prototxt import find_layer, parse_net, read_net, write_prototxt
-from sphereslim.substitute import MODULES, drop_layers, module_weights, replaceable, shrink, substitute
+from sphereslim.net.costs import measure, total
+from sphereslim.net.opened import open_net
+from sphereslim.net.prototxt import find_layer, parse_net, read_net, write_prototxt
+from sphereslim.rewrite import shrink
+from sphereslim.rewrite.modules import MODULES, module_weights
+from sphereslim.rewrite.replace import replaceable, substitute
+from sphereslim.rewrite.shallow import drop_layers
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = """

@@ -14,13 +14,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-from arguments.parser import command_parser  # noqa: E402
 from benchmarks.torch_peer import Peer  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
+from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
-from sphereslim.lfw.features import InputForm, features, open_deploy  # noqa: E402
-from sphereslim.prototxt import read_net  # noqa: E402
-from sphereslim.tables import text_table  # noqa: E402
+from sphereslim.evaluation.features import InputForm, features, open_deploy  # noqa: E402
+from sphereslim.net.prototxt import read_net  # noqa: E402
+from sphereslim.report.text_tables import text_table  # noqa: E402
 
 
 def main():

@@ -27,8 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from arguments.parser import command_parser  # noqa: E402
-from arguments.values import positive, whole  # noqa: E402
 from benchmarks.feeding import feed, train  # noqa: E402
 from benchmarks.pictures import (  # noqa: E402
     BATCH,
@@ -43,7 +41,9 @@ from benchmarks.pictures import (  # noqa: E402
     wanted_rate,
 )
 from sphereslim.command import run_command  # noqa: E402
-from sphereslim.tables import text_table  # noqa: E402
+from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
+from sphereslim.commands.arguments.values import positive, whole  # noqa: E402
+from sphereslim.report.text_tables import text_table  # noqa: E402
 
 from caffe.cli.malloc import keep_freed_memory  # noqa: E402
 

@@ -17,8 +17,8 @@ sys.path.insert(0, str(ROOT / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
-from sphereslim.logs.compare import judge, pair, read_source, self_checks  # noqa: E402
-from sphereslim.logs.text import as_data, pair_lines, stage_lines, summary  # noqa: E402
+from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks  # noqa: E402
+from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summary  # noqa: E402
 
 
 def arguments():
@@ -57,7 +57,7 @@ def main():
         write_bytes(options.json, json.dumps(as_data(sources, pairs), indent=1, default=float).encode())
     if options.html:
         # Only a page needs matplotlib, which takes seconds to load.
-        from sphereslim.logs.page import page
+        from sphereslim.logs.compare.page import page
         write_bytes(options.html, page(sources, pairs).encode())
 
 

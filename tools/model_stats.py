@@ -14,14 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-from arguments.stages import add_stages  # noqa: E402
-from arguments.values import shape  # noqa: E402
 from sphereslim.command import run_command  # noqa: E402
+from sphereslim.commands.arguments.stages import add_stages  # noqa: E402
+from sphereslim.commands.arguments.values import shape  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
-from sphereslim.netstats import KINDS, as_json, measure, total  # noqa: E402
-from sphereslim.prototxt import read_net  # noqa: E402
-from sphereslim.states import with_stages  # noqa: E402
-from sphereslim.tables import text_table  # noqa: E402
+from sphereslim.net.costs import KINDS, as_json, measure, total  # noqa: E402
+from sphereslim.net.phases import with_stages  # noqa: E402
+from sphereslim.net.prototxt import read_net  # noqa: E402
+from sphereslim.report.text_tables import text_table  # noqa: E402
 
 
 def arguments():

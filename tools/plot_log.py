@@ -14,11 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402
-from sphereslim.drawing import png  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.logs import LogError, parse_log  # noqa: E402
+from sphereslim.logs.compare.plots import draw_log  # noqa: E402
 from sphereslim.logs.follow import Follower, progress  # noqa: E402
-from sphereslim.logs.plots import draw_log  # noqa: E402
+from sphereslim.report.drawing import png  # noqa: E402
 
 
 def arguments():

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'python'))
 
 from sphereslim.command import run_command  # noqa: E402
-from sphereslim.published import TABLES  # noqa: E402
+from sphereslim.studies.published import TABLES  # noqa: E402
 
 
 def arguments():

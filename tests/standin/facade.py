@@ -6,8 +6,8 @@ from collections import OrderedDict
 import _engine
 import contract
 import numpy as np
-from _engine.blob import Blob
-from _engine.layers.registry import Layer
+from _engine.blobs.blob import Blob
+from _engine.layers.support.registry import Layer
 from _engine.solvers import Solver
 
 _PLAIN = (str, bytes, int, float, bool, type(None), np.ndarray, np.generic, types.FunctionType, types.MethodType)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from sphereslim.engine import caffe
-from sphereslim.prototxt import read_net
+from sphereslim.net.prototxt import read_net
 
 ROOT = Path(__file__).resolve().parents[2]
 L, P = caffe.layers, caffe.params

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 from sphereslim.engine import caffe
-from sphereslim.prototxt import write_prototxt
+from sphereslim.net.prototxt import write_prototxt
 
 from benchmarks.nets import inference_net, training_net, weights_of
 from benchmarks.torch_peer import Peer

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.activations import Sampler
+from sphereslim.channels.groups import Group, Groups
 from sphereslim.errors import SlimError
-from sphereslim.groups import Group, Groups
+from sphereslim.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)

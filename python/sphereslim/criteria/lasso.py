@@ -7,7 +7,7 @@ Reconstruction of the readers by least squares is a step of its own.
 
 import numpy as np
 
-from sphereslim.contributions import contributions, total
+from sphereslim.criteria.contributions import contributions, total
 from sphereslim.criteria.criterion import Criterion
 
 _HALVINGS = 30       # of the interval in which λ is sought

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.contributions import contributions, inputs_of, readers_in
+from sphereslim.criteria.contributions import contributions, inputs_of, readers_in
 from sphereslim.criteria.criterion import Criterion
-from sphereslim.least_squares import LARGEST_SYSTEM, NormalEquations
-from sphereslim.linear_layer import LinearLayer, is_linear
+from sphereslim.sampling.least_squares import LARGEST_SYSTEM, NormalEquations
+from sphereslim.sampling.linear_layer import LinearLayer, is_linear
 
 _RIDGE = 1e-4  # relative to the mean of H's diagonal: keeps H⁻¹ in bounds where there are fewer samples than inputs
 

@@ -7,7 +7,7 @@ readers by least squares, of which the source's factor per kept channel is the s
 
 import numpy as np
 
-from sphereslim.contributions import contributions, total
+from sphereslim.criteria.contributions import contributions, total
 from sphereslim.criteria.criterion import Criterion
 
 

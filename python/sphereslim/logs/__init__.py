@@ -7,9 +7,9 @@
             print(row.iteration, row.seconds, row.loss, row.lr, row.outputs)
 """
 
+from sphereslim.logs.lines import LogError
 from sphereslim.logs.parser import LogParser, parse_log
 from sphereslim.logs.run import Run
-from sphereslim.logs.source import LogError
 from sphereslim.logs.table import Row, Table
 
 __all__ = ['LogError', 'LogParser', 'Row', 'Run', 'Table', 'parse_log']

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sphereslim.logs.lines import LogError
 from sphereslim.logs.parser import LogParser
-from sphereslim.logs.source import LogError
 from sphereslim.logs.textformat import number
 
 CHUNK = 1 << 20

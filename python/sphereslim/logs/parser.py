@@ -4,8 +4,8 @@ import re
 
 from sphereslim.logs.glog import Clock, messages
 from sphereslim.logs.header import HeaderBlock
+from sphereslim.logs.lines import LogError, read_lines
 from sphereslim.logs.run import Run
-from sphereslim.logs.source import LogError, read_lines
 from sphereslim.logs.writer import RunWriter
 
 # Fewer than 19 digits, so that no garbled iteration overflows 64 bits.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_json
-from sphereslim.quantize.sensitivity import Cost, layer_cost
+from sphereslim.quantize.bit_allocation import Cost, layer_cost
 
 
 def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject, progress):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sphereslim.quantize.model import Dictionary
 from sphereslim.quantize.packing import index_type
+from sphereslim.quantize.quantized_net import Dictionary
 
 
 def build_dictionary(codes, table, bits):

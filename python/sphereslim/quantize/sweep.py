@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from sphereslim.drawing import panels, png
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_bytes, write_json
-from sphereslim.quantize.files import write_quantized
-from sphereslim.quantize.net import dequantize, quantize_net
-from sphereslim.tables import markdown_table
+from sphereslim.quantize.file import write_quantized
+from sphereslim.quantize.quantize_net import dequantize, quantize_net
+from sphereslim.report.drawing import panels, png
+from sphereslim.report.text_tables import markdown_table
 
 ROWS_FILE = 'sweep.json'
 

@@ -1,5 +1,1 @@
-"""The report of a run: what was measured, as data, as Markdown and as one HTML page."""
-
-from sphereslim.report.write import write, write_figure
-
-__all__ = ['write', 'write_figure']
+"""Tables, figures and pages of any run."""

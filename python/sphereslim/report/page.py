@@ -3,8 +3,8 @@
 import base64
 from html import escape
 
-from sphereslim.html_page import document
 from sphereslim.report.cells import SOURCES
+from sphereslim.report.html import document
 from sphereslim.report.words import NOTES, checks, facts, redraw
 
 STYLE = """

@@ -1,0 +1,1 @@
+"""Which channels belong together, and cutting them out of nets and weights."""

@@ -1,0 +1,67 @@
+"""Following channels through a net: who makes them, who carries them, who reads them.
+
+Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `channel_rules`.
+"""
+
+from sphereslim.channels import weighted_rules  # noqa: F401  (registers its rules)
+from sphereslim.channels.rules import apply_rule
+from sphereslim.channels.trace import Trace
+from sphereslim.errors import SlimError
+from sphereslim.net.phases import layers_in, states
+
+
+def follow(*nets):
+    """Follow the channels of NetParameters, as `read_net` gives them, in all their `states`; equal names: one layer."""
+    result = Trace()
+    for net in nets:
+        _check(net)
+        for state in states(net):
+            _walk(result, layers_in(net, *state))
+    _tie_shared(result)
+    return result
+
+
+def _check(net):
+    if len(net.layers):
+        raise SlimError(f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
+                        'run upgrade_net_proto_text on it first')
+    if not len(net.layer):
+        raise SlimError(f"net '{net.name}' has no layers")
+
+
+def _walk(result, layers):
+    blobs, source, unread = {}, {}, {}
+    for layer in layers:
+        result.layers.setdefault(layer.name, layer)
+        _note_shared(result, layer)
+        for bottom in layer.bottom:
+            if bottom not in blobs:
+                raise SlimError(f"layer '{layer.name}' reads blob '{bottom}', which no layer before it makes")
+            result.readers.setdefault(source[bottom], set()).add(layer.name)
+            unread.pop(bottom, None)
+        flows = apply_rule(result, layer, [blobs[b] for b in layer.bottom])
+        for top, flow in zip(layer.top, flows):
+            blobs[top], source[top], unread[top] = flow, (layer.name, top), flow
+            if flow is not None:
+                result.tops[layer.name, top] = flow
+    for top, flow in unread.items():
+        result.pin([flow], f"blob '{top}' is an output of the net")
+
+
+def _note_shared(result, layer):
+    for index, spec in enumerate(layer.param):
+        if spec.name:
+            result.shared.setdefault(spec.name, {})[layer.name, index] = None
+
+
+def _tie_shared(result):
+    """Axes of parameters that layers share by name go together; one that only some of them know must stay."""
+    for name, holders in result.shared.items():
+        for axis in (0, 1):
+            found = [result.axes.get((*holder, axis)) for holder in holders]
+            known = [entry for entry in found if entry is not None]
+            for entry in known:
+                if len(known) < len(found) or len(entry.ids) != len(known[0].ids):
+                    result.pins.append((entry.ids, f"layers that share parameter '{name}' read it differently"))
+                else:
+                    result.tie(known[0].ids, entry.ids)

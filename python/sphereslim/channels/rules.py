@@ -1,0 +1,247 @@
+"""How channels pass through each type of layer: one rule per family, `rule(trace, layer, flows) -> flows of the tops`.
+
+A flow is None where the channels of a blob are not known (labels, scalars, outputs of types without a rule).
+"""
+
+import numpy as np
+
+from sphereslim.channels.trace import Flow
+from sphereslim.errors import SlimError
+
+NEURONS = ('ReLU', 'PReLU', 'Sigmoid', 'TanH', 'AbsVal', 'BNLL', 'Dropout', 'ELU', 'Exp', 'Log', 'Power', 'Threshold',
+           'Swish', 'Clip')
+PER_CHANNEL = (*NEURONS, 'BatchNorm', 'Scale', 'Bias')  # keep the shape and treat each channel by itself
+JUDGES = ('Accuracy', 'HDF5Output')                     # besides the losses
+RULES = {}
+
+
+def rule(*types):
+    """Register a rule for layer types."""
+    def register(function):
+        RULES.update(dict.fromkeys(types, function))
+        return function
+    return register
+
+
+def apply_rule(trace, layer, flows):
+    """The flows of a layer's tops, one each; what they imply is written into the trace."""
+    if not layer.bottom:
+        tops = _source(trace, layer)
+    elif layer.type.endswith('Loss') or layer.type in JUDGES:
+        trace.pin(flows, f"'{layer.name}' ({layer.type}) judges or stores blob '{layer.bottom[0]}'")
+        tops = []
+    elif layer.type in RULES:
+        tops = RULES[layer.type](trace, layer, flows)
+    else:
+        tops = stop(trace, layer, flows, 'is of a type whose channels are not followed')
+    return [*tops, *[None] * (len(layer.top) - len(tops))]
+
+
+def stop(trace, layer, flows, why):
+    """No channel passes: what comes in must stay, what goes out is unknown."""
+    trace.pin(flows, f"they reach '{layer.name}' ({layer.type}), which {why}")
+    return []
+
+
+def _source(trace, layer):
+    """The pictures' channels, which stay, where the prototxt tells their number."""
+    flows = [trace.fresh(number) if number else None for number in _source_channels(layer)]
+    trace.pin(flows, f"'{layer.name}' ({layer.type}) is an input of the net")
+    return flows
+
+
+def _source_channels(layer):
+    """The number of channels of each top of a layer without bottoms, 0 where unknown."""
+    shapes = {'Input': layer.input_param.shape, 'DummyData': layer.dummy_data_param.shape}.get(layer.type, ())
+    if shapes:
+        dims = [list(shape.dim) for shape in shapes]
+        return [d[1] if len(d) > 1 else 0 for d in (dims * len(layer.top) if len(dims) == 1 else dims)]
+    if layer.type == 'ImageData':
+        return [3 if layer.image_data_param.is_color else 1]
+    if layer.type == 'MemoryData':
+        return [layer.memory_data_param.channels]
+    return []
+
+
+def _same(trace, layer, flows):
+    return [flows[0]] * len(layer.top)
+
+
+for _types in (NEURONS, ('Pooling', 'Split', 'BatchReindex', 'Silence')):
+    rule(*_types)(_same)
+
+
+@rule('PReLU')
+def _prelu(trace, layer, flows):
+    if flows[0] is not None and not layer.prelu_param.channel_shared:
+        trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)
+    return [flows[0]]
+
+
+@rule('BatchNorm')
+def _batch_norm(trace, layer, flows):
+    if flows[0] is not None:
+        trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)
+        trace.axis(layer, 1, 0, flows[0], 'output', ndim=1)
+    return [flows[0]]
+
+
+@rule('Scale', 'Bias')
+def _scale(trace, layer, flows):
+    param = layer.scale_param if layer.type == 'Scale' else layer.bias_param
+    if param.axis < 0:
+        return stop(trace, layer, flows, 'counts its axis from the end')
+    if len(layer.bottom) > 1:
+        return _scale_by_blob(trace, layer, flows, param.axis)
+    if flows[0] is not None and param.axis < 2 and param.num_axes != 0:
+        _scale_axes(trace, layer, flows[0], param)
+    return [flows[0]]
+
+
+def _scale_axes(trace, layer, flow, param):
+    """The learned factors span the blob's axes from `axis` on, so channels are their first or second axis."""
+    has_bias = layer.type == 'Scale' and param.bias_term
+    place = 1 - param.axis
+    for blob in range(2 if has_bias else 1):
+        if place == 0 or param.num_axes != 1:
+            trace.axis(layer, blob, place, flow, 'output', ndim=1 if param.num_axes == 1 else 0)
+
+
+def _scale_by_blob(trace, layer, flows, axis):
+    """A second bottom gives the factors: from axis 0 on its channels are the first one's."""
+    if axis == 0:
+        return _joined(trace, layer, flows)
+    if axis == 1:
+        return stop(trace, layer, flows, 'takes its factors from a blob without a batch axis')
+    return [flows[0]]
+
+
+@rule('Eltwise')
+def _joined(trace, layer, flows):
+    """Blobs combined element by element: their channels go together."""
+    known = [flow for flow in flows if flow is not None]
+    if not known:
+        return []
+    if len({(len(flow.ids), flow.flat) for flow in known}) > 1:
+        return stop(trace, layer, flows, 'combines blobs of different channels')
+    if len(known) < len(flows):
+        trace.pin(known, f"'{layer.name}' ({layer.type}) combines them with a blob whose channels are not known")
+    trace.tie(*(flow.ids for flow in known))
+    return [known[0]]
+
+
+def _axis_of(param, old):
+    return getattr(param, old) if param.HasField(old) else param.axis
+
+
+@rule('Concat')
+def _concat(trace, layer, flows):
+    axis = _axis_of(layer.concat_param, 'concat_dim')
+    if axis < 0:
+        return stop(trace, layer, flows, 'counts its axis from the end')
+    if axis != 1:
+        return _joined(trace, layer, flows)
+    if len(flows) == 1:
+        return flows
+    if any(flow is None or flow.flat for flow in flows):
+        return stop(trace, layer, flows, 'joins them with a blob whose number of channels is not known')
+    return [Flow(np.concatenate([flow.ids for flow in flows]))]
+
+
+@rule('Slice')
+def _slice(trace, layer, flows):
+    param, flow = layer.slice_param, flows[0]
+    axis = _axis_of(param, 'slice_dim')
+    if flow is None or axis >= 0 and axis != 1:
+        return [flow] * len(layer.top)
+    if axis < 0 or flow.flat:
+        return stop(trace, layer, flows, 'cuts at places that are not channels')
+    count = len(layer.top)
+    points = list(param.slice_point) or [len(flow.ids) * i // count for i in range(1, count)]
+    if len(points) != count - 1:
+        raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, "
+                        f'expected {count - 1}')
+    trace.points_field(layer, 'slice_param.slice_point', flow.ids, points)
+    return [Flow(ids) for ids in np.split(flow.ids, points)]
+
+
+@rule('Flatten')
+def _flatten(trace, layer, flows):
+    param, flow = layer.flatten_param, flows[0]
+    if param.axis == 1 and param.end_axis == -1:
+        return [Flow(flow.ids, flat=True)] if flow is not None else []
+    return [flow] if param.axis > 1 else stop(trace, layer, flows, 'mixes channels with other axes')
+
+
+@rule('Reshape')
+def _reshape(trace, layer, flows):
+    param, flow = layer.reshape_param, flows[0]
+    dims = list(param.shape.dim)
+    whole = param.axis == 0 and param.num_axes == -1
+    if param.axis > 1 or whole and dims[:2] == [0, 0]:
+        return [flow]
+    if whole and dims == [0, -1] and flow is not None:
+        return [Flow(flow.ids, flat=True)]
+    return stop(trace, layer, flows, 'gives them a shape of its own')
+
+
+@rule('Crop')
+def _crop(trace, layer, flows):
+    if layer.crop_param.axis < 2:
+        return stop(trace, layer, flows, 'cuts along channels')
+    return [flows[0]]
+
+
+@rule('Reduction')
+def _reduction(trace, layer, flows):
+    if layer.reduction_param.axis < 2:
+        return stop(trace, layer, flows, 'sums over channels')
+    return [flows[0]]
+
+
+@rule('Tile')
+def _tile(trace, layer, flows):
+    param, flow = layer.tile_param, flows[0]
+    if flow is None or param.axis >= 0 and param.axis != 1:
+        return [flow]
+    if param.axis < 0 or flow.flat:
+        return stop(trace, layer, flows, 'repeats along an axis that is not known')
+    return [Flow(np.tile(flow.ids, param.tiles))]
+
+
+def _mixes(trace, layer, flow, how):
+    if flow is not None:
+        trace.note(flow, f"'{layer.name}' ({layer.type}) {how}")
+    return [flow]
+
+
+@rule('LRN')
+def _lrn(trace, layer, flows):
+    param = layer.lrn_param
+    if param.norm_region == param.WITHIN_CHANNEL:
+        return [flows[0]]
+    return _mixes(trace, layer, flows[0], 'divides by sums over neighbouring channels')
+
+
+@rule('MVN')
+def _mvn(trace, layer, flows):
+    return _mixes(trace, layer, flows[0], 'takes its mean over all channels') if layer.mvn_param.across_channels \
+        else [flows[0]]
+
+
+@rule('Softmax')
+def _softmax(trace, layer, flows):
+    if layer.softmax_param.axis > 1:
+        return [flows[0]]
+    return _mixes(trace, layer, flows[0], 'divides by a sum over all channels')
+
+
+@rule('Normalize')
+def _normalize(trace, layer, flows):
+    # A removed channel counts as zero in the norm, as a masked one does: no caveat. The second top is the norm itself.
+    return [flows[0]]
+
+
+@rule('Embed')
+def _embed(trace, layer, flows):
+    return stop(trace, layer, flows, 'takes whole numbers')

@@ -1,0 +1,117 @@
+"""How channels pass through layers with a weight matrix: convolutions, inner products and the margin layers."""
+
+import numpy as np
+
+from sphereslim.channels.rules import rule, stop
+from sphereslim.channels.trace import Flow
+from sphereslim.errors import SlimError
+
+
+@rule('Convolution', 'Deconvolution')
+def _convolution(trace, layer, flows):
+    param = layer.convolution_param
+    if param.axis != 1:
+        return stop(trace, layer, flows, 'has its channels on an axis other than 1')
+    return [_convolve(trace, layer, flow) for flow in flows]
+
+
+def _convolve(trace, layer, flow):
+    param, groups = layer.convolution_param, layer.convolution_param.group
+    if flow is None or flow.flat:
+        return _convolve_unknown(trace, layer, flow)
+    if len(flow.ids) % groups or param.num_output % groups:
+        raise SlimError(f"layer '{layer.name}' ({layer.type}): {len(flow.ids)} input channels and "
+                        f'{param.num_output} outputs, expected multiples of its {groups} groups')
+    read, made = len(flow.ids) // groups, param.num_output // groups
+    if groups > 1 and 1 in (read, made):
+        return _convolve_whole_groups(trace, layer, flow, read, made)
+    out = trace.make(layer, param.num_output)
+    if groups > 1:
+        # The same places are cut in every group, so that the groups stay equally large.
+        for ids in (flow.ids, out.ids):
+            rows = ids.reshape(groups, -1)
+            trace.tie(rows[0], *rows[1:])
+    if layer.type == 'Convolution':
+        trace.axis(layer, 0, 0, out, 'output')
+        trace.axis(layer, 0, 1, Flow(flow.ids[:read]), 'input')
+    else:
+        trace.axis(layer, 0, 0, flow, 'input')
+        trace.axis(layer, 0, 1, Flow(out.ids[:made]), 'output')
+    return _count_outputs(trace, layer, out)
+
+
+def _convolve_unknown(trace, layer, flow):
+    """A convolution of pictures whose number of channels the prototxt does not tell: only its outputs are known."""
+    out = trace.make(layer, layer.convolution_param.num_output)
+    if layer.convolution_param.group > 1 or layer.type == 'Deconvolution':
+        trace.pin([out], f"'{layer.name}' ({layer.type}) reads a blob whose number of channels is not known")
+    else:
+        trace.axis(layer, 0, 0, out, 'output')
+    trace.pin([flow], f"'{layer.name}' ({layer.type}) reads them as a flattened blob")
+    return _count_outputs(trace, layer, out)
+
+
+def _convolve_whole_groups(trace, layer, flow, read, made):
+    """Groups of one input or one output channel (depthwise) leave as a whole, inputs and outputs together."""
+    rows = flow.ids.reshape(-1, read)
+    for column in rows.T[1:]:
+        trace.tie(rows[:, 0], column)
+    out = Flow(np.repeat(rows[:, 0], made))
+    trace.axis(layer, 0, 0, out if layer.type == 'Convolution' else flow, 'output')
+    trace.count_field(layer, 'convolution_param.group', rows[:, 0])
+    return _count_outputs(trace, layer, out)
+
+
+def _count_outputs(trace, layer, out):
+    trace.count_field(layer, 'convolution_param.num_output', out.ids)
+    if layer.convolution_param.bias_term:
+        trace.axis(layer, 1, 0, out, 'output', ndim=1)
+    return out
+
+
+@rule('InnerProduct')
+def _inner_product(trace, layer, flows):
+    param = layer.inner_product_param
+    if len(flows) > 1:
+        return stop(trace, layer, flows, 'takes its weights from a blob')
+    if param.axis > 1:
+        return [flows[0]]
+    if param.axis < 1:
+        return stop(trace, layer, flows, 'reads an axis that is not known')
+    out = trace.make(layer, param.num_output)
+    _matrix(trace, layer, flows[0], out, made=1 if param.transpose else 0)
+    if getattr(param, 'normalize', False):  # a field of the SphereFace forks only
+        _note_unit_rows(trace, layer, flows[0])
+    if param.bias_term:
+        trace.axis(layer, 1, 0, out, 'output', ndim=1)
+    trace.count_field(layer, 'inner_product_param.num_output', out.ids)
+    return [out]
+
+
+def _matrix(trace, layer, flow, out, made=0):
+    trace.axis(layer, 0, made, out, 'output', ndim=2)
+    if flow is not None:
+        trace.axis(layer, 0, 1 - made, flow, 'input', ndim=2, block=True)
+
+
+def _note_unit_rows(trace, layer, flow):
+    if flow is not None:
+        trace.note(flow, f"'{layer.name}' ({layer.type}) scales its weight rows to length one")
+
+
+@rule('MarginInnerProduct')
+def _margin_inner_product(trace, layer, flows):
+    out = trace.make(layer, layer.margin_inner_product_param.num_output)
+    _matrix(trace, layer, flows[0], out)
+    _note_unit_rows(trace, layer, flows[0])
+    trace.count_field(layer, 'margin_inner_product_param.num_output', out.ids)
+    return [out]
+
+
+@rule('InterClass')
+def _inter_class(trace, layer, flows):
+    # Its rows are the labels' classes, shared with the classifier.
+    out = trace.make(layer, layer.inter_class_param.num_output)
+    trace.pin([out], f"'{layer.name}' ({layer.type}) has a row for every label")
+    _matrix(trace, layer, flows[0], out)
+    return []

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Spend a budget of MACs or parameters over channel groups, by the table that sensitivity.py wrote.
+
+All channels stand on one ranking by harm per cost saved, and leave from the cheapest on until the budget is met; the
+cost is counted on the pruned prototxt. Writes {group: number of channels kept}, which select_filters.py takes as
+--allocation.
+"""
+
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.values import whole
+from sphereslim.errors import SlimError
+from sphereslim.files import check_writable, write_json
+from sphereslim.progress import bar
+from sphereslim.pruning.allocation import COSTS, allocate, curves
+from sphereslim.pruning.model import cost_of_counts, open_model
+from sphereslim.pruning.sensitivity import read_table
+from sphereslim.report.text_tables import text_table, with_unit
+
+
+def main():
+    args = arguments()
+    check_writable(args.out)
+    model = open_model(args.deploy, args.weights, args.stage)
+    rows, _ = read_table(args.table)
+    limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
+    found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
+    counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs'))
+    write_json(args.out, counts)
+    print(text_table(('group', 'channels', 'kept', 'share'),
+                     [[name, found[name].size, kept, f'{kept / found[name].size:.2f}']
+                      for name, kept in counts.items()]))
+    macs, parameters = cost_of_counts(model, counts)
+    print(f'{args.out}: {with_unit(macs)} MACs, {with_unit(parameters)} parameters; the budget is {with_unit(limit)} '
+          f'{args.cost}')
+
+
+def budget(text, whole_cost):
+    """A number, or a share of the whole net's cost as '70%'; SlimError for anything else."""
+    try:
+        number = float(text.rstrip('%')) * (whole_cost / 100 if text.endswith('%') else 1)
+    except ValueError:
+        number = 0
+    if not 0 < number <= whole_cost:
+        raise SlimError(f'budget {text}: expected a number up to {whole_cost} or a share such as 70%')
+    return number
+
+
+def arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('table', help='sensitivity.json of the same net')
+    parser.add_argument('--budget', required=True, help='what may remain: a number, or a share such as 70%%')
+    parser.add_argument('--cost', choices=list(COSTS), default='macs', help='what the budget counts (default macs)')
+    parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
+    parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')
+    add_stages(parser)
+    return parser.parse_args()

@@ -1,0 +1,51 @@
+"""Arguments that say which pictures to measure on, and how they become a net's input."""
+
+from sphereslim.commands.arguments.values import seed, whole
+from sphereslim.data.feed import feed_for
+from sphereslim.data.sample import sample_pictures
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.features import CROPS, InputForm
+from sphereslim.net.phases import reads_own_data
+
+
+def add_pictures(parser, count=128, required=True):
+    """Add --images and what goes with it; `count` is the default number of pictures."""
+    parser.add_argument('--images', required=required, metavar='SOURCE',
+                        help='folder of pictures (searched deeply), or list file of them (paths from its own folder '
+                             'on)')
+    parser.add_argument('--not-in', metavar='PAIRS', help='leave out the people of this pairs file')
+    parser.add_argument('--count', type=whole, default=count, help=f'pictures to measure on (default {count})')
+    parser.add_argument('--seed', type=seed, default=0, help='of the choice of pictures and of all else (default 0)')
+    add_form(parser)
+
+
+def add_form(parser):
+    """Add what turns a picture into an input."""
+    parser.add_argument('--mean', type=float, default=127.5, help='subtracted from pixels (default 127.5)')
+    parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after that (default 1/128)')
+    parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
+    parser.add_argument('--crop', choices=CROPS, default='centre', help='the part of larger pictures (default centre)')
+    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
+
+
+def form_of(args):
+    """The InputForm that the arguments say."""
+    return InputForm(args.mean, args.scale, args.rgb, args.crop)
+
+
+def feeds(args, net, *more):
+    """A Feed of --count pictures for a deploy NetParameter, and one of each further number, no picture in two."""
+    chosen = sample_pictures(args.images, [args.count, *more], args.seed, args.not_in)
+    return [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
+
+
+def source(args, net):
+    """(None, --batches) for a NetParameter that reads data of its own, else (a Feed of --images, None): all of that.
+
+    SlimError where a net without data of its own, the file `args.net`, is given no --images.
+    """
+    if reads_own_data(net):
+        return None, args.batches
+    if not args.images:
+        raise SlimError(f'{args.net}: reads no data of its own, expected --images')
+    return feeds(args, net)[0], None

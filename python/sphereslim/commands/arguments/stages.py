@@ -1,0 +1,27 @@
+"""The argument that says in which stages a network is taken."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from sphereslim.commands.arguments.values import names
+from sphereslim.net.phases import with_stages
+
+
+def add_stages(parser):
+    """Add --stage, which gives names."""
+    parser.add_argument('--stage', type=names, default=(), metavar='NAME[,NAME]',
+                        help='stages to take the network in, where its layers have such rules')
+
+
+@contextmanager
+def staged(path, stages):
+    """Yield the path of a prototxt in these stages: a file that is there for the time being, its own without any."""
+    if not stages:
+        yield path
+        return
+    from sphereslim.net.prototxt import read_net, write_prototxt  # here, since the engine takes seconds to load
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, Path(path).name)
+        write_prototxt(target, with_stages(read_net(path), stages))
+        yield target

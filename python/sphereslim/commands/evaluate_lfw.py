@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Verify faces after LFW's view 2: accuracy per fold, its mean and standard error, EER, TAR at low FAR.
+
+Features of each picture (and of its mirror image, concatenated) are centred on the other folds, compared by cosine, and
+judged by the threshold that does best on the other folds. Features are kept by the content of net, weights and
+pictures, so that the same evaluation is instant the second time.
+"""
+
+import argparse
+from pathlib import Path
+
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.stages import add_stages, staged
+from sphereslim.commands.arguments.values import whole
+from sphereslim.evaluation.evaluate import score
+from sphereslim.evaluation.features import CROPS, InputForm
+from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
+from sphereslim.files import cache_folder, check_writable, write_json
+from sphereslim.progress import bar
+
+FARS = (1e-3, 1e-4)
+
+
+def main():
+    args = parse_arguments()
+    check_writable(args.json, args.roc)
+    form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
+    with staged(args.deploy, args.stage) as deploy:
+        result, scores, same = score(deploy, args.weights, args.pairs, args.pictures, form=form, feature=args.feature,
+                                     mirror=args.mirror, batch=args.batch, progress=progress_of(args.batch),
+                                     cache=None if args.no_cache else args.cache)
+    far, tar = roc(scores, same)
+    values = {**result.as_dict(), 'eer': 100 * equal_error_rate(far, tar),
+              **{f'tar_at_far_{limit:g}': 100 * tar_at(far, tar, limit) for limit in FARS}}
+    print('\n'.join(lines(values, int((~same).sum()))))
+    if args.json:
+        write_json(args.json, values)
+    if args.roc:
+        from sphereslim.evaluation.roc_plot import plot_roc
+        plot_roc(args.roc, far, tar, f'{Path(args.weights).name}: {values["accuracy"]:.2f} %')
+
+
+def lines(values, mismatched):
+    """What to print of the figures in percent; `mismatched` is the number of pairs that a FAR is a share of."""
+    folds = values['folds']
+    yield from (f'fold {number:2d}   {fold:6.2f} %' for number, fold in enumerate(folds, 1))
+    yield f'accuracy {values["accuracy"]:6.2f} % +- {values["error"]:.2f} (mean, standard error of {len(folds)} folds)'
+    yield f'EER      {values["eer"]:6.2f} %'
+    for limit in FARS:
+        note = f' (that is FAR 0: there are only {mismatched} mismatched pairs)' if limit * mismatched < 1 else ''
+        yield f'TAR      {values[f"tar_at_far_{limit:g}"]:6.2f} % at FAR {limit:g}{note}'
+
+
+def parse_arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('deploy', help='deploy prototxt; its input decides the size and the number of channels')
+    parser.add_argument('weights', help='caffemodel')
+    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
+    parser.add_argument('--pictures', required=True, help='folder of <Name>/<Name>_0001.jpg, aligned as in training')
+    parser.add_argument('--mean', type=float, nargs='+', default=[127.5],
+                        help='subtracted: one, or one per channel (default 127.5)')
+    parser.add_argument('--scale', type=float, default=0.0078125,
+                        help='multiplied after the subtraction (default 1/128)')
+    parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
+    parser.add_argument('--crop', choices=CROPS, default='centre',
+                        help='the part of larger pictures that the net sees (default centre)')
+    add_stages(parser)
+    parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
+    parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
+                        help='also use the mirror image (default)')
+    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
+    parser.add_argument('--cache', default=str(cache_folder('features')),
+                        help='folder that keeps features (default %(default)s)')
+    parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
+    parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
+    parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')
+    return parser.parse_args()
+
+
+def progress_of(batch):
+    """A bar over batches that counts pictures."""
+    return lambda starts: bar(starts, desc='features', unit_scale=batch, unit='pictures')

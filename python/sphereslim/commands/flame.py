@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""The 1.13 MB model's experiment: baseline, seven networks, distillation, bits sweep, binarization, file, report.
+
+Without --pictures a set of synthetic faces is made. Every step is a folder below --out; stop at any moment, the same
+command goes on where it stopped. For CelebA:
+  python preprocess/list_celeba.py identity_CelebA.txt --out data/celeba
+  python python/flame.py --settings python/settings/flame.full.json --pictures img_align_celeba --lists data/celeba
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from sphereslim.command import train_with_bar
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.top1 import Top1
+from sphereslim.lock import only_one
+from sphereslim.progress import bar
+from sphereslim.report.markdown import table_text
+from sphereslim.studies.flame import report
+from sphereslim.studies.flame import run as steps
+from sphereslim.studies.flame.lists import make_lists
+from sphereslim.studies.flame.nets import BASELINE, VARIANTS
+from sphereslim.studies.flame.settings import read_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def main(arguments=None):
+    options = _parser().parse_args(arguments)
+    settings = read_settings(options.settings)
+    if settings.distillation.student not in VARIANTS:
+        raise SlimError(f'{options.settings}: student {settings.distillation.student}, '
+                        f'expected one of: {", ".join(VARIANTS)}')
+    # networks name a Python layer of the library, which `caffe train` has to find
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT / 'python'), os.environ.get('PYTHONPATH')]))
+    steps.check(settings, _under_root(settings.net))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with only_one(options.out):
+        pictures, lists = _pictures(options, settings)
+        lists = make_lists(pictures, lists, options.out / 'lists', settings.validation, settings.seed)
+        measure = Top1(lists, settings.resize, settings.crop)
+        run = steps.Run(options.out, _under_root(settings.net), settings, lists, measure)
+        results = {variant: train(run, variant, steps.emit_variant, options.gpu) for variant in VARIANTS}
+        results['distilled'] = train(run, 'distilled', lambda run, _: steps.emit_distilled(run), options.gpu)
+        sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
+        binary = binarize(run)
+        chosen = choose(run, results, sweeps)
+        page, tables = report.write(run, results, sweeps, binary, chosen, options.published,
+                                    shlex.join(['python', *sys.argv]))
+    for table in tables:
+        print(f'\n{table.title}\n{table_text(table)}')
+    print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
+
+
+def _under_root(path):
+    return Path(path) if Path(path).exists() else ROOT / path
+
+
+def _pictures(options, settings):
+    """(folder of pictures, folder of lists), made where none are given."""
+    if options.pictures:
+        return options.pictures, options.lists or options.pictures
+    if not settings.people:
+        raise SlimError(f'{options.settings}: is for real pictures, expected --pictures and --lists')
+    faces = options.faces
+    command = [sys.executable, str(ROOT / 'preprocess/make_faces.py'), '--out', str(faces), '--people',
+               str(settings.people), '--pictures', str(settings.pictures), '--test-people', '10',
+               '--test-pictures', '2', '--folds', '2', '--pairs', '2', '--seed', str(settings.seed)]
+    if subprocess.run(command).returncode:
+        raise SlimError(f'{faces}: the faces could not be made')
+    return faces / 'aligned', faces
+
+
+def train(run, variant, emit, gpu):
+    """The results of one training, which is made where it is not there."""
+    stage = run.stage(variant)
+    if not stage.is_emitted():
+        emit(run, variant)
+    if not stage.is_trained():
+        train_with_bar(stage, stage.name, gpu)
+    result = steps.evaluate(run, variant)
+    print(f'{stage.name}: {result["accuracy"]:.2f} %, {result["bytes"]:,} bytes, {result["macs"]:,} MACs', flush=True)
+    return result
+
+
+def sweep(run, variant):
+    """The rows of a variant's bits sweep."""
+    return steps.sweep(run, variant, lambda todo: bar(todo, desc=f'{variant}: bits', unit='net', disable=not todo))
+
+
+def binarize(run):
+    """{accuracy, bytes} after training with binary weights, convolutions only as in the print, the first one kept."""
+    stage = run.stage('binary')
+    if not stage.is_emitted():
+        steps.emit_binary(run)
+    output = stage.folder / 'binary'
+    if not output.with_suffix('.qcaffemodel').is_file():
+        states = sorted(stage.folder.glob('*.solverstate'), key=lambda path: path.stat().st_mtime)
+        start = ['--snapshot', str(states[-1])] if states else ['--weights', str(run.stage(BASELINE).final)]
+        command = [sys.executable, str(ROOT / 'python/binarize.py'), '--solver', str(stage.solver), *start, '--output',
+                   str(output), '--layers', 'conv', '--keep', steps.first_convolution(stage)]
+        if subprocess.run(command).returncode or not output.with_suffix('.qcaffemodel').is_file():
+            raise SlimError(f'{stage.folder}: training with binary weights did not end; the same command continues')
+    result = steps.evaluate(run, 'binary', output.with_suffix('.caffemodel'))
+    return result | {'bytes': output.with_suffix('.qcaffemodel').stat().st_size}
+
+
+def choose(run, results, sweeps):
+    """The smallest file of the student, distilled or not, that stays within the tolerance: flame.qcaffemodel."""
+    student = run.settings.distillation.student
+    variant = max([name for name in (student, 'distilled') if name in sweeps], key=lambda n: results[n]['accuracy'])
+    row = steps.smallest(sweeps[variant], results[variant]['accuracy'], run.settings.sweep.tolerance)
+    path = run.folder / 'flame.qcaffemodel'
+    size = steps.write_file(run, variant, row, path)
+    text = (f'{path.name}: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
+            f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32)')
+    unpack = f'python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt'
+    return {'variant': variant, **row, 'file_bytes': size, 'text': text, 'unpack': unpack}
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--settings', default=str(ROOT / 'python/settings/flame.small.json'), help='JSON of the run '
+                        '(default: the small one)')
+    parser.add_argument('--out', type=Path, default=Path('work/flame'), help='folder of the run (default work/flame)')
+    parser.add_argument('--pictures', type=Path, help="folder that the lists' paths start from")
+    parser.add_argument('--lists', type=Path, help='folder with train.txt, and val.txt or it is split off')
+    parser.add_argument('--faces', type=Path, default=Path('data/flame-faces'), help='where synthetic faces are made '
+                        '(default data/flame-faces)')
+    parser.add_argument('--published', type=Path, default=ROOT / 'published', help="folder of the sources' figures")
+    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
+    return parser

@@ -1,0 +1,267 @@
+#!/usr/bin/env python
+"""Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget."""
+
+import argparse
+import os
+
+from sphereslim.commands.arguments.stages import add_stages, staged
+from sphereslim.commands.arguments.values import whole
+from sphereslim.data.images import load_images
+from sphereslim.data.pictures import list_images
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.features import InputForm
+from sphereslim.evaluation.verification import Verification
+from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
+from sphereslim.net.weights_check import check_fits
+from sphereslim.progress import bar
+from sphereslim.quantize import (
+    dequantize,
+    quantize_net,
+    read_caffemodel,
+    read_quantized,
+    write_quantized,
+)
+from sphereslim.quantize.bit_allocation import fit_budget, quantizable_layers
+from sphereslim.quantize.bits import parse_bits, parse_range
+from sphereslim.quantize.costs import measure_costs
+from sphereslim.quantize.inspect import inspect_text
+from sphereslim.quantize.measures import (
+    OutputDistance,
+    accuracy_of_test_phase,
+    input_shape,
+    load_weights,
+    named_measure,
+)
+from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
+
+SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
+SCOPES = ('layer', 'network')
+LAYERS = ('conv', 'all')
+CODINGS = ('none', 'zlib', 'lzma')
+EXAMPLES = """examples:
+  python python/quantize.py quantize net.caffemodel net.qcaffemodel --bits 6 --deploy deploy.prototxt
+  python python/quantize.py inspect net.qcaffemodel
+  python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --pairs pairs.txt --images lfw/ --rgb
+  python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
+      --budget 1000000 --coding zlib
+"""
+
+
+def main(arguments=None):
+    options = _parser().parse_args(arguments)
+    options.run(options)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+    _add_quantize(commands)
+    _add_dequantize(commands)
+    _add_inspect(commands)
+    _add_sweep(commands)
+    _add_allocate(commands)
+    return parser
+
+
+def _in_stages(run):
+    """A command `run` for which `options.deploy` is in the stages of `options.stage`."""
+    def call(options):
+        with staged(options.deploy, options.stage) as options.deploy:
+            run(options)
+    return call
+
+
+def _add_quantize(commands):
+    command = commands.add_parser('quantize', help='caffemodel -> qcaffemodel')
+    command.add_argument('weights', help='a caffemodel')
+    command.add_argument('output', help='the qcaffemodel to write')
+    command.add_argument('--bits', help='1 to 16; or conv1=8,conv2=6,*=5 (* all others, 32 keeps a layer '
+                         'as it is, without * layers not named stay as they are); or a JSON file of names and bits '
+                         '(default 6, or 1 for the binary scheme)')
+    _add_scheme(command)
+    command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm '
+                         'statistics of the chosen layers (they stay float32 otherwise)')
+    command.add_argument('--deploy', help='deploy prototxt: weights are checked against it, the file keeps it')
+    command.set_defaults(run=run_quantize)
+
+
+def _add_scheme(command):
+    command.add_argument('--scheme', choices=SCHEMES, default='log',
+                         help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
+                         'one bit more per weight); linear min-max; linear-filter: '
+                         'linear with a scale per filter; binary: sign times mean magnitude per filter')
+    command.add_argument('--scope', choices=SCOPES, default='layer',
+                         help='one range and dictionary per blob (default), or for the whole network')
+    _add_layers_and_coding(command)
+
+
+def _add_layers_and_coding(command):
+    command.add_argument('--layers', choices=LAYERS, default='all',
+                         help='quantize convolutions only, or every layer (default)')
+    command.add_argument('--coding', choices=CODINGS, default='none',
+                         help='entropy coding of the indices (default none)')
+
+
+def _add_images(command):
+    command.add_argument('--images', help='a folder, or a list file (paths from its own folder on), of pictures '
+                         'whose outputs are compared')
+    command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
+    command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
+    command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
+    command.add_argument('--rgb', action='store_true', help='the net wants RGB (default BGR)')
+
+
+def _add_sweep(commands):
+    command = commands.add_parser('sweep', help='accuracy against size over bits: one table, one plot; goes on where '
+                                  'it was stopped')
+    command.add_argument('weights', help='a caffemodel')
+    command.add_argument('folder', help='where files, sweep.json, sweep.md and sweep.png go')
+    command.add_argument('--deploy', required=True, help='the prototxt to measure with')
+    add_stages(command)
+    command.add_argument('--bits', default='4-12', help='4-12 or 4,6,8 (default 4-12)')
+    command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=['log'], help='default log')
+    command.add_argument('--scopes', nargs='+', choices=SCOPES, default=list(SCOPES), help='default both')
+    command.add_argument('--layers', nargs='+', choices=LAYERS, default=['all'], help='default all')
+    command.add_argument('--coding', choices=CODINGS, default='none', help='entropy coding (default none)')
+    command.add_argument('--accuracy', metavar='MODULE:FUNCTION', help='measure with a function of (prototxt, '
+                         'caffemodel) that gives an accuracy')
+    command.add_argument('--pairs', help="measure verification accuracy on a pairs.txt in LFW's form over the folder "
+                         '--images')
+    command.add_argument('--mirror', action='store_true', help='with --pairs: features of the mirrored picture too')
+    command.add_argument('--test-iterations', type=int, metavar='N', help='measure the mean of --top over N batches of '
+                         "the prototxt's own TEST data")
+    command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
+    _add_images(command)
+    command.set_defaults(run=_in_stages(run_sweep))
+
+
+def _add_allocate(commands):
+    command = commands.add_parser('allocate', help='bits per layer by sensitivity under a size budget; goes on where '
+                                  'it was stopped')
+    command.add_argument('weights', help='a caffemodel')
+    command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
+    command.add_argument('--deploy', required=True, help='the deploy prototxt')
+    add_stages(command)
+    command.add_argument('--budget', type=int, required=True, help='largest size of the file in bytes')
+    command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
+    command.add_argument('--scheme', choices=SCHEMES[:-1], default='log', help='default log')
+    command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
+    _add_layers_and_coding(command)
+    _add_images(command)
+    command.set_defaults(run=_in_stages(run_allocate))
+
+
+def _add_dequantize(commands):
+    command = commands.add_parser('dequantize', help='qcaffemodel -> caffemodel that any Caffe reads')
+    command.add_argument('quantized', help='a qcaffemodel')
+    command.add_argument('output', help='the caffemodel to write')
+    command.add_argument('--deploy', help='a prototxt to check the weights against')
+    command.add_argument('--write-deploy', metavar='FILE', help='also write the deploy prototxt kept in the file')
+    command.set_defaults(run=run_dequantize)
+
+
+def _add_inspect(commands):
+    command = commands.add_parser('inspect', help='what is in a qcaffemodel, blob by blob, and what it takes',
+                                  description='Print a line for every blob: bits a weight, entries of its dictionary, '
+                                  'bytes, and error, the length of what quantizing changed over that of the weights '
+                                  '(0.02 is 2 %); then the bytes of each use and of the file.')
+    command.add_argument('quantized', help='a qcaffemodel')
+    command.set_defaults(run=lambda options: print(inspect_text(options.quantized)))
+
+
+def run_quantize(options):
+    """caffemodel -> qcaffemodel."""
+    net = read_caffemodel(options.weights)
+    bits = _read_bits(options.bits or ('1' if options.scheme == 'binary' else '6'))
+    quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
+    if options.deploy:
+        check_fits(net, options.deploy)
+        quantized.deploy = read_bytes(options.deploy)
+    size = write_quantized(quantized, options.output, options.coding)
+    before = os.path.getsize(options.weights)
+    print(f'{options.output}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
+
+
+def _read_bits(text):
+    return read_json(text) if text.endswith('.json') else parse_bits(text)
+
+
+def run_dequantize(options):
+    """qcaffemodel -> caffemodel."""
+    quantized = read_quantized(options.quantized)
+    net = dequantize(quantized)
+    if options.deploy:
+        check_fits(net, options.deploy)
+    if options.write_deploy:
+        if not quantized.deploy:
+            raise SlimError(f'{options.quantized}: no deploy prototxt in it (quantize --deploy puts one there)')
+        write_bytes(options.write_deploy, quantized.deploy)
+    data = net.SerializeToString()
+    write_bytes(options.output, data)
+    print(f'{options.output}: {len(data)} bytes, {len(net.layer)} layers with weights')
+
+
+def run_sweep(options):
+    """Files, table and plot of all combinations; those that are there are left alone."""
+    net = read_caffemodel(options.weights)
+    measure, name, logarithmic = _measure(options)
+    os.makedirs(options.folder, exist_ok=True)
+    subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding,
+               'images': [options.images, options.count, options.mean, options.scale, options.rgb]}
+    if options.pairs:
+        subject['pairs'] = [file_digest(options.pairs), options.mirror]
+    rows = Rows(options.folder, subject)
+    points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
+    for point in bar([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
+        rows.add(run_point(net, point, options.folder, options.deploy, measure, options.coding))
+    done = [rows.find(point) for point in points]
+    reference = (os.path.getsize(options.weights), float(measure(options.deploy, options.weights)))
+    text = table_text(done, reference, name)
+    write_bytes(os.path.join(options.folder, 'sweep.md'), text.encode())
+    plot(done, reference, name, os.path.join(options.folder, 'sweep.png'), logarithmic)
+    print(text)
+
+
+def _measure(options):
+    """(measure, its name, whether it is a distance, for a logarithmic axis)."""
+    if options.pairs:
+        form = InputForm(options.mean, options.scale, options.rgb)
+        measure = Verification(options.pairs, options.images, form, options.mirror,
+                               progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False))
+        return measure, 'verification accuracy, %', False
+    if options.accuracy:
+        return named_measure(options.accuracy), options.accuracy, False
+    if options.test_iterations:
+        return accuracy_of_test_phase(options.test_iterations, options.top), options.top, False
+    return _distance(options)[0], 'output distance (1 - cosine)', True
+
+
+def _distance(options):
+    if not options.images:
+        raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
+    paths = list_images(options.images, options.count)
+    images = load_images(paths, input_shape(options.deploy), options.mean, options.scale, options.rgb)
+    return OutputDistance(options.deploy, options.weights, images), paths
+
+
+def run_allocate(options):
+    """The qcaffemodel of least output distance within --budget, and its bits."""
+    net = read_caffemodel(options.weights)
+    check_fits(net, options.deploy)
+    distance, paths = _distance(options)
+    subject = {'files': file_digest(options.weights, options.deploy, *paths), 'scheme': options.scheme,
+               'coding': options.coding, 'pixels': [options.mean, options.scale, options.rgb]}
+    layers = quantizable_layers(net, options.scheme, options.layers)
+    costs = measure_costs(net, distance, layers, parse_range(options.bits), options.scheme, options.coding,
+                          f'{options.output}.costs.json', subject, lambda todo: bar(todo, desc='layers x bits'))
+    quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
+    size = write_quantized(quantized, options.output, options.coding)
+    write_json(f'{options.output}.bits.json', bits)
+    for name in layers:
+        print(f'{bits[name]:3d} bits  {name}')
+    load_weights(distance.net, quantized)
+    print(f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance.distance():.6g} '
+          f'on {len(paths)} images')

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Choose the channels that stay: runs a network over sampled pictures and writes selection.json, which prune.py takes.
+
+A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images. Layers get
+one --rate, or every group the number that allocate.py gave it (--allocation).
+"""
+
+from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import check_weights
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.pictures import add_pictures, source
+from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.values import whole
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.files import check_writable, read_json, write_json
+from sphereslim.net.opened import open_net
+from sphereslim.net.phases import phase_of, with_stages
+from sphereslim.net.prototxt import read_net
+from sphereslim.net.weights import read_weights
+from sphereslim.progress import bar
+from sphereslim.pruning.counts import kept_count
+from sphereslim.pruning.selection import select
+from sphereslim.sampling.sampler import Sampler
+
+
+def main():
+    args = arguments()
+    check_writable(args.out)
+    find_criterion(args.criterion)
+    net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
+    groups = Groups(net)
+    check_weights(groups, weights, args.weights)
+    wanted = shares(args, groups)
+    sampler = make_sampler(args, net, weights)
+    chosen = []
+    for layer, rate in wanted.items():
+        selection = select(groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple,
+                           exact=bool(args.allocation))
+        chosen.append({'layer': layer, **selection.as_dict()})
+        print(f'{layer}: {len(selection.kept)} of {len(selection.scores)} channels stay', flush=True)
+    write_json(args.out, chosen[0] if len(chosen) == 1 else {'selections': chosen})
+    print(args.out)
+
+
+def shares(args, groups):
+    """{layer: share kept}, every layer and rate checked."""
+    if args.allocation:
+        counts = read_json(args.allocation)
+        if not isinstance(counts, dict) or not all(isinstance(n, int) and n > 0 for n in counts.values()):
+            raise SlimError(f'{args.allocation}: expected {{group: number of channels kept}}')
+        return {name: checked(groups, name, n / groups.of(name).size) for name, n in counts.items()
+                if n < groups.of(name).size}
+    if not args.layer:
+        raise SlimError('expected --layer with --rate, or --allocation')
+    return {name: checked(groups, name, args.rate) for name in args.layer.split(',')}
+
+
+def checked(groups, layer, rate):
+    """The rate; SlimError where the layer cannot be pruned or no share is at this rate."""
+    kept_count(groups.of(layer).size, rate)
+    return rate
+
+
+def make_sampler(args, net, weights):
+    """A function (layer) -> Sampler over the net's own data or over --images."""
+    backward = args.criterion == 'taylor'
+    feed, batches = source(args, net)
+    caffe.set_random_seed(args.seed)
+    opened = open_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
+    return lambda layer: Sampler(opened, feed, batches,
+                                 lambda batches: bar(batches, desc=layer, unit='batch', leave=False))
+
+
+def arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('net', help='train or deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('--layer', help='layers that lose channels, separated by commas')
+    parser.add_argument('--rate', type=float, default=0.5, help='share of channels to keep (default 0.5)')
+    parser.add_argument('--allocation', metavar='JSON', help='{group: channels kept} instead, as allocate.py writes it')
+    parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
+    parser.add_argument('--multiple', type=whole, default=1, help='round kept channels up to a multiple, such as 8')
+    parser.add_argument('--batches', type=whole, default=4, help='batches of the data layer to sample (default 4)')
+    parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
+    add_stages(parser)
+    add_pictures(parser, required=False)
+    return parser.parse_args()

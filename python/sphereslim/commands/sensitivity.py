@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Prune every channel group alone at several rates and measure the harm: a table, a JSON file and a plot.
+
+Without --pairs the harm is the mean of 1 - cos between the outputs before and after, on pictures of its own and with
+no labels; with --pairs and --pictures it is the loss of verification accuracy. By default the layers that read the
+removed channels are refitted before (least squares, no training). Run it again to continue after an interruption.
+allocate.py spends a budget by the file that this writes.
+"""
+
+import argparse
+from pathlib import Path
+
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
+from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.values import rates, whole
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.errors import SlimError
+from sphereslim.files import check_writable
+from sphereslim.progress import bar
+from sphereslim.pruning.harm import AccuracyLoss, Shift
+from sphereslim.pruning.model import open_model
+from sphereslim.pruning.reconstruct import Fit
+from sphereslim.pruning.sensitivity import COLUMNS, Table, study
+from sphereslim.pruning.sensitivity_plot import draw
+from sphereslim.report.text_tables import text_table, with_unit
+
+
+def main():
+    args = arguments()
+    find_criterion(args.criterion)
+    model = open_model(args.deploy, args.weights, args.stage)
+    feed, test = feeds(args, model.net, args.test_count)
+    out = Path(args.out)
+    check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
+    harm = accuracy_loss(args) if args.pairs else Shift(model, test)
+    table = Table(out / 'sensitivity.json', about(args))
+    study(model, table, args.rates, args.criterion, harm, feed, Fit(args.places), args.refit, args.seed,
+          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
+    draw(out / 'sensitivity.png', table.rows, table.about)
+    print(text_table(COLUMNS, [[row.group or '(whole)', f'{row.rate:g}', row.kept or '', with_unit(row.macs),
+                                with_unit(row.parameters), f'{row.harm:.4f}'] for row in table.rows]))
+    print(f'{out}/sensitivity.json, {out}/sensitivity.png')
+
+
+def accuracy_loss(args):
+    """The harm as the loss of accuracy on --pairs; SlimError without --pictures."""
+    if not args.pictures:
+        raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
+    return AccuracyLoss(args.pairs, args.pictures, form_of(args), args.batch)
+
+
+def about(args):
+    """What decides the figures, to know a table of the same study by."""
+    harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
+    return {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.criterion, 'harm': harm,
+            'refitted': args.refit, 'pictures': args.count, 'seed': args.seed, 'stage': args.stage or None}
+
+
+def arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('--out', required=True, help='folder for sensitivity.json and sensitivity.png')
+    parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
+    parser.add_argument('--rates', type=rates, default=[0.75, 0.5, 0.25],
+                        help='shares of channels to keep (default 0.75,0.5,0.25)')
+    parser.add_argument('--pairs', help="pairs.txt in LFW's form: measure verification accuracy instead")
+    parser.add_argument('--pictures', help='folder of the pictures of --pairs')
+    parser.add_argument('--refit', action=argparse.BooleanOptionalAction, default=True,
+                        help='refit the readers of removed channels first (default)')
+    parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
+    parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
+    add_stages(parser)
+    add_pictures(parser, count=64)
+    return parser.parse_args()

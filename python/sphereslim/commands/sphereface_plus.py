@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""SphereFace+ from a folder of faces: a base net for every margin, runs with the inter-class term, the table of runs.
+
+Every run is a stage folder below --out. Stop it at any moment; the same command goes on where it stopped.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from sphereslim.command import train_with_bar
+from sphereslim.data.faces import open_faces
+from sphereslim.errors import SlimError
+from sphereslim.files import read_json
+from sphereslim.lock import only_one
+from sphereslim.net.engine_check import check_engine
+from sphereslim.settings import checked, read_settings
+from sphereslim.studies import sphereface_plus
+from sphereslim.studies.sphereface_plus_report import collect, table_text, write
+from sphereslim.training.schedule import SETTINGS as SCHEDULE
+from sphereslim.training.schedule import Schedule
+
+PUBLISHED = Path(__file__).resolve().parents[3] / 'published' / 'sphereface_plus.json'
+SETTINGS = {'net': 'text', 'heads': 'text', 'runs': 'count', 'compared': 'texts', 'base': 'settings',
+            'margins': 'settings'}
+MARGIN = {'alpha': 'number', **SCHEDULE}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--settings', required=True, help='JSON: net, heads, runs, compared, base and margins')
+    parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
+    parser.add_argument('--out', required=True, help='folder of the runs')
+    parser.add_argument('--runs', type=int, help='how many runs of each margin, each with its own seed')
+    parser.add_argument('--margins', help='only these, separated by commas, such as m4')
+    parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
+    return parser.parse_args()
+
+
+def make_plan(args):
+    """The Plan of the settings file with what the command line changes."""
+    values = read_settings(args.settings, SETTINGS)
+    names = args.margins.split(',') if args.margins else list(values['margins'])
+    margins = []
+    for name in names:
+        if name not in values['margins']:
+            raise SlimError(f"--margins {name}: expected some of {', '.join(values['margins'])}")
+        chosen = dict(checked(values['margins'][name], MARGIN, f'{args.settings}: {name}'))
+        alpha = chosen.pop('alpha')
+        head = Path(values['heads']) / name / 'train.prototxt'
+        margins.append(sphereface_plus.Margin(name, head, alpha, schedule(args, chosen, name)))
+    runs = values['runs'] if args.runs is None else args.runs
+    if runs < 1:
+        raise SlimError(f'--runs {runs}: expected at least 1')
+    net, base = Path(values['net']), schedule(args, values['base'], 'base')
+    check_engine([net / 'train.prototxt', net / 'deploy.prototxt', *(margin.head for margin in margins)],
+                 [net / 'solver.prototxt'])
+    return sphereface_plus.Plan(Path(args.out), net, open_faces(args.faces), base, tuple(margins), runs,
+                     tuple(values['compared']))
+
+
+def schedule(args, values, name):
+    """A Schedule; two GPUs take the two forwards of iter_size 2 at once. SlimError where their number is not known."""
+    made = Schedule.from_dict(values, f'{args.settings}: {name}')
+    if args.gpu == 'all' and made.iter_size > 1:
+        raise SlimError(f"--gpu all: {name} of {args.settings} shares the forwards of iter_size {made.iter_size} among "
+                        'the GPUs, expected their numbers, such as 0,1')
+    gpus = len(args.gpu.split(',')) if args.gpu else 1
+    return Schedule(**{**vars(made), 'iter_size': max(1, made.iter_size // gpus)})
+
+
+def finish(plan, stage, title, gpu, **how):
+    """Train and verify a stage unless that is done."""
+    if not stage.is_trained():
+        train_with_bar(stage, title, gpu, **how)
+    print(f'{title}: accuracy {sphereface_plus.accuracy(plan, stage)["accuracy"]:.2f} %', flush=True)
+
+
+def run(plan, gpu):
+    """Bases and runs of every margin."""
+    total = sum(1 + len(plan.runs_of(margin)) for margin in plan.margins)
+    place = 0
+    for margin in plan.margins:
+        place += 1
+        base = plan.base_of(margin)
+        if not base.is_emitted():
+            sphereface_plus.emit_base(plan, margin, base)
+        finish(plan, base, f'[{place}/{total}] {base.name}', gpu)
+        for stage, seed, alpha in plan.runs_of(margin):
+            place += 1
+            if not stage.is_emitted():
+                sphereface_plus.emit_run(plan, margin, stage, seed, alpha)
+            finish(plan, stage, f'[{place}/{total}] {margin.name}/{stage.name}', gpu,
+                   harvest=lambda snapshots, stage=stage: sphereface_plus.measure_centres(stage, snapshots))
+
+
+def main():
+    args = arguments()
+    plan = make_plan(args)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    with only_one(plan.folder):
+        run(plan, args.gpu)
+        found = collect(plan, read_json(PUBLISHED))
+        page = write(found, plan.folder, shlex.join(['python', *sys.argv]))
+    print(table_text(found))
+    print(f'report: {page} (also report.md and report.json beside it)')

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Sphereface-Prune: nets trained once, pruned at every rate layer by layer, beside the published tables.
+
+In a residual block only the first convolution loses filters; --trunk prunes the trunks as well. Every stage is a folder
+below --out. Stop it at any moment; the same command goes on where it stopped.
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.values import rates
+from sphereslim.data.faces import open_faces
+from sphereslim.errors import SlimError
+from sphereslim.files import read_json
+from sphereslim.lock import only_one
+from sphereslim.progress import bar
+from sphereslim.report.markdown import table_text
+from sphereslim.report.write_simple import write_simple
+from sphereslim.rewrite.scaled import scaled_folder
+from sphereslim.settings import read_settings
+from sphereslim.studies import pipeline
+from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
+from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
+from sphereslim.studies.run_plan import run
+from sphereslim.studies.sphereface_prune import comparison, comparison_figure
+from sphereslim.training.schedule import Schedule
+
+ROOT = Path(__file__).resolve().parents[3]
+PUBLISHED = ROOT / 'published'
+TRAININGS = ('base', 'fine_tune', 'last_round')
+SETTINGS = {'width': 'positive', 'batches': 'count', 'seed': 'whole', 'time_batch': 'count',
+            **dict.fromkeys(TRAININGS, 'settings')}
+
+
+def main():
+    args = arguments()
+    settings = read_settings(args.settings, SETTINGS)
+    faces, out = open_faces(args.faces), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_one(out):
+        bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
+        plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]
+        for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
+            pipeline.check(plan)
+        for base in bases:
+            run(base.plan, args.gpu, f'{base.name} ')
+        for base, rate, plan in plans:
+            run(plan, args.gpu, f'{base.name} at {rate:g} ')
+        report(args, settings, bases, plans)
+
+
+def make_base(args, settings, faces, word):
+    """The Base of the net that a word such as 10, or the name of a folder, means."""
+    source = Path(args.prototxt) / (f'sphereface-{word}' if word.isdigit() else word)
+    if not source.is_dir():
+        raise SlimError(f'--nets {word}: no folder {source}')
+    folder = Path(args.out) / source.name
+    net = scaled_folder(source, folder / 'net', settings['width'])
+    values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
+    plan = pipeline.Plan(folder, net, faces, (), 1.0, args.criterion, batches=settings['batches'],
+                         seed=settings['seed'], **{**values, 'last_round': None})
+    return Base(source.name, plan, source)
+
+
+def make_run(args, settings, base, rate):
+    """The Plan that prunes a base at a rate."""
+    last_round = Schedule.from_dict(settings['last_round'], f'{args.settings}: last_round')
+    layers = convolution_groups(base.plan.net, args.trunk)
+    return base.pruned(f'rate-{rate:g}{"-trunk" if args.trunk else ""}', layers, rate, last_round=last_round)
+
+
+def report(args, settings, bases, plans):
+    """Write the page of all runs into --out, and print its table."""
+    out = Path(args.out)
+    speed = whole_times(out / 'times.json', bases, plans, lambda todo: bar(todo, desc='caffe time', leave=False),
+                        batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    printed = read_json(PUBLISHED / 'sphereface_prune.json')
+    table, data = comparison(bases, plans, speed, printed)
+    facts = [('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
+             ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
+             ('criterion', args.criterion), ('made by', shlex.join(['python', *sys.argv]))]
+    page = write_simple(out, 'Sphereface-Prune', facts, [table],
+                        [comparison_figure(data), *course_figures(bases, plans), *base_figures(bases, PUBLISHED),
+                         *channel_figures(plans)], {'rows': data})
+    print(table_text(table))
+    print(f'report: {page} (also report.md and report.json beside it)')
+
+
+def arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
+                        help='JSON: width, batches, schedules (default: the small ones)')
+    parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
+    parser.add_argument('--out', required=True, help='folder of the runs')
+    parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
+    parser.add_argument('--nets', default='4,10,20',
+                        help='nets: 10 means sphereface-10, else a folder (default 4,10,20)')
+    parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
+    parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
+    parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
+    parser.add_argument('--gpu', help='GPU number, several with commas, or all')
+    return parser.parse_args()

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Study how far one trained model can be pruned: every criterion at several budgets, refitted, then distilled.
+
+Budgets of MACs are spent over groups by their sensitivity; each criterion then chooses the channels, which are cut in
+one shot, with and without refitting the readers (least squares, no training). The best one of every budget is refitted
+on more pictures, verified on all pairs, and where asked for distilled without labels by the original. Run it again to
+continue after an interruption.
+"""
+
+import resource
+import shlex
+import sys
+from pathlib import Path
+
+from sphereslim.command import train_with_bar
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
+from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.values import not_negative, rates, whole
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.data.few_pairs import write_few
+from sphereslim.data.sample import shuffled_pictures
+from sphereslim.lock import only_one
+from sphereslim.net.engine_check import check_engine
+from sphereslim.net.prototxt import read_solver
+from sphereslim.progress import bar
+from sphereslim.pruning.allocation import curves
+from sphereslim.pruning.harm import Shift
+from sphereslim.pruning.model import open_model
+from sphereslim.pruning.reconstruct import Fit
+from sphereslim.pruning.sensitivity import Table, study
+from sphereslim.pruning.sensitivity_plot import draw
+from sphereslim.report.drawing import png
+from sphereslim.report.markdown import table_text
+from sphereslim.report.write_simple import write_simple
+from sphereslim.studies.one_shot import distillation, page
+from sphereslim.studies.one_shot.study import Study, percent
+from sphereslim.training.stage import Stage
+
+
+def main():
+    args = arguments()
+    criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
+    for name in [*criteria, args.ranked_by]:
+        find_criterion(name)
+    check_engine([args.deploy])
+    model = open_model(args.deploy, args.weights, args.stage)
+    if args.distill:
+        distillation.check(model, form_of(args))
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    with only_one(out):
+        job, more = make_study(args, model, out)
+        tell('original', job.original()['all'])
+        best = table(args, job, criteria)
+        for budget in args.budgets:
+            tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted',
+                 job.headline(best[budget], budget, more)['all'])
+        for budget in args.distill or ():
+            distil(args, job, budget, more)
+        report(args, job, out)
+
+
+def make_study(args, model, out):
+    """(Study, Feed of more pictures), its sensitivities measured."""
+    fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
+    fit = Fit(args.places)
+    about = {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.ranked_by,
+             'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed,
+             'stage': args.stage or None}
+    table = Table(out / 'sensitivity.json', about)
+    study(model, table, args.rates, args.ranked_by, Shift(model, test_feed), fit_feed, fit, True, args.seed,
+          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
+    draw(out / 'sensitivity.png', table.rows, about)
+    few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
+    job = Study(out, model, Path(args.pairs), few, Path(args.pictures), form_of(args), fit_feed, test_feed,
+                curves(table.rows), fit, Fit(args.refit_places, args.ridge), args.seed, args.batch,
+                lambda batches: bar(batches, 'verifying', leave=False))
+    return job, more
+
+
+def table(args, job, criteria):
+    """Fill the table of all criteria; {budget: criterion whose refitted net is nearest to the original}."""
+    todo = [(c, b, refitted, uniform) for c in criteria for b in args.budgets for refitted in (False, True)
+            for uniform in ((False, True) if c == args.ranked_by else (False,))]
+    found = {}
+    for criterion, budget, refitted, uniform in bar(todo, desc='one shot', unit='net'):
+        result = job.one_shot(criterion, budget, refitted, uniform)
+        if refitted and not uniform:
+            found.setdefault(budget, {})[criterion] = result['shift']
+    return {budget: min(shifts, key=shifts.get) for budget, shifts in found.items()}
+
+
+def distil(args, job, budget, more):
+    """Distil the refitted net of a budget within the CPU time allowed."""
+    name = f'distilled-{percent(budget)}'
+    if name not in job.results():
+        headline = job.results()[f'headline-{percent(budget)}']
+        student = open_model(*(Path(headline['folder'], file) for file in ('deploy.prototxt', 'weights.caffemodel')))
+        stage = Stage(job.folder / name)
+        if not stage.is_emitted():
+            measured_on = set(job.test_feed.paths)
+            paths = [path.resolve() for path in shuffled_pictures(args.images, args.seed, args.not_in)
+                     if path not in measured_on]
+            distillation.emit(stage, student, job.model, form_of(args), paths, args.cpu_minutes,
+                              args.base_lr, args.distill_batch, args.seed)
+        before = cpu_of_children()
+        train_with_bar(stage, name, args.gpu)
+        more = {'criterion': headline['criterion'], 'cpu_seconds': cpu_of_children() - before,
+                'iterations': read_solver(stage.solver).max_iter, 'batch': args.distill_batch}
+        job.final(name, budget, distillation.distilled(stage, student), more)
+    tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
+
+
+def cpu_of_children():
+    """Seconds of CPU time, user and system, of all processes that have ended below this one."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def tell(name, result):
+    """Print the accuracy of a finished part, percent with its standard error."""
+    print(f'{name}: {result["accuracy"]:.2f} ± {result["error"]:.2f} %', flush=True)
+
+
+def report(args, job, out):
+    """Write report.html, .md, .json and .png into the study's folder, and the tables into --doc."""
+    results = job.results()
+    few = f'the first {args.few_pairs} matched and mismatched pairs of {args.few_folds} folds'
+    shown = page.tables(results, few)
+    figure = page.figure(results, Path(args.doc).stem if args.doc else 'accuracy-macs')
+    facts = [('model', f'{args.deploy}, {args.weights}'), ('verified on', args.pairs),
+             ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
+             ('allocated by', f'sensitivity of {args.ranked_by}'), ('made by', shlex.join(['python', *sys.argv]))]
+    written = write_simple(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
+    if args.doc:
+        page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
+    for part in shown:
+        print(f'\n{part.title}\n{table_text(part)}')
+    print(f'\nreport: {written}')
+
+
+def arguments():
+    parser = command_parser(__doc__)
+    parser.add_argument('deploy', help='deploy prototxt')
+    parser.add_argument('weights', help='its caffemodel')
+    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
+    parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
+    parser.add_argument('--out', required=True, help='folder of the study')
+    parser.add_argument('--budgets', type=rates, default=[0.85, 0.7, 0.5],
+                        help='shares of the MACs to keep (default 0.85,0.7,0.5)')
+    parser.add_argument('--criteria', help=f'criteria of the table (default: all: {",".join(CRITERIA)})')
+    parser.add_argument('--ranked-by', default='obs', help='criterion that sensitivities are measured with')
+    parser.add_argument('--rates', type=rates, default=[0.7, 0.4], help='rates of the sensitivities (default 0.7,0.4)')
+    parser.add_argument('--few-folds', type=whole, default=2, help='folds of the table of criteria (default 2)')
+    parser.add_argument('--few-pairs', type=whole, default=100,
+                        help='matched and mismatched pairs of each of them (default 100)')
+    parser.add_argument('--places', type=whole, default=60, help='outputs a picture to refit on (default 60)')
+    parser.add_argument('--test-count', type=whole, default=40, help='pictures to measure distances on (default 40)')
+    parser.add_argument('--refit-count', type=whole, default=160,
+                        help='pictures that the best of each budget is refitted on (default 160)')
+    parser.add_argument('--refit-places', type=whole, default=120, help='and outputs a picture of them (default 120)')
+    parser.add_argument('--ridge', type=not_negative, default=1e-3,
+                        help='how much the old weights count in that (default 1e-3)')
+    parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
+    parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
+    parser.add_argument('--base-lr', type=float, default=5e-4, help='learning rate of the distillation (default 5e-4)')
+    parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
+    parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
+    parser.add_argument('--gpu', help='GPU number for the distillation')
+    add_stages(parser)
+    add_pictures(parser, count=40)
+    parser.set_defaults(batch=40)
+    args = parser.parse_args()
+    if set(args.distill or ()) - set(args.budgets):
+        parser.error('--distill takes some of --budgets')
+    return args

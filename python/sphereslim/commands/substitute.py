@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Rewrite networks into smaller modules: fire, depthwise+pointwise (dwpw) or flame in place of convolutions.
+
+Train and deploy prototxts of any net are rewritten alike into the output folder, under their own file names. --shrink
+acts first, then --shallow, then --module. BatchNorm, Scale and ReLU follow every new convolution.
+"""
+
+import argparse
+from pathlib import Path
+
+from sphereslim.commands.arguments.values import names, positive, shape
+from sphereslim.errors import SlimError
+from sphereslim.net.costs import measure, open_with_inputs, total
+from sphereslim.net.inputs import input_shape
+from sphereslim.net.prototxt import read_net, write_prototxt
+from sphereslim.report.text_tables import text_table
+from sphereslim.rewrite import shrink
+from sphereslim.rewrite.modules import MODULES
+from sphereslim.rewrite.replace import substitute
+from sphereslim.rewrite.shallow import drop_layers
+
+EXAMPLES = """examples:
+  python python/substitute.py prototxt/vgg11bn/train.prototxt prototxt/vgg11bn/deploy.prototxt \\
+      --module flame --output flame/
+  python python/substitute.py deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --output small/
+"""
+
+
+def main(arguments=None):
+    options = _parser().parse_args(arguments)
+    if not (options.module or options.shrink or options.shallow):
+        raise SlimError('nothing to do: expected --module, --shrink or --shallow')
+    nets = {path: read_net(path) for path in options.nets}
+    known = [input_shape(net) for net in nets.values()]
+    options.shape = options.shape or next((shape for shape in known if shape), None)
+    rewritten = {path: rewrite(net, options) for path, net in nets.items()}
+    output = Path(options.output)
+    output.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for path, after in rewritten.items():
+        target = output / Path(path).name
+        if target.exists() and target.samefile(path):
+            raise SlimError(f'{target}: is an input, expected another output folder')
+        write_prototxt(target, after)
+        rows.append([target, *_costs(nets[path], options.shape), *_costs(after, options.shape)])
+    columns = ('network', 'weights before', 'MACs before', 'weights', 'MACs')
+    print(text_table(columns, rows))
+
+
+def rewrite(net, options):
+    """The net after all that was asked for."""
+    net = drop_layers(shrink(net) if options.shrink else net, options.shallow)
+    if options.module:
+        return substitute(net, options.module, options.layers, options.s_ratio, options.shape)
+    open_with_inputs(net, options.shape)
+    return net
+
+
+def _costs(net, shape):
+    sums = total(measure(net, shape))
+    return f'{sums.weights:,}', f'{sums.macs:,}'
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and deploy prototxts of one net')
+    parser.add_argument('--output', required=True, metavar='FOLDER', help='where the rewritten files go')
+    parser.add_argument('--module', choices=list(MODULES), help='what takes the place of convolutions')
+    parser.add_argument('--layers', type=names, metavar='A,B', help='convolutions to replace (default: all 3x3 ones '
+                        'that do not read the picture)')
+    parser.add_argument('--s-ratio', type=positive, default=0.125, help='squeezed channels per output channel '
+                        '(default 0.125)')
+    parser.add_argument('--shrink', action='store_true', help='halve the filters, except in the last two convolutions')
+    parser.add_argument('--shallow', type=names, default=[], metavar='A,B', help='convolutions to drop with their '
+                        'norm and neuron')
+    parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
+    return parser

@@ -1,0 +1,1 @@
+"""Pictures, lists and pairs, and how they become a net's input."""

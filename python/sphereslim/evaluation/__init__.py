@@ -1,0 +1,1 @@
+"""How good a net is: features, verification, ROC, output distances, speed."""

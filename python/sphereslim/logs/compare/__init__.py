@@ -1,0 +1,1 @@
+"""A run's curves beside published ones: lined up, judged, drawn."""

@@ -1,0 +1,79 @@
+"""Drawings of curves: published against ours, or one log on its own."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from sphereslim.logs.curves import smooth
+from sphereslim.logs.stages import rate_steps, stages
+from sphereslim.report.drawing import panels
+
+# A phone shows about 360 points of width: a narrow page keeps the labels readable there.
+SIZE = (5.4, 3.6)
+COLOURS = colormaps['tab10'].colors
+MOST_PAIRS = 5
+ON_LOG_SCALE = ('lambda', 'lr')
+
+
+def draw_pairs(quantity, pairs):
+    """Figure of one quantity: for every Pair the published curve (black or dashed) and ours in colour."""
+    figure, axes = panels(SIZE)
+    drawn = set()
+    for place, pair in enumerate(pairs):
+        colour = COLOURS[place % len(COLOURS)]
+        for stage, style, whose in ((pair.published, '--', 'published'), (pair.ours, '-', 'ours')):
+            if id(stage) in drawn or quantity not in stage.curves:
+                continue
+            drawn.add(id(stage))
+            shade = 'black' if whose == 'published' and len(pairs) == 1 else colour
+            draw_curve(axes, stage.curves[quantity], pair.breaks, shade, style, f'{whose}: {stage.label}')
+    _finish(axes, quantity, [curve for pair in pairs for stage in (pair.published, pair.ours)
+                             if (curve := stage.curves.get(quantity)) is not None])
+    return figure
+
+
+def draw_curve(axes, curve, breaks, colour, style='-', label=None):
+    """One curve into `axes`: its points faint and the smoothed line over them; plateaus as steps."""
+    curve = curve.finite()
+    if curve.quantity in ON_LOG_SCALE or curve.quantity.startswith('test ') or len(curve) < 8:
+        axes.plot(curve.iteration, curve.value, style, color=colour, lw=1.4, label=label, ms=4,
+                  marker='.' if len(curve) < 99 else '',
+                  drawstyle='steps-post' if curve.quantity == 'lr' else 'default')
+        return
+    width = max(0.01 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
+    value, _ = smooth(curve, curve.iteration, width, breaks)
+    axes.plot(curve.iteration, curve.value, '.', color=colour, alpha=0.25, mew=0, ms=2 if len(curve) > 2000 else 3.5)
+    axes.plot(curve.iteration, value, style, color=colour, lw=1.4, label=label)
+
+
+def draw_stages(stages):
+    """One figure of a log's stages: a panel for each quantity, all stages in each, smoothed between rate steps."""
+    names = dict.fromkeys(name for stage in stages for name in stage.curves)
+    figure, column = panels((SIZE[0] * 1.5, 2.4 * len(names) + 0.6), len(names), squeeze=False)
+    for axes, quantity in zip(column[:, 0], names):
+        shown = [stage for stage in stages if quantity in stage.curves]
+        for place, stage in enumerate(shown):
+            draw_curve(axes, stage.curves[quantity], rate_steps(stage), COLOURS[place % len(COLOURS)], '-',
+                       stage.label if len(stages) > 1 else None)
+        _finish(axes, quantity, [stage.curves[quantity] for stage in shown])
+    return figure
+
+
+def draw_log(runs, label):
+    """The figure of the runs of one log, those that belong together joined."""
+    figure = draw_stages(stages(runs, label))
+    figure.suptitle(label, fontsize=10)
+    return figure
+
+
+def _finish(axes, quantity, curves):
+    values = np.concatenate([curve.finite().value for curve in curves] or [np.empty(0)])
+    if quantity in ON_LOG_SCALE and values.size and values.min() > 0 and values.max() > 5 * values.min():
+        axes.set_yscale('log')
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=''))
+    axes.set_xlabel('iteration')
+    axes.set_ylabel(quantity)
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7)

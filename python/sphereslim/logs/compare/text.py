@@ -1,0 +1,92 @@
+"""A comparison as plain text for a terminal, and as data for json."""
+
+from sphereslim.logs.compare.verdict import IDENTICAL
+from sphereslim.report.text_tables import duration, text_table
+
+
+def stage_lines(stage, checks):
+    """What one stage is and says on its own."""
+    lines = [stage.label]
+    for place, run in enumerate(stage.runs, 1):
+        lines.append(f'  run {place}: {run_words(run)}')
+    for name, curve in stage.curves.items():
+        lines.append(f'  {name}: {curve_words(curve)}')
+    lines += [f'  {check["quantity"]} {check["verdict"]}: {check["text"]}' for check in checks]
+    return lines
+
+
+def run_words(run):
+    """One run in one line: net, where it starts, how it ends, how long it took."""
+    name = f'{run.name}, ' if run.name else ''
+    last = max(table.last_iteration for table in (run.train, run.test) if len(table))
+    seconds = run.train[-1].seconds if len(run.train) else None
+    took = f' in {duration(seconds)} by {run.clock}' if seconds else ''
+    gpus = f', {len(run.gpus)} GPUs' if len(run.gpus) > 1 else ''
+    resumed = ' (resumed)' if run.resumed_from else ''
+    return f'{name}iterations {run.start}{resumed} to {last}{took}{gpus}, {run.ending}'
+
+
+def curve_words(curve):
+    """How many points, where, first and last value."""
+    if len(curve) == 1:
+        return f'{curve.value[0]:.6g} at {curve.iteration[0]:g}'
+    return (f'{len(curve)} values at {curve.iteration[0]:g} to {curve.iteration[-1]:g}, '
+            f'{curve.value[0]:.6g} to {curve.value[-1]:.6g}')
+
+
+def verdict_words(verdict):
+    """`loss matches: ... (tolerance ...)`."""
+    overlap = '' if verdict['overlap'] is None else ' over {:g} to {:g}'.format(*verdict['overlap'])
+    tolerance = f' (tolerance {verdict["tolerance"]})' if verdict['tolerance'] else ''
+    return f'{verdict["quantity"]} {verdict["verdict"]}{overlap}: {verdict["text"]}{tolerance}'
+
+
+def checkpoint_rows(verdict):
+    """Header and rows of a verdict's checkpoints."""
+    return (['iteration', 'published', 'ours', 'difference', 'allowed'],
+            [[f'{point["iteration"]:g}', f'{point["published"]:.6g}', f'{point["ours"]:.6g}',
+              f'{point["difference"]:+.4g}', f'{point["allowed"]:.3g}'] for point in verdict['checkpoints']])
+
+
+def time_rows(pair):
+    """Header and rows of the times to reach a loss."""
+    return (['loss', 'published at', 'time', 'ours at', 'time'],
+            [[f'{one["level"]:g}', *_reached(one['published']), *_reached(one['ours'])] for one in pair.times])
+
+
+def pair_lines(pair):
+    """Verdicts and tables of one pair."""
+    lines = [f'{pair.ours.label}  against  {pair.published.label}', *([f'  {pair.nets}'] if pair.nets else [])]
+    for verdict in pair.verdicts:
+        lines.append(f'  {verdict_words(verdict)}')
+        if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:
+            lines += _indented(*checkpoint_rows(verdict))
+    if pair.times:
+        lines += ['  iteration and time at which the smoothed loss first reaches a level',
+                  *_indented(*time_rows(pair))]
+    return lines if pair.verdicts else [*lines, '  nothing to compare: no quantity that both show']
+
+
+def summary(pairs):
+    """One table of all verdicts."""
+    rows = [[pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict']]
+            for pair in pairs for verdict in pair.verdicts]
+    return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
+
+
+def as_data(sources, pairs):
+    """The comparison as plain lists and dicts. sources: [(stage, checks)]."""
+    return {'stages': [{'label': stage.label, 'runs': [run_words(run) for run in stage.runs], 'checks': checks,
+                        'curves': {name: curve_words(curve) for name, curve in stage.curves.items()}}
+                       for stage, checks in sources],
+            'pairs': [{'published': pair.published.label, 'ours': pair.ours.label, 'nets': pair.nets,
+                       'rate_steps': pair.breaks, 'curves': pair.verdicts, 'time_to_loss': pair.times}
+                      for pair in pairs]}
+
+
+def _indented(header, rows):
+    return [f'    {line}' for line in text_table(header, rows).splitlines()]
+
+
+def _reached(place):
+    return ('not reached', '') if place is None else (f'{place["iteration"]:g}', duration(place['seconds']))

@@ -1,0 +1,1 @@
+"""Nets and weights on paper: read, written, checked, their costs counted."""

@@ -1,0 +1,158 @@
+"""What a network costs: parameters, multiply-accumulates and activation memory of every layer.
+
+Shapes are those that `caffe.Net` infers, so any layer that the engine knows can be measured; data files are not needed.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sphereslim.errors import SlimError
+from sphereslim.net.inputs import input_shape, with_inputs
+from sphereslim.net.opened import open_net
+from sphereslim.net.roles import CLASSIFIER, DATA, LOSS, NETWORK, opened_layers, parts
+from sphereslim.net.weights import read_weights, weight_layers
+
+KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
+_PRODUCTS = {'Convolution': 'convolution_param', 'InnerProduct': 'inner_product_param',
+             'MarginInnerProduct': 'margin_inner_product_param'}
+
+
+@dataclass
+class LayerStats:
+    """The cost of one layer for a batch of the input's size.
+
+    `weights` counts the first blob alone, `parameters` all that is learned, `statistics` BatchNorm's running blobs.
+    `macs` are the multiply-accumulates of convolutions and inner products; additions, norms and neurons count nothing.
+    `activation_bytes` are the new float32 blobs; a layer that works in place has none. `zeros` is the share of
+    parameters that are exactly 0, or None where no weights were loaded.
+    """
+
+    name: str
+    type: str
+    kind: str
+    shape: tuple
+    weights: int = 0
+    parameters: int = 0
+    statistics: int = 0
+    macs: int = 0
+    activation_bytes: int = 0
+    zeros: float | None = None
+
+
+@dataclass
+class Total:
+    """Sums over layers; see `LayerStats`."""
+
+    layers: int
+    weights: int
+    parameters: int
+    statistics: int
+    macs: int
+    activation_bytes: int
+
+    @property
+    def model_bytes(self):
+        """The float32 size of all parameters and statistics."""
+        return 4 * (self.parameters + self.statistics)
+
+
+def open_with_inputs(net, shape=None, weights=None):
+    """A `caffe.Net` in phase TEST of a NetParameter whose data layers became inputs of `shape`, see `with_inputs`.
+
+    `weights` is the path of a caffemodel to load. SlimError where the net is wrong or the weights are of another one.
+    """
+    opened = open_net(with_inputs(net, shape))
+    if weights:
+        _check_same_net(weights, opened, net.name)
+        opened.copy_from(str(weights))
+    return opened
+
+
+def _check_same_net(weights, opened, name):
+    """SlimError unless the caffemodel holds some layer of the net; Caffe itself would ignore the whole file."""
+    if Path(weights).suffix == '.h5':
+        return
+    held = weight_layers(read_weights(weights))
+    if opened.params and not held.keys() & opened.params.keys():
+        raise SlimError(f"{weights}: holds none of the layers of net '{name}', expected the weights of this net")
+
+
+def measure(net, shape=None, weights=None):
+    """A LayerStats for each layer of a NetParameter, in order; shared parameters count where they are first used.
+
+    `shape` is that of the input (N, C, H, W) where the prototxt does not say it; costs are for the batch of N.
+    """
+    opened = open_with_inputs(net, shape, weights)
+    layers = opened_layers(with_inputs(net, shape), opened)
+    kinds = parts(layers, opened)
+    counted = set()
+    return [_layer_stats(layer, kinds[layer.name], opened, counted, bool(weights)) for layer in layers]
+
+
+def total(stats, kind=None):
+    """The Total over all layers or those of one kind."""
+    chosen = [s for s in stats if kind in (None, s.kind)]
+    names = ('weights', 'parameters', 'statistics', 'macs', 'activation_bytes')
+    return Total(len(chosen), **{name: sum(getattr(s, name) for s in chosen) for name in names})
+
+
+def one_picture(net):
+    """The Total of a deploy NetParameter for a single picture, classifier apart."""
+    return total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
+
+
+def as_json(stats):
+    """The layers and the totals by kind as plain dicts and lists."""
+    totals = {kind: total(stats, kind) for kind in KINDS}
+    sums = {kind: asdict(t) | {'model_bytes': t.model_bytes} for kind, t in totals.items() if t.layers}
+    return {'layers': [asdict(s) for s in stats], 'totals': sums}
+
+
+def _layer_stats(layer, kind, opened, counted, with_zeros):
+    shape = tuple(opened.blobs[layer.top[0]].data.shape) if layer.top else ()
+    blobs = _own_blobs(layer, opened, counted)
+    statistics = layer.type == 'BatchNorm'
+    size = sum(b.count for b in blobs)
+    zeros = sum(b.count - np.count_nonzero(b.data) for b in blobs) / size if with_zeros and size else None
+    return LayerStats(
+        layer.name,
+        layer.type,
+        kind,
+        shape,
+        weights=0 if statistics or not blobs else blobs[0].count,
+        parameters=0 if statistics else size,
+        statistics=size if statistics else 0,
+        macs=_macs(layer, opened),
+        activation_bytes=sum(4 * opened.blobs[t].count for t in layer.top if t not in layer.bottom),
+        zeros=zeros,
+    )
+
+
+def _own_blobs(layer, opened, counted):
+    """The layer's parameter blobs that no layer before it has shared under a name."""
+    own = []
+    for index, blob in enumerate(opened.params.get(layer.name, [])):
+        name = layer.param[index].name if index < len(layer.param) else ''
+        if name not in counted:
+            own.append(blob)
+        if name:
+            counted.add(name)
+    return own
+
+
+def _macs(layer, opened):
+    """Every weight is used once per output position, that of a Deconvolution once per input position."""
+    if layer.name not in opened.params:
+        return 0
+    weight = opened.params[layer.name][0]
+    if layer.type == 'Deconvolution':
+        shapes = [opened.blobs[bottom].data.shape for bottom in layer.bottom]
+        return weight.count * sum(shape[0] * math.prod(shape[2:]) for shape in shapes)
+    if layer.type not in _PRODUCTS:
+        return 0
+    tops = layer.top if layer.type == 'Convolution' else layer.top[:1]  # a convolution has one for every bottom
+    outputs = getattr(layer, _PRODUCTS[layer.type]).num_output
+    return weight.count * sum(opened.blobs[top].count for top in tops) // outputs

@@ -1,0 +1,52 @@
+"""Nets that run from messages, and the weights of nets as messages."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.files import write_bytes
+from sphereslim.net.messages import copy_of
+from sphereslim.net.text import to_text
+from sphereslim.net.weights import blob_shape, read_weights, set_blob_array, weight_layers
+
+
+def open_net(net, weights=None, phase=caffe.TEST, backward=False):
+    """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
+
+    A net without a loss runs backward only where `backward` asks for it (`force_backward`). SlimError names the layer
+    that is wrong.
+    """
+    if backward:
+        net = copy_of(net)
+        net.force_backward = True
+    with tempfile.TemporaryDirectory() as folder:
+        prototxt, caffemodel = Path(folder, 'net.prototxt'), Path(folder, 'net.caffemodel')
+        write_bytes(prototxt, to_text(net).encode())
+        try:
+            result = caffe.Net(str(prototxt), phase)
+        except RuntimeError as error:
+            raise SlimError(str(error).replace(str(prototxt), f"net '{net.name}'")) from None
+        if weights is not None:
+            write_bytes(caffemodel, weights.SerializeToString())
+            result.copy_from(str(caffemodel))
+    return result
+
+
+def weights_of(net):
+    """The NetParameter with all weights that a caffe.Net would save."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'net.caffemodel')
+        net.save(str(path))
+        return read_weights(path)
+
+
+def with_params(weights, net):
+    """A copy of a NetParameter of weights with the blobs that a caffe.Net's layers of the same names hold."""
+    result = copy_of(weights)
+    for name, layer in weight_layers(result).items():
+        for blob, own in zip(layer.blobs, net.params.get(name, ())):
+            set_blob_array(blob, np.array(own.data).reshape(blob_shape(blob)))
+    return result

@@ -1,0 +1,89 @@
+"""Which layers of a net are there in a phase and under stages, as their rules (`include`, `exclude`) say."""
+
+from sphereslim.errors import SlimError
+from sphereslim.net.messages import copy_of
+
+TRAIN, TEST = 0, 1  # caffe.TRAIN, caffe.TEST
+
+
+def with_stages(net, stages):
+    """The net as it is in these stages, or else in those of its own `state`, which every Caffe opens it in.
+
+    Layers that are there in neither phase are left out. SlimError for a stage that no rule of the net names.
+    """
+    named = {stage for rule in _rules(net) for stage in (*rule.stage, *rule.not_stage)}
+    for stage in stages:
+        if stage not in named:
+            known = ', '.join(sorted(named)) or 'none, as no rule names a stage'
+            raise SlimError(f"net '{net.name}': no stage '{stage}', expected some of: {known}")
+    stages = stages or net.state.stage
+    if not stages:
+        return net
+    result = copy_of(net)
+    result.state.stage[:] = stages
+    del result.layer[:]
+    result.layer.extend(layer for layer in net.layer
+                        if any(_is_included(layer, phase, set(stages)) for phase in (TRAIN, TEST)))
+    return result
+
+
+def states(net):
+    """[(phase, stages)] in which a NetParameter is a whole net: every blob that a layer reads is made by one before it.
+
+    Both phases where rules tell them apart, else TEST alone; the stages of the net's own `state`, or else none, and
+    those that its rules name. All of these where the net is whole in none of them.
+    """
+    rules = list(_rules(net))
+    asked = [tuple(net.state.stage)] if net.state.stage else [(), *_named(rules)]
+    tried = [(phase, stages) for stages in asked for phase in ((TRAIN, TEST) if rules else (TEST,))]
+    return [state for state in tried if _is_whole(layers_in(net, *state))] or tried
+
+
+def layers_in(net, phase, stages=None):
+    """The LayerParameters of a net that are there in a phase and under `stages`, by default those of its `state`."""
+    stages = set(net.state.stage if stages is None else stages)
+    return [layer for layer in net.layer if _is_included(layer, phase, stages)]
+
+
+def reads_own_data(net):
+    """Whether a net has no Input to be given pictures by, in the stages of its `state`."""
+    return not any(layer.type == 'Input' for phase in (TRAIN, TEST) for layer in layers_in(net, phase))
+
+
+def phase_of(net, wanted):
+    """The phase `wanted`, or the other one where only in that the net is whole in the stages of its `state`."""
+    other = TRAIN + TEST - wanted
+    whole = [_is_whole(layers_in(net, phase)) for phase in (wanted, other)]
+    return other if whole == [False, True] else wanted
+
+
+def _rules(net):
+    for layer in net.layer:
+        yield from (*layer.include, *layer.exclude)
+
+
+def _named(rules):
+    """The sets of stages, in order, that rules ask for together, and each of those they ask to be away."""
+    together = [tuple(rule.stage) for rule in rules if rule.stage]
+    return list(dict.fromkeys([*together, *((stage,) for rule in rules for stage in rule.not_stage)]))
+
+
+def _is_included(layer, phase, stages):
+    if len(layer.include):
+        return any(_meets(rule, phase, stages) for rule in layer.include)
+    return not any(_meets(rule, phase, stages) for rule in layer.exclude)
+
+
+def _meets(rule, phase, stages):
+    return ((not rule.HasField('phase') or rule.phase == phase) and rule.min_level <= 0
+            and (not rule.HasField('max_level') or rule.max_level >= 0)
+            and stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage))
+
+
+def _is_whole(layers):
+    made = set()
+    for layer in layers:
+        if not made.issuperset(layer.bottom):
+            return False
+        made.update(layer.top)
+    return bool(layers)

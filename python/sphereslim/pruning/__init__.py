@@ -1,0 +1,1 @@
+"""Pruning a trained net: selection, sensitivity, allocation, refitting."""

@@ -1,0 +1,88 @@
+"""Spending a budget of MACs or parameters over groups: one ranking of all channels by harm per cost saved.
+
+Harms of single groups are taken to add up. A group's harm over the share removed is fitted as a·p^b with b >= 1, so
+that each further channel costs at least as much as the one before. The cost is counted on the pruned prototxt itself,
+since a convolution's MACs fall with the product of what it reads and makes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphereslim.errors import SlimError
+from sphereslim.pruning.model import cost_of_counts
+
+COSTS = {'macs': 0, 'parameters': 1}
+_TINY = 1e-7  # a harm of nothing, so that logarithms exist
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Harm a·p^b of removing the share p of `size` channels, at most `most` of them; `saved` is the cost of one."""
+
+    size: int
+    most: int
+    saved: float
+    a: float
+    b: float
+
+    def prices(self):
+        """Harm per cost saved of the first, second, … channel that leaves, ascending."""
+        harm = self.a * (np.arange(self.most + 1) / self.size) ** self.b
+        return np.diff(harm) / self.saved
+
+
+def curves(rows, kind='macs'):
+    """{group: Curve} from the rows of a sensitivity table; a group goes no lower than its lowest rate measured."""
+    whole = next((row for row in rows if not row.group), None)
+    if whole is None:
+        raise SlimError('the table has no row of the whole net, expected a finished table of sensitivities')
+    found = {}
+    for name in dict.fromkeys(row.group for row in rows if row.group):
+        own = [row for row in rows if row.group == name and row.kept < row.size]
+        if own:
+            found[name] = _curve(own, whole, kind)
+    return found
+
+
+def _curve(rows, whole, kind):
+    least = min(rows, key=lambda row: row.kept)
+    shares = np.log([1 - row.kept / row.size for row in rows])
+    harms = np.log([max(row.harm - whole.harm, _TINY) for row in rows])
+    slope = np.polyfit(shares, harms, 1)[0] if len(rows) > 1 else 1.0
+    b = float(np.clip(slope, 1.0, 6.0))
+    saved = (getattr(whole, kind) - getattr(least, kind)) / (least.size - least.kept)
+    return Curve(least.size, least.size - least.kept, saved, float(np.exp(np.mean(harms - b * shares))), b)
+
+
+def allocate(model, found, budget, kind='macs', multiple=1, progress=iter):
+    """{group: number kept} of the mildest cut on the ranking whose cost is at most `budget`.
+
+    `found` is {group: Curve}; counts are rounded up to `multiple`. SlimError where even the deepest cut costs more.
+    """
+    order = ranking(found)
+
+    def counts(length):
+        removed = {name: 0 for name in found}
+        for name in order[:length]:
+            removed[name] += 1
+        return {name: min(c.size, -(-(c.size - removed[name]) // multiple) * multiple) for name, c in found.items()}
+
+    def price(length):
+        return cost_of_counts(model, counts(length))[COSTS[kind]]
+
+    least = price(len(order))
+    if least > budget:
+        raise SlimError(f'budget of {budget:,.0f} {kind}: the lowest rates of the table still cost {least:,}')
+    low, high = -1, len(order)
+    for _ in progress(range(len(order).bit_length() + 1)):
+        if high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if price(middle) <= budget else (middle, high)
+    return counts(high)
+
+
+def ranking(found):
+    """Group names in the order in which one channel after another leaves, cheapest harm per cost first."""
+    entries = [(price, place, name) for name, curve in found.items() for place, price in enumerate(curve.prices())]
+    return [name for _, _, name in sorted(entries)]

@@ -1,0 +1,83 @@
+"""A deploy net with its weights and channel groups, made smaller: what remains, and what it costs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import check_weights, prune, prune_prototxt
+from sphereslim.files import write_bytes
+from sphereslim.net.costs import one_picture
+from sphereslim.net.opened import open_net, with_params
+from sphereslim.net.phases import with_stages
+from sphereslim.net.prototxt import read_net, write_prototxt
+from sphereslim.net.weights import read_weights
+from sphereslim.pruning.reconstruct import reconstruct
+from sphereslim.sampling.linear_layer import is_linear
+from sphereslim.sampling.sampler import Sampler
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """`net` and `weights` are NetParameters, `groups` the Groups of the net."""
+
+    net: object
+    weights: object
+    groups: Groups
+
+    def sampler(self, feed, backward=False):
+        """A Sampler of the net over all of `feed`; see `activations` and `open_net`."""
+        return Sampler(open_net(self.net, self.weights, backward=backward), feed)
+
+    def save(self, folder):
+        """Write deploy.prototxt and weights.caffemodel into a folder; returns their paths."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / 'weights.caffemodel', self.weights.SerializeToString())
+        write_prototxt(folder / 'deploy.prototxt', self.net)
+        return folder / 'deploy.prototxt', folder / 'weights.caffemodel'
+
+
+def open_model(deploy, weights, stages=()):
+    """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together.
+
+    Of a net whose layers have rules it is what is there under `stages`, as `with_stages` gives it.
+    """
+    net, held = with_stages(read_net(deploy), stages), read_weights(weights)
+    groups = Groups(net)
+    check_weights(groups, held, weights)
+    return Model(net, held, groups)
+
+
+def slim(model, kept):
+    """The Model without the channels that `kept` = {group or layer name: indices} drops."""
+    (net,), weights = prune([model.net], model.weights, kept, model.groups)
+    return Model(net, weights, Groups(net))
+
+
+def refit(model, slimmed, kept, feed, fit=None, seed=0, progress=iter, every=False):
+    """`slimmed` with the readers of removed channels refitted to what they gave in `model`, over the batches of `feed`.
+
+    With `every` all layers that can be refitted are: errors of the layers before them are made up for too.
+    `progress` wraps the names of the layers as they are done.
+    """
+    pruned = slimmed.sampler(feed)
+    layers = refittable(model) if every else None
+    for _ in progress(reconstruct(model.groups, kept, model.sampler(feed), pruned, layers, fit, seed)):
+        pass
+    return Model(slimmed.net, with_params(slimmed.weights, pruned.net), slimmed.groups)
+
+
+def refittable(model):
+    """The names of all layers that can be refitted, in net order."""
+    return [name for name in model.groups.trace.layers if is_linear(model.groups.trace, name)]
+
+
+def cost(net):
+    """(MACs, parameters) for one picture through a deploy NetParameter, classifier apart."""
+    sums = one_picture(net)
+    return sums.macs, sums.parameters
+
+
+def cost_of_counts(model, counts):
+    """(MACs, parameters) when as many channels stay as {group name: number} says; which ones does not matter."""
+    return cost(prune_prototxt([model.net], {name: range(n) for name, n in counts.items()}, model.groups)[0])

@@ -1,0 +1,93 @@
+"""Least-squares reconstruction: the readers of pruned channels are refitted to what they gave before, without training.
+
+Source: He, Zhang, Sun, Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, the reconstruction step:
+inputs as the pruned net gives them, wanted outputs from the whole net, layer after layer. The fit is drawn towards the
+weights there were (ridge), so that what the samples say nothing about stays. A layer that ends in a sum is fitted to
+make up for what the pruned net's other parts of it lack (`shortcut`). A layer without a bias that only a
+BatchNorm reads gets one all the same: it is taken off the BatchNorm's running mean.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphereslim.pruning.shortcut import shortcut_of
+from sphereslim.sampling import least_squares
+from sphereslim.sampling.least_squares import NormalEquations, SampledRows
+from sphereslim.sampling.linear_layer import TYPES, LinearLayer, sharers
+from sphereslim.sampling.sampler import Stop
+
+
+@dataclass(frozen=True)
+class Fit:
+    """From every picture `places` random outputs of a convolution are taken, all of an inner product.
+
+    `ridge` is relative to the mean square of the inputs. A layer of more than LARGEST_SYSTEM inputs is fitted to a
+    uniform sample of `rows` of them.
+    """
+
+    places: int = 10
+    ridge: float = 1e-4
+    rows: int = 2048
+
+
+def readers_of(groups, kept):
+    """The layers that can be refitted and lose inputs under {group or layer name: kept indices}, in net order."""
+    found = {reader for name, indices in kept.items() if len(indices) < groups.of(name).size
+             for reader in groups.of(name).readers}
+    return [name for name, layer in groups.trace.layers.items() if name in found and layer.type in TYPES]
+
+
+def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
+    """Refit `layers` (by default `readers_of`) of the pruned net, in place in its caffe.Net; yields each when done.
+
+    `whole` and `pruned` are Samplers of the net before and after, on the same batches. Each layer takes a pass over
+    them, a single batch is gone through once for all layers; `with_params` takes the result into a caffemodel's
+    message. Layers with the same parameters are refitted together, at the first of them; they stay as they are where
+    each adds something of its own to its outputs.
+    """
+    rng = np.random.default_rng(seed)
+    mask, done = groups.keep_mask(kept), set()
+    for name in readers_of(groups, kept) if layers is None else layers:
+        together = sharers(groups.trace, name, pruned.net)
+        if name not in done and _add_alike(groups.trace, together, pruned.net):
+            _refit(groups.trace, together, mask, whole, pruned, fit or Fit(), rng)
+        done.update(together)
+        yield name
+
+
+def _add_alike(trace, names, net):
+    """Whether layers that share parameters share all of them, and add no mean of a BatchNorm in place of a bias."""
+    first, *others = (LinearLayer(trace, name, net) for name in names)
+    return not others or all(one.adds_as(first) for one in others)
+
+
+def _refit(trace, names, mask, whole, pruned, fit, rng):
+    model, layer = (LinearLayer(trace, names[0], sampler.net) for sampler in (whole, pruned))
+    outputs = np.flatnonzero(mask[trace.made[names[0]].ids])
+    lift = 0.0 if model.has_bias or model.added() is None else model.added()[outputs]
+    start = layer.matrices()
+    few = len(start[0]) <= least_squares.LARGEST_SYSTEM
+    fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
+    for name in names:
+        window = LinearLayer(trace, name, pruned.net)
+        for inputs, wanted in _examples(trace, name, outputs, whole, pruned):
+            for equations, (x, y) in zip(fits, window.rows(inputs, wanted, lift, fit.places, rng)):
+                equations.add(x, y)
+    layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])
+
+
+def _examples(trace, name, outputs, whole, pruned):
+    """(what the pruned net's layer reads, what it should give) of every batch, for each blob that it reads."""
+    own, read = [stop for _, stop in whole.through(name)], [stop for stop, _ in pruned.through(name)]
+    shortcuts = [shortcut_of(trace, name, stop.blob, pruned.net) for stop in own]
+    sums = {shortcut: whole.after(shortcut.layer, shortcut.top) for shortcut in shortcuts if shortcut}
+    beside = [Stop(read[0].index, blob) for shortcut in sums for _, blob in shortcut.others]
+    reads, wanted = [*read, *beside], [*own, *sums.values()]
+    for given, original in zip(pruned.onward(reads), whole.onward(wanted), strict=True):
+        given, original = dict(zip(reads, given)), dict(zip(wanted, original))
+        for before, after, shortcut in zip(read, own, shortcuts):
+            usual = original[after][:, outputs]
+            others = [given[Stop(before.index, blob)] for _, blob in shortcut.others] if shortcut else ()
+            yield given[before], (shortcut.wanted(original[sums[shortcut]][:, outputs], others, usual) if shortcut
+                                  else usual)

@@ -1,0 +1,129 @@
+"""Bits per layer under a size budget, from the measured harm of quantizing each layer by itself.
+
+Every layer is quantized alone at every width and the distance of the outputs is measured. Distances of single
+layers are taken to add up (Zhou et al., Adaptive Quantization for Deep Neural Network, AAAI 2018). Under that
+assumption the widths that minimise the sum for a number of bytes are found on the convex hulls of the layers'
+(bytes, distance) curves, by taking the steepest step first (Shoham and Gersho, Efficient bit allocation for an
+arbitrary set of quantizers, IEEE Trans. ASSP 1988).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sphereslim.errors import SlimError
+from sphereslim.quantize.entropy import CODINGS
+from sphereslim.quantize.file import pack_network, to_bytes
+from sphereslim.quantize.quantize_net import quantize_net
+from sphereslim.quantize.quantized_net import blob_values
+
+
+class Cost(NamedTuple):
+    """One layer at one width: bytes of its part of the file, and the distance it causes by itself."""
+
+    bits: int
+    bytes: int
+    distance: float
+
+
+def quantizable_layers(net, scheme='log', only='all'):
+    """Names of the layers that `quantize_net` would quantize."""
+    quantized = quantize_net(net, 8, scheme, 'layer', only)
+    return [layer.name for layer in quantized.layers if any(blob.dictionary is not None for blob in layer.blobs)]
+
+
+def layer_cost(net, distance, name, bits, scheme, coding):
+    """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer; `distance` is an OutputDistance.
+
+    The weights of the distance's network are the same after as before. A layer that only the weights have, such as the
+    classifier of the training, does no harm at any width.
+    """
+    quantized = quantize_net(_alone(net, name), {name: bits}, scheme)
+    values = [blob_values(quantized, blob) for blob in quantized.layers[0].blobs]
+    if name not in distance.net.params:
+        return Cost(bits, _bytes(quantized, coding), 0.0)
+    params = distance.net.params[name]
+    before = [blob.data.copy() for blob in params]
+    _write(params, values)
+    harm = distance.distance()
+    _write(params, before)
+    return Cost(bits, _bytes(quantized, coding), harm)
+
+
+def allocate(costs, budget, overhead):
+    """{layer: bits} for {layer: [Cost]}: least sum of distances with overhead + sum of bytes <= budget.
+
+    Raises SlimError when even the smallest widths do not fit.
+    """
+    hulls = {name: lower_hull(points) for name, points in costs.items()}
+    place = dict.fromkeys(hulls, 0)
+    used = overhead + sum(hull[0].bytes for hull in hulls.values())
+    if used > budget:
+        raise SlimError(f'budget {budget} bytes: the smallest widths take {used} bytes')
+    steps = sorted(_steps(hulls), key=lambda step: -step[0])
+    for _, name, number, extra in steps:
+        # A step is only open when the one before it on the same hull was taken.
+        if place[name] == number and used + extra <= budget:
+            place[name], used = number + 1, used + extra
+    return {name: hulls[name][i].bits for name, i in place.items()}
+
+
+def fit_budget(net, costs, budget, scheme, coding, vectors=None):
+    """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes."""
+    def build(bits):
+        quantized = quantize_net(net, {**bits}, scheme, vectors=vectors)
+        return quantized, len(to_bytes(quantized, coding))
+
+    smallest = {name: min(points, key=lambda point: point.bytes) for name, points in costs.items()}
+    overhead = build({name: cost.bits for name, cost in smallest.items()})[1] - sum(c.bytes for c in smallest.values())
+    slack = 0
+    while True:
+        bits = allocate(costs, budget - slack, overhead)
+        quantized, size = build(bits)
+        if size <= budget:
+            return quantized, bits
+        # Varint lengths grow with the parts they count: a few bytes more than the overhead foresees.
+        slack += size - budget
+
+
+def lower_hull(points):
+    """The points of the lower convex hull of (bytes, distance), bytes ascending and distance falling."""
+    hull = []
+    for point in sorted(points, key=lambda p: (p.bytes, p.distance)):
+        if hull and point.distance >= hull[-1].distance:
+            continue
+        while len(hull) > 1 and _slope(hull[-1], point) >= _slope(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _slope(a, b):
+    """Distance saved per byte on the way from a to b."""
+    return (a.distance - b.distance) / max(b.bytes - a.bytes, 1e-9)
+
+
+def _steps(hulls):
+    for name, hull in hulls.items():
+        for number, (a, b) in enumerate(zip(hull, hull[1:])):
+            yield _slope(a, b), name, number, b.bytes - a.bytes
+
+
+def _alone(net, name):
+    """A NetParameter of one layer."""
+    field = 'layer' if net.layer else 'layers'
+    part = type(net)()
+    getattr(part, field).extend(layer for layer in getattr(net, field) if layer.name == name)
+    return part
+
+
+def _bytes(quantized, coding):
+    network = pack_network(quantized, CODINGS[coding])
+    return sum(len(d.values) for d in network.dictionary) + sum(
+        len(b.indices) + len(b.scales) + len(b.floats) + sum(len(e.positions) for e in b.escape)
+        for layer in network.layer for b in layer.blob)
+
+
+def _write(params, values):
+    for blob, value in zip(params, values):
+        blob.data[...] = np.reshape(value, blob.data.shape)

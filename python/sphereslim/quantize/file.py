@@ -1,0 +1,147 @@
+"""The .qcaffemodel file: writing, checked reading. docs/qcaffemodel.md gives its size to the byte."""
+
+import hashlib
+import zlib
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from sphereslim.errors import SlimError
+from sphereslim.files import read_bytes, write_bytes
+from sphereslim.quantize import entropy
+from sphereslim.quantize import qcaffemodel_pb2 as pb
+from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
+
+FORMAT = 'qcaffemodel 1'
+_FLOATS = np.dtype('<f4')
+_POSITIONS = np.dtype('<u4')
+
+
+def write_quantized(net, path, coding='none'):
+    """Writes a QuantizedNet; `coding` is none, zlib or lzma. Returns the size of the file in bytes."""
+    data = to_bytes(net, coding)
+    write_bytes(path, data)
+    return len(data)
+
+
+def read_quantized(path):
+    """The QuantizedNet in a file; raises SlimError naming it when it is cut short, damaged or something else."""
+    return unpack_network(read_network(path), path)
+
+
+def read_network(path):
+    """The file's checked Network message, which holds what each part takes on disk."""
+    data = read_bytes(path)
+    file = pb.QCaffeModel()
+    try:
+        file.ParseFromString(data)
+    except DecodeError:
+        raise SlimError(f'{path}: not a qcaffemodel or cut short ({len(data)} bytes)') from None
+    if not file.format.startswith('qcaffemodel'):
+        raise SlimError(f'{path}: not a qcaffemodel ({len(data)} bytes)')
+    if file.format != FORMAT:
+        raise SlimError(f'{path}: format "{file.format}", expected "{FORMAT}"')
+    intact = hashlib.sha256(file.network).digest() == file.sha256
+    file.DiscardUnknownFields()
+    if not intact or file.SerializeToString() != data:
+        raise SlimError(f'{path}: damaged, its checksum does not match ({len(data)} bytes)')
+    return pb.Network.FromString(file.network)
+
+
+def to_bytes(net, coding='none'):
+    """The bytes of the file."""
+    if coding not in entropy.CODINGS:
+        raise SlimError(f'coding {coding}: expected one of {", ".join(entropy.CODINGS)}')
+    network = pack_network(net, entropy.CODINGS[coding]).SerializeToString(deterministic=True)
+    digest = hashlib.sha256(network).digest()
+    return pb.QCaffeModel(format=FORMAT, sha256=digest, network=network).SerializeToString()
+
+
+def pack_network(net, coding):
+    """QuantizedNet -> Network message."""
+    network = pb.Network(name=net.name, scheme=net.scheme, scope=net.scope)
+    if net.deploy:
+        network.deploy = zlib.compress(net.deploy, 9)
+    for dictionary in net.dictionaries:
+        network.dictionary.add(bits=dictionary.bits, values=dictionary.values.astype(_FLOATS).tobytes())
+    for layer in net.layers:
+        message = network.layer.add(name=layer.name, type=layer.type)
+        for blob in layer.blobs:
+            message.blob.append(_pack_blob(net, blob, coding))
+    return network
+
+
+def unpack_network(network, path):
+    """Network message -> QuantizedNet; `path` names the file in errors."""
+    dictionaries = [Dictionary(d.bits, np.frombuffer(d.values, _FLOATS)) for d in network.dictionary]
+    layers = []
+    for layer in network.layer:
+        blobs = []
+        for number, blob in enumerate(layer.blob):
+            try:
+                blobs.append(_unpack_blob(dictionaries, blob))
+            except (SlimError, ValueError) as error:
+                raise SlimError(f'{path}: layer {layer.name}, blob {number}: {error}') from None
+        layers.append(QuantizedLayer(layer.name, layer.type, blobs))
+    deploy = zlib.decompress(network.deploy) if network.deploy else b''
+    return QuantizedNet(network.name, network.scheme, network.scope, dictionaries, layers, deploy)
+
+
+def _pack_blob(net, blob, coding):
+    message = pb.Blob(dim=blob.shape, legacy=blob.legacy)
+    if blob.dictionary is None:
+        message.floats = blob.floats.astype(_FLOATS).tobytes()
+        return message
+    bits = net.dictionaries[blob.dictionary].bits
+    message.error = blob.error
+    message.dictionary = blob.dictionary + 1
+    message.coding, message.indices = entropy.encode(blob.indices, bits, coding)
+    if blob.scales is not None:
+        message.scales = blob.scales.astype(_FLOATS).tobytes()
+    for entry, positions in sorted(blob.escapes.items()):
+        message.escape.append(_pack_escape(entry, positions, blob.count))
+    return message
+
+
+def _pack_escape(entry, positions, count):
+    """Positions one by one, or a bit for every weight when that is smaller."""
+    if 4 * len(positions) <= (count + 7) // 8:
+        return pb.Escape(entry=entry, positions=positions.astype(_POSITIONS).tobytes())
+    plane = np.zeros(count, np.uint8)
+    plane[positions] = 1
+    return pb.Escape(entry=entry, plane=True, positions=np.packbits(plane, bitorder='little').tobytes())
+
+
+def _unpack_blob(dictionaries, message):
+    blob = QuantizedBlob(tuple(message.dim), message.legacy, error=message.error)
+    if not message.dictionary:
+        blob.floats = np.frombuffer(message.floats, _FLOATS)
+        _expect(len(blob.floats) == blob.count, f'{len(blob.floats)} values, expected shape {blob.shape}')
+        return blob
+    _expect(message.dictionary <= len(dictionaries), f'dictionary {message.dictionary} of {len(dictionaries)}')
+    blob.dictionary = message.dictionary - 1
+    dictionary = dictionaries[blob.dictionary]
+    blob.indices = entropy.decode(message.coding, message.indices, blob.count, dictionary.bits)
+    _expect(blob.count == 0 or blob.indices.max() < len(dictionary.values), 'an index beyond its dictionary')
+    if message.scales:
+        blob.scales = np.frombuffer(message.scales, _FLOATS)
+        _expect(blob.count % len(blob.scales) == 0, f'{len(blob.scales)} scales, expected one per filter')
+    for escape in message.escape:
+        _expect(escape.entry < len(dictionary.values), 'an escape beyond its dictionary')
+        blob.escapes[escape.entry] = _unpack_escape(escape, blob.count)
+    return blob
+
+
+def _unpack_escape(escape, count):
+    if not escape.plane:
+        positions = np.frombuffer(escape.positions, _POSITIONS)
+        _expect(len(positions) == 0 or positions.max() < count, f'an escape beyond the {count} weights')
+        return positions
+    plane = np.frombuffer(escape.positions, np.uint8)
+    _expect(len(plane) == (count + 7) // 8, f'an escape plane of {len(plane)} bytes for {count} weights')
+    return np.flatnonzero(np.unpackbits(plane, count=count, bitorder='little')).astype(_POSITIONS)
+
+
+def _expect(condition, message):
+    if not condition:
+        raise SlimError(message)

@@ -1,0 +1,133 @@
+"""Quantizing a NetParameter and back."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.net.blobs import fill_blob, finite_array, is_legacy, net_layers, type_name
+from sphereslim.quantize.bits import FILTER, bits_of_layers, check_bits, is_vector
+from sphereslim.quantize.dictionary import build_dictionary, index
+from sphereslim.quantize.filters import filter_codes, filter_levels
+from sphereslim.quantize.packing import index_type
+from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
+from sphereslim.quantize.schemes import SCHEMES, merge_spans
+
+
+class _Target(NamedTuple):
+    """A blob to be quantized: its place in the result, its weights and the bits asked for."""
+
+    blob: QuantizedBlob
+    weights: np.ndarray
+    bits: int
+
+
+def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=None):
+    """A QuantizedNet of the NetParameter `net`.
+
+    bits: 1 to 16, or {layer name: bits} with `*` for all others and 32 for "as it is".
+    scheme: log, log+sign, linear (see `schemes`), linear-filter (see `filters`) or binary (sign times the mean
+    magnitude of each filter, 1 bit).
+    scope: 'layer' gives every blob its own range and dictionary, 'network' one range for all.
+    only: 'conv' quantizes convolution layers alone, 'all' every layer.
+    vectors: bits for biases, slopes and norm statistics, which stay float32 when it is None.
+    Raises SlimError.
+    """
+    if scope not in ('layer', 'network'):
+        raise SlimError(f'scope {scope}: expected layer or network')
+    if vectors is not None:
+        check_bits(vectors, scheme, 'bits of vectors')
+    with_blobs = [layer for layer in net_layers(net) if layer.blobs]
+    widths = bits_of_layers(bits, [(layer.name, type_name(layer)) for layer in with_blobs], scheme, only)
+    layers, targets = [], []
+    for layer in with_blobs:
+        quantized, wanted = _plan_layer(layer, widths.get(layer.name), vectors)
+        layers.append(quantized)
+        targets += wanted
+    result = QuantizedNet(net.name, scheme, scope, [], layers)
+    for group in _groups(targets, scheme, scope):
+        if scheme == 'binary':
+            _binarize(result, group)
+        elif scheme == FILTER:
+            _quantize_filters(result, group)
+        else:
+            _quantize(result, group, targets)
+    for target in targets:
+        target.blob.error = relative_error(target.weights, blob_values(result, target.blob))
+    return result
+
+
+def relative_error(weights, quantized):
+    """|quantized - weights| / |weights| with Euclidean norms; 0 for weights that are all zero."""
+    norm = np.linalg.norm(weights.astype(np.float64))
+    return float(np.linalg.norm(quantized.astype(np.float64) - weights) / norm) if norm else 0.0
+
+
+def dequantize(quantized):
+    """The ordinary NetParameter: names, types and float32 blobs Q(x) of a QuantizedNet."""
+    net = caffe_pb2.NetParameter(name=quantized.name)
+    for layer in quantized.layers:
+        target = net.layer.add(name=layer.name, type=layer.type)
+        for blob in layer.blobs:
+            fill_blob(target.blobs.add(), blob_values(quantized, blob), blob.legacy)
+    return net
+
+
+def _plan_layer(layer, bits, vectors):
+    blobs, targets = [], []
+    for number, proto in enumerate(layer.blobs):
+        weights = finite_array(proto, f'layer {layer.name}, blob {number}')
+        width = vectors if is_vector(weights.shape) else bits
+        blob = QuantizedBlob(weights.shape, is_legacy(proto))
+        blobs.append(blob)
+        if bits is None or width is None or not weights.size:
+            blob.floats = weights.reshape(-1)
+        else:
+            targets.append(_Target(blob, weights, width))
+    return QuantizedLayer(layer.name, type_name(layer), blobs), targets
+
+
+def _groups(targets, scheme, scope):
+    """Targets that share a dictionary."""
+    if scheme == 'binary':
+        return [targets] if targets else []
+    if scope == 'layer' and scheme != FILTER:
+        return [[target] for target in targets]
+    return [[t for t in targets if t.bits == bits] for bits in sorted({t.bits for t in targets})]
+
+
+def _quantize(result, group, everything):
+    scheme = SCHEMES[result.scheme]
+    bits = group[0].bits
+    in_range = everything if result.scope == 'network' else group
+    span = merge_spans([scheme.span(target.weights) for target in in_range])
+    codes = [scheme.codes(target.weights.reshape(-1), span, bits) for target in group]
+    dictionary, entry_of = build_dictionary(codes, scheme.table(span, bits), scheme.index_bits(bits))
+    for target, code in zip(group, codes):
+        target.blob.indices, target.blob.escapes = index(code, entry_of, dictionary)
+        target.blob.dictionary = len(result.dictionaries)
+    result.dictionaries.append(dictionary)
+
+
+def _quantize_filters(result, group):
+    bits = group[0].bits
+    for target in group:
+        codes, target.blob.scales = filter_codes(target.weights, bits)
+        target.blob.indices = codes.astype(index_type(bits))
+        target.blob.dictionary = len(result.dictionaries)
+    result.dictionaries.append(Dictionary(bits, filter_levels(bits)))
+
+
+def _binarize(result, group):
+    for target in group:
+        target.blob.indices = (target.weights.reshape(-1) >= 0).astype(np.uint8)
+        target.blob.scales = filter_scales(target.weights)
+        target.blob.dictionary = 0
+    result.dictionaries.append(Dictionary(1, np.array([-1, 1], np.float32)))
+
+
+def filter_scales(weights):
+    """Mean |w| of each filter (slice of axis 0), float32: the scale that XNOR-Net (Rastegari et al. 2016) derives
+    as the least-squares one for binary weights."""
+    return np.abs(weights.reshape(len(weights), -1)).mean(axis=1, dtype=np.float64).astype(np.float32)

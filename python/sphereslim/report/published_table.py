@@ -1,0 +1,129 @@
+"""Published figures: reading them, printed ones beside computed ones: when they agree, and tables that show it."""
+
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import ceil
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.files import read_text
+from sphereslim.report.text_tables import markdown_table, text_table
+
+COLUMNS = ('row', 'quantity', 'ours', 'print', 'difference', 'verdict')
+_UNITS = {0: '', 3: ' K', 6: ' M', 9: ' G'}
+
+
+def read_published(folder, name):
+    """A file of published figures with its numbers as Decimal, so that the digits printed are known."""
+    path = Path(folder) / f'{name}.json'
+    try:
+        return json.loads(read_text(path, 'JSON'), parse_float=Decimal, parse_int=Decimal)
+    except ValueError as error:
+        raise SlimError(f'{path}: is not JSON ({error})') from None
+
+
+@dataclass
+class Cell:
+    """One figure of a table: `ours` computed, `printed` a Decimal whose exponent tells the last printed place."""
+
+    row: str
+    column: str
+    ours: float
+    printed: Decimal
+    note: str = ''
+
+    @property
+    def step(self):
+        """One unit in the last printed place."""
+        return 10.0 ** self.printed.as_tuple().exponent
+
+    @property
+    def difference(self):
+        """Ours minus the print."""
+        return self.ours - float(self.printed)
+
+    @property
+    def agrees(self):
+        """Whether our figure rounds to the print; a tie may go either way."""
+        return abs(self.difference) <= 0.5 * self.step * (1 + 1e-9)
+
+    @property
+    def verdict(self):
+        """'agrees', 'cut' or 'raised' (the print is ours rounded down or up, not to the nearest), or 'differs'."""
+        if self.agrees:
+            return 'agrees'
+        if abs(self.difference) < self.step:
+            return 'cut' if self.difference > 0 else 'raised'
+        return 'differs'
+
+
+@dataclass
+class Table:
+    """A published table: its cells in order, and notes on how it is to be read."""
+
+    title: str
+    source: str
+    cells: list
+    notes: list = field(default_factory=list)
+
+    def as_json(self):
+        """Plain dicts and lists; numbers in their plain unit."""
+        cells = [
+            {'row': c.row, 'column': c.column, 'ours': c.ours, 'printed': float(c.printed)}
+            | {'difference': c.difference, 'verdict': c.verdict, 'note': c.note}
+            for c in self.cells
+        ]
+        return {'title': self.title, 'source': self.source, 'notes': self.notes, 'cells': cells}
+
+    def as_text(self):
+        """Aligned text with the notes below."""
+        return self._render(text_table, '')
+
+    def as_markdown(self):
+        """A Markdown section with the notes as a list."""
+        return self._render(markdown_table, '### ')
+
+    def _render(self, table, heading):
+        marks = {id(c): f' [{i}]' for i, c in enumerate((c for c in self.cells if c.note), start=1)}
+        rows = [_row(c, marks.get(id(c), '')) for c in self.cells]
+        remarks = [f'[{i}] {c.row}, {c.column}: {c.note}' for i, c in enumerate((c for c in self.cells if c.note), 1)]
+        lines = [f'- {note}' for note in [self.source, *self.notes]] + [f'- {remark}' for remark in remarks]
+        return f'{heading}{self.title}\n\n{table(COLUMNS, rows, left=2)}\n\n' + '\n'.join(lines)
+
+
+def note_unequal_prints(cells):
+    """Notes on cells one unit off in the last place whose very figure the same source prints in another way."""
+    for cell in cells:
+        others = [c for c in cells if c.ours == cell.ours and c.agrees and c.step == cell.step]
+        if cell.verdict in ('cut', 'raised') and others:
+            shown = scaled_like(others[0].printed, others[0].printed)
+            cell.note = f'the same figure is printed as {shown} for {others[0].row}, {others[0].column}'
+
+
+def explain_total(cell, rows):
+    """The cell of a printed total, with a note where it is at odds with the print's own rows."""
+    printed = float(cell.printed)
+    added = sum(float(row.printed) for row in rows)
+    room = sum(0.5 * row.step for row in rows) + 0.5 * cell.step
+    if cell.agrees or abs(added - printed) <= room:
+        return cell
+    cell.note = f'the printed rows add up to {scaled_like(added, cell.printed)}, not to the printed total'
+    same = [row.row for row in rows if abs(row.ours - cell.difference) <= 0.5 * cell.step]
+    if same and len(same) < len(rows):
+        cell.note += f', which lacks one row the size of {" or ".join(same)}'
+    return cell
+
+
+def scaled_like(number, printed, digits=0):
+    """`number` with the unit and the decimals of a printed figure, and `digits` more decimals."""
+    exponent = printed.as_tuple().exponent
+    power = max(3 * ceil(exponent / 3), 3 * min(3, (printed.adjusted()) // 3), 0)
+    decimals = max(0, power - exponent) + digits
+    return f'{float(number) / 10**power:.{decimals}f}{_UNITS[power]}'
+
+
+def _row(cell, mark):
+    shown = [scaled_like(v, cell.printed, d) for v, d in ((cell.ours, 2), (cell.printed, 0), (cell.difference, 2))]
+    shown[2] = shown[2] if shown[2].startswith('-') else f'+{shown[2]}'
+    return [cell.row, cell.column, *shown, cell.verdict + mark]

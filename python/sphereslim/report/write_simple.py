@@ -1,0 +1,46 @@
+"""A report of any run from facts, tables and figures: the same page, Markdown and JSON as the pruning report's."""
+
+from html import escape
+
+from sphereslim.files import write_bytes, write_json
+from sphereslim.report.cells import SOURCES
+from sphereslim.report.drawing import png
+from sphereslim.report.html import document
+from sphereslim.report.markdown import table_markdown
+from sphereslim.report.page import STYLE, definitions, figure_html, legend, table_html
+
+
+def write_simple(folder, title, facts, tables, figures, data, notes=()):
+    """Write report.html, report.md, report.json and the figures' PNGs into `folder`; the path of the page.
+
+    `facts` is [(name, text)], `tables` are Tables, `figures` are Figures, `data` plain values for the JSON file,
+    `notes` paragraphs.
+    """
+    drawn = [(figure, png(figure.draw())) for figure in figures]
+    for figure, content in drawn:
+        write_bytes(folder / f'{figure.name}.png', content)
+    write_json(folder / 'report.json', data | {'tables': [table.as_dict() for table in tables]})
+    write_bytes(folder / 'report.md', _markdown(title, facts, tables, drawn, notes).encode())
+    page = folder / 'report.html'
+    write_bytes(page, _html(title, facts, tables, drawn, notes).encode())
+    return page
+
+
+def _markdown(title, facts, tables, drawn, notes):
+    lines = [f'# {title}', '', *[f'- {name}: {text}' for name, text in facts], '']
+    for table in tables:
+        lines += table_markdown(table)
+    for note in notes:
+        lines += [note, '']
+    for figure, _ in drawn:
+        lines += [f'## {figure.title}', '', f'![{figure.text}]({figure.name}.png)', '', figure.text, '']
+    return '\n'.join(lines)
+
+
+def _html(title, facts, tables, drawn, notes):
+    marked = {cell.source for table in tables for row in table.rows for cell in row}
+    sources = legend([name for name in SOURCES if name in marked])
+    parts = [f'<h1>{escape(title)}</h1>', definitions((name, escape(text)) for name, text in facts),
+             *map(table_html, tables), f'<p>{sources}</p>', *[f'<p>{escape(note)}</p>' for note in notes],
+             '<div class="figures">', *[figure_html(figure, content) for figure, content in drawn], '</div>']
+    return document(title, STYLE, ''.join(parts))

@@ -1,0 +1,1 @@
+"""The sources reproduced: plans of runs, their tables and reports."""

@@ -1,0 +1,110 @@
+"""Label-free distillation of a pruned deploy net: the whole net teaches it the embedding of every picture."""
+
+import time
+
+from sphereslim.channels.groups import Groups
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.files import write_bytes
+from sphereslim.net.costs import open_with_inputs
+from sphereslim.net.engine_check import check_engine
+from sphereslim.net.inputs import is_data
+from sphereslim.net.messages import copy_of
+from sphereslim.net.prototxt import write_prototxt
+from sphereslim.net.weights import read_weights
+from sphereslim.pruning.model import Model
+from sphereslim.rewrite.distill import PREFIX, add_embedding_loss, join_weights, with_teacher, without_teacher
+from sphereslim.training.schedule import Schedule, solver_for
+
+SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
+
+
+def check(model, form):
+    """SlimError for layers and the solver of the training that the Caffe in use lacks."""
+    check_engine([training_net(model.net, model.net, form, 'pictures.txt', batch=1)], [solver()])
+
+
+def solver():
+    """The SolverParameter that every distillation starts from."""
+    return caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999, weight_decay=0)
+
+
+def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
+    """Write a stage that distils for `minutes` of CPU time on picture files `paths`; returns its iterations.
+
+    The rate falls tenfold after 70 % and again after 90 % of the iterations.
+    """
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    pictures = stage.folder / 'pictures.txt'
+    write_bytes(pictures, ''.join(f'{path} 0\n' for path in paths).encode())
+    net = training_net(student.net, teacher.net, form, pictures, batch)
+    write_prototxt(stage.train, net)
+    write_prototxt(stage.deploy, student.net)
+    write_bytes(stage.init, join_weights(student.weights, teacher.weights).SerializeToString())
+    iterations = max(10, int(60 * minutes * SHARE / cpu_seconds(stage.train, stage.init)))
+    schedule = Schedule(iterations, base_lr, batch, (int(0.7 * iterations), int(0.9 * iterations)), display=5)
+    write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
+    return iterations
+
+
+def training_net(student, teacher, form, pictures, batch):
+    """The train NetParameter: pictures from a list, student and frozen teacher, distance of normalised embeddings."""
+    opened = open_with_inputs(student)
+    blob = opened.outputs[0]
+    net = add_embedding_loss(with_teacher(student, teacher), blob, PREFIX + blob, 1.0)
+    return with_pictures(net, form, pictures, batch)
+
+
+def with_pictures(net, form, pictures, batch):
+    """The net with its Input replaced by mirrored pictures of a list; RGB by slices put together in reverse."""
+    result = copy_of(net)
+    del result.layer[:]
+    for layer in net.layer:
+        if is_data(layer):
+            result.layer.extend(_picture_layers(layer, form, pictures, batch))
+        else:
+            result.layer.add().CopyFrom(layer)
+    return result
+
+
+def _picture_layers(layer, form, pictures, batch):
+    blob, (channels, height, width) = layer.top[0], layer.input_param.shape[0].dim[1:]
+    source = f'{blob}_bgr' if form.rgb else blob
+    means = list(form.mean) if isinstance(form.mean, tuple) else [form.mean] * channels
+    means = means[::-1] if form.rgb else means
+    data = caffe_pb2.LayerParameter(name=layer.name, type='ImageData', top=[source, f'{blob}_label'])
+    data.transform_param.scale, data.transform_param.mirror = form.scale, True
+    data.transform_param.mean_value.extend(means)
+    image = data.image_data_param
+    image.source, image.batch_size, image.shuffle, image.is_color = str(pictures), batch, True, channels == 3
+    if form.crop == 'resize':
+        image.new_height, image.new_width = height, width
+    elif height == width:
+        data.transform_param.crop_size = height
+    label = caffe_pb2.LayerParameter(name=f'{blob}_unlabelled', type='Silence', bottom=[f'{blob}_label'])
+    if not form.rgb:
+        return [data, label]
+    parts = [f'{blob}_{number}' for number in range(channels)]
+    cut = caffe_pb2.LayerParameter(name=f'{blob}_slice', type='Slice', bottom=[source], top=parts)
+    turned = caffe_pb2.LayerParameter(name=f'{blob}_rgb', type='Concat', bottom=parts[::-1], top=[blob])
+    return [data, label, cut, turned]
+
+
+def cpu_seconds(train, weights, rounds=2):
+    """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up."""
+    net = caffe.Net(str(train), str(weights), caffe.TRAIN)
+
+    def once():
+        net.forward()
+        net.backward()
+
+    once()
+    start = time.process_time()
+    for _ in range(rounds):
+        once()
+    return (time.process_time() - start) / rounds
+
+
+def distilled(stage, student):
+    """The Model that the stage's training ended with."""
+    weights = without_teacher(read_weights(stage.final))
+    return Model(student.net, weights, Groups(student.net))

@@ -1,0 +1,111 @@
+"""A study's report: tables, plot and what was reached, from its results."""
+
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.files import write_bytes
+from sphereslim.report.cells import ANALYTIC, MEASURED, Cell, Figure, Table
+from sphereslim.report.drawing import panels
+from sphereslim.report.markdown import table_markdown
+from sphereslim.report.text_tables import with_unit
+
+MARKS = ('<!-- study: written by python/study.py -->', '<!-- end of study -->')
+
+
+def tables(results, few):
+    """The Tables of headline nets and of all criteria; `few` says in words which pairs the latter are measured on."""
+    return [_headline(results), _criteria(results, few)]
+
+
+def _headline(results):
+    whole = results['original']
+    rows = [_row('original', whole, whole, whole['all'], 0.0)]
+    for name, result in results.items():
+        if name.startswith(('headline-', 'distilled-')):
+            words = f'{result["criterion"]}, refitted' if name.startswith('headline') else \
+                f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes'
+            rows.append(_row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['all'],
+                             result['shift']))
+    columns = ['net', 'MACs', 'kept', 'parameters', '1 − cos', 'accuracy', 'lost']
+    return Table('All pairs', columns, rows, '1 − cos: mean distance of embeddings from the original\'s on pictures of '
+                 'people in no pair. Lost: points of accuracy against the original.')
+
+
+def _row(name, result, whole, accuracy, shift):
+    return [Cell(name), Cell(with_unit(result['macs']), ANALYTIC), Cell(_percent(result, whole), ANALYTIC),
+            Cell(with_unit(result['parameters']), ANALYTIC), Cell(f'{shift:.4f}', MEASURED),
+            Cell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
+            Cell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED)]
+
+
+def _percent(result, whole):
+    return f'{100 * result["macs"] / whole["macs"]:.1f} %'
+
+
+def _criteria(results, few):
+    whole = results['original']
+    shots = {name: result for name, result in results.items() if 'refitted' in result}
+    keys = list(dict.fromkeys((r['criterion'], r['budget'], r['uniform']) for r in shots.values()))
+    rows = []
+    for key in sorted(keys, key=lambda key: (-key[1], key[2])):
+        found = {r['refitted']: r for r in shots.values() if (r['criterion'], r['budget'], r['uniform']) == key}
+        any_ = next(iter(found.values()))
+        cells = [Cell(key[0] + (', one rate for all' if key[2] else '')), Cell(_percent(any_, whole), ANALYTIC)]
+        for refitted in (False, True):
+            result = found.get(refitted)
+            cells += [Cell(f'{result["shift"]:.4f}', MEASURED), Cell(f'{result["few"]["accuracy"]:.2f} %', MEASURED)] \
+                if result else [Cell(''), Cell('')]
+        rows.append(cells)
+    columns = ['criterion', 'MACs kept', '1 − cos cut', 'accuracy cut', '1 − cos refitted', 'accuracy refitted']
+    note = (f'One shot, no training. Accuracy on {few}; the original reaches {whole["few"]["accuracy"]:.2f} ± '
+            f'{whole["few"]["error"]:.2f} % there, so that differences of less than about a point say little, and the '
+            'distance says more.')
+    return Table('Every criterion, before and after refitting', columns, rows, note)
+
+
+def figure(results, name):
+    """The Figure of accuracy against MACs kept."""
+    return Figure(name, 'Accuracy against MACs', 'Verification accuracy over the share of the MACs that is kept.',
+                  lambda: _draw(results))
+
+
+def _draw(results):
+    figure, axes = panels((7, 4.2))
+    whole = results['original']
+    for refitted, marker in ((False, 'v'), (True, 'o')):
+        for number, criterion in enumerate(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r)):
+            points = sorted((100 * r['macs'] / whole['macs'], r['few']['accuracy']) for r in results.values()
+                            if r.get('refitted') == refitted and r['criterion'] == criterion and not r['uniform'])
+            axes.plot(*zip(*points), marker, ms=5, color=f'C{number % 10}', alpha=0.9 if refitted else 0.45,
+                      label=f'{criterion}' if refitted else None)
+    for start, style, words in (('headline', 'k*-', 'refitted on more pictures, all pairs'),
+                                ('distilled', 'r*-', 'distilled, all pairs')):
+        points = sorted([(100 * r['macs'] / whole['macs'], r['all']['accuracy']) for n, r in results.items()
+                         if n.startswith(start)] + [(100, whole['all']['accuracy'])])
+        if len(points) > 1:
+            axes.plot(*zip(*points), style, ms=9, lw=1, label=words)
+    axes.set(xlabel='MACs kept, %   (triangles: cut; dots: refitted; a part of the pairs)',
+             ylabel='verification accuracy, %')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, ncols=2)
+    return figure
+
+
+def write_into(path, shown, drawn):
+    """Put Tables and Figures (drawn as PNG bytes) between MARKS of the Markdown file `path`, or at the end of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text() if path.is_file() else '# ' + path.stem + '\n'
+    lines = [line for table in shown for line in table_markdown(table)]
+    for picture, content in drawn:
+        write_bytes(path.parent / f'{picture.name}.png', content)
+        lines += [f'![{picture.text}]({picture.name}.png)', '']
+    part = '\n'.join([MARKS[0], '', *lines, MARKS[1]])
+    if MARKS[0] in text:
+        before, _, rest = text.partition(MARKS[0])
+        if MARKS[1] not in rest:
+            raise SlimError(f'{path}: has {MARKS[0]} without {MARKS[1]}')
+        text = before + part + rest.partition(MARKS[1])[2]
+    else:
+        text = f'{text.rstrip()}\n\n{part}\n'
+    write_bytes(path, text.encode())

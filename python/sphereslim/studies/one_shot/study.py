@@ -1,0 +1,139 @@
+"""The steps of a study; every result is kept in results.json, and what is there is not computed again."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sphereslim.data.feed import Feed
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.evaluate import evaluate
+from sphereslim.evaluation.features import InputForm
+from sphereslim.files import read_json, write_json
+from sphereslim.pruning.allocation import allocate
+from sphereslim.pruning.harm import Shift
+from sphereslim.pruning.model import Model, cost, cost_of_counts
+from sphereslim.pruning.one_shot import apply, evidence, selections
+from sphereslim.pruning.reconstruct import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """`model` is pruned in `folder`: `fit_feed` is what criteria and refits see, `test_feed` what shifts are taken on.
+
+    `pairs` and `pictures` are the verification, `few` a shorter pairs file for the table of all criteria. `curves` are
+    the groups' Curves that allocate every budget, `fit` and `fit_more` how the table's and the best nets are refitted.
+    """
+
+    folder: Path
+    model: Model
+    pairs: Path
+    few: Path
+    pictures: Path
+    form: InputForm
+    fit_feed: Feed
+    test_feed: Feed
+    curves: dict
+    fit: Fit = Fit()
+    fit_more: Fit = Fit()
+    seed: int = 0
+    batch: int = 32
+    progress: object = iter
+    _measured: dict = field(default_factory=dict)
+    _shift: list = field(default_factory=list)
+
+    def original(self):
+        """The whole model's result on all pairs and on the few."""
+        return self._kept('original', lambda: self._result(self.model, self.few) | {
+            'all': self._accuracy(self.model, self.pairs)})
+
+    def counts(self, budget, uniform=False):
+        """{group: channels kept} for a share of the MACs: allocated by sensitivity, or one rate for all groups."""
+        path = self.folder / f'counts-{percent(budget)}{"-uniform" if uniform else ""}.json'
+        if not path.is_file():
+            limit = budget * cost(self.model.net)[0]
+            write_json(path, self._uniform(limit) if uniform else allocate(self.model, self.curves, limit))
+        return read_json(path)
+
+    def one_shot(self, criterion, budget, refitted, uniform=False):
+        """The result of cutting by a criterion, with or without refitting."""
+        name = '-'.join([criterion, percent(budget), 'refitted' if refitted else 'cut', *(['uniform'] * uniform)])
+        about = {'criterion': criterion, 'budget': budget, 'refitted': refitted, 'uniform': uniform}
+        return self._kept(name, lambda: about | self._result(
+            self._pruned(criterion, budget, self.fit_feed if refitted else None, uniform), self.few))
+
+    def headline(self, criterion, budget, feed):
+        """The refitted model of a criterion, written to a folder of its own, and its result on all pairs.
+
+        It is refitted by `fit_more` over `feed`, which may hold more pictures than the table had.
+        """
+        folder = self.folder / f'refitted-{percent(budget)}'
+
+        def compute():
+            slimmed = apply(self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed,
+                            every=True)
+            slimmed.save(folder)
+            return {'criterion': criterion, 'budget': budget, 'folder': str(folder)} | self._costs(slimmed) | {
+                'shift': self._distance(slimmed), 'all': self._accuracy(slimmed, self.pairs)}
+
+        return self._kept(f'headline-{percent(budget)}', compute)
+
+    def final(self, name, budget, model, more):
+        """The result of a model that training ended with, on all pairs, with the values `more`."""
+        return self._kept(name, lambda: {'budget': budget} | more | self._costs(model) | {
+            'shift': self._distance(model), 'all': self._accuracy(model, self.pairs)})
+
+    def results(self):
+        """{name: result} of all that is known."""
+        path = self.folder / 'results.json'
+        return read_json(path) if path.is_file() else {}
+
+    def _kept(self, name, compute):
+        known = self.results()
+        if name not in known:
+            value = compute()
+            known = self.results() | {name: value}
+            write_json(self.folder / 'results.json', known)
+        return known[name]
+
+    def _pruned(self, criterion, budget, feed, uniform):
+        return apply(self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed, every=True)
+
+    def _chosen(self, criterion, budget, uniform):
+        return selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)
+
+    def _evidence(self, criterion):
+        """What a criterion measured of all groups; only the last criterion's is kept in memory."""
+        if criterion not in self._measured:
+            self._measured.clear()
+            names = [group.name for group in self.model.groups.prunable()]
+            self._measured[criterion] = evidence(self.model, names, criterion, self.fit_feed, self.seed)
+        return self._measured[criterion]
+
+    def _uniform(self, limit):
+        sizes = {group.name: group.size for group in self.model.groups.prunable()}
+        for step in range(99, 0, -1):
+            counts = {name: max(1, size * step // 100) for name, size in sizes.items()}
+            if cost_of_counts(self.model, counts)[0] <= limit:
+                return counts
+        raise SlimError(f'no uniform rate leaves less than {limit:,.0f} MACs')
+
+    def _result(self, model, pairs):
+        return self._costs(model) | {'shift': self._distance(model), 'few': self._accuracy(model, pairs)}
+
+    def _costs(self, model):
+        return dict(zip(('macs', 'parameters'), cost(model.net)))
+
+    def _distance(self, model):
+        if not self._shift:
+            self._shift.append(Shift(self.model, self.test_feed))
+        return self._shift[0](model)
+
+    def _accuracy(self, model, pairs):
+        with tempfile.TemporaryDirectory() as folder:
+            return evaluate(*model.save(folder), pairs, self.pictures, form=self.form, mirror=False, batch=self.batch,
+                            progress=self.progress).as_dict()
+
+
+def percent(budget):
+    """A share in percent, for names: 0.7 is '70', 0.705 is '70.5'."""
+    return f'{100 * budget:g}'

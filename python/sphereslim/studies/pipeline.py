@@ -1,0 +1,161 @@
+"""Pruning layer by layer: base training, then per layer select, prune and fine-tune, then a last round.
+
+Each stage is a folder (see `stage`); a stage never edits what it starts from, and a finished one is left alone.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import prune
+from sphereslim.criteria import criterion as find_criterion
+from sphereslim.data.faces import Faces
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.evaluate import evaluate
+from sphereslim.evaluation.features import InputForm
+from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.net.classifier import with_classes
+from sphereslim.net.engine_check import check_engine
+from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
+from sphereslim.net.weights import count_values, read_weights
+from sphereslim.pruning.selection import select
+from sphereslim.sampling.sampler import Sampler
+from sphereslim.training.data_init import fit_start
+from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.stage import Stage
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does: `net` is a folder of prototxts, `layers` are pruned in order down to `rate`, the share kept.
+
+    `start` is a trained stage's folder to begin from, in place of a base training; `own` holds the Schedules of layers
+    that are not fine-tuned by `fine_tune`. Without `last_round` the last layer's stage is the end. `crop` is how
+    pictures are verified, see `lfw.InputForm`. With `fit_start` the first weights of the base are fitted to the
+    pictures, see `data_init`.
+    """
+
+    folder: Path
+    net: Path
+    faces: Faces
+    layers: tuple
+    rate: float
+    criterion: str
+    base: Schedule
+    fine_tune: Schedule
+    last_round: Schedule | None
+    batches: int = 1
+    multiple: int = 1
+    seed: int = 1
+    start: Path | None = None
+    own: dict | None = None
+    crop: str = 'centre'
+    fit_start: bool = False
+
+    def stages(self):
+        """The Stage of the base, of every layer, and of the last round, in order."""
+        names = [*self.layers, *(['last-round'] if self.last_round else [])]
+        base = Stage(self.start or self.folder / '00-base')
+        return [base, *(Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names, 1))]
+
+    def fine_tuning_of(self, layer):
+        """The Schedule after pruning a layer."""
+        return (self.own or {}).get(layer, self.fine_tune)
+
+
+def keep_settings(plan):
+    """Note what the run's folder is made with; SlimError where it was begun with something else."""
+    path = plan.folder / 'run.json'
+    values = json.loads(json.dumps(asdict(plan), default=str))
+    known = values | (read_json(path) if path.is_file() else {})
+    other = [name for name in values if known.get(name) != values[name]]
+    if other:
+        raise SlimError(f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
+                        'give another folder or remove it')
+    write_json(path, values)
+
+
+def emit_base(plan, stage):
+    """Write the prototxts of the base training."""
+    train = with_classes(with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/',
+                                   plan.base.batch), plan.faces.people)
+    if plan.fit_start:
+        stage.folder.mkdir(parents=True, exist_ok=True)
+        write_prototxt(stage.train, train)
+        net = seeded_net(stage.train, plan.seed)
+        fit_start(net)
+        net.save(str(stage.init))
+    _emit(plan, stage, train, read_net(plan.net / 'deploy.prototxt'), plan.base)
+
+
+def emit_pruned(plan, before, stage, layer, progress=iter):
+    """Select and remove filters of `layer` from what the stage `before` ended with, and write the next stage."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    if stage.is_emitted():
+        return
+    train, deploy = read_net(before.train), read_net(before.deploy)
+    groups = Groups(train, deploy)
+    sampler = Sampler(seeded_net(before.train, plan.seed, before.final), batches=plan.batches, progress=progress)
+    selection = select(groups, layer, plan.criterion, sampler, plan.rate, plan.seed, plan.multiple)
+    weights = read_weights(before.final)
+    (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
+    write_bytes(stage.init, pruned.SerializeToString())
+    write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,
+                                 'data': str(plan.faces.train), 'parameters_before': count_values(weights),
+                                 'parameters_after': count_values(pruned)})
+    schedule = plan.fine_tuning_of(layer)
+    _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', schedule.batch), deploy, schedule)
+
+
+def emit_last(plan, before, stage):
+    """Write the last round: the pruned net as it is, trained on."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(stage.init, before.final.read_bytes())
+    train = with_data(read_net(before.train), plan.faces.train, f'{plan.faces.pictures}/', plan.last_round.batch)
+    _emit(plan, stage, train, read_net(before.deploy), plan.last_round)
+
+
+def _emit(plan, stage, train, deploy, schedule):
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_prototxt(stage.train, train)
+    write_prototxt(stage.deploy, deploy)
+    base = read_solver(plan.net / 'solver.prototxt')
+    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, plan.seed))
+
+
+def seeded_net(prototxt, seed, weights=None):
+    """A `caffe.Net` in phase TRAIN with a data layer whose order and mirroring repeat, and so its first weights."""
+    caffe.set_random_seed(seed)
+    net = caffe.Net(str(prototxt), caffe.TRAIN)
+    if weights:
+        net.copy_from(str(weights))
+    return net
+
+
+def evaluate_stage(plan, stage, moment, **how):
+    """Accuracy of a stage `before` (its init) or `after` training, kept in its evaluation.json and read from there."""
+    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
+    if moment not in known:
+        weights = {'before': stage.init, 'after': stage.final}[moment]
+        known[moment] = evaluate(stage.deploy, weights, plan.faces.pairs, plan.faces.pictures,
+                                 form=InputForm(crop=plan.crop), **how).as_dict()
+        write_json(stage.evaluation, known)
+    return known[moment]
+
+
+def check(plan):
+    """Meet what a run would fail on after an hour: SlimError for missing files, for what the Caffe in use cannot do,
+    and for unknown layers, criteria and rates."""
+    for name in ('train', 'deploy', 'solver'):
+        if not (plan.net / f'{name}.prototxt').is_file():
+            raise SlimError(f'{plan.net / name}.prototxt: not there, expected train, deploy and solver in {plan.net}')
+    find_criterion(plan.criterion)
+    train, deploy, solver = (plan.net / f'{name}.prototxt' for name in ('train', 'deploy', 'solver'))
+    check_engine([train, deploy], [solver])
+    groups = Groups(read_net(train), read_net(deploy))
+    for layer in plan.layers:
+        groups.of(layer)
+    if not 0 < plan.rate <= 1:
+        raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')

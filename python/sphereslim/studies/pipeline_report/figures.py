@@ -1,0 +1,135 @@
+"""The drawings of a report: small ones, each on its own, so that a phone shows them one below the other."""
+
+import numpy as np
+from matplotlib.ticker import LogLocator, ScalarFormatter
+
+from sphereslim.report.cells import Figure
+from sphereslim.report.drawing import panels
+
+SIZE = (4.6, 3.2)  # inches: a phone's width of 360 points leaves the labels readable
+GREY = '0.55'
+
+
+def figures(report):
+    """{heading: [Figure]} of everything that the report has data for."""
+    curves = [_loss_figure(report, stage, curves) for stage, curves in report['curves'].items() if curves.get('loss')]
+    bars = [Figure(f'channels-{selection["layer"]}', f'{selection["layer"]}: {len(selection["kept"])} of '
+                   f'{len(selection["scores"])} kept', f'Every filter of {selection["layer"]} by its score.',
+                   lambda selection=selection: channels(selection)) for selection in report['selections']]
+    groups = {'Accuracy against size and time': [
+        Figure('accuracy-size', 'Accuracy against size',
+               'Every stage by its number, and the networks the source printed.',
+               lambda: accuracy(report, _size, _printed_size, 'million parameters without the classifier')),
+        Figure('accuracy-time', 'Accuracy against time',
+               'Forward time of every stage by its number, as a share of the base\'s.',
+               lambda: accuracy(report, _time, _printed_time, 'forward time, % of the base network\'s')),
+    ], 'Training': curves, 'Channels kept and removed': bars}
+    return {heading: found for heading, found in groups.items() if found}
+
+
+def accuracy(report, ours, printed, label):
+    """Accuracy before and after every training over a cost, beside the published networks."""
+    figure, axes = panels(SIZE)
+    for moment, marker, words in (('before', 'v', 'pruned, not trained'), ('after', 'o-', 'trained')):
+        points = [(ours(row, report), row[moment]['accuracy'], row[moment]['error']) for row in report['rows']
+                  if row[moment]]
+        if points:
+            x, y, error = np.array(points).T
+            axes.errorbar(x, y, error, fmt=marker, capsize=3, ms=5, label=words)
+    _number(axes, [(ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0]) for row in report['rows']
+                   if row['after']])
+    published = report['published']
+    if published:
+        points = [(printed(row, published['rows'][0]), row.get('lfw', row.get('lfw_avg'))) for row in published['rows']]
+        axes.plot(*np.array(points).T, 's--', color=GREY, ms=4, label='published, on LFW')
+    axes.set(xlabel=label, ylabel='verification accuracy, %')
+    axes.invert_xaxis()
+    axes.grid(alpha=0.3)
+    figure.legend(loc='outside upper center', ncols=3, fontsize=8, frameon=False)
+    return figure
+
+
+def _number(axes, points):
+    """Write the number of each (x, y, number) beside it, those that stand together as one text."""
+    if not points:
+        return
+    reach = 0.04 * (max(x for x, _, _ in points) - min(x for x, _, _ in points))
+    groups = []
+    for point in sorted(points):
+        if groups and point[0] - groups[-1][-1][0] <= reach:
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    for group in groups:
+        x, y, _ = max(group, key=lambda point: point[1])
+        axes.annotate(' '.join(sorted(number for _, _, number in group)), (x, y), fontsize=8, xytext=(3, 5),
+                      textcoords='offset points')
+
+
+def _size(row, report):
+    return row['parameters'] / 1e6
+
+
+def _time(row, report):
+    return 100 / row['speed_ratio']
+
+
+def _printed_size(row, base):
+    return row['params'] / 1e6
+
+
+def _printed_time(row, base):
+    return 100 * row['forward_ms'] / base['forward_ms']
+
+
+def _loss_figure(report, stage, curves):
+    published = (report['published'] or {'curves': {}})['curves'].get(stage.split('-', 1)[-1])
+    text = f'Loss of {stage}' + (' and lambda' if curves.get('lambda') else '')
+    if published:
+        text += '; grey the published curve over its own iterations, at the top'
+    return Figure(f'loss-{stage}', stage, f'{text}.', lambda: losses(curves, published))
+
+
+def losses(curves, published=None):
+    """The loss of a stage, the lambda that drives it, and the published loss over its own iterations."""
+    figure, axes = panels(SIZE)
+    if published:
+        above = axes.twiny()
+        above.plot(*np.array(published).T, color=GREY, lw=1.2)
+        above.set_xlabel('published iteration', color=GREY, fontsize=8)
+        above.tick_params(labelsize=8, colors=GREY)
+    axes.plot(*np.array(curves['loss']).T, color='C0')
+    axes.set_ylabel('loss', color='C0')
+    axes.set_xlabel('iteration')
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if curves.get('lambda'):
+        _draw_lambda(axes.twinx(), curves['lambda'])
+    return figure
+
+
+def _draw_lambda(axes, points):
+    axes.semilogy(*np.array(points).T, color='C1', lw=1.2, ls='--')
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_locator(LogLocator(subs=()))
+    axes.set_ylabel('lambda', color='C1')
+
+
+def channels(selection):
+    """Every channel of a pruned layer, sorted by score: kept or removed."""
+    figure, axes = panels(SIZE)
+    channel_bars(axes, selection)
+    axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
+    axes.legend(fontsize=8)
+    return figure
+
+
+def channel_bars(axes, selection):
+    """Bars of a layer's scores, ascending, in the colours of kept and removed filters."""
+    scores = np.array(selection['scores'], float)
+    order = np.argsort(scores)
+    kept = np.isin(order, selection['kept'])
+    places = np.arange(len(scores))
+    for mask, colour, label in ((kept, 'C0', 'kept'), (~kept, 'C1', 'removed')):
+        axes.bar(places[mask], scores[order][mask], width=1.0, color=colour, label=f'{mask.sum()} {label}')

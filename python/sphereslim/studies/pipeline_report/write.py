@@ -1,0 +1,34 @@
+"""A report as report.json, report.md with its pictures, and report.html, one file that works offline."""
+
+from sphereslim.errors import SlimError
+from sphereslim.files import write_bytes, write_json
+from sphereslim.report.drawing import png
+from sphereslim.report.markdown import markdown
+from sphereslim.report.page import page
+from sphereslim.studies.pipeline_report.figures import figures
+from sphereslim.studies.pipeline_report.tables import published_table, stage_table
+
+
+def write(report, folder):
+    """Write the report into `folder`, pictures included; the path of the page."""
+    tables = [table for table in (stage_table(report), published_table(report)) if table]
+    drawn = {heading: [(figure, png(figure.draw())) for figure in found]
+             for heading, found in figures(report).items()}
+    for found in drawn.values():
+        for figure, content in found:
+            write_bytes(folder / f'{figure.name}.png', content)
+    write_json(folder / 'report.json', report | {'tables': [table.as_dict() for table in tables]})
+    write_bytes(folder / 'report.md', markdown(report, tables, drawn).encode())
+    result = folder / 'report.html'
+    write_bytes(result, page(report, tables, drawn).encode())
+    return result
+
+
+def write_figure(report, folder, name):
+    """Draw one figure of the report again; its path. SlimError lists the figures there are."""
+    known = {figure.name: figure for found in figures(report).values() for figure in found}
+    if name not in known:
+        raise SlimError(f'no figure {name}, expected one of: {", ".join(known)}')
+    path = folder / f'{name}.png'
+    write_bytes(path, png(known[name].draw()))
+    return path

@@ -1,0 +1,182 @@
+"""The report of SphereFace+ runs: the published table of runs beside ours, and what the inter-class term does."""
+
+from math import degrees
+from statistics import mean, stdev
+
+import numpy as np
+
+from sphereslim.files import read_json
+from sphereslim.net.prototxt import read_solver
+from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.drawing import panels
+from sphereslim.report.text_tables import text_table
+from sphereslim.report.write_simple import write_simple
+from sphereslim.studies import sphereface_plus
+from sphereslim.studies.pipeline_report.collect import stage_curves
+
+COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released')
+CURVES = ('loss', 'lambda', 'inter-class distance', 'lr')
+SIZE = (4.6, 3.2)
+
+
+def collect(plan, published):
+    """What the report shows, as plain values, from the stages of a plus.Plan and the published figures."""
+    return {
+        'title': f'SphereFace+ on {plan.net.name}',
+        'net': str(plan.net), 'folder': str(plan.folder), 'people': plan.faces.people, 'pictures': plan.faces.count,
+        'margins': [_margin(plan, margin, published) for margin in plan.margins],
+    }
+
+
+def _margin(plan, margin, published):
+    runs = plan.runs_of(margin)
+    number, _ = sphereface_plus.release(plan, margin)
+    start = [0, *sphereface_plus.base_angles(plan, margin)]
+    found = {
+        'name': margin.name, 'alpha': margin.alpha, 'released': number, 'batch': margin.schedule.batch,
+        'momentum': read_solver(runs[0][0].solver).momentum, 'iterations': margin.schedule.iterations,
+        'base': sphereface_plus.accuracy(plan, plan.base_of(margin))['accuracy'],
+        'with': [_run(plan, stage, start) for stage, _, _ in runs[:plan.runs]],
+        'without': [_run(plan, stage, start) for stage, _, _ in runs[plan.runs:]],
+        'published': {'base': published['pretrained_lfw'].get(margin.name), **published['runs'].get(margin.name, {})},
+    }
+    return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
+
+
+def strength(margin, people):
+    """How far AMONG's formula lets a class row turn in a run, and how much of its bound the distance has reached.
+
+    A row's gradient is 4 alpha / (M D^2) of its way from the unit mean row for each of its pictures in a batch of M;
+    D, averaged over the classes, is 2 M (1 - |mean row|^2), hence at most 2 M.
+    """
+    curves = margin['with'][0]['curves']
+    distances, rates = ([value for _, value in curves.get(name, [])] for name in ('inter-class distance', 'lr'))
+    if not distances:
+        return {}
+    distance = mean(distances)
+    path = margin['iterations'] * mean(rates) / (1 - margin['momentum'])
+    turn = degrees(path * 4 * margin['alpha'] / (people * distance**2))
+    return {'turn_degrees': turn, 'distance': distance, 'bound': 2 * margin['batch']}
+
+
+def _run(plan, stage, start):
+    centres = stage.folder / 'centres.json'
+    return {'accuracy': sphereface_plus.accuracy(plan, stage)['accuracy'],
+            'centres': [start, *read_json(centres)] if centres.is_file() else [],
+            'curves': {name: points for name, points in stage_curves(stage).items() if name in CURVES}}
+
+
+def rows(report):
+    """The rows of the table of runs: ours and the published ones, as texts."""
+    found = []
+    for margin in report['margins']:
+        ours = [run['accuracy'] for run in margin['with']]
+        found.append([margin['name'], 'ours', *_summary(margin['base'], ours, margin['released'])])
+        printed = margin['published']
+        if printed.get('acc'):
+            found.append([margin['name'], 'published', *_summary(printed['base'], printed['acc'], printed['released'])])
+    return found
+
+
+def _summary(base, accuracies, released):
+    spread = f'{stdev(accuracies):.2f}' if len(accuracies) > 1 else ''
+    return [f'{base:.2f}', ' '.join(f'{a:.2f}' for a in accuracies), f'{mean(accuracies):.2f}', spread,
+            f'#{released}: {accuracies[released - 1]:.2f}']
+
+
+def table_text(report):
+    """The table of runs and the verdicts for a terminal."""
+    return '\n'.join([text_table(COLUMNS, rows(report), left=2), *verdicts(report)])
+
+
+def verdicts(report):
+    """A sentence for every margin that also trained without the term: whether verification gained, with the spread."""
+    found = []
+    for margin in report['margins']:
+        pairs = list(zip(margin['with'], margin['without']))
+        if not pairs:
+            continue
+        gains = [a['accuracy'] - b['accuracy'] for a, b in pairs]
+        found.append(f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {_change(gains)}.')
+        found += _seen(margin)
+    return found
+
+
+def _change(gains):
+    """What `gains` say, in points, one of each seed; within two standard errors of their mean is no clear change."""
+    said = f'{mean(gains):+.2f} points over {len(gains)} seed{"s" if len(gains) > 1 else ""}'
+    if len(gains) < 3:
+        return f'was measured too seldom to tell: {said}'
+    spread = stdev(gains)
+    error = spread / len(gains) ** 0.5
+    clear = 'gained' if mean(gains) > 2 * error else 'lost' if mean(gains) < -2 * error else 'shows no clear change'
+    return f'{clear}: {said}, deviation {spread:.2f}'
+
+
+def _seen(margin):
+    """A sentence on what the term did to the class centres, beside what its formula lets it do."""
+    strength = margin['strength']
+    ends = [mean(run['centres'][-1][1] for run in margin[kind] if run['centres'])
+            for kind in ('with', 'without') if any(run['centres'] for run in margin[kind])]
+    if len(ends) < 2 or not strength:
+        return []
+    return [f'{margin["name"]}: at the end the mean angle between class centres is {ends[0]:.4f} degrees with the term '
+            f'and {ends[1]:.4f} without. By its formula, 4 alpha / (M D^2), the term turns a class centre by about '
+            f'{strength["turn_degrees"]:.3f} degrees over the whole run, and the distance D is at '
+            f'{strength["distance"]:.2f} of the {strength["bound"]:g} that it can reach.']
+
+
+def write(report, folder, command):
+    """Write the report into `folder`; the path of the page."""
+    cells = [[Cell(row[0]), Cell(row[1]), *[Cell(text, (MEASURED if row[1] == 'ours' else PUBLISHED) if text else '')
+                                            for text in row[2:]]] for row in rows(report)]
+    note = ('Accuracy in percent. Published: SphereFace-20 on CASIA-WebFace, verified on LFW. The run with the median '
+            'accuracy is kept in released/.')
+    facts = [('network', report['net']), ('faces', f'{report["pictures"]} pictures of {report["people"]} people'),
+             ('run with', command)]
+    figures = [figure for margin in report['margins'] for figure in _figures(margin)]
+    return write_simple(folder, report['title'], facts, [Table('The table of runs', list(COLUMNS), cells, note)],
+                        figures, report | {'command': command}, verdicts(report))
+
+
+def _figures(margin):
+    name = margin['name']
+    found = [Figure(f'loss-{name}', f'{name}: classification loss', 'Without the inter-class distance, which is part '
+                    'of the loss that the log shows.', lambda: _draw(margin, _classification_loss, 'loss')),
+             Figure(f'distance-{name}', f'{name}: inter-class distance',
+                    'Hovers near a constant, twice the batch size, as rows are of unit length.',
+                    lambda: _draw(margin, _curve('inter-class distance'), 'distance'))]
+    if any(run['centres'] for run in margin['with']):
+        found += [_angles(margin, 'mean', 1, 'Mean over all pairs of classes at every snapshot; their mean cosine '
+                          'cannot be below -1/(classes - 1).'),
+                  _angles(margin, 'nearest', 2, 'Angle to the nearest other class centre, mean over the classes.')]
+    return found
+
+
+def _angles(margin, kind, place, text):
+    return Figure(f'angle-{kind}-{margin["name"]}', f'{margin["name"]}: {kind} angle between class centres', text,
+                  lambda: _draw(margin, lambda run: [(row[0], row[place]) for row in run['centres']], 'degrees'))
+
+
+def _classification_loss(run):
+    distance = dict(run['curves'].get('inter-class distance', []))
+    return [(i, loss - distance[i]) for i, loss in run['curves'].get('loss', []) if i in distance]
+
+
+def _curve(quantity):
+    return lambda run: run['curves'].get(quantity, [])
+
+
+def _draw(margin, points, label):
+    figure, axes = panels(SIZE)
+    for kind, style, colour in (('with', '-', 'C0'), ('without', '--', 'C1')):
+        for place, run in enumerate(margin[kind]):
+            line = np.array(points(run))
+            if len(line):
+                axes.plot(*line.T, style, color=colour, lw=1.1, marker='.' if len(line) < 20 else '',
+                          label=f'{kind} the term' if not place else None)
+    axes.set(xlabel='iteration', ylabel=label)
+    axes.ticklabel_format(useOffset=False)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure

@@ -1,0 +1,104 @@
+"""A stage: a folder with everything that a person needs to run or inspect one training by hand.
+
+    train.prototxt deploy.prototxt solver.prototxt   what is trained, and how
+    init.caffemodel                                  where it starts (missing: from random weights)
+    selection.json                                   what was removed to get there (missing: nothing)
+    train.log final.caffemodel                       what came out
+    evaluation.json                                  accuracy before and after
+"""
+
+import re
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.net.counters import advanced
+from sphereslim.net.engine_check import check_engine
+from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.training.caffe_train import train
+
+_STATE = re.compile(r'_iter_(\d+)\.solverstate$')
+
+
+class Stage:
+    """The paths of one stage folder, and its training."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.train = self.folder / 'train.prototxt'
+        self.deploy = self.folder / 'deploy.prototxt'
+        self.solver = self.folder / 'solver.prototxt'
+        self.selection = self.folder / 'selection.json'
+        self.init = self.folder / 'init.caffemodel'
+        self.log = self.folder / 'train.log'
+        self.final = self.folder / 'final.caffemodel'
+        self.evaluation = self.folder / 'evaluation.json'
+        self.prefix = self.folder / 'snapshot'
+
+    @property
+    def name(self):
+        """The folder's name, such as 01-conv1_1."""
+        return self.folder.name
+
+    def is_emitted(self):
+        """Whether all that training needs is there; the solver is written last."""
+        return self.solver.is_file()
+
+    def is_trained(self):
+        """Whether training came to its end."""
+        return self.final.is_file()
+
+    def iterations(self):
+        """How many iterations its training takes."""
+        return read_solver(self.solver).max_iter
+
+    def run(self, gpu=None, watch=lambda progress: None, harvest=lambda snapshots: None):
+        """Train to the end, from the stage's newest snapshot when there is one; nothing when it is trained already.
+
+        At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of them.
+
+        A stage without snapshots starts over after an interruption and, being seeded, ends the same. SlimError tells
+        what `caffe train` had to say when it fails.
+        """
+        if self.is_trained():
+            return
+        if not self.is_emitted():
+            raise SlimError(f'{self.folder}: has no solver.prototxt, expected a stage folder')
+        check_engine([self.train], [self.solver])
+        solver = read_solver(self.solver)
+        state, iteration = self._newest_state()
+        keep = bool(solver.snapshot)
+        if state:
+            train(self._resume_solver(solver, iteration), self.log, snapshot=state, gpu=gpu, watch=watch,
+                  keep_on_interrupt=keep)
+        else:
+            self.log.unlink(missing_ok=True)
+            weights = self.init if self.init.is_file() else None
+            train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch, keep_on_interrupt=keep)
+        self._finish(solver.max_iter, harvest)
+
+    def _newest_state(self):
+        """(path, iteration) of the last whole snapshot, or (None, 0)."""
+        found = [(int(_STATE.search(path.name)[1]), path) for path in self.folder.glob('snapshot_iter_*.solverstate')]
+        whole = [(i, path) for i, path in found if path.with_suffix('.caffemodel').is_file()]
+        iteration, path = max(whole, default=(0, None))
+        return path, iteration
+
+    def _resume_solver(self, solver, iteration):
+        """A solver for the rest of the training, whose net's counters stand where the snapshot was taken."""
+        net = self.folder / 'train_continued.prototxt'
+        write_prototxt(net, advanced(read_net(self.train), iteration * solver.iter_size))
+        solver.net = str(net)
+        path = self.folder / 'solver_continued.prototxt'
+        write_prototxt(path, solver)
+        return path
+
+    def _finish(self, iterations, harvest):
+        last = self.folder / f'snapshot_iter_{iterations}.caffemodel'
+        if not last.is_file():
+            raise SlimError(f'{self.folder}: training stopped before iteration {iterations}; '
+                            'the same command continues')
+        found = self.folder.glob('snapshot_iter_*.caffemodel')
+        harvest({int(path.stem.rsplit('_', 1)[1]): path for path in found})
+        last.replace(self.final)
+        for path in (*self.folder.glob('snapshot_iter_*'), *self.folder.glob('*_continued.prototxt')):
+            path.unlink()
