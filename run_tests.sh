@@ -6,5 +6,6 @@ python=$(VENV=${VENV:-.venv-test} REQUIREMENTS=requirements-test.txt bash tools/
 # more threads than two only get in each other's way on nets as small as the tests'
 export GLOG_minloglevel=${GLOG_minloglevel:-2} OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 "$python" -m ruff check .
+"$python" -m ruff format --check .
 # the property tests draw the same examples in every run; --hypothesis-profile=default draws new ones
 exec "$python" -m pytest -q --hypothesis-profile=ci "$@" caffe-sphereface/tests tests

@@ -36,12 +36,22 @@ def parse_arguments():
     parser = command_parser(__doc__)
     parser.add_argument('folder', help='folder of pictures, in any tree')
     parser.add_argument('--out', required=True, help='landmark list to write or continue')
-    parser.add_argument('--mtcnn', metavar='DIR', help='folder with det1, det2 and det3.caffemodel; without it, the '
-                        'weights in the Python package mtcnn 1.0.0 are converted once')
+    parser.add_argument(
+        '--mtcnn',
+        metavar='DIR',
+        help='folder with det1, det2 and det3.caffemodel; without it, the '
+        'weights in the Python package mtcnn 1.0.0 are converted once',
+    )
     parser.add_argument('--min-size', type=size, default=20, help='smallest face in pixels, at least 12 (default 20)')
     parser.add_argument('--factor', type=share, default=0.85, help='step of the pyramid of sizes (default %(default)s)')
-    parser.add_argument('--thresholds', type=share, nargs=3, default=[0.6, 0.7, 0.9], metavar='T',
-                        help='least scores of the three stages (default 0.6 0.7 0.9)')
+    parser.add_argument(
+        '--thresholds',
+        type=share,
+        nargs=3,
+        default=[0.6, 0.7, 0.9],
+        metavar='T',
+        help='least scores of the three stages (default 0.6 0.7 0.9)',
+    )
     parser.add_argument('--batch', type=whole, default=16, help='pictures at a time (default %(default)s)')
     parser.add_argument('--workers', type=whole, default=os.cpu_count(), help='processes (default %(default)s)')
     parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')

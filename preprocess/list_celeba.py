@@ -20,8 +20,10 @@ def main():
     for name, lines in zip(('train.txt', 'val.txt'), lists):
         write(args.out / name, ''.join(lines))
     least = len(people[chosen[-1]])
-    print(f'{args.out}: {len(lists[0])} pictures to train on and {len(lists[1])} to validate, of {len(chosen)} people '
-          f'with {least} or more pictures')
+    print(
+        f'{args.out}: {len(lists[0])} pictures to train on and {len(lists[1])} to validate, of {len(chosen)} people '
+        f'with {least} or more pictures'
+    )
 
 
 def _parser():

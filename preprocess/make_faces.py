@@ -31,15 +31,23 @@ def parse_arguments():
     default = dataset.Settings()
     parser.add_argument('--out', default='data/faces', help='folder to write (default %(default)s)')
     for name, help_text in {
-        'people': 'people to train on', 'pictures': 'pictures of each of them',
-        'test_people': 'people of pairs.txt', 'test_pictures': 'pictures of each of them',
+        'people': 'people to train on',
+        'pictures': 'pictures of each of them',
+        'test_people': 'people of pairs.txt',
+        'test_pictures': 'pictures of each of them',
         'folds': 'folds of pairs.txt, no person in two of them',
-        'pairs': 'matched pairs per fold, and as many mismatched', 'seed': 'another seed gives other people',
+        'pairs': 'matched pairs per fold, and as many mismatched',
+        'seed': 'another seed gives other people',
     }.items():
-        parser.add_argument('--' + name.replace('_', '-'), type=int, default=getattr(default, name),
-                            help=help_text + ' (default %(default)s)')
-    parser.add_argument('--workers', type=whole, default=os.cpu_count(),
-                        help='processes that render (default %(default)s)')
+        parser.add_argument(
+            '--' + name.replace('_', '-'),
+            type=int,
+            default=getattr(default, name),
+            help=help_text + ' (default %(default)s)',
+        )
+    parser.add_argument(
+        '--workers', type=whole, default=os.cpu_count(), help='processes that render (default %(default)s)'
+    )
     return parser.parse_args()
 
 

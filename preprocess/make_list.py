@@ -28,8 +28,10 @@ def main():
     if not chosen:
         raise FaceDataError(f'{args.folder}: nobody left of {len(people)} people')
     write(args.out, lists.as_text(chosen))
-    print(f'{args.out}: {sum(map(len, chosen.values()))} pictures of {len(chosen)} people; '
-          f'{len(people) - len(chosen)} people left out')
+    print(
+        f'{args.out}: {sum(map(len, chosen.values()))} pictures of {len(chosen)} people; '
+        f'{len(people) - len(chosen)} people left out'
+    )
     if unknown:
         print(f'{len(unknown)} pictures are not in {args.identities}, the first: {unknown[0]}')
 

@@ -113,8 +113,11 @@ def vgg_files():
 
 
 VGG11_VARIANTS = {
-    'fire': ('fire', False, False), 'dwpw': ('dwpw', False, False), 'flame': ('flame', False, False),
-    'flame-shrink': ('flame', True, False), 'flame-shallow': ('flame', False, True),
+    'fire': ('fire', False, False),
+    'dwpw': ('dwpw', False, False),
+    'flame': ('flame', False, False),
+    'flame-shrink': ('flame', True, False),
+    'flame-shallow': ('flame', False, True),
     'flame-shrink-shallow': ('flame', True, True),
 }
 

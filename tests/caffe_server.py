@@ -42,6 +42,7 @@ def quick_caffe(folder):
 
 def serve(path):
     from caffe.cli.main import main
+
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -15,6 +15,7 @@ sys.path.insert(0, str(PYTHON))
 def quick_command():
     """The path of a `caffe` command that needs no time to load."""
     from caffe_server import quick_caffe
+
     with tempfile.TemporaryDirectory() as folder, quick_caffe(folder) as command:
         yield command
 

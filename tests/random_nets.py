@@ -4,8 +4,25 @@ from hypothesis import strategies as st
 from sphereslim.engine import caffe_pb2
 
 SIZE = 5
-MOVES = ('conv', 'conv', 'grouped', 'depthwise', 'deconv', 'norm', 'prelu', 'relu', 'pool', 'sum', 'sum', 'product',
-         'concat', 'slice', 'shared', 'flat', 'gate')
+MOVES = (
+    'conv',
+    'conv',
+    'grouped',
+    'depthwise',
+    'deconv',
+    'norm',
+    'prelu',
+    'relu',
+    'pool',
+    'sum',
+    'sum',
+    'product',
+    'concat',
+    'slice',
+    'shared',
+    'flat',
+    'gate',
+)
 
 
 class Builder:
@@ -71,8 +88,11 @@ def _play(builder, move, blob, number):
     elif move in ('sum', 'product'):
         operation = ('PROD', 'SUM', 'MAX')[(move == 'sum') * (1 + number % 2)]
         pair = builder.partner(blob, number)
-        blob[0] = builder.layer('Eltwise', [name, pair[0]],
-                                eltwise_param={'operation': caffe_pb2.EltwiseParameter.EltwiseOp.Value(operation)})
+        blob[0] = builder.layer(
+            'Eltwise',
+            [name, pair[0]],
+            eltwise_param={'operation': caffe_pb2.EltwiseParameter.EltwiseOp.Value(operation)},
+        )
     elif move == 'concat':
         other = builder.pick(number)
         builder.blobs.append([builder.layer('Concat', [name, other[0]]), channels + other[1]])
@@ -115,4 +135,5 @@ def _per_channel(builder, blob, move):
 
 
 NETS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 11)), min_size=2, max_size=9).map(
-    build)
+    build
+)

@@ -24,7 +24,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (250, 250, 3), dtype=np.uint
 def test_a_shift_by_whole_pixels_is_a_plain_crop():
     height, width = SIZE
     crop = align(PICTURE, FIVE_POINTS + (31, 47))
-    assert np.array_equal(crop, PICTURE[47:47 + height, 31:31 + width])
+    assert np.array_equal(crop, PICTURE[47 : 47 + height, 31 : 31 + width])
 
 
 def test_a_quarter_turn_is_turned_back():
@@ -95,8 +95,8 @@ def test_known_points_of_raw_pictures_land_where_they_should(tmp_path):
         assert crop.shape == SIZE
         for x, y in FIVE_POINTS:
             left, top = round(x) - 7, round(y) - 7
-            rows, columns = np.mgrid[top:top + 15, left:left + 15]
-            weight = crop[top:top + 15, left:left + 15] / crop[top:top + 15, left:left + 15].sum()
+            rows, columns = np.mgrid[top : top + 15, left : left + 15]
+            weight = crop[top : top + 15, left : left + 15] / crop[top : top + 15, left : left + 15].sum()
             assert np.hypot((columns * weight).sum() - x, (rows * weight).sum() - y) < 0.3
 
 
@@ -114,8 +114,15 @@ def test_what_cannot_be_aligned_is_named_and_the_rest_is_kept(tmp_path):
     cv2.imwrite(str(tmp_path / 'good.png'), PICTURE)
     (tmp_path / 'bad.png').write_text('no picture')
     box = (0, 0, 9, 9)
-    lines = [landmarks.found_line(name, box, 1, points) for name, points in (
-        ('good.png', FIVE_POINTS), ('bad.png', FIVE_POINTS), ('gone.png', FIVE_POINTS), ('flat.png', np.ones((5, 2))))]
+    lines = [
+        landmarks.found_line(name, box, 1, points)
+        for name, points in (
+            ('good.png', FIVE_POINTS),
+            ('bad.png', FIVE_POINTS),
+            ('gone.png', FIVE_POINTS),
+            ('flat.png', np.ones((5, 2))),
+        )
+    ]
     cv2.imwrite(str(tmp_path / 'flat.png'), PICTURE)
     (tmp_path / 'list.txt').write_text(''.join(lines) + landmarks.missing_line('dark.png', 'no face found'))
     found, bad = align_list(tmp_path, tmp_path / 'list.txt', tmp_path / 'out')
@@ -131,11 +138,15 @@ def test_what_cannot_be_aligned_is_named_and_the_rest_is_kept(tmp_path):
 FOUND = landmarks.found_line('a b.png', (0, 0, 9, 9), 1, FIVE_POINTS)
 
 
-@pytest.mark.parametrize('folder, content, told', [
-    ('', landmarks.missing_line('dark.png', 'no face found'), 'list.txt: no picture with a face in it'),
-    ('gone', FOUND, 'gone: no such folder of pictures'),
-    ('', FOUND + FOUND, 'a b.png: cannot be read .* (and so is none of the 1 faces)'),
-    ('', FOUND + '\n' + FOUND.rsplit('\t', 3)[0], "list.txt:3: 'a b.png\t.*, expected a path and 10 or 15 numbers")])
+@pytest.mark.parametrize(
+    'folder, content, told',
+    [
+        ('', landmarks.missing_line('dark.png', 'no face found'), 'list.txt: no picture with a face in it'),
+        ('gone', FOUND, 'gone: no such folder of pictures'),
+        ('', FOUND + FOUND, 'a b.png: cannot be read .* (and so is none of the 1 faces)'),
+        ('', FOUND + '\n' + FOUND.rsplit('\t', 3)[0], "list.txt:3: 'a b.png\t.*, expected a path and 10 or 15 numbers"),
+    ],
+)
 def test_lists_of_nothing_end_in_one_line(folder, content, told, tmp_path):
     (tmp_path / 'list.txt').write_text(content)
     ended = run('align_faces.py', tmp_path / folder, '--list', tmp_path / 'list.txt', '--out', tmp_path / 'out')

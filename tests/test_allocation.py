@@ -8,19 +8,21 @@ from sphereslim.pruning.allocation import Curve, allocate, curves
 from sphereslim.pruning.model import Model
 from sphereslim.pruning.sensitivity import Row
 
-NET = '''
+NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param { num_output: 10 kernel_size: 1
         bias_term: false } }
 layer { name: "fc" type: "InnerProduct" bottom: "a" top: "fc" inner_product_param { num_output: 2 bias_term: false } }
-'''
+"""
 
 
 @pytest.mark.parametrize('power, fitted', [(2, 2), (0.5, 1), (9, 6)])
 def test_no_channel_costs_less_than_the_one_before(power, fitted):
     shares = (0.2, 0.5)
-    rows = [Row('', 1, 0, 0, 1000, 1000, 0.0),
-            *(Row('a', 1 - p, 10, 10 - round(10 * p), 1000 - round(1000 * p), 0, 3 * p**power) for p in shares)]
+    rows = [
+        Row('', 1, 0, 0, 1000, 1000, 0.0),
+        *(Row('a', 1 - p, 10, 10 - round(10 * p), 1000 - round(1000 * p), 0, 3 * p**power) for p in shares),
+    ]
     curve = curves(rows)['a']
     assert curve.b == pytest.approx(fitted) and curve.most == 5 and curve.saved == 100
     assert np.all(np.diff(curve.prices()) > -1e-12)

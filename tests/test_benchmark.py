@@ -16,13 +16,26 @@ from gpu_mode import gpu_mode  # noqa: E402
 
 
 def run(*words):
-    return subprocess.run([sys.executable, ROOT / 'tools' / 'benchmark.py', *map(str, words)], capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'benchmark.py', *map(str, words)], capture_output=True, text=True
+    )
 
 
 def test_a_row_compares_the_engine_with_the_module(tmp_path):
-    told = run('--full', '--no-compile', '--only', 'infer sphereface-4 1', '--peers', 'torch', '--seconds', 0.1,
-               '--json', tmp_path / 'report.json', '--markdown', tmp_path / 'report.md')
+    told = run(
+        '--full',
+        '--no-compile',
+        '--only',
+        'infer sphereface-4 1',
+        '--peers',
+        'torch',
+        '--seconds',
+        0.1,
+        '--json',
+        tmp_path / 'report.json',
+        '--markdown',
+        tmp_path / 'report.md',
+    )
     assert told.returncode == 0, told.stderr
     report = json.loads((tmp_path / 'report.json').read_text())
     [row] = report['rows']

@@ -15,7 +15,7 @@ from sphereslim.engine import caffe  # noqa: E402
 from sphereslim.net.prototxt import read_net  # noqa: E402
 
 FILLER = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.4 }'
-NET = f'''
+NET = f"""
 layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 3 dim: 13 dim: 11 }} }} }}
 layer {{ name: "a" type: "Convolution" bottom: "data" top: "a"
         convolution_param {{ num_output: 6 kernel_h: 3 kernel_w: 2 pad: 1 stride: 2 {FILLER} }} }}
@@ -33,7 +33,7 @@ layer {{ name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_
 layer {{ name: "bn1" type: "BatchNorm" bottom: "fc" top: "fc" }}
 layer {{ name: "sc1" type: "Scale" bottom: "fc" top: "fc" }}
 layer {{ name: "prob" type: "Softmax" bottom: "fc" top: "prob" }}
-'''
+"""
 
 
 def make(folder, text=NET):
@@ -63,8 +63,18 @@ def run(tool, *words):
 
 def test_the_benchmark_prints_a_row_per_batch_size(tmp_path):
     make(tmp_path)
-    told = run('benchmark_features.py', tmp_path / 'deploy.prototxt', tmp_path / 'w.caffemodel', '--batch', 1, 3,
-               '--rounds', 1, '--threads', 1)
+    told = run(
+        'benchmark_features.py',
+        tmp_path / 'deploy.prototxt',
+        tmp_path / 'w.caffemodel',
+        '--batch',
+        1,
+        3,
+        '--rounds',
+        1,
+        '--threads',
+        1,
+    )
     assert told.returncode == 0, told.stderr
     rows = [line.split() for line in told.stdout.splitlines()[3:]]
     assert [row[0] for row in rows] == ['1', '3']

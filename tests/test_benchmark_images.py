@@ -10,8 +10,12 @@ TOOL = Path(__file__).resolve().parent.parent / 'tools' / 'benchmark_images.py'
 def run(*words):
     """The command on one core, which makes the fewest rows."""
     core = min(os.sched_getaffinity(0))
-    return subprocess.run([sys.executable, TOOL, '--pictures', '4', '--seconds', '0.01', *words], capture_output=True,
-                          text=True, preexec_fn=lambda: os.sched_setaffinity(0, [core]))
+    return subprocess.run(
+        [sys.executable, TOOL, '--pictures', '4', '--seconds', '0.01', *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, [core]),
+    )
 
 
 def rows(told, columns):
@@ -35,6 +39,7 @@ def test_training_prints_the_iterations_of_the_log(tmp_path, monkeypatch, capsys
         monkeypatch.setenv(name, '1')
     monkeypatch.syspath_prepend(TOOL.parent)
     from benchmarks import feeding, pictures
+
     monkeypatch.setattr(feeding, 'LAYERS', ['ImageData'])
     monkeypatch.setattr(feeding, 'WORKERS', {'processes': '1'})
     monkeypatch.setattr(feeding, 'allowed', lambda: [1])

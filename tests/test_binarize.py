@@ -11,7 +11,7 @@ from sphereslim.quantize import blob_values, read_caffemodel, read_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers, binary_weights
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'binarize.py'
-NET = '''
+NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y"
   dummy_data_param { shape { dim: 4 dim: 2 dim: 3 dim: 3 } shape { dim: 4 }
     data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
@@ -20,10 +20,10 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "c"
 layer { name: "fc" type: "InnerProduct" bottom: "c" top: "f"
   inner_product_param { num_output: 2 weight_filler { type: "gaussian" std: 0.5 } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "f" bottom: "y" top: "loss" }
-'''
-SOLVER = '''net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" weight_decay: 0.01 max_iter: 6 display: 0
+"""
+SOLVER = """net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" weight_decay: 0.01 max_iter: 6 display: 0
 snapshot_prefix: "run" random_seed: 3 test_interval: 3 test_iter: 2 type: "SGD"
-'''
+"""
 
 
 @pytest.fixture
@@ -52,8 +52,10 @@ def test_gradient_of_binary_weights_updates_full_precision(solver):
     full = blob.data.copy()
     binarizer = Binarizer(solver.net, ['conv', 'fc'])
     binarizer.attach(solver)
-    solver.add_callback(lambda: seen.update(forward=blob.data.copy()),
-                        lambda: seen.update(update=blob.data.copy(), gradient=blob.diff.copy()))
+    solver.add_callback(
+        lambda: seen.update(forward=blob.data.copy()),
+        lambda: seen.update(update=blob.data.copy(), gradient=blob.diff.copy()),
+    )
     solver.step(1)
     np.testing.assert_array_equal(seen['forward'], binary_weights(full))
     np.testing.assert_array_equal(seen['update'], full)

@@ -16,7 +16,7 @@ STAMPED = ('requirements.txt', 'requirements-test.txt', 'constraints.txt')
 def left_out(path):
     """Whether .dockerignore leaves out a path (no exceptions are in use, `**/` stands for any depth)."""
     parts = path.split('/')
-    above = ['/'.join(parts[:n + 1]) for n in range(len(parts))]
+    above = ['/'.join(parts[: n + 1]) for n in range(len(parts))]
     for line in (ROOT / '.dockerignore').read_text().splitlines():
         if line and not line.startswith('#'):
             pattern = line.strip('/')
@@ -26,16 +26,37 @@ def left_out(path):
     return False
 
 
-@pytest.mark.parametrize('path', ['work/run/report.html', 'data/faces/train.txt', '.venv/bin/python', '.venv-test/x',
-                                  '.git/HEAD', 'caffe-sphereface/caffe_sphereface.egg-info/PKG-INFO',
-                                  'python/__pycache__/a.pyc', 'tests/.hypothesis/x'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        'work/run/report.html',
+        'data/faces/train.txt',
+        '.venv/bin/python',
+        '.venv-test/x',
+        '.git/HEAD',
+        'caffe-sphereface/caffe_sphereface.egg-info/PKG-INFO',
+        'python/__pycache__/a.pyc',
+        'tests/.hypothesis/x',
+    ],
+)
 def test_the_context_leaves_out_results_and_leftovers(path):
     assert left_out(path)
 
 
-@pytest.mark.parametrize('path', ['run_all.sh', 'run_tests.sh', *STAMPED, 'tools/make_env.sh', 'published/flame.json',
-                                  'caffe-sphereface/pyproject.toml', 'caffe-sphereface/caffe/data/db.py',
-                                  'preprocess/facedata/dataset.py', 'tests/test_container.py'])
+@pytest.mark.parametrize(
+    'path',
+    [
+        'run_all.sh',
+        'run_tests.sh',
+        *STAMPED,
+        'tools/make_env.sh',
+        'published/flame.json',
+        'caffe-sphereface/pyproject.toml',
+        'caffe-sphereface/caffe/data/db.py',
+        'preprocess/facedata/dataset.py',
+        'tests/test_container.py',
+    ],
+)
 def test_the_context_holds_what_the_commands_need(path):
     assert (ROOT / path).exists() and not left_out(path)
 
@@ -58,14 +79,26 @@ def tree(tmp_path):
 
 
 def make_env(tree, **more):
-    return subprocess.run(['bash', 'tools/make_env.sh'], cwd=tree, capture_output=True, text=True,
-                          env={'PATH': '/usr/bin:/bin', 'VENV': 'image', 'REQUIREMENTS': 'requirements-test.txt',
-                               'PYTHON': '/bin/false', **more})
+    return subprocess.run(
+        ['bash', 'tools/make_env.sh'],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        env={
+            'PATH': '/usr/bin:/bin',
+            'VENV': 'image',
+            'REQUIREMENTS': 'requirements-test.txt',
+            'PYTHON': '/bin/false',
+            **more,
+        },
+    )
 
 
 def stamp(tree):
-    content = b''.join((tree / name).read_bytes() for name in
-                       ('requirements-test.txt', 'constraints.txt', 'caffe-sphereface/pyproject.toml'))
+    content = b''.join(
+        (tree / name).read_bytes()
+        for name in ('requirements-test.txt', 'constraints.txt', 'caffe-sphereface/pyproject.toml')
+    )
     return subprocess.run(['cksum'], input=content, capture_output=True).stdout
 
 
@@ -96,6 +129,11 @@ def test_one_that_cannot_be_written_is_told(tree):
             if str(folder).startswith('/tmp/'):
                 folder.chmod(0o755)
         words = ['setpriv', '--reuid=1000', '--clear-groups', *words]
-    done = subprocess.run(words, cwd=tree, capture_output=True, text=True,
-                          env={'PATH': '/usr/bin:/bin', 'VENV': 'image', 'PYTHON': '/bin/false'})
+    done = subprocess.run(
+        words,
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        env={'PATH': '/usr/bin:/bin', 'VENV': 'image', 'PYTHON': '/bin/false'},
+    )
     assert done.returncode == 1 and re.fullmatch(r'error: image .*make the image again.*\n', done.stderr)

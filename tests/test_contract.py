@@ -22,32 +22,60 @@ COMMANDS = [
     ('python/quantize.py', 'quantize {base}/final.caffemodel q --deploy {base}/deploy.prototxt'),
     ('python/quantize.py', 'inspect q'),
     ('python/quantize.py', 'dequantize q d.caffemodel --deploy {base}/deploy.prototxt'),
-    ('python/quantize.py', 'sweep {base}/final.caffemodel sweep --deploy {base}/deploy.prototxt --images faces/aligned '
-                           '--count 4 --bits 4,6'),
-    ('python/quantize.py', 'allocate {base}/final.caffemodel a --deploy {base}/deploy.prototxt --images faces/aligned '
-                           '--count 4 --bits 4,6 --budget 20000'),
+    (
+        'python/quantize.py',
+        'sweep {base}/final.caffemodel sweep --deploy {base}/deploy.prototxt --images faces/aligned '
+        '--count 4 --bits 4,6',
+    ),
+    (
+        'python/quantize.py',
+        'allocate {base}/final.caffemodel a --deploy {base}/deploy.prototxt --images faces/aligned '
+        '--count 4 --bits 4,6 --budget 20000',
+    ),
     ('python/binarize.py', '--solver net/solver.prototxt --weights {base}/final.caffemodel --output binary'),
-    ('python/evaluate_lfw.py', '{final}/deploy.prototxt {final}/final.caffemodel --pairs '
-                               'faces/pairs.txt --pictures faces/aligned --cache features'),
+    (
+        'python/evaluate_lfw.py',
+        '{final}/deploy.prototxt {final}/final.caffemodel --pairs '
+        'faces/pairs.txt --pictures faces/aligned --cache features',
+    ),
     ('python/substitute.py', 'net/train.prototxt net/deploy.prototxt --module dwpw --output substituted'),
-    ('python/distill.py', '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
-                          '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
-                          '--output distilled'),
+    (
+        'python/distill.py',
+        '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
+        '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
+        '--output distilled',
+    ),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
-    ('python/select_filters.py', '{base}/train.prototxt {base}/final.caffemodel --layer conv1 --rate 0.5 --batches 1 '
-                                 '--out selection.json'),
-    ('python/prune.py', 'selection.json --train {base}/train.prototxt --deploy {base}/deploy.prototxt --weights '
-                        '{base}/final.caffemodel --solver {base}/solver.prototxt --out pruned'),
+    (
+        'python/select_filters.py',
+        '{base}/train.prototxt {base}/final.caffemodel --layer conv1 --rate 0.5 --batches 1 --out selection.json',
+    ),
+    (
+        'python/prune.py',
+        'selection.json --train {base}/train.prototxt --deploy {base}/deploy.prototxt --weights '
+        '{base}/final.caffemodel --solver {base}/solver.prototxt --out pruned',
+    ),
     ('python/finetune.py', 'pruned'),
-    ('python/reconstruct.py', '{base}/deploy.prototxt {base}/final.caffemodel pruned/deploy.prototxt '
-                              'pruned/init.caffemodel --selection selection.json --images faces/aligned --count 4 '
-                              '--out refitted.caffemodel'),
-    ('python/recalibrate.py', 'pruned/deploy.prototxt refitted.caffemodel --images faces/aligned --count 4 --out '
-                              'recalibrated.caffemodel'),
-    ('python/sensitivity.py', '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 '
-                              '--test-count 4 --rates 0.5 --out sensitivity'),
-    ('python/allocate.py', '{base}/deploy.prototxt {base}/final.caffemodel sensitivity/sensitivity.json --budget 80% '
-                           '--out allocation.json'),
+    (
+        'python/reconstruct.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel pruned/deploy.prototxt '
+        'pruned/init.caffemodel --selection selection.json --images faces/aligned --count 4 '
+        '--out refitted.caffemodel',
+    ),
+    (
+        'python/recalibrate.py',
+        'pruned/deploy.prototxt refitted.caffemodel --images faces/aligned --count 4 --out recalibrated.caffemodel',
+    ),
+    (
+        'python/sensitivity.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 '
+        '--test-count 4 --rates 0.5 --out sensitivity',
+    ),
+    (
+        'python/allocate.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel sensitivity/sensitivity.json --budget 80% '
+        '--out allocation.json',
+    ),
     ('python/sphereface_plus.py', '--settings plus.json --faces faces --out plus'),
     ('python/report.py', 'run'),
     ('tools/model_stats.py', '{final}/deploy.prototxt --weights {final}/final.caffemodel'),
@@ -98,8 +126,9 @@ def work(tmp_path_factory):
 
 def python(words, build, folder, **more):
     environment = {**os.environ, 'CAFFE_ROOT': str(build), 'GLOG_minloglevel': '2', **more.pop('env', {})}
-    return subprocess.run([sys.executable, *map(str, words)], cwd=folder, env=environment, text=True,
-                          capture_output=True, **more)
+    return subprocess.run(
+        [sys.executable, *map(str, words)], cwd=folder, env=environment, text=True, capture_output=True, **more
+    )
 
 
 def test_every_command_works_on_the_names_that_every_pycaffe_has(build, work):
@@ -123,9 +152,17 @@ def test_no_command_is_left_out_above():
     assert not left_out, f'nothing runs {left_out} on those names'
 
 
-BEYOND = ['net.param', 'net.phase', 'net.blobs["data"].tensor', 'caffe.CaffeError', 'caffe.errors',
-          'net.blobs["data"].shape == (1, 3, 112, 96)', 'setattr(net.blobs["data"], "data", 1)',
-          '__import__("caffe.errors")', 'caffe.get_solver("net/solver.prototxt").updater']
+BEYOND = [
+    'net.param',
+    'net.phase',
+    'net.blobs["data"].tensor',
+    'caffe.CaffeError',
+    'caffe.errors',
+    'net.blobs["data"].shape == (1, 3, 112, 96)',
+    'setattr(net.blobs["data"], "data", 1)',
+    '__import__("caffe.errors")',
+    'caffe.get_solver("net/solver.prototxt").updater',
+]
 # Prints what each of the lines on its input ends in.
 ATTEMPTS = """
 import sys
@@ -161,31 +198,71 @@ def imported(path):
             yield node.module
 
 
-@pytest.mark.parametrize('command, arguments, without, expected', [
-    ('prune_pipeline', '--settings settings.json --faces faces', 'MarginInnerProduct,PReLU,SGD',
-     ('MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt')),
-    ('sphereface_plus', '--settings plus.json --faces faces', 'InterClass', ('InterClass', 'sfplus/m4/train.prototxt')),
-    ('flame', '--faces none', 'Python,Adam',
-     ('layer type Python', "net 'vgg11bn', layer 'data_rotation'", 'solver type Adam', 'vgg11bn/solver.prototxt')),
-    ('flame', '--faces none', 'Reduction', ('layer type Reduction', "net 'flame', layer 'distill_loss'")),
-    ('sphereface_prune', f'--settings {SETTINGS}/sphereface-prune.small.json --faces faces', 'MarginInnerProduct',
-     ('layer type MarginInnerProduct', 'prototxt/sphereface-4/train.prototxt')),
-    ('entropy', f'--settings {SETTINGS}/entropy.small.json --faces faces', 'Pooling',
-     ('layer type Pooling', 'prototxt/vgg16/train.prototxt')),
-    ('study', 'net/deploy.prototxt none --pairs faces/pairs.txt --pictures faces/aligned --images faces/aligned',
-     'Scale', ('layer type Scale', 'net/deploy.prototxt', "layer 'scale2'")),
-])
-def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(build, work, command, arguments, without,
-                                                                              expected):
+@pytest.mark.parametrize(
+    'command, arguments, without, expected',
+    [
+        (
+            'prune_pipeline',
+            '--settings settings.json --faces faces',
+            'MarginInnerProduct,PReLU,SGD',
+            ('MarginInnerProduct', "layer 'fc6'", 'PReLU', 'solver type SGD', 'net/train.prototxt'),
+        ),
+        (
+            'sphereface_plus',
+            '--settings plus.json --faces faces',
+            'InterClass',
+            ('InterClass', 'sfplus/m4/train.prototxt'),
+        ),
+        (
+            'flame',
+            '--faces none',
+            'Python,Adam',
+            (
+                'layer type Python',
+                "net 'vgg11bn', layer 'data_rotation'",
+                'solver type Adam',
+                'vgg11bn/solver.prototxt',
+            ),
+        ),
+        ('flame', '--faces none', 'Reduction', ('layer type Reduction', "net 'flame', layer 'distill_loss'")),
+        (
+            'sphereface_prune',
+            f'--settings {SETTINGS}/sphereface-prune.small.json --faces faces',
+            'MarginInnerProduct',
+            ('layer type MarginInnerProduct', 'prototxt/sphereface-4/train.prototxt'),
+        ),
+        (
+            'entropy',
+            f'--settings {SETTINGS}/entropy.small.json --faces faces',
+            'Pooling',
+            ('layer type Pooling', 'prototxt/vgg16/train.prototxt'),
+        ),
+        (
+            'study',
+            'net/deploy.prototxt none --pairs faces/pairs.txt --pictures faces/aligned --images faces/aligned',
+            'Scale',
+            ('layer type Scale', 'net/deploy.prototxt', "layer 'scale2'"),
+        ),
+    ],
+)
+def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(
+    build, work, command, arguments, without, expected
+):
     words = [ROOT / f'python/{command}.py', *arguments.split(), '--out', 'none']
     done = python(words, build, work, env={'STANDIN_WITHOUT': without})
     assert done.returncode == 1 and not list((work / 'none').glob('[!.]*'))
-    line, = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert 'CAFFE_ROOT' in line and all(name in line for name in expected), line
 
 
-@pytest.mark.parametrize('parts, expected', [([], 'no folder python/caffe'), (['python/caffe'], 'no command build/'),
-                                             (['python/caffe', 'build/tools/caffe'], 'cannot be imported')])
+@pytest.mark.parametrize(
+    'parts, expected',
+    [
+        ([], 'no folder python/caffe'),
+        (['python/caffe'], 'no command build/'),
+        (['python/caffe', 'build/tools/caffe'], 'cannot be imported'),
+    ],
+)
 def test_a_folder_that_is_no_build_is_told_in_one_line(tmp_path, work, parts, expected):
     for part in parts:
         (tmp_path / part).mkdir(parents=True)

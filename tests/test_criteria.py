@@ -22,7 +22,7 @@ from sphereslim.pruning.selection import choose, measure, select
 from sphereslim.sampling.reservoir import Reservoir
 from sphereslim.sampling.sampler import Sampler
 
-NET = '''
+NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [4, 2, 6, 6] } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
@@ -30,7 +30,7 @@ layer { name: "prelu" type: "PReLU" bottom: "conv" top: "conv" }
 layer { name: "next" type: "Convolution" bottom: "conv" top: "next"
         convolution_param { num_output: 5 kernel_size: [3] stride: 2 pad: 1 } }
 layer { name: "fc" type: "InnerProduct" bottom: "next" top: "fc" inner_product_param { num_output: 6 } }
-'''
+"""
 
 
 def sampled(seed=0, batches=3, text=NET):
@@ -86,9 +86,13 @@ def all_pairs(sums, keep):
     return left
 
 
-@given(st.data(), st.one_of(
-    st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=24),
-    st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=24)))
+@given(
+    st.data(),
+    st.one_of(
+        st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=24),
+        st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=24),
+    ),
+)
 def test_greedy_pairs_equal_brute_force_ties_included(data, sums):
     keep = data.draw(st.integers(1, len(sums)))
     assert greedy_pair.choose(sums, keep)[0].tolist() == all_pairs(np.array(sums), keep)
@@ -121,11 +125,11 @@ def test_apoz_counts_silent_activations(neuron):
 
 
 def test_no_layer_outweighs_another():
-    assert combine([np.array([1., 2.])]).tolist() == [1, 2]
-    np.testing.assert_allclose(combine([np.array([3., 4.]), np.array([0., 2e6]), np.zeros(2)]), [0.6, 1.8])
+    assert combine([np.array([1.0, 2.0])]).tolist() == [1, 2]
+    np.testing.assert_allclose(combine([np.array([3.0, 4.0]), np.array([0.0, 2e6]), np.zeros(2)]), [0.6, 1.8])
 
 
-SHARED = '''
+SHARED = """
 layer { name: "one" type: "Input" top: "one" input_param { shape { dim: [4, 1, 12, 12] } } }
 layer { name: "two" type: "Input" top: "two" input_param { shape { dim: [4, 1, 9, 9] } } }
 layer { name: "conv" type: "Convolution" bottom: "one" bottom: "two" top: "a" top: "b"
@@ -134,7 +138,7 @@ layer { name: "relu" type: "ReLU" bottom: "a" top: "a" }
 layer { name: "other" type: "ReLU" bottom: "b" top: "b" }
 layer { name: "next" type: "Convolution" bottom: "a" bottom: "b" top: "c" top: "d"
         convolution_param { num_output: 5 kernel_size: 3 weight_filler { type: "msra" } } }
-'''
+"""
 
 
 @pytest.mark.parametrize('alive', [[0, 1, 2, 3], [4, 5, 6, 7]])
@@ -153,7 +157,7 @@ def test_norms_and_distances_of_filters():
     groups, sampler, _ = sampled()
     rows = np.array(sampler.net.params['conv'][0].data, np.float64).reshape(8, -1)
     np.testing.assert_allclose(measure(groups, 'conv', 'l1', sampler), np.abs(rows).sum(axis=1))
-    np.testing.assert_allclose(measure(groups, 'conv', 'l2', sampler), np.sqrt((rows ** 2).sum(axis=1)))
+    np.testing.assert_allclose(measure(groups, 'conv', 'l2', sampler), np.sqrt((rows**2).sum(axis=1)))
     expected = [sum(np.linalg.norm(a - b) for b in rows) for a in rows]
     np.testing.assert_allclose(measure(groups, 'conv', 'fpgm', sampler), expected)
 
@@ -272,10 +276,20 @@ def test_batches_are_taken_one_by_one_with_progress():
     assert taken == [0, 1] and shown == [1, 2]
 
 
-@pytest.mark.parametrize('size, rate, pairs, multiple, kept', [
-    (64, 0.5, False, 1, 32), (96, 0.9, False, 1, 86), (100, 0.29, False, 1, 29), (64, 0.9, True, 1, 58),
-    (512, 0.75, True, 1, 384), (64, 0.01, False, 1, 1), (2, 0.1, True, 1, 2), (64, 0.3, False, 8, 24),
-    (12, 0.9, False, 8, 12)])
+@pytest.mark.parametrize(
+    'size, rate, pairs, multiple, kept',
+    [
+        (64, 0.5, False, 1, 32),
+        (96, 0.9, False, 1, 86),
+        (100, 0.29, False, 1, 29),
+        (64, 0.9, True, 1, 58),
+        (512, 0.75, True, 1, 384),
+        (64, 0.01, False, 1, 1),
+        (2, 0.1, True, 1, 2),
+        (64, 0.3, False, 8, 24),
+        (12, 0.9, False, 8, 12),
+    ],
+)
 def test_kept_counts(size, rate, pairs, multiple, kept):
     assert kept_count(size, rate, pairs, multiple) == kept
 
@@ -324,17 +338,21 @@ def test_obs_is_the_greedy_search_with_a_refit_at_every_step():
     rng = np.random.default_rng(0)
     units = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 5, -1])
     mixed = rng.normal(size=(80, 14)) @ rng.normal(size=(14, 14))
-    systems = [obs.System(x.T @ x, rng.normal(size=(x.shape[1], 3)), own, 6)
-               for x, own in ((mixed, units), (mixed[:, :6], units[:6]))]
+    systems = [
+        obs.System(x.T @ x, rng.normal(size=(x.shape[1], 3)), own, 6)
+        for x, own in ((mixed, units), (mixed[:, :6], units[:6]))
+    ]
     whole = [refitted_error(system, []) for system in systems]
     left = list(range(6))
     for _ in range(3):
-        left = min(([u for u in left if u != out] for out in left),
-                   key=lambda kept: sum(refitted_error(s, kept) / all_ for s, all_ in zip(systems, whole)))
+        left = min(
+            ([u for u in left if u != out] for out in left),
+            key=lambda kept: sum(refitted_error(s, kept) / all_ for s, all_ in zip(systems, whole)),
+        )
     assert obs.choose(systems, 3)[0].tolist() == left
 
 
-SLICED = '''
+SLICED = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [4, 2, 6, 6] } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 8 kernel_size: 1 } }
@@ -342,7 +360,7 @@ layer { name: "slice" type: "Slice" bottom: "conv" top: "read" top: "unread" sli
 layer { name: "silence" type: "Silence" bottom: "unread" }
 layer { name: "next" type: "Convolution" bottom: "read" top: "next"
         convolution_param { num_output: 4 kernel_size: 1 } }
-'''
+"""
 
 
 @pytest.mark.parametrize('name', CRITERIA)

@@ -119,12 +119,17 @@ def test_conversion_agrees_with_the_package_s_own_way_of_computing(tmp_path, mon
         net = caffe.Net(str(PROTOTXT / f'{name}.prototxt'), caffe.TEST)
         layers = [layer for layer in net.params if layer not in convert.HEADS[name]] + list(convert.HEADS[name])
         shapes = [blob.data.shape for layer in layers for blob in net.params[layer]]
-        weights[name] = [rng.normal(0, 0.2, s if len(s) < 3 else s[2:] + (s[1], s[0])).astype(np.float32)
-                         for s in (s[::-1] if len(s) == 2 else s for s in shapes)]
+        weights[name] = [
+            rng.normal(0, 0.2, s if len(s) < 3 else s[2:] + (s[1], s[0])).astype(np.float32)
+            for s in (s[::-1] if len(s) == 2 else s for s in shapes)
+        ]
     monkeypatch.setattr(convert, '_package_weights', lambda: weights)
     networks = Networks(convert.converted(tmp_path / 'weights'))
-    for name, size, poolings in (('det1', 12, [(2, 2)]), ('det2', 24, [(3, 2), (3, 2)]),
-                                 ('det3', 48, [(3, 2), (3, 2), (2, 2)])):
+    for name, size, poolings in (
+        ('det1', 12, [(2, 2)]),
+        ('det2', 24, [(3, 2), (3, 2)]),
+        ('det3', 48, [(3, 2), (3, 2), (2, 2)]),
+    ):
         images = np.stack(noise(2, size))
         outputs = networks.run(name, images)
         box = upright(weights[name], images, poolings)
@@ -136,7 +141,7 @@ def upright(arrays, images, poolings):
     arrays = [torch.from_numpy(a) for a in arrays]
     x = (torch.from_numpy(images[..., ::-1].copy()).float().permute(0, 3, 1, 2) - 127.5) / 128
     heads = 2 if arrays[-2].ndim == 4 else (3 if len(poolings) == 3 else 2)
-    body, first_head = arrays[:-2 * heads], arrays[-2 * heads:-2 * heads + 2]
+    body, first_head = arrays[: -2 * heads], arrays[-2 * heads : -2 * heads + 2]
     for kernel, bias, slope in zip(body[0::3], body[1::3], body[2::3]):
         if kernel.ndim == 4:
             x = torch.conv2d(x, kernel.permute(3, 2, 0, 1), bias)
@@ -165,8 +170,10 @@ def test_what_the_networks_answer_is_what_genuine_caffe_says(published):
 
 def test_faces_that_a_person_sees(published):
     """Where the eyes and mouths are was read off the pictures by eye."""
-    seen = {'test1.jpg': [(112, 49, 138, 49, 122, 80), (311, 121, 336, 118, 328, 150)],
-            'test2.jpg': [(217, 159, 274, 139, 266, 220)]}
+    seen = {
+        'test1.jpg': [(112, 49, 138, 49, 122, 80), (311, 121, 336, 118, 328, 150)],
+        'test2.jpg': [(217, 159, 274, 139, 266, 220)],
+    }
     for name, faces in seen.items():
         found = detect(Networks(published), [pictures.read(published / name)])[0]
         assert len(found.scores) == len(faces)
@@ -190,7 +197,7 @@ def odd_pictures(folder):
     exif[0x112] = 6  # "turn clockwise to show"
     upright_rgb.rotate(90).save(folder / 'turned.jpg', exif=exif, quality=98)
     whole = cv2.imencode('.jpg', scene)[1].tobytes()
-    (folder / 'short.jpg').write_bytes(whole[:len(whole) // 2])
+    (folder / 'short.jpg').write_bytes(whole[: len(whole) // 2])
     (folder / 'no_end.jpg').write_bytes(whole[:-20])
     (folder / 'text.jpg').write_text('no picture')
     (folder / 'empty.png').touch()
@@ -210,16 +217,31 @@ def test_every_kind_of_picture_is_read_or_named(tmp_path):
 
 
 def run(script, *words):
-    return subprocess.run([sys.executable, ROOT / 'preprocess' / script, *map(str, words)], capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, ROOT / 'preprocess' / script, *map(str, words)], capture_output=True, text=True
+    )
 
 
 def test_no_picture_is_lost(tmp_path, untrained):
     odd_pictures(tmp_path / 'odd')
     (tmp_path / 'odd' / 'a person').mkdir()
     shutil.copy(tmp_path / 'odd' / 'plain.png', tmp_path / 'odd' / 'a person' / '1 2.png')
-    told = run('detect.py', tmp_path / 'odd', '--out', tmp_path / 'out' / 'list.txt', '--mtcnn', untrained, '--workers',
-               2, '--batch', 2, '--thresholds', '0.5', '0.5', '0.5')
+    told = run(
+        'detect.py',
+        tmp_path / 'odd',
+        '--out',
+        tmp_path / 'out' / 'list.txt',
+        '--mtcnn',
+        untrained,
+        '--workers',
+        2,
+        '--batch',
+        2,
+        '--thresholds',
+        '0.5',
+        '0.5',
+        '0.5',
+    )
     assert told.returncode == 0, told.stderr
     points, missing = landmarks.read(tmp_path / 'out' / 'list.txt')
     names = {path.relative_to(tmp_path / 'odd').as_posix() for path in (tmp_path / 'odd').rglob('*.*')}
@@ -263,10 +285,16 @@ def test_an_interrupted_detection_continues(tmp_path, untrained):
 def test_landmark_lists_of_all_forms(tmp_path):
     path = tmp_path / 'list.txt'
     points = np.arange(10).reshape(5, 2) + 0.25
-    path.write_text(landmarks.found_line('A/a 1.jpg', (1, 2, 3, 4), 0.987654321, points)
-                    + landmarks.missing_line('B/b.jpg', 'no face found')
-                    + 'C/c.jpg ' + ' '.join(map(str, points.ravel())) + '\n'
-                    + 'D/d.jpg\t' + '\t'.join(map(str, range(10))) + '\n')
+    path.write_text(
+        landmarks.found_line('A/a 1.jpg', (1, 2, 3, 4), 0.987654321, points)
+        + landmarks.missing_line('B/b.jpg', 'no face found')
+        + 'C/c.jpg '
+        + ' '.join(map(str, points.ravel()))
+        + '\n'
+        + 'D/d.jpg\t'
+        + '\t'.join(map(str, range(10)))
+        + '\n'
+    )
     found, missing = landmarks.read(path)
     assert missing == {'B/b.jpg': 'no face found'} and set(found) == {'A/a 1.jpg', 'C/c.jpg', 'D/d.jpg'}
     assert np.array_equal(found['A/a 1.jpg'], points) and np.array_equal(found['C/c.jpg'], points)
@@ -276,12 +304,19 @@ def test_landmark_lists_of_all_forms(tmp_path):
             landmarks.read(path)
 
 
-@pytest.mark.parametrize('words, message', [
-    (('none', '--out', 'l.txt', '--mtcnn', 'w'), 'none: no such folder'),
-    (('.', '--out', 'l.txt', '--mtcnn', 'w'), 'no pictures'),
-    (('f', '--out', 'l.txt', '--mtcnn', 'w'), 'w/det1.caffemodel'),
-    pytest.param(('f', '--out', 'l.txt', '--mtcnn', 'w', '--gpu', '0', '--workers', '2'), 'no CUDA device',
-                 marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'))])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (('none', '--out', 'l.txt', '--mtcnn', 'w'), 'none: no such folder'),
+        (('.', '--out', 'l.txt', '--mtcnn', 'w'), 'no pictures'),
+        (('f', '--out', 'l.txt', '--mtcnn', 'w'), 'w/det1.caffemodel'),
+        pytest.param(
+            ('f', '--out', 'l.txt', '--mtcnn', 'w', '--gpu', '0', '--workers', '2'),
+            'no CUDA device',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU'),
+        ),
+    ],
+)
 def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     if words[0] == 'f':
@@ -292,10 +327,18 @@ def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, words, message):
     assert told.stderr.startswith('error: ') and message in told.stderr
 
 
-@pytest.mark.parametrize('option, expected', [('--batch 0', 'expected a whole number of at least 1'),
-                                              ('--min-size nan', 'expected at least 12'),
-                                              ('--factor nan', 'expected between 0 and 1')])
+@pytest.mark.parametrize(
+    'option, expected',
+    [
+        ('--batch 0', 'expected a whole number of at least 1'),
+        ('--min-size nan', 'expected at least 12'),
+        ('--factor nan', 'expected between 0 and 1'),
+    ],
+)
 def test_numbers_that_make_no_sense_are_refused(option, expected):
-    done = subprocess.run([sys.executable, ROOT / 'preprocess/detect.py', 'none', '--out', 'none', *option.split()],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / 'preprocess/detect.py', 'none', '--out', 'none', *option.split()],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and expected in done.stderr

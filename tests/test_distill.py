@@ -60,8 +60,10 @@ def test_teacher_is_frozen_and_has_neither_dropout_nor_loss(both):
 
 
 def test_teacher_sees_the_pictures_that_the_student_writes_over():
-    over = ('layer { name: "power" type: "Power" bottom: "data" top: "data" power_param { shift: 0.5 } }\n'
-            'layer { name: "relu0" type: "ReLU" bottom: "data" top: "data" }\n')
+    over = (
+        'layer { name: "power" type: "Power" bottom: "data" top: "data" power_param { shift: 0.5 } }\n'
+        'layer { name: "relu0" type: "ReLU" bottom: "data" top: "data" }\n'
+    )
     student = parse_net((HEAD % 2).replace('layer { name: "conv"', f'{over}layer {{ name: "conv"'))
     weights = weights_of(open_net(TEACHER))
     net, alone = open_net(with_teacher(student, TEACHER), join_weights(None, weights)), open_net(TEACHER, weights)
@@ -91,8 +93,12 @@ def test_embedding_loss_and_its_gradient(both):
     u, v = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (s, t))
     assert loss == pytest.approx(WEIGHT * np.square(u - v).sum() / 2 / len(s), rel=1e-4)
     along = u - v
-    expected = WEIGHT / len(s) * (along - u * (along * u).sum(axis=1, keepdims=True)) / np.linalg.norm(s, axis=1,
-                                                                                                    keepdims=True)
+    expected = (
+        WEIGHT
+        / len(s)
+        * (along - u * (along * u).sum(axis=1, keepdims=True))
+        / np.linalg.norm(s, axis=1, keepdims=True)
+    )
     assert net.blobs['distill_student_feature_flat'].diff == pytest.approx(expected, abs=1e-5)
 
 
@@ -116,8 +122,10 @@ def test_student_learns_the_teacher_which_stays_as_it_is(both, tmp_path):
 
 def _solver(net, folder):
     write_prototxt(folder / 'train.prototxt', net)
-    text = (f'net: "{folder}/train.prototxt" base_lr: 0.01 lr_policy: "fixed" type: "Adam" momentum: 0.9 max_iter: 200 '
-            f'snapshot_prefix: "{folder}/s" snapshot_after_train: false random_seed: 3')
+    text = (
+        f'net: "{folder}/train.prototxt" base_lr: 0.01 lr_policy: "fixed" type: "Adam" momentum: 0.9 max_iter: 200 '
+        f'snapshot_prefix: "{folder}/s" snapshot_after_train: false random_seed: 3'
+    )
     (folder / 'solver.prototxt').write_text(text)
     caffe.set_random_seed(3)
     return caffe.get_solver(str(folder / 'solver.prototxt'))
@@ -153,8 +161,10 @@ def _blob(weights, name):
         (lambda net: add_logits_loss(net, 'fc', 'teacher_fc9', 2, 1), "no blob 'teacher_fc9', expected one of: data"),
         (lambda net: add_logits_loss(net, 'fc', 'teacher_feature', 2, 1), "'teacher_feature': 5 and 7 numbers"),
         (lambda net: add_logits_loss(net, 'fc', 'teacher_fc', 0, 1), 'temperature 0: expected above 0'),
-        (lambda net: with_teacher(net, parse_net(HEAD.replace('dim: 4 dim: 4', 'dim: 6 dim: 6') % 8)),
-         r"teacher 'net': takes pictures of \(1, 6, 6\), the student of \(1, 4, 4\)"),
+        (
+            lambda net: with_teacher(net, parse_net(HEAD.replace('dim: 4 dim: 4', 'dim: 6 dim: 6') % 8)),
+            r"teacher 'net': takes pictures of \(1, 6, 6\), the student of \(1, 4, 4\)",
+        ),
     ],
 )
 def test_refusals(both, make, message):
@@ -166,8 +176,16 @@ def test_command_writes_what_caffe_trains(tmp_path):
     write_prototxt(tmp_path / 'student.prototxt', STUDENT)
     write_prototxt(tmp_path / 'teacher.prototxt', TEACHER)
     (tmp_path / 'teacher.caffemodel').write_bytes(weights_of(open_net(TEACHER)).SerializeToString())
-    command = [sys.executable, ROOT / 'python/distill.py', '--student', tmp_path / 'student.prototxt', '--teacher',
-               tmp_path / 'teacher.prototxt', '--teacher-weights', tmp_path / 'teacher.caffemodel']
+    command = [
+        sys.executable,
+        ROOT / 'python/distill.py',
+        '--student',
+        tmp_path / 'student.prototxt',
+        '--teacher',
+        tmp_path / 'teacher.prototxt',
+        '--teacher-weights',
+        tmp_path / 'teacher.caffemodel',
+    ]
     done = subprocess.run([*command, '--logits', 'fc', '--output', tmp_path / 'out'], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     net = caffe.Net(str(tmp_path / 'out/train.prototxt'), str(tmp_path / 'out/init.caffemodel'), caffe.TRAIN)

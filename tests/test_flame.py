@@ -20,10 +20,16 @@ from sphereslim.studies.flame.settings import read_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = ROOT / 'python/settings/flame.small.json'
-TINY = {'width': 0.125, 'resize': 46, 'crop': 44, 'rotation': 3, 'validation': 0.34,
-        'training': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
-        'binarization': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
-        'sweep': {'variants': ['vgg11bn', 'distilled'], 'schemes': ['log', 'linear'], 'bits': [6, 8], 'tolerance': 100}}
+TINY = {
+    'width': 0.125,
+    'resize': 46,
+    'crop': 44,
+    'rotation': 3,
+    'validation': 0.34,
+    'training': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
+    'binarization': {'iterations': 2, 'base_lr': 0.001, 'batch': 4, 'display': 1},
+    'sweep': {'variants': ['vgg11bn', 'distilled'], 'schemes': ['log', 'linear'], 'bits': [6, 8], 'tolerance': 100},
+}
 
 
 @pytest.fixture
@@ -89,8 +95,9 @@ def test_variants_take_the_runs_pictures_and_people(variant, pictures, tmp_path)
     assert net.blobs['data'].data.shape[2:] == (44, 44) and net.blobs['prob'].data.shape[1] == 4
     assert logits_of(train) == 'fc9'
     trained = {layer.name: layer.convolution_param.num_output for layer in train.layer if layer.type == 'Convolution'}
-    assert trained == {layer.name: layer.convolution_param.num_output for layer in deploy.layer
-                       if layer.type == 'Convolution'}
+    assert trained == {
+        layer.name: layer.convolution_param.num_output for layer in deploy.layer if layer.type == 'Convolution'
+    }
 
 
 def test_variants_get_smaller_in_the_published_order():
@@ -99,8 +106,10 @@ def test_variants_get_smaller_in_the_published_order():
     class Faces:
         train, pictures, people = 'train.txt', 'faces', 2360
 
-    macs = [total(measure(variant_nets(settings, ROOT / 'prototxt/vgg11bn', name, Faces)[1])).macs
-            for name in ('vgg11bn', 'flame', 'flame-shallow', 'flame-shrink', 'flame-shrink-shallow')]
+    macs = [
+        total(measure(variant_nets(settings, ROOT / 'prototxt/vgg11bn', name, Faces)[1])).macs
+        for name in ('vgg11bn', 'flame', 'flame-shallow', 'flame-shrink', 'flame-shrink-shallow')
+    ]
     assert macs == sorted(macs, reverse=True)
 
 
@@ -118,22 +127,31 @@ def test_top1_counts_right_answers(pictures, tmp_path):
 
 
 def test_smallest_file_within_the_tolerance():
-    rows = [{**point, 'bytes': size, 'value': value} for point, size, value in
-            zip(combinations(['log'], ['all'], ['layer'], [4, 6, 8]), [40, 60, 80], [50, 79.5, 81])]
+    rows = [
+        {**point, 'bytes': size, 'value': value}
+        for point, size, value in zip(
+            combinations(['log'], ['all'], ['layer'], [4, 6, 8]), [40, 60, 80], [50, 79.5, 81]
+        )
+    ]
     assert smallest(rows, 80, 1)['bytes'] == 60
     assert smallest(rows, 90, 1)['bytes'] == 80
 
 
 def test_claims_are_judged_by_what_was_measured():
-    results = {name: {'accuracy': value, 'bytes': size} for name, value, size in
-               (('vgg11bn', 80, 100), ('flame', 60, 10), ('distilled', 66, 10))}
-    rows = [{'scheme': scheme, 'bits': 6, 'layers': 'all', 'value': value} for scheme, value in
-            (('log', 70), ('linear', 50))]
+    results = {
+        name: {'accuracy': value, 'bytes': size}
+        for name, value, size in (('vgg11bn', 80, 100), ('flame', 60, 10), ('distilled', 66, 10))
+    }
+    rows = [
+        {'scheme': scheme, 'bits': 6, 'layers': 'all', 'value': value}
+        for scheme, value in (('log', 70), ('linear', 50))
+    ]
     said = [[cell.text for cell in row] for row in claims(results, {'vgg11bn': rows}, 8).rows]
     assert said == [
         ['flame keeps the accuracy at a 10th of the size', 'flame', '60.00', '80.00', 'does not hold'],
         ['distillation helps', 'flame', '66.00', '60.00', 'undecided'],
-        ['6-bit log min-max, the sign one of 6 bits, beats 6-bit linear', 'vgg11bn', '70.00', '50.00', 'holds']]
+        ['6-bit log min-max, the sign one of 6 bits, beats 6-bit linear', 'vgg11bn', '70.00', '50.00', 'holds'],
+    ]
 
 
 @pytest.fixture(scope='module')

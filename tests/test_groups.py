@@ -19,8 +19,18 @@ from sphereslim.rewrite import shrink
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
-NETWORKS = ('sphereface-4', 'sphereface-4-bn', 'sphereface-10', 'sphereface-20', 'sphereface-36', 'sphereface-64',
-            'mobilenet-4', 'mobilenet-10', 'vgg16', 'webface')
+NETWORKS = (
+    'sphereface-4',
+    'sphereface-4-bn',
+    'sphereface-10',
+    'sphereface-20',
+    'sphereface-36',
+    'sphereface-64',
+    'mobilenet-4',
+    'mobilenet-10',
+    'vgg16',
+    'webface',
+)
 
 
 def input_of(net, rng):
@@ -45,7 +55,7 @@ def assert_masked_is_pruned(proto, kept_of, seed=0):
 
 def half(group, rng):
     """Half of a group, with its ends so that no part that a slice cuts off is left empty."""
-    inner = 1 + rng.permutation(max(group.size - 2, 0))[:max(group.size // 2 - 2, 0)]
+    inner = 1 + rng.permutation(max(group.size - 2, 0))[: max(group.size // 2 - 2, 0)]
     return np.unique([0, group.size - 1, *inner])
 
 
@@ -59,7 +69,7 @@ def test_each_kind_of_layer_masked_equals_pruned(move, number):
     assert_masked_is_pruned(build([(move, 0, number), ('prelu', 1, 0)]), half, number)
 
 
-@given(NETS, st.integers(0, 2 ** 31))
+@given(NETS, st.integers(0, 2**31))
 @settings(max_examples=60, deadline=None)
 def test_random_nets_masked_equals_pruned(proto, seed):
     try:
@@ -94,8 +104,9 @@ def sphereface(*kinds):
 
 
 def parameters(net, without=()):
-    return sum(int(np.prod(blob.data.shape)) for layer, blobs in net.params.items() if layer not in without
-               for blob in blobs)
+    return sum(
+        int(np.prod(blob.data.shape)) for layer, blobs in net.params.items() if layer not in without for blob in blobs
+    )
 
 
 def test_sphereface_4_at_half_has_the_published_size():
@@ -107,8 +118,10 @@ def test_sphereface_4_at_half_has_the_published_size():
     (new_train, new_deploy), weights = prune([train, deploy], weights_of(whole), kept, groups)
     pruned = open_net(new_deploy, weights)
     assert parameters(pruned) == 5_894_432
-    widths = [[layer.convolution_param.num_output for layer in net.layer if layer.type == 'Convolution']
-              for net in (new_train, new_deploy)]
+    widths = [
+        [layer.convolution_param.num_output for layer in net.layer if layer.type == 'Convolution']
+        for net in (new_train, new_deploy)
+    ]
     assert widths == [[32, 64, 128, 256]] * 2
     inputs = input_of(whole, np.random.default_rng(0))
     expected = masked_outputs(whole, groups, groups.keep_mask(kept), inputs)['fc5']
@@ -128,7 +141,12 @@ def test_every_network_pruned_by_nothing_keeps_its_bytes(name):
 def test_only_first_convolutions_of_blocks_are_not_trunks():
     groups = Groups(read_net(ROOT / 'prototxt' / 'sphereface-10' / 'deploy.prototxt'))
     assert [group.name for group in groups.prunable() if not group.is_trunk] == [
-        'conv1_1', 'conv2_2', 'conv3_2', 'conv3_4', 'conv4_1']
+        'conv1_1',
+        'conv2_2',
+        'conv3_2',
+        'conv3_4',
+        'conv4_1',
+    ]
     assert groups.of('conv3_5') is groups.of('conv3_1')
 
 
@@ -156,15 +174,18 @@ def test_published_mobilefacenet_prunes_exactly_trunks_included():
     assert prune([net], weights, {}, groups)[1].SerializeToString() == weights.SerializeToString()
 
 
-@pytest.mark.parametrize('layer, kept, message', [
-    ('conv9', [0], "no layer 'conv9' in the net, expected one of: conv1_1, conv2_1, conv3_1, conv4_1"),
-    ('fc5', [0], "layer 'fc5' cannot be pruned: blob 'fc5' is an output of the net"),
-    ('data', [0], "layer 'data' cannot be pruned: it makes no channels (Input)"),
-    ('conv1_1', [], "layer 'conv1_1': no channel would be left"),
-    ('conv1_1', [64], "layer 'conv1_1': kept channels are to be different whole numbers from 0 to 63"),
-    ('conv1_1', [1, 1], 'different whole numbers'),
-    ('conv1_1', [0.5], 'different whole numbers'),
-])
+@pytest.mark.parametrize(
+    'layer, kept, message',
+    [
+        ('conv9', [0], "no layer 'conv9' in the net, expected one of: conv1_1, conv2_1, conv3_1, conv4_1"),
+        ('fc5', [0], "layer 'fc5' cannot be pruned: blob 'fc5' is an output of the net"),
+        ('data', [0], "layer 'data' cannot be pruned: it makes no channels (Input)"),
+        ('conv1_1', [], "layer 'conv1_1': no channel would be left"),
+        ('conv1_1', [64], "layer 'conv1_1': kept channels are to be different whole numbers from 0 to 63"),
+        ('conv1_1', [1, 1], 'different whole numbers'),
+        ('conv1_1', [0.5], 'different whole numbers'),
+    ],
+)
 def test_bad_requests_get_one_line(layer, kept, message):
     with pytest.raises(SlimError) as error:
         Groups(*sphereface('deploy')).keep_mask({layer: kept})
@@ -182,17 +203,17 @@ def test_weights_of_another_net_are_refused():
     other = build([('conv', 0, 0)])
     with pytest.raises(SlimError, match='hold none of the layers'):
         prune(deploy, weights_of(open_net(other)), {'conv1_1': [0]})
-    wider, = sphereface('deploy')
+    (wider,) = sphereface('deploy')
     find_layer(wider, 'conv2_1').convolution_param.num_output = 130
     with pytest.raises(SlimError, match=r"layer 'conv2_1', blob 0, have shape \(130, 64, 3, 3\), expected 128"):
         prune(deploy, weights_of(open_net(wider)), {'conv1_1': [0]})
 
 
 def test_a_layer_of_unknown_type_stops_pruning_and_is_named():
-    net = parse_net('''layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }
+    net = parse_net("""layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 4] } } }
         layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
                 convolution_param { num_output: 4 kernel_size: 1 } }
-        layer { name: "odd" type: "Shuffle" bottom: "conv" top: "odd" }''')
+        layer { name: "odd" type: "Shuffle" bottom: "conv" top: "odd" }""")
     with pytest.raises(SlimError, match=r"'odd' \(Shuffle\), which is of a type whose channels are not followed"):
         Groups(net).of('conv')
 
@@ -204,7 +225,7 @@ def test_sums_over_neighbouring_channels_are_said():
 
 
 def test_old_shapes_of_inner_products_are_cut():
-    deploy, = sphereface('deploy')
+    (deploy,) = sphereface('deploy')
     weights = weights_of(open_net(deploy))
     for layer in weights.layer:
         for blob in layer.blobs:
@@ -218,27 +239,44 @@ def test_old_shapes_of_inner_products_are_cut():
 
 
 def conv(name, bottom, outputs, extra=''):
-    return (f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
-            f'convolution_param {{ num_output: {outputs} kernel_size: 1 {extra} }} }}\n')
+    return (
+        f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" '
+        f'convolution_param {{ num_output: {outputs} kernel_size: 1 {extra} }} }}\n'
+    )
 
 
 def small(text):
     """A net of `text` behind a convolution 'a' of 6 channels of pictures (2, 3, 5, 5)."""
-    return parse_net('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [2, 3, 5, 5] } } }\n'
-                     + conv('a', 'data', 6) + text)
+    return parse_net(
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [2, 3, 5, 5] } } }\n'
+        + conv('a', 'data', 6)
+        + text
+    )
 
 
-@pytest.mark.parametrize('text, sizes', [
-    ('layer { name: "p" type: "PReLU" bottom: "a" top: "a" prelu_param { channel_shared: true } }', {'a': 6}),
-    (conv('b', 'data', 6)
-     + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" concat_param { axis: 2 } }', {'a': 6}),
-    (conv('b', 'data', 4) + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" }', {'a': 6, 'b': 4}),
-    ('layer { name: "s" type: "Slice" bottom: "a" top: "s1" top: "s2" top: "s3" }\n'
-     'layer { name: "c" type: "Concat" bottom: "s1" bottom: "s2" bottom: "s3" top: "c" }', {'a': 6}),
-    (conv('d', 'a', 6, 'group: 6'), {'a': 6}),
-    (conv('d', 'a', 12, 'group: 6'), {'a': 6}),
-    (conv('d', 'a', 4, 'group: 2'), {'a': 3, 'd': 2}),
-])
+@pytest.mark.parametrize(
+    'text, sizes',
+    [
+        ('layer { name: "p" type: "PReLU" bottom: "a" top: "a" prelu_param { channel_shared: true } }', {'a': 6}),
+        (
+            conv('b', 'data', 6)
+            + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" concat_param { axis: 2 } }',
+            {'a': 6},
+        ),
+        (
+            conv('b', 'data', 4) + 'layer { name: "c" type: "Concat" bottom: "a" bottom: "b" top: "c" }',
+            {'a': 6, 'b': 4},
+        ),
+        (
+            'layer { name: "s" type: "Slice" bottom: "a" top: "s1" top: "s2" top: "s3" }\n'
+            'layer { name: "c" type: "Concat" bottom: "s1" bottom: "s2" bottom: "s3" top: "c" }',
+            {'a': 6},
+        ),
+        (conv('d', 'a', 6, 'group: 6'), {'a': 6}),
+        (conv('d', 'a', 12, 'group: 6'), {'a': 6}),
+        (conv('d', 'a', 4, 'group: 2'), {'a': 3, 'd': 2}),
+    ],
+)
 def test_how_many_units_a_group_has(text, sizes):
     last = text.rsplit('top: "', 1)[1].split('"')[0]
     proto = small(text + conv('last', last, 3))
@@ -247,27 +285,40 @@ def test_how_many_units_a_group_has(text, sizes):
         assert_masked_is_pruned(proto, half)
 
 
-@pytest.mark.parametrize('text, reason', [
-    ('layer { name: "f" type: "Flatten" bottom: "a" top: "f" flatten_param { end_axis: 2 } }',
-     "they reach 'f' (Flatten), which mixes channels with other axes"),
-    ('layer { name: "r" type: "HDF5Data" top: "r" }\n'
-     'layer { name: "e" type: "Eltwise" bottom: "a" bottom: "r" top: "e" }',
-     "'e' (Eltwise) combines them with a blob whose channels are not known"),
-    ('layer { name: "r" type: "HDF5Data" top: "r" }\n'
-     'layer { name: "e" type: "Scale" bottom: "a" bottom: "r" top: "e" scale_param { axis: 0 } }',
-     "'e' (Scale) combines them with a blob whose channels are not known"),
-    ('layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
-     'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" inter_class_param { num_output: 4 } }\n',
-     "'i' (InterClass) has a row for every label"),
-])
+@pytest.mark.parametrize(
+    'text, reason',
+    [
+        (
+            'layer { name: "f" type: "Flatten" bottom: "a" top: "f" flatten_param { end_axis: 2 } }',
+            "they reach 'f' (Flatten), which mixes channels with other axes",
+        ),
+        (
+            'layer { name: "r" type: "HDF5Data" top: "r" }\n'
+            'layer { name: "e" type: "Eltwise" bottom: "a" bottom: "r" top: "e" }',
+            "'e' (Eltwise) combines them with a blob whose channels are not known",
+        ),
+        (
+            'layer { name: "r" type: "HDF5Data" top: "r" }\n'
+            'layer { name: "e" type: "Scale" bottom: "a" bottom: "r" top: "e" scale_param { axis: 0 } }',
+            "'e' (Scale) combines them with a blob whose channels are not known",
+        ),
+        (
+            'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
+            'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" inter_class_param { num_output: 4 } }\n',
+            "'i' (InterClass) has a row for every label",
+        ),
+    ],
+)
 def test_why_a_group_cannot_be_pruned(text, reason):
     assert reason in {group.reason for group in Groups(small(text))}
 
 
 def test_a_blob_that_is_flat_stays_so_through_a_concat_of_it_alone():
-    net = small('layer { name: "f" type: "Flatten" bottom: "a" top: "f" }\n'
-                'layer { name: "c" type: "Concat" bottom: "f" top: "c" }\n'
-                'layer { name: "s" type: "Slice" bottom: "c" top: "s1" top: "s2" slice_param { slice_point: 75 } }')
+    net = small(
+        'layer { name: "f" type: "Flatten" bottom: "a" top: "f" }\n'
+        'layer { name: "c" type: "Concat" bottom: "f" top: "c" }\n'
+        'layer { name: "s" type: "Slice" bottom: "c" top: "s1" top: "s2" slice_param { slice_point: 75 } }'
+    )
     assert Groups(net)[0].reason == "they reach 's' (Slice), which cuts at places that are not channels"
 
 

@@ -9,9 +9,17 @@ def test_lines_are_pictures_and_labels(tmp_path):
     assert read_labelled(path) == [('a/1.jpg', 0), ('with a space.jpg', 12)]
 
 
-@pytest.mark.parametrize('content, told', [
-    (b'', 'list.txt: is empty'), (b'\n \n', 'list.txt: is empty'), (b'a.jpg 0\n\nb.jpg\n', ":3: 'b.jpg', expected"),
-    (b'a.jpg x\n', ':1:'), (b'a.jpg -1\n', ':1:'), (b'\xff\xfe\n', 'list.txt: is not text, expected lines of')])
+@pytest.mark.parametrize(
+    'content, told',
+    [
+        (b'', 'list.txt: is empty'),
+        (b'\n \n', 'list.txt: is empty'),
+        (b'a.jpg 0\n\nb.jpg\n', ":3: 'b.jpg', expected"),
+        (b'a.jpg x\n', ':1:'),
+        (b'a.jpg -1\n', ':1:'),
+        (b'\xff\xfe\n', 'list.txt: is not text, expected lines of'),
+    ],
+)
 def test_what_is_no_list_is_named(tmp_path, content, told):
     path = tmp_path / 'list.txt'
     path.write_bytes(content)

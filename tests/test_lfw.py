@@ -20,19 +20,20 @@ from sphereslim.evaluation.verification import Verification
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
-DEPLOY = '''
+DEPLOY = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 6 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "gaussian" std: 0.3 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
         inner_product_param { num_output: 5 weight_filler { type: "gaussian" std: 0.3 } } }
-'''
+"""
 
 
 @pytest.fixture
 def small(tmp_path):
     """A tiny deploy net with weights, 8 people with 3 pictures each that look alike, and pairs in 2 folds."""
     from sphereslim.engine import caffe
+
     caffe.set_random_seed(3)
     (tmp_path / 'deploy.prototxt').write_text(DEPLOY)
     caffe.Net(str(tmp_path / 'deploy.prototxt'), caffe.TEST).save(str(tmp_path / 'w.caffemodel'))
@@ -59,8 +60,13 @@ def test_a_score_of_the_threshold_itself_is_judged_wrong():
     x, y = np.eye(2)
     near = 0.01 * y - x
     features = np.array([x, near, -x, -near, y, -y, y, -y])
-    pairs = Pairs(tuple('abcdefgh'), np.arange(0, 8, 2), np.arange(1, 8, 2), np.array([True, True, True, False]),
-                  np.array([0, 0, 1, 1]))
+    pairs = Pairs(
+        tuple('abcdefgh'),
+        np.arange(0, 8, 2),
+        np.arange(1, 8, 2),
+        np.array([True, True, True, False]),
+        np.array([0, 0, 1, 1]),
+    )
     assert best_threshold(np.full(2, -0.99995), pairs.same[:2]) == -1
     accuracy, scores = verify(features, pairs)
     assert scores[2:].tolist() == [-1, -1] and accuracy[1] == 0
@@ -102,6 +108,7 @@ def test_crops(tmp_path):
 @pytest.mark.parametrize('crop', ['centre', 'left', 'resize'])
 def test_a_measure_of_many_weights_is_the_evaluation(small, crop):
     from sphereslim.engine import caffe
+
     deploy, weights, pairs, faces = how(small)
     deploy.write_text(DEPLOY.replace('dim: 6', 'dim: 4'))
     caffe.Net(str(deploy), caffe.TEST).save(str(weights))
@@ -191,22 +198,40 @@ def test_pairs_name_what_is_wrong(small):
     _, _, pairs, faces = how(small)
     assert people_of(pairs) == set('ABCDEFGH')
     good = pairs.read_text()
-    for bad, message in (('', 'is empty'), ('x\n', ':1:'), (good + 'A 1 2\n', '17 pairs'),
-                         (good.replace('A 1 2', 'A 1 x'), ':2:'), (good.replace('A 1 2', 'Z 1 2'), 'Z_0001')):
+    for bad, message in (
+        ('', 'is empty'),
+        ('x\n', ':1:'),
+        (good + 'A 1 2\n', '17 pairs'),
+        (good.replace('A 1 2', 'A 1 x'), ':2:'),
+        (good.replace('A 1 2', 'Z 1 2'), 'Z_0001'),
+    ):
         pairs.write_text(bad)
         with pytest.raises(SlimError, match=message):
             read_pairs(pairs, faces)
 
 
 def run(*words):
-    return subprocess.run([sys.executable, ROOT / 'python' / 'evaluate_lfw.py', *map(str, words)], capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, ROOT / 'python' / 'evaluate_lfw.py', *map(str, words)], capture_output=True, text=True
+    )
 
 
 def test_the_command(small):
     deploy, weights, pairs, faces = how(small)
-    told = run(deploy, weights, '--pairs', pairs, '--pictures', faces, '--cache', small / 'cache', '--json',
-               small / 'r.json', '--roc', small / 'roc.png')
+    told = run(
+        deploy,
+        weights,
+        '--pairs',
+        pairs,
+        '--pictures',
+        faces,
+        '--cache',
+        small / 'cache',
+        '--json',
+        small / 'r.json',
+        '--roc',
+        small / 'roc.png',
+    )
     assert told.returncode == 0, told.stderr
     values = json.loads((small / 'r.json').read_text())
     assert values['pairs'] == 16 and len(values['folds']) == 2
@@ -215,12 +240,27 @@ def test_the_command(small):
     assert values['accuracy'] == pytest.approx(evaluate(*how(small)).accuracy)
 
 
-@pytest.mark.parametrize('files, options', [
-    ({'deploy': 'no.prototxt'}, ()), ({'weights': 'no.caffemodel'}, ()), ({'weights': 'faces/A/A_0001.png'}, ()),
-    ({}, ('--feature', 'fc9')), ({}, ('--mean', '1', '2'))])
+@pytest.mark.parametrize(
+    'files, options',
+    [
+        ({'deploy': 'no.prototxt'}, ()),
+        ({'weights': 'no.caffemodel'}, ()),
+        ({'weights': 'faces/A/A_0001.png'}, ()),
+        ({}, ('--feature', 'fc9')),
+        ({}, ('--mean', '1', '2')),
+    ],
+)
 def test_bad_input_ends_in_one_line(small, files, options):
-    told = run(small / files.get('deploy', 'deploy.prototxt'), small / files.get('weights', 'w.caffemodel'), '--pairs',
-               small / 'pairs.txt', '--pictures', small / 'faces', '--no-cache', *options)
+    told = run(
+        small / files.get('deploy', 'deploy.prototxt'),
+        small / files.get('weights', 'w.caffemodel'),
+        '--pairs',
+        small / 'pairs.txt',
+        '--pictures',
+        small / 'faces',
+        '--no-cache',
+        *options,
+    )
     assert told.returncode == 1
     assert len(told.stderr.strip().splitlines()) == 1 and told.stderr.startswith('error: ')
 

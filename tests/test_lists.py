@@ -21,8 +21,9 @@ WIDE = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
 
 
 def run(script, *words):
-    return subprocess.run([sys.executable, ROOT / 'preprocess' / script, *map(str, words)], capture_output=True,
-                          text=True)
+    return subprocess.run(
+        [sys.executable, ROOT / 'preprocess' / script, *map(str, words)], capture_output=True, text=True
+    )
 
 
 def tree(folder, counts, image=WIDE):
@@ -47,18 +48,21 @@ def test_casia_leaves_out_the_three_people_of_lfw(tmp_path):
     folder = tree(tmp_path / 'casia', {**dict.fromkeys(out, 2), '0000045': 2, '9999999': 1})
     told = run('make_list.py', folder, '--casia', '--out', tmp_path / 'list.txt')
     assert told.returncode == 0, told.stderr
-    assert (tmp_path / 'list.txt').read_text() == ('0000045/0000045_0001.png 0\n0000045/0000045_0002.png 0\n'
-                                                   '9999999/9999999_0001.png 1\n')
+    assert (tmp_path / 'list.txt').read_text() == (
+        '0000045/0000045_0001.png 0\n0000045/0000045_0002.png 0\n9999999/9999999_0001.png 1\n'
+    )
     assert '3 people left out' in told.stdout
 
 
 def test_people_of_the_pairs_and_of_few_pictures_are_left_out(faces, tmp_path):
-    told = run('make_list.py', faces, '--pairs', tmp_path / 'pairs.txt', '--min-pictures', 4, '--out',
-               tmp_path / 'l.txt')
+    told = run(
+        'make_list.py', faces, '--pairs', tmp_path / 'pairs.txt', '--min-pictures', 4, '--out', tmp_path / 'l.txt'
+    )
     assert told.returncode == 0, told.stderr
     lines = (tmp_path / 'l.txt').read_text().splitlines()
-    assert lines == [f'{name}/{name}_000{k}.png {label}' for label, name in enumerate(['Ada', 'Di'])
-                     for k in (1, 2, 3, 4)]
+    assert lines == [
+        f'{name}/{name}_000{k}.png {label}' for label, name in enumerate(['Ada', 'Di']) for k in (1, 2, 3, 4)
+    ]
 
 
 def test_celeba_by_identity_file(tmp_path):
@@ -92,8 +96,9 @@ def test_crops_of_aligned_pictures():
 
 
 def test_prepared_faces_are_a_set_to_train_on(faces, tmp_path):
-    told = run('prepare_faces.py', faces, '--pairs', tmp_path / 'pairs.txt', '--crop', 'left', '--out',
-               tmp_path / 'set')
+    told = run(
+        'prepare_faces.py', faces, '--pairs', tmp_path / 'pairs.txt', '--crop', 'left', '--out', tmp_path / 'set'
+    )
     assert told.returncode == 0, told.stderr
     found = open_faces(tmp_path / 'set')
     assert (found.people, found.count) == (2, 8)

@@ -56,13 +56,25 @@ def stamp(second, thread=7, date='0102'):
 
 def header(solver=SOLVER, head=HEAD, thread=7, name='net'):
     prefix = stamp(0, thread)
-    lines = [f'{prefix}Initializing solver from parameters: ', *[f'{key}: {value}' for key, value in solver.items()],
-             f'{prefix}Creating training net from net file: x', f'{prefix}Initializing net from parameters: ',
-             f'name: "{name}"']
+    lines = [
+        f'{prefix}Initializing solver from parameters: ',
+        *[f'{key}: {value}' for key, value in solver.items()],
+        f'{prefix}Creating training net from net file: x',
+        f'{prefix}Initializing net from parameters: ',
+        f'name: "{name}"',
+    ]
     if head:
-        lines += ['layer {', '  name: "ip"', '  type: "MarginInnerProduct"', '  top: "logits"', '  top: "mix"',
-                  '  margin_inner_product_param {',
-                  *[f'    {key}: {value:g}' for key, value in head.items()], '  }', '}']
+        lines += [
+            'layer {',
+            '  name: "ip"',
+            '  type: "MarginInnerProduct"',
+            '  top: "logits"',
+            '  top: "mix"',
+            '  margin_inner_product_param {',
+            *[f'    {key}: {value:g}' for key, value in head.items()],
+            '  }',
+            '}',
+        ]
     return [*lines, f'{prefix}layer_factory.hpp:77] Creating layer data']
 
 
@@ -72,10 +84,12 @@ def training(first=0, last=300, every=10, head=HEAD, solver=SOLVER, count=lambda
     for place, n in enumerate(range(first, last, every)):
         at = stamp(1 + place, thread)
         loss = 4 + 5 * np.exp(-n / 100)
-        lines += [f'{at}Iteration {n} (9.9 iter/s, 1.01s/10 iters), loss = {loss:.6g}',
-                  f'{at}    Train net output #0: mix = {formula(HEAD, count(n)):.6g}',
-                  f'{at}    Train net output #1: sl = {loss:.6g} (* 1 = {loss:.6g} loss)',
-                  f'{at}Iteration {n}, lr = {expected_rate(parsed(solver), n):g}']
+        lines += [
+            f'{at}Iteration {n} (9.9 iter/s, 1.01s/10 iters), loss = {loss:.6g}',
+            f'{at}    Train net output #0: mix = {formula(HEAD, count(n)):.6g}',
+            f'{at}    Train net output #1: sl = {loss:.6g} (* 1 = {loss:.6g} loss)',
+            f'{at}Iteration {n}, lr = {expected_rate(parsed(solver), n):g}',
+        ]
     return lines
 
 
@@ -84,34 +98,44 @@ def parsed(solver):
 
 
 AGES = {
-    '2013': ('I1203 10:00:01.000001 99 solver.cpp:204] Iteration 100, lr = 0.01\n'
-             'I1203 10:00:01.000002 99 solver.cpp:66] Iteration 100, loss = 0.26\n'
-             'I1203 10:00:02.000002 99 solver.cpp:84] Testing net\n'
-             'I1203 10:00:03.000002 99 solver.cpp:111] Test score #0: 0.9785\n'),
-    '2014': ('I0317 21:53:12.185698 2008298256 solver.cpp:195] Iteration 100, loss = 0.26\n'
-             'I0317 21:53:12.185699 2008298256 solver.cpp:210]     Train net output #0: a = 0.5 (* 1 = 0.5 loss)\n'
-             'I0317 21:53:12.185701 2008298256 solver.cpp:365] Iteration 100, lr = 0.01\n'
-             'I0317 21:53:13.185701 2008298256 solver.cpp:232] Iteration 100, Testing net (#0)\n'
-             'I0317 21:53:14.185701 2008298256 solver.cpp:270]     Test net output #0: acc = 0.9785\n'),
-    'final bvlc': ('I20261121 07:29:30.1 11 solver.cpp:218] Iteration 100 (-1e-05 iter/s, 0.05s/5 iters), loss = 0.26\n'
-                   'I20261121 07:29:30.1 11 sgd_solver.cpp:105] Iteration 100, lr = 1e-2\n'
-                   'I20261121 07:29:30.1 11 solver.cpp:330] Iteration 100, Testing net (#0)\n'
-                   'I20261121 07:29:30.1 11 solver.cpp:397]     Test net output #0: acc = 9.785e-1\n'),
-    'nvidia': ('I0930 11:22:33.123456 21 solver.cpp:342] [0.0] Iteration 100 (5.2 iter/s, 19.2s/100 iter), 1.2/90ep, '
-               'loss = 0.26\n'
-               'I0930 11:22:33.123456 21 sgd_solver.cpp:180] [0.0] Iteration 100, lr = 0.01, m = 0.9, wd = 0.0005\n'
-               'I0930 11:22:34.123456 21 solver.cpp:563] Iteration 100, Testing net (#0)\n'
-               'I0930 11:22:35.123456 21 solver.cpp:633]     Test net output #0: acc = 0.9785\n'),
-    'no prefix': ('Iteration 100, loss = .26\n    Train net output #0: a = 0.5\nIteration 100, lr = 0.01\n'
-                  'Iteration 100, Testing net (#0)\n    Test net output #0: acc = 0.9785\n'),
+    '2013': (
+        'I1203 10:00:01.000001 99 solver.cpp:204] Iteration 100, lr = 0.01\n'
+        'I1203 10:00:01.000002 99 solver.cpp:66] Iteration 100, loss = 0.26\n'
+        'I1203 10:00:02.000002 99 solver.cpp:84] Testing net\n'
+        'I1203 10:00:03.000002 99 solver.cpp:111] Test score #0: 0.9785\n'
+    ),
+    '2014': (
+        'I0317 21:53:12.185698 2008298256 solver.cpp:195] Iteration 100, loss = 0.26\n'
+        'I0317 21:53:12.185699 2008298256 solver.cpp:210]     Train net output #0: a = 0.5 (* 1 = 0.5 loss)\n'
+        'I0317 21:53:12.185701 2008298256 solver.cpp:365] Iteration 100, lr = 0.01\n'
+        'I0317 21:53:13.185701 2008298256 solver.cpp:232] Iteration 100, Testing net (#0)\n'
+        'I0317 21:53:14.185701 2008298256 solver.cpp:270]     Test net output #0: acc = 0.9785\n'
+    ),
+    'final bvlc': (
+        'I20261121 07:29:30.1 11 solver.cpp:218] Iteration 100 (-1e-05 iter/s, 0.05s/5 iters), loss = 0.26\n'
+        'I20261121 07:29:30.1 11 sgd_solver.cpp:105] Iteration 100, lr = 1e-2\n'
+        'I20261121 07:29:30.1 11 solver.cpp:330] Iteration 100, Testing net (#0)\n'
+        'I20261121 07:29:30.1 11 solver.cpp:397]     Test net output #0: acc = 9.785e-1\n'
+    ),
+    'nvidia': (
+        'I0930 11:22:33.123456 21 solver.cpp:342] [0.0] Iteration 100 (5.2 iter/s, 19.2s/100 iter), 1.2/90ep, '
+        'loss = 0.26\n'
+        'I0930 11:22:33.123456 21 sgd_solver.cpp:180] [0.0] Iteration 100, lr = 0.01, m = 0.9, wd = 0.0005\n'
+        'I0930 11:22:34.123456 21 solver.cpp:563] Iteration 100, Testing net (#0)\n'
+        'I0930 11:22:35.123456 21 solver.cpp:633]     Test net output #0: acc = 0.9785\n'
+    ),
+    'no prefix': (
+        'Iteration 100, loss = .26\n    Train net output #0: a = 0.5\nIteration 100, lr = 0.01\n'
+        'Iteration 100, Testing net (#0)\n    Test net output #0: acc = 0.9785\n'
+    ),
 }
 
 
 @pytest.mark.parametrize('age', AGES)
 def test_every_age_reads_alike(age):
-    run, = feed(AGES[age])
-    row, = run.train
-    test, = run.test
+    (run,) = feed(AGES[age])
+    (row,) = run.train
+    (test,) = run.test
     assert (row.iteration, row.loss, row.lr) == (100, 0.26, 0.01)
     assert test.iteration == 100 and list(test.outputs.values()) == [0.9785]
     assert run.clock == (None if age == 'no prefix' else 'time stamps')
@@ -119,9 +143,12 @@ def test_every_age_reads_alike(age):
 
 def test_header_fields_and_events():
     lines = training()
-    lines += [stamp(60) + 'Snapshotting to binary proto file /d/a_iter_300.caffemodel',
-              stamp(60) + 'Iteration 300, loss = 3.5', 'Optimization Done.']
-    run, = feed('\n'.join(lines))
+    lines += [
+        stamp(60) + 'Snapshotting to binary proto file /d/a_iter_300.caffemodel',
+        stamp(60) + 'Iteration 300, loss = 3.5',
+        'Optimization Done.',
+    ]
+    (run,) = feed('\n'.join(lines))
     assert run.name == 'net' and run.done and run.ending == 'finished'
     assert declared_steps(run.solver) == [150] and run.roles() == {'mix': 'lambda'}
     assert run.snapshots == [(300, '/d/a_iter_300.caffemodel')] and run.loss_weights == {'sl': 1}
@@ -129,39 +156,57 @@ def test_header_fields_and_events():
 
 
 def test_seconds_cross_new_year_and_fall_back_to_rates():
-    run, = feed('I1231 23:59:50 5 s.cpp:1] Iteration 0, loss = 1\nI0101 00:00:10 5 s.cpp:1] Iteration 1, loss = 1')
+    (run,) = feed('I1231 23:59:50 5 s.cpp:1] Iteration 0, loss = 1\nI0101 00:00:10 5 s.cpp:1] Iteration 1, loss = 1')
     assert [row.seconds for row in run.train] == [0, 20]
-    run, = feed('Iteration 0 (1 iter/s, 2.5s/2 iters), loss = 1\nIteration 2 (1 iter/s, 3.5s/2 iters), loss = 1')
+    (run,) = feed('Iteration 0 (1 iter/s, 2.5s/2 iters), loss = 1\nIteration 2 (1 iter/s, 3.5s/2 iters), loss = 1')
     assert run.clock == 'iter/s' and [row.seconds for row in run.train] == [2.5, 6.0]
 
 
 def test_outputs_without_their_iteration_wait_for_the_rate():
-    lines = [stamp(1) + '    Train net output #0: a = 1', stamp(1) + 'Iteration 10, lr = 0.5',
-             stamp(2) + 'Iteration 20, loss = 2', stamp(2) + '    Train net output #0: a = 2',
-             stamp(3) + '    Train net output #0: a = 3', stamp(3) + 'Iteration 30, lr = 0.5']
-    run, = feed('\n'.join(lines))
+    lines = [
+        stamp(1) + '    Train net output #0: a = 1',
+        stamp(1) + 'Iteration 10, lr = 0.5',
+        stamp(2) + 'Iteration 20, loss = 2',
+        stamp(2) + '    Train net output #0: a = 2',
+        stamp(3) + '    Train net output #0: a = 3',
+        stamp(3) + 'Iteration 30, lr = 0.5',
+    ]
+    (run,) = feed('\n'.join(lines))
     assert [(row.iteration, row.loss, row.outputs) for row in run.train] == [
-        (10, None, {'a': 1}), (20, 2, {'a': 2}), (30, None, {'a': 3})]
+        (10, None, {'a': 1}),
+        (20, 2, {'a': 2}),
+        (30, None, {'a': 3}),
+    ]
 
 
 def test_blob_of_several_values_and_values_that_are_no_numbers():
-    run, = feed('Iteration 5, loss = -nan\n    Train net output #0: p = 1\n    Train net output #1: p = inf\n'
-                'Iteration 5, lr = 1.#QNAN')
-    row, = run.train
+    (run,) = feed(
+        'Iteration 5, loss = -nan\n    Train net output #0: p = 1\n    Train net output #1: p = inf\n'
+        'Iteration 5, lr = 1.#QNAN'
+    )
+    (row,) = run.train
     assert row.outputs == {'p': 1, 'p[1]': np.inf} and np.isnan(row.loss) and np.isnan(row.lr)
 
 
 def test_two_messages_in_one_line_and_foreign_threads():
-    text = (stamp(1) + 'Iteration 10, loss = 1.5' + stamp(1, 8) + 'Restarting data prefetching from start.\n' +
-            stamp(1, 9) + 'image_data_layer.cpp:38] Opening file x\n' + stamp(2) + 'Iteration 20, loss = 1.25')
-    run, = feed(text)
+    text = (
+        stamp(1)
+        + 'Iteration 10, loss = 1.5'
+        + stamp(1, 8)
+        + 'Restarting data prefetching from start.\n'
+        + stamp(1, 9)
+        + 'image_data_layer.cpp:38] Opening file x\n'
+        + stamp(2)
+        + 'Iteration 20, loss = 1.25'
+    )
+    (run,) = feed(text)
     assert [row.loss for row in run.train] == [1.5, 1.25]
 
 
 def test_header_interleaved_by_another_thread():
     lines = header()
     lines.insert(3, stamp(0, 99) + 'data_layer.cpp:73] Restarting data prefetching from start.')
-    run, = feed('\n'.join(lines))
+    (run,) = feed('\n'.join(lines))
     assert run.solver.keys() == SOLVER.keys() and run.name == 'net'
 
 
@@ -170,8 +215,10 @@ def test_other_gpus_repeat_the_iterations(order):
     lines = header()
     for n in (0, 10, 20):
         for thread in order:
-            lines += [f'{stamp(n, thread)}Iteration {n}, loss = {n + thread}',
-                      f'{stamp(n, thread)}    Train net output #0: a = {thread}']
+            lines += [
+                f'{stamp(n, thread)}Iteration {n}, loss = {n + thread}',
+                f'{stamp(n, thread)}    Train net output #0: a = {thread}',
+            ]
     runs = feed('\n'.join(lines))
     assert [len(run.train) for run in runs] == [3]
     assert [(row.loss - row.iteration, row.outputs['a']) for row in runs[0].train] == 3 * [(order[0], order[0])]
@@ -181,7 +228,7 @@ def test_a_gpu_that_lags_behind_is_no_run_of_its_own():
     lines = header()
     for n, thread in ((0, 7), (10, 7), (0, 8), (10, 8), (20, 7), (20, 8)):
         lines.append(f'{stamp(n, thread)}Iteration {n}, loss = {n + thread}')
-    run, = feed('\n'.join(lines))
+    (run,) = feed('\n'.join(lines))
     assert [row.loss for row in run.train] == [7, 17, 27]
 
 
@@ -200,12 +247,20 @@ def test_appended_runs_are_stages_and_resumed_ones_are_not():
 
 @pytest.mark.parametrize('state, stage_count', [('out/x_iter_100', 1), ('other/x_iter_100', 2)])
 def test_a_run_that_restores_a_state_of_a_stage_goes_on_with_it_in_another_net_file(state, stage_count):
-    first, again = (training(last=last, first=start, thread=thread, solver=SOLVER | {
-        'snapshot_prefix': '"out/x"', 'net': f'"{net}"'}) for last, start, thread, net in [
-            (200, 0, 7, 'out/train.prototxt'), (300, 100, 70, 'out/train_continued.prototxt')])
+    first, again = (
+        training(
+            last=last, first=start, thread=thread, solver=SOLVER | {'snapshot_prefix': '"out/x"', 'net': f'"{net}"'}
+        )
+        for last, start, thread, net in [
+            (200, 0, 7, 'out/train.prototxt'),
+            (300, 100, 70, 'out/train_continued.prototxt'),
+        ]
+    )
     again.append(stamp(99, 70) + 'Optimization Done.')
-    again.insert(again.index(next(line for line in again if 'Iteration' in line)),
-                 stamp(0, 70) + f'Resuming from {state}.solverstate')
+    again.insert(
+        again.index(next(line for line in again if 'Iteration' in line)),
+        stamp(0, 70) + f'Resuming from {state}.solverstate',
+    )
     found = stages(feed('\n'.join([*first, *again])), 'a')
     assert len(found) == stage_count
     assert len(found[0].curves['loss']) == (30 if stage_count == 1 else 20)
@@ -244,19 +299,25 @@ def test_files_plain_compressed_and_cut_off(tmp_path):
 
 
 def test_half_written_last_number_is_left_out(tmp_path):
-    run, = parse_log(write(tmp_path, 'a.log', 'Iteration 1, loss = 2.5\nIteration 2, loss = 2.'))
+    (run,) = parse_log(write(tmp_path, 'a.log', 'Iteration 1, loss = 2.5\nIteration 2, loss = 2.'))
     assert [row.loss for row in run.train] == [2.5]
-    run, = parse_log(write(tmp_path, 'a.log', 'Iteration 1, loss = 2\n    Train net output #0: a = 2.5 (* 1 = 2.'))
+    (run,) = parse_log(write(tmp_path, 'a.log', 'Iteration 1, loss = 2\n    Train net output #0: a = 2.5 (* 1 = 2.'))
     assert run.train[0].outputs == {'a': 2.5}
 
 
-@pytest.mark.parametrize('name, data, words', [
-    ('empty.log', b'', 'empty'), ('binary.log', bytes(range(256)) * 20, 'not a text file'),
-    ('picture.log', b'\x89PNG\r\n\x1a\n' + bytes(500), 'not a text file'),
-    ('prose.log', b'nothing of the kind\n', 'not the log of a Caffe training'),
-    ('begun.log', '\n'.join(header()).encode(), 'a training was begun'),
-    ('cut.gz', gzip.compress(b'Iteration 1, loss = 2\n')[:12], 'broken gzip'),
-    ('folder', None, 'is a folder'), ('missing.log', None, 'No such file')])
+@pytest.mark.parametrize(
+    'name, data, words',
+    [
+        ('empty.log', b'', 'empty'),
+        ('binary.log', bytes(range(256)) * 20, 'not a text file'),
+        ('picture.log', b'\x89PNG\r\n\x1a\n' + bytes(500), 'not a text file'),
+        ('prose.log', b'nothing of the kind\n', 'not the log of a Caffe training'),
+        ('begun.log', '\n'.join(header()).encode(), 'a training was begun'),
+        ('cut.gz', gzip.compress(b'Iteration 1, loss = 2\n')[:12], 'broken gzip'),
+        ('folder', None, 'is a folder'),
+        ('missing.log', None, 'No such file'),
+    ],
+)
 def test_unusable_files_end_in_one_line(tmp_path, name, data, words):
     if name == 'folder':
         (tmp_path / name).mkdir()
@@ -271,12 +332,14 @@ BODY = '\n'.join([*training(), *training(first=100, thread=9), *AGES.values()]) 
 
 
 @settings(max_examples=60, deadline=None)
-@given(cut=st.integers(0, len(BODY)), noise=st.lists(st.tuples(st.integers(0, len(BODY)), st.text(max_size=8)),
-                                                     max_size=30))
+@given(
+    cut=st.integers(0, len(BODY)),
+    noise=st.lists(st.tuples(st.integers(0, len(BODY)), st.text(max_size=8)), max_size=30),
+)
 def test_garbled_logs_never_break_the_parser(cut, noise):
     text = BODY[:cut]
     for place, junk in noise:
-        text = text[:place] + junk + text[place + len(junk):]
+        text = text[:place] + junk + text[place + len(junk) :]
     runs = feed(text)
     for stage in stages(runs, 'x'):
         for curve in stage.curves.values():
@@ -301,15 +364,19 @@ def test_cut_log_holds_the_rows_of_the_whole(cut, tmp_path_factory):
             assert row.outputs.items() <= same.outputs.items()
 
 
-@pytest.mark.parametrize('solver, iteration, rate', [
-    ({'lr_policy': 'fixed', 'base_lr': '0.1'}, 5, 0.1),
-    ({'lr_policy': 'step', 'base_lr': '0.1', 'gamma': '0.5', 'stepsize': '10'}, 25, 0.025),
-    ({'lr_policy': 'exp', 'base_lr': '0.1', 'gamma': '0.5'}, 3, 0.0125),
-    ({'lr_policy': 'inv', 'base_lr': '0.1', 'gamma': '1', 'power': '2'}, 1, 0.025),
-    ({'lr_policy': 'poly', 'base_lr': '0.1', 'power': '2', 'max_iter': '10'}, 5, 0.025),
-    ({'lr_policy': 'sigmoid', 'base_lr': '0.1', 'gamma': '-1', 'stepsize': '5'}, 5, 0.05),
-    ({'lr_policy': 'step', 'base_lr': '0.1', 'gamma': '0.5'}, 25, None),
-    ({'lr_policy': 'warm', 'base_lr': '0.1'}, 25, None)])
+@pytest.mark.parametrize(
+    'solver, iteration, rate',
+    [
+        ({'lr_policy': 'fixed', 'base_lr': '0.1'}, 5, 0.1),
+        ({'lr_policy': 'step', 'base_lr': '0.1', 'gamma': '0.5', 'stepsize': '10'}, 25, 0.025),
+        ({'lr_policy': 'exp', 'base_lr': '0.1', 'gamma': '0.5'}, 3, 0.0125),
+        ({'lr_policy': 'inv', 'base_lr': '0.1', 'gamma': '1', 'power': '2'}, 1, 0.025),
+        ({'lr_policy': 'poly', 'base_lr': '0.1', 'power': '2', 'max_iter': '10'}, 5, 0.025),
+        ({'lr_policy': 'sigmoid', 'base_lr': '0.1', 'gamma': '-1', 'stepsize': '5'}, 5, 0.05),
+        ({'lr_policy': 'step', 'base_lr': '0.1', 'gamma': '0.5'}, 25, None),
+        ({'lr_policy': 'warm', 'base_lr': '0.1'}, 25, None),
+    ],
+)
 def test_rate_policies(solver, iteration, rate):
     got = expected_rate({key: [value] for key, value in solver.items()}, iteration)
     assert got == rate if rate is None else got == pytest.approx(rate)
@@ -326,27 +393,31 @@ def test_rate_found_where_declared_or_not():
     assert check_rate(feed('Iteration 0, lr = 0.1')[0])['verdict'] == 'cannot tell'
 
 
-@pytest.mark.parametrize('solver, first, count, words', [
-    (SOLVER, 0, lambda n: n + 1, 'from the start of this run'),
-    (SOLVER, 100, lambda n: n - 99, 'from the start of this run'),
-    (SOLVER, 100, lambda n: n + 1, 'on over the resume'),
-    ({**SOLVER, 'iter_size': '4'}, 0, lambda n: 4 * (n + 1), 'from the start of this run'),
-    ({**SOLVER, 'iter_size': '4'}, 0, lambda n: n + 1, 'one more each iteration'),
-    ({**SOLVER, 'iter_size': '4'}, 0, lambda n: 4 * n + 1, 'first forward'),
-    (SOLVER, 0, lambda n: n, 'one forward late')])
+@pytest.mark.parametrize(
+    'solver, first, count, words',
+    [
+        (SOLVER, 0, lambda n: n + 1, 'from the start of this run'),
+        (SOLVER, 100, lambda n: n - 99, 'from the start of this run'),
+        (SOLVER, 100, lambda n: n + 1, 'on over the resume'),
+        ({**SOLVER, 'iter_size': '4'}, 0, lambda n: 4 * (n + 1), 'from the start of this run'),
+        ({**SOLVER, 'iter_size': '4'}, 0, lambda n: n + 1, 'one more each iteration'),
+        ({**SOLVER, 'iter_size': '4'}, 0, lambda n: 4 * n + 1, 'first forward'),
+        (SOLVER, 0, lambda n: n, 'one forward late'),
+    ],
+)
 def test_lambda_countings(solver, first, count, words):
-    check, = check_lambdas(feed('\n'.join(training(first=first, solver=solver, count=count)))[0], {})
+    (check,) = check_lambdas(feed('\n'.join(training(first=first, solver=solver, count=count)))[0], {})
     assert check['verdict'] == 'as its formula' and words in check['counting'] and check['error'] < 1e-5
 
 
 def test_lambda_that_is_not_its_formula():
-    check, = check_lambdas(feed('\n'.join(training(count=lambda n: 3 * n + 7)))[0], {})
+    (check,) = check_lambdas(feed('\n'.join(training(count=lambda n: 3 * n + 7)))[0], {})
     assert check['verdict'] == 'differs' and 'gamma·count = 0.36' in check['text']
 
 
 def test_lambda_without_a_net_is_held_against_the_published_heads():
     text = '\n'.join(line for line in training(head=None)).replace('mix', 'lambda')
-    check, = check_lambdas(feed(text)[0], published_heads(ROOT / 'published'))
+    (check,) = check_lambdas(feed(text)[0], published_heads(ROOT / 'published'))
     assert check['verdict'] == 'as its formula' and 'published' in check['text'] and check['head']['gamma'] == 0.12
 
 
@@ -380,17 +451,29 @@ def test_a_smoothed_loss_stays_between_the_values_seen():
 
 def with_layers(**outputs):
     """The header of a net with inner products of so many outputs, and a few iterations."""
-    layers = '\n'.join(f'layer {{\n  name: "{name}"\n  inner_product_param {{\n    num_output: {count}\n  }}\n}}'
-                       for name, count in outputs.items())
+    layers = '\n'.join(
+        f'layer {{\n  name: "{name}"\n  inner_product_param {{\n    num_output: {count}\n  }}\n}}'
+        for name, count in outputs.items()
+    )
     *head, end = header(head=None)
     rows = [f'{stamp(n)}Iteration {n}, loss = 1' for n in range(9)]
     return stages(feed('\n'.join([*head, layers, end, *rows])), 'log')[0]
 
 
-@pytest.mark.parametrize('theirs, ours, told', [
-    ({'fc': 4}, {'fc': 4}, ''), ({}, {'fc': 4}, ''), ({'fc': 4}, {}, ''),
-    ({'a': 2, 'fc': 10572}, {'a': 2, 'fc': 40}, "layer 'fc' has 10572 outputs against 40 outputs"),
-    ({'a': 2, 'fc': 4}, {'b': 2, 'fc': 3}, "layer 'a' has 2 outputs against no such layer, and so for 2 more layers")])
+@pytest.mark.parametrize(
+    'theirs, ours, told',
+    [
+        ({'fc': 4}, {'fc': 4}, ''),
+        ({}, {'fc': 4}, ''),
+        ({'fc': 4}, {}, ''),
+        ({'a': 2, 'fc': 10572}, {'a': 2, 'fc': 40}, "layer 'fc' has 10572 outputs against 40 outputs"),
+        (
+            {'a': 2, 'fc': 4},
+            {'b': 2, 'fc': 3},
+            "layer 'a' has 2 outputs against no such layer, and so for 2 more layers",
+        ),
+    ],
+)
 def test_logs_of_other_nets_are_told(theirs, ours, told):
     found = judge(with_layers(**theirs), with_layers(**ours), 0.05, (), 12)
     assert found.nets == (f'the nets differ, so curves may: {told}' if told else '')
@@ -416,7 +499,9 @@ def test_a_difference_that_lasts_is_seen_in_noise():
     at, theirs, own, noise = np.arange(16.0), np.zeros(16), np.full(16, 0.1), np.ones(16)
     around = np.tile([0.9, -0.9], 8)
     assert [verdict._judge(at, theirs, mine, own, noise)['verdict'] for mine in (around, np.abs(around))] == [
-        verdict.MATCHES, verdict.DIFFERS]
+        verdict.MATCHES,
+        verdict.DIFFERS,
+    ]
 
 
 def test_noise_hides_what_is_smaller_only():
@@ -443,8 +528,11 @@ def test_stage_folders_pair_with_figure_columns_by_name(tmp_path):
     figure = read_figure(ROOT / 'published/curves/sphereface4_per_layer_loss.csv')
     both = pair(figure, read_source(tmp_path))
     assert [(theirs.names, mine.label.split('/')[-1]) for theirs, mine in both] == [
-        ('conv1_1', '01-conv1_1'), ('conv2_1', '02-conv2_1'), ('conv4_1', '04-conv4_1'),
-        ('conv4_1-ADD', '05-conv4_1-ADD')]
+        ('conv1_1', '01-conv1_1'),
+        ('conv2_1', '02-conv2_1'),
+        ('conv4_1', '04-conv4_1'),
+        ('conv4_1-ADD', '05-conv4_1-ADD'),
+    ]
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'published/curves').glob('*.csv')), ids=lambda path: path.stem)
@@ -455,8 +543,16 @@ def test_published_curves_read_and_match_themselves(path):
         assert compare(curve, curve, [])['verdict'] == 'identical'
 
 
-@pytest.mark.parametrize('text, words', [('', 'empty'), ('a,b\n', 'line 1'), ('iteration,a\n1\n', 'line 2'),
-                                         ('iteration,a\n1,x\n', 'line 2'), ('iteration,a\n1,\n', 'no points')])
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('', 'empty'),
+        ('a,b\n', 'line 1'),
+        ('iteration,a\n1\n', 'line 2'),
+        ('iteration,a\n1,x\n', 'line 2'),
+        ('iteration,a\n1,\n', 'no points'),
+    ],
+)
 def test_malformed_figures(tmp_path, text, words):
     with pytest.raises(LogError, match=words):
         read_figure(write(tmp_path, 'a.csv', text))
@@ -484,7 +580,10 @@ def test_compare_command_writes_page_and_json(tmp_path):
     assert done.returncode == 0, done.stderr
     data = json.loads((tmp_path / 'p.json').read_text())
     assert {one['quantity']: one['verdict'] for one in data['pairs'][0]['curves']} == {
-        'loss': 'matches', 'lambda': 'matches', 'lr': 'matches'}
+        'loss': 'matches',
+        'lambda': 'matches',
+        'lr': 'matches',
+    }
     page = (tmp_path / 'p.html').read_text()
     assert page.count('data:image/png;base64,') == 3 and 'viewport' in page
     assert not re.search(r'(?:src|href)="(?!data:)', page)
@@ -493,8 +592,12 @@ def test_compare_command_writes_page_and_json(tmp_path):
 def test_commands_answer_bad_input_with_one_line(tmp_path):
     good = write(tmp_path, 'good.log', '\n'.join(training()))
     bad = write(tmp_path, 'bad.log', bytes(range(256)) * 20)
-    for words in (('compare_logs.py', good, bad), ('compare_logs.py', tmp_path / 'no.log'), ('plot_log.py', bad),
-                  ('compare_logs.py', good, '--json', good / 'where.json')):
+    for words in (
+        ('compare_logs.py', good, bad),
+        ('compare_logs.py', tmp_path / 'no.log'),
+        ('plot_log.py', bad),
+        ('compare_logs.py', good, '--json', good / 'where.json'),
+    ):
         done = command(*words)
         assert done.returncode == 1 and done.stderr.count('\n') == 1 and 'Traceback' not in done.stderr, words
 
@@ -525,19 +628,20 @@ def assert_bvlc_patterns_find(run, text):
 
 def test_our_own_log_and_bvlc_patterns_agree(tmp_path, quick_command):
     write_run(tmp_path)
-    done = subprocess.run([quick_command, 'train', '-solver=net/solver.prototxt'], cwd=tmp_path, text=True,
-                          capture_output=True)
-    run, = parse_log(write(tmp_path, 'train.log', done.stderr))
+    done = subprocess.run(
+        [quick_command, 'train', '-solver=net/solver.prototxt'], cwd=tmp_path, text=True, capture_output=True
+    )
+    (run,) = parse_log(write(tmp_path, 'train.log', done.stderr))
     assert [row.iteration for row in run.train] == [0, 1, 2, 3] and run.done
     assert_bvlc_patterns_find(run, done.stderr)
-    lines = done.stderr[done.stderr.index('Solving'):].splitlines()  # it takes the time from each of these
+    lines = done.stderr[done.stderr.index('Solving') :].splitlines()  # it takes the time from each of these
     assert all(re.match(r'[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} ', line) for line in lines[1:])
 
 
 def test_genuine_log_and_bvlc_patterns_agree():
-    run, = parse_log(shared(GOLDEN))
+    (run,) = parse_log(shared(GOLDEN))
     assert_bvlc_patterns_find(run, GOLDEN.read_text())
-    check, = check_lambdas(run, {})
+    (check,) = check_lambdas(run, {})
     assert check['verdict'] == 'as its formula' and check['counting'].endswith('from the start of this run')
     assert check_rate(run)['verdict'] == 'as declared' and run.steps == [(20, 1)] and run.done
 
@@ -549,20 +653,23 @@ PUBLISHED = {  # rows, tests, start, verdict on the rate
     'sphereface_issue103_excerpt_iter11300.log': (2, 0, 11300, 'cannot tell'),
     'sphereface_issue103_excerpt_iter2000.log': (4, 0, 2000, 'cannot tell'),
     'sphereface_issue103_excerpt_iter21900.log': (2, 0, 21900, 'cannot tell'),
-    'sphereface_issue40_excerpt_iter7000.log': (2, 0, 7000, 'cannot tell')}
+    'sphereface_issue40_excerpt_iter7000.log': (2, 0, 7000, 'cannot tell'),
+}
 
 
 @pytest.mark.parametrize('name', PUBLISHED)
 def test_published_logs(name):
-    run, = parse_log(shared(LOGS / name))
+    (run,) = parse_log(shared(LOGS / name))
     assert (len(run.train), len(run.test), run.start, check_rate(run)['verdict']) == PUBLISHED[name]
-    stage, = stages([run], name)
+    (stage,) = stages([run], name)
     verdicts = judge(stage, stage, 0.05, [], 12).verdicts
     assert {one['verdict'] for one in verdicts} == {'identical'}
 
 
 def test_published_logs_of_different_trainings_differ():
-    first, second = (stages(parse_log(shared(LOGS / name)), name)[0]
-                     for name in ('amsoftmax_facenet20_112x96.log.gz', 'resnet20_cifar10.log.gz'))
+    first, second = (
+        stages(parse_log(shared(LOGS / name)), name)[0]
+        for name in ('amsoftmax_facenet20_112x96.log.gz', 'resnet20_cifar10.log.gz')
+    )
     verdicts = {one['quantity']: one['verdict'] for one in judge(first, second, 0.05, [], 12).verdicts}
     assert verdicts == {'loss': 'differs', 'lr': 'differs'}

@@ -71,35 +71,45 @@ def test_costs_grow_with_the_batch():
     assert one.model_bytes == 4 * (one.parameters + 9)
 
 
-@pytest.mark.parametrize('second', [
-    'top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }',
-    'input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } } '
-    'layer { name: "j" type: "Input" top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }'])
+@pytest.mark.parametrize(
+    'second',
+    [
+        'top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }',
+        'input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } } '
+        'layer { name: "j" type: "Input" top: "y" input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } } }',
+    ],
+)
 def test_a_net_of_several_inputs_is_measured_for_one_picture_of_each(second):
-    net = parse_net(f'layer {{ name: "i" type: "Input" top: "x" {second} '
-                    'layer { name: "s" type: "Eltwise" bottom: "x" bottom: "y" top: "s" } '
-                    'layer { name: "c" type: "Convolution" bottom: "s" top: "c" '
-                    'convolution_param { num_output: 6 kernel_size: 1 } }')
+    net = parse_net(
+        f'layer {{ name: "i" type: "Input" top: "x" {second} '
+        'layer { name: "s" type: "Eltwise" bottom: "x" bottom: "y" top: "s" } '
+        'layer { name: "c" type: "Convolution" bottom: "s" top: "c" '
+        'convolution_param { num_output: 6 kernel_size: 1 } }'
+    )
     assert one_picture(net).macs == 3 * 6 * 25
 
 
 def test_deconvolution_uses_weights_once_per_input_position():
     if 'Deconvolution' not in caffe.layer_type_list():
         pytest.skip('this Caffe has no Deconvolution')
-    stats = by_name(parse_net("""
+    stats = by_name(
+        parse_net("""
         layer { name: "i" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
         layer { name: "u" type: "Deconvolution" bottom: "x" top: "u"
-                convolution_param { num_output: 6 kernel_size: 4 stride: 2 bias_term: false } }"""))
+                convolution_param { num_output: 6 kernel_size: 4 stride: 2 bias_term: false } }""")
+    )
     assert stats['u'].macs == 3 * 6 * 16 * 2 * 5 * 4
 
 
 def test_a_convolution_of_several_blobs_costs_what_each_of_them_does():
-    stats = by_name(parse_net('''
+    stats = by_name(
+        parse_net("""
         layer { name: "i" type: "Input" top: "x" top: "y" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
         layer { name: "c" type: "Convolution" bottom: "x" bottom: "y" top: "c1" top: "c2"
                 convolution_param { num_output: 6 kernel_size: 2 bias_term: false } }
         layer { name: "u" type: "Deconvolution" bottom: "x" bottom: "y" top: "u1" top: "u2"
-                convolution_param { num_output: 6 kernel_size: 4 stride: 2 bias_term: false } }'''))
+                convolution_param { num_output: 6 kernel_size: 4 stride: 2 bias_term: false } }""")
+    )
     assert stats['c'].macs == 2 * (3 * 6 * 4 * 2 * 4 * 3)
     assert stats['u'].macs == 2 * (3 * 6 * 16 * 2 * 5 * 4)
 

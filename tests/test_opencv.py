@@ -19,9 +19,18 @@ from sphereslim.rewrite.scaled import resized
 from sphereslim.studies.prune_runs import convolution_groups
 
 PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
-NETS = {'sphereface-4': None, 'sphereface-10': None, 'sphereface-20': None, 'sphereface-4-bn': None,
-        'sphereface-36': None, 'sphereface-64': None, 'mobilenet-4': None, 'mobilenet-10': None, 'vgg16': 64,
-        'webface': None}
+NETS = {
+    'sphereface-4': None,
+    'sphereface-10': None,
+    'sphereface-20': None,
+    'sphereface-4-bn': None,
+    'sphereface-36': None,
+    'sphereface-64': None,
+    'mobilenet-4': None,
+    'mobilenet-10': None,
+    'vgg16': 64,
+    'webface': None,
+}
 BRANCHES = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 12, 10] } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a"
@@ -37,8 +46,10 @@ layer { name: "pool" type: "Pooling" bottom: "joined" top: "pool" pooling_param 
 layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 5 } }
 """
 
-pytestmark = pytest.mark.skipif(not hasattr(cv2.dnn, 'readNetFromCaffe') or int(cv2.__version__.split('.')[0]) >= 5,
-                                reason=f'OpenCV {cv2.__version__} has no Caffe importer, 4.x has')
+pytestmark = pytest.mark.skipif(
+    not hasattr(cv2.dnn, 'readNetFromCaffe') or int(cv2.__version__.split('.')[0]) >= 5,
+    reason=f'OpenCV {cv2.__version__} has no Caffe importer, 4.x has',
+)
 
 
 def pruned(net, layers, seed=0):
@@ -47,8 +58,9 @@ def pruned(net, layers, seed=0):
     opened = open_net(net)
     randomize(opened, rng)
     groups = Groups(net)
-    kept = {name: np.sort(rng.permutation(groups.of(name).size)[:max(1, groups.of(name).size // 2)])
-            for name in layers}
+    kept = {
+        name: np.sort(rng.permutation(groups.of(name).size)[: max(1, groups.of(name).size // 2)]) for name in layers
+    }
     return slim(Model(net, weights_of(opened), groups), kept)
 
 
@@ -62,7 +74,7 @@ def in_opencv(model, picture, folder):
 def check(model, folder):
     net = open_net(model.net, model.weights)
     picture = np.random.default_rng(1).normal(0, 1, net.blobs[net.inputs[0]].data.shape).astype('f')
-    ours, = outputs(net, {net.inputs[0]: picture}).values()
+    (ours,) = outputs(net, {net.inputs[0]: picture}).values()
     theirs = in_opencv(model, picture, folder)
     np.testing.assert_allclose(theirs.reshape(ours.shape), ours, atol=1e-4 * max(1, np.abs(ours).max()))
 
@@ -83,8 +95,10 @@ def test_concats_norms_and_depthwise_convolutions_do_too(tmp_path):
 def quantized_there_and_back(deploy, weights, folder):
     """A caffemodel that the commands `quantize` and `dequantize` made, each a process of its own."""
     small, back = folder / 'small.qcaffemodel', folder / 'back.caffemodel'
-    for words in (['quantize', weights, small, '--scheme', 'linear-filter', '--bits', '6', '--deploy', deploy],
-                  ['dequantize', small, back, '--deploy', deploy]):
+    for words in (
+        ['quantize', weights, small, '--scheme', 'linear-filter', '--bits', '6', '--deploy', deploy],
+        ['dequantize', small, back, '--deploy', deploy],
+    ):
         subprocess.run([sys.executable, PROTOTXT.parent / 'python/quantize.py', *words], check=True)
     return back
 

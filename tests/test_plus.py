@@ -28,8 +28,16 @@ def _margin(with_term, without, published=()):
     def runs(values):
         return [{'accuracy': value, 'centres': [[0, 90.0, 70.0], [3, 90.5, 71.0]], 'curves': {}} for value in values]
 
-    found = {'name': 'm4', 'alpha': 1, 'base': 90.0, 'released': 2, 'strength': {}, 'with': runs(with_term),
-             'without': runs(without), 'published': {'base': 99.27}}
+    found = {
+        'name': 'm4',
+        'alpha': 1,
+        'base': 90.0,
+        'released': 2,
+        'strength': {},
+        'with': runs(with_term),
+        'without': runs(without),
+        'published': {'base': 99.27},
+    }
     return found | {'published': {'base': 99.27, 'acc': list(published), 'released': 1}} if published else found
 
 
@@ -39,8 +47,14 @@ def test_every_run_stands_beside_the_published_ones():
     assert theirs == ['m4', 'published', '99.27', '99.20 99.40', '99.30', '0.14', '#1: 99.20']
 
 
-@pytest.mark.parametrize('gains, said', [((1, 1.2, 0.9), 'gained: +1.03'), ((-1, -1.2, -0.9), 'lost: -1.03'),
-                                         ((1, -1, 0.3), 'shows no clear change: +0.10')])
+@pytest.mark.parametrize(
+    'gains, said',
+    [
+        ((1, 1.2, 0.9), 'gained: +1.03'),
+        ((-1, -1.2, -0.9), 'lost: -1.03'),
+        ((1, -1, 0.3), 'shows no clear change: +0.10'),
+    ],
+)
 def test_a_gain_is_told_with_its_spread(gains, said):
     text = verdicts({'margins': [_margin([90 + gain for gain in gains], [90] * 3)]})[0]
     assert said in text and 'over 3 seeds, deviation' in text
@@ -62,11 +76,16 @@ def test_the_told_turn_is_the_gradients_length():
     net.blobs['label'].data[...] = labels
     distance = float(net.forward()['distance'])
     net.backward()
-    mean = weight.mean(0) / np.sqrt((weight.mean(0)**2).sum() + 1e-5)
+    mean = weight.mean(0) / np.sqrt((weight.mean(0) ** 2).sum() + 1e-5)
     away = np.linalg.norm(weight[labels] - mean, axis=1)
     pulled = np.linalg.norm(net.params['term'][0].diff[labels], axis=1)
-    margin = {'alpha': 20, 'batch': 4, 'momentum': 0.5, 'iterations': 30,
-              'with': [{'curves': {'inter-class distance': [[0, distance]], 'lr': [[0, 0.1]]}}]}
+    margin = {
+        'alpha': 20,
+        'batch': 4,
+        'momentum': 0.5,
+        'iterations': 30,
+        'with': [{'curves': {'inter-class distance': [[0, distance]], 'lr': [[0, 0.1]]}}],
+    }
     # 30 iterations of 4 pictures of 30 classes meet a class 4 times; momentum 0.5 doubles every step
     turn = degrees((pulled / away).mean() * 0.1 * 4 * 2)
     assert strength(margin, 30)['turn_degrees'] == pytest.approx(turn, rel=1e-3)
@@ -74,12 +93,20 @@ def test_the_told_turn_is_the_gradients_length():
 
 def test_a_whole_run_tells_what_the_term_did_and_is_not_made_twice(tmp_path):
     write_run(tmp_path)
-    command = [sys.executable, ROOT / 'python/sphereface_plus.py', '--settings', 'plus.json', '--faces', 'faces',
-               '--out', 'out']
+    command = [
+        sys.executable,
+        ROOT / 'python/sphereface_plus.py',
+        '--settings',
+        'plus.json',
+        '--faces',
+        'faces',
+        '--out',
+        'out',
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads((tmp_path / 'out/report.json').read_text())
-    margin, = report['margins']
+    (margin,) = report['margins']
     assert [row[0] for row in margin['with'][0]['centres']] == [0, 1, 2, 3]
     assert margin['with'][0]['centres'][0] == margin['without'][0]['centres'][0]
     assert margin['strength']['distance'] <= margin['strength']['bound'] == 8

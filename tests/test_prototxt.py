@@ -118,8 +118,10 @@ def test_errors_name_file_line_and_field(tmp_path):
     path.write_text('layers { name: "a" type: RELU }')
     with pytest.raises(SlimError, match='upgrade_net_proto_text'):
         prototxt.read_net(path)
-    path.write_text('input: "x" layer { name: "a" type: "ReLU" bottom: "x" top: "y" } '
-                    'layer { name: "b" type: "ReLU" bottom: "z" top: "z" }')
+    path.write_text(
+        'input: "x" layer { name: "a" type: "ReLU" bottom: "x" top: "y" } '
+        'layer { name: "b" type: "ReLU" bottom: "z" top: "z" }'
+    )
     with pytest.raises(SlimError, match=r"net\.prototxt: layer 'b' reads blob 'z', which no layer before it makes"):
         prototxt.read_net(path)
 

@@ -40,8 +40,11 @@ def work(tmp_path_factory):
 def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_caffe):
     run('select_filters', f'{NET} tiny.caffemodel --layer conv1,conv2 --rate 0.5 {PICTURES} --out both.json')
     assert {name: len(kept) for name, kept in read_selections(['both.json']).items()} == {'conv1': 4, 'conv2': 6}
-    said = run('prune', 'both.json --train net/train.prototxt --deploy net/deploy.prototxt --weights tiny.caffemodel '
-                        '--solver net/solver.prototxt --out cut')
+    said = run(
+        'prune',
+        'both.json --train net/train.prototxt --deploy net/deploy.prototxt --weights tiny.caffemodel '
+        '--solver net/solver.prototxt --out cut',
+    )
     assert 'parameters became' in said
     assert open_model('cut/deploy.prototxt', 'cut/init.caffemodel').groups.of('conv2').size == 6
     run('finetune', 'cut')
@@ -82,8 +85,10 @@ def test_a_solver_trains_the_pruned_net_however_it_names_its_own(form, work, run
         solver.ClearField('net')
         setattr(solver, form, path) if form == 'train_net' else getattr(solver, form).CopyFrom(read_net(path))
     write_prototxt(work / f'{form}.prototxt', solver)
-    said = run('prune', f'two.json --train net/train.prototxt --weights tiny.caffemodel --solver {form}.prototxt '
-                        f'--out by_{form}')
+    said = run(
+        'prune',
+        f'two.json --train net/train.prototxt --weights tiny.caffemodel --solver {form}.prototxt --out by_{form}',
+    )
     assert ('its test nets are not pruned along' in said) == (form == 'test_net')
     run('finetune', f'by_{form}')
     assert (work / f'by_{form}' / 'final.caffemodel').is_file()
@@ -92,12 +97,20 @@ def test_a_solver_trains_the_pruned_net_however_it_names_its_own(form, work, run
 def test_reconstruct_brings_outputs_nearer(work, run):
     run('select_filters', f'{NET} tiny.caffemodel --layer conv2 --rate 0.5 {PICTURES} --out r.json')
     run('prune', f'r.json --deploy {NET} --weights tiny.caffemodel --out r')
-    run('reconstruct', f'{NET} tiny.caffemodel r/deploy.prototxt r/init.caffemodel --selection r.json '
-                       '--images faces/aligned --count 32 --ridge 1e-3 --out r/refitted.caffemodel')
+    run(
+        'reconstruct',
+        f'{NET} tiny.caffemodel r/deploy.prototxt r/init.caffemodel --selection r.json '
+        '--images faces/aligned --count 32 --ridge 1e-3 --out r/refitted.caffemodel',
+    )
     picture = np.random.default_rng(1).normal(0, 0.5, (1, 3, 112, 96)).astype('f')
-    whole, cut, refitted = (output(net, weights, picture) for net, weights in (
-        (NET, 'tiny.caffemodel'), ('r/deploy.prototxt', 'r/init.caffemodel'),
-        ('r/deploy.prototxt', 'r/refitted.caffemodel')))
+    whole, cut, refitted = (
+        output(net, weights, picture)
+        for net, weights in (
+            (NET, 'tiny.caffemodel'),
+            ('r/deploy.prototxt', 'r/init.caffemodel'),
+            ('r/deploy.prototxt', 'r/refitted.caffemodel'),
+        )
+    )
     assert np.linalg.norm(refitted - whole) < np.linalg.norm(cut - whole)
 
 
@@ -127,14 +140,27 @@ def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
     assert sum(finest.values()) < sum(counts.values())
 
 
-@pytest.mark.parametrize('command, words', [
-    ('reconstruct', '--seed -1'), ('reconstruct', '--ridge -1'), ('reconstruct', '--ridge nan'),
-    ('reconstruct', '--places 99999999999999999999'), ('distill', '--temperature 0'),
-    ('distill', '--shape 9999999999'), ('distill', '--weight -1'),
-    ('substitute', '--s-ratio nan'), ('quantize', '--count 0')])
+@pytest.mark.parametrize(
+    'command, words',
+    [
+        ('reconstruct', '--seed -1'),
+        ('reconstruct', '--ridge -1'),
+        ('reconstruct', '--ridge nan'),
+        ('reconstruct', '--places 99999999999999999999'),
+        ('distill', '--temperature 0'),
+        ('distill', '--shape 9999999999'),
+        ('distill', '--weight -1'),
+        ('substitute', '--s-ratio nan'),
+        ('quantize', '--count 0'),
+    ],
+)
 def test_numbers_that_make_no_sense_are_refused(command, words, work, run, capsys):
-    needed = {'reconstruct': f'{NET} w {NET} w --selection s --out c {PICTURES}', 'distill': '--output d',
-              'substitute': f'{NET} --output s', 'quantize': f'sweep w f --deploy {NET}'}
+    needed = {
+        'reconstruct': f'{NET} w {NET} w --selection s --out c {PICTURES}',
+        'distill': '--output d',
+        'substitute': f'{NET} --output s',
+        'quantize': f'sweep w f --deploy {NET}',
+    }
     with pytest.raises(SystemExit) as end:
         run(command, f'{needed[command]} {words}')
     flag, number = words.split()
@@ -148,8 +174,9 @@ def test_outputs_go_into_folders_that_are_made(work, run):
 
 def test_an_allocation_is_met_where_channels_leave_in_pairs(work, run):
     (work / 'odd.json').write_text('{"conv1": 5, "conv2": 11}')
-    run('select_filters', f'{NET} tiny.caffemodel --allocation odd.json --criterion greedy_pair --out o.json '
-                          f'{PICTURES}')
+    run(
+        'select_filters', f'{NET} tiny.caffemodel --allocation odd.json --criterion greedy_pair --out o.json {PICTURES}'
+    )
     assert {name: len(kept) for name, kept in read_selections(['o.json']).items()} == {'conv1': 5, 'conv2': 11}
 
 
@@ -165,44 +192,86 @@ BAD = {
     'other weights': ('select_filters', f'{NET} other.caffemodel --layer conv1 {PICTURES}', 'none of the layers'),
     'no outputs': ('groups', 'zero.prototxt', "layer 'conv1' (Convolution): num_output is 0"),
     'too many outputs': ('groups', 'endless.prototxt', "layer 'conv1' (Convolution): num_output is 2000000000"),
-    'a layer type that is none': ('recalibrate', f'typo.prototxt tiny.caffemodel --out c {PICTURES}',
-                                  "error: net 'tiny': layer 'relu1': unknown type 'PReLUU'"),
-    'weights that are no numbers': ('select_filters', f'{NET} nan.caffemodel --layer conv1 {PICTURES}',
-                                    "nan.caffemodel: weights of layer 'conv1' are not all numbers"),
-    'sums that are no numbers': ('select_filters', f'{NET} huge.caffemodel --layer conv1 --criterion greedy_pair '
-                                                   f'{PICTURES}', 'is not all numbers'),
-    'features that are no numbers': ('evaluate_lfw', f'{NET} nan.caffemodel --pairs faces/pairs.txt --pictures '
-                                                     'faces/aligned --no-cache', 'nan.caffemodel: the features of'),
-    'refitting to no numbers': ('sensitivity', f'{NET} nan.caffemodel --out s --test-count 4 {PICTURES}',
-                                'nan.caffemodel: weights'),
+    'a layer type that is none': (
+        'recalibrate',
+        f'typo.prototxt tiny.caffemodel --out c {PICTURES}',
+        "error: net 'tiny': layer 'relu1': unknown type 'PReLUU'",
+    ),
+    'weights that are no numbers': (
+        'select_filters',
+        f'{NET} nan.caffemodel --layer conv1 {PICTURES}',
+        "nan.caffemodel: weights of layer 'conv1' are not all numbers",
+    ),
+    'sums that are no numbers': (
+        'select_filters',
+        f'{NET} huge.caffemodel --layer conv1 --criterion greedy_pair {PICTURES}',
+        'is not all numbers',
+    ),
+    'features that are no numbers': (
+        'evaluate_lfw',
+        f'{NET} nan.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --no-cache',
+        'nan.caffemodel: the features of',
+    ),
+    'refitting to no numbers': (
+        'sensitivity',
+        f'{NET} nan.caffemodel --out s --test-count 4 {PICTURES}',
+        'nan.caffemodel: weights',
+    ),
     'no criterion': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion luck {PICTURES}', "'luck'"),
     'no pictures': ('select_filters', f'{NET} tiny.caffemodel --layer conv1', 'expected --images'),
     'missing prototxt': ('groups', 'none.prototxt', 'none.prototxt'),
     'empty prototxt': ('groups', 'empty.txt', 'empty.txt: holds no layers'),
-    'empty solver': ('prune', f'good.json --train {NET} --weights tiny.caffemodel --solver empty.txt --out x',
-                     'empty.txt: says nothing, expected a solver'),
-    'a list of missing pictures': ('recalibrate', f'{NET} tiny.caffemodel --images faces/train.txt --out c.caffemodel',
-                                   "faces/train.txt:1: 'P_0/P_0_0001.jpg 0': no such picture"),
-    'a list that is none': ('recalibrate', f'{NET} tiny.caffemodel --images tiny.caffemodel --out c.caffemodel',
-                            'tiny.caffemodel: is not text'),
-    'a folder to write': ('select_filters', f'{NET} none.caffemodel --layer conv1 {PICTURES} --out faces',
-                          'faces: is a folder'),
-    'a file for a folder': ('recalibrate', f'{NET} none.caffemodel --out empty.txt/c.caffemodel',
-                            'empty.txt/c.caffemodel: cannot be written'),
-    'no file to write': ('evaluate_lfw', f'{NET} none.caffemodel --pairs faces/pairs.txt --pictures faces/aligned '
-                                         '--roc /proc/none/roc.png', '/proc/none/roc.png: cannot be written'),
+    'empty solver': (
+        'prune',
+        f'good.json --train {NET} --weights tiny.caffemodel --solver empty.txt --out x',
+        'empty.txt: says nothing, expected a solver',
+    ),
+    'a list of missing pictures': (
+        'recalibrate',
+        f'{NET} tiny.caffemodel --images faces/train.txt --out c.caffemodel',
+        "faces/train.txt:1: 'P_0/P_0_0001.jpg 0': no such picture",
+    ),
+    'a list that is none': (
+        'recalibrate',
+        f'{NET} tiny.caffemodel --images tiny.caffemodel --out c.caffemodel',
+        'tiny.caffemodel: is not text',
+    ),
+    'a folder to write': (
+        'select_filters',
+        f'{NET} none.caffemodel --layer conv1 {PICTURES} --out faces',
+        'faces: is a folder',
+    ),
+    'a file for a folder': (
+        'recalibrate',
+        f'{NET} none.caffemodel --out empty.txt/c.caffemodel',
+        'empty.txt/c.caffemodel: cannot be written',
+    ),
+    'no file to write': (
+        'evaluate_lfw',
+        f'{NET} none.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --roc /proc/none/roc.png',
+        '/proc/none/roc.png: cannot be written',
+    ),
     'no selection': ('prune', f'settings.json --deploy {NET} --weights tiny.caffemodel --out x', 'is no selection'),
     'weights to prune': ('prune', f'good.json --deploy {NET} --weights other.caffemodel --out x', 'none of the layers'),
     'too many channels': ('prune', f'wrong.json --deploy {NET} --weights tiny.caffemodel --out x', 'from 0 to 7'),
     'no stage': ('finetune', 'faces', 'expected a stage folder'),
     'budget': ('allocate', f'{NET} tiny.caffemodel table.json --budget 0 --out c.json', 'budget 0'),
     'no pictures for it': ('recalibrate', f'{NET} tiny.caffemodel --out c.caffemodel', 'expected --images'),
-    'not that net': ('reconstruct', f'{NET} tiny.caffemodel {NET} tiny.caffemodel --selection good.json --out c '
-                                    f'{PICTURES}', 'expected the net that was pruned by it'),
-    'a net that was cut off': ('reconstruct', f'{NET} tiny.caffemodel short.prototxt tiny.caffemodel --selection '
-                                              f'good.json --out c {PICTURES}', "short.prototxt: has no layer 'fc5'"),
-    'no criterion for a run': ('prune_pipeline', '--settings settings.json --faces faces --out x --criterion luck',
-                               "'luck'"),
+    'not that net': (
+        'reconstruct',
+        f'{NET} tiny.caffemodel {NET} tiny.caffemodel --selection good.json --out c {PICTURES}',
+        'expected the net that was pruned by it',
+    ),
+    'a net that was cut off': (
+        'reconstruct',
+        f'{NET} tiny.caffemodel short.prototxt tiny.caffemodel --selection good.json --out c {PICTURES}',
+        "short.prototxt: has no layer 'fc5'",
+    ),
+    'no criterion for a run': (
+        'prune_pipeline',
+        '--settings settings.json --faces faces --out x --criterion luck',
+        "'luck'",
+    ),
     'no such net': ('sphereface_prune', '--faces faces --out runs --nets 5', '--nets 5'),
 }
 
@@ -212,8 +281,9 @@ def test_bad_requests_are_one_clear_line(case, work, run):
     (work / 'empty.txt').write_text('')
     (work / 'zero.prototxt').write_text((work / NET).read_text().replace('num_output: 8', 'num_output: 0'))
     (work / 'endless.prototxt').write_text((work / NET).read_text().replace('num_output: 8', 'num_output: 2000000000'))
-    (work / 'typo.prototxt').write_text((work / NET).read_text().replace('"relu1" type: "PReLU"',
-                                                                         '"relu1" type: "PReLUU"'))
+    (work / 'typo.prototxt').write_text(
+        (work / NET).read_text().replace('"relu1" type: "PReLU"', '"relu1" type: "PReLUU"')
+    )
     (work / 'short.prototxt').write_text((work / NET).read_text().rpartition('layer {')[0])
     (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')

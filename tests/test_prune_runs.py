@@ -26,9 +26,15 @@ def test_trunks_are_pruned_on_request_only():
     assert set(convolution_groups(ROOT / 'prototxt' / 'sphereface-10', trunk=True)) == {*inside, 'conv2_1', 'conv3_1'}
 
 
-@pytest.mark.parametrize('name, rate, printed', [
-    ('sphereface-4', 0.75, 9.1), ('sphereface-4', 0.5, 5.9),
-    ('sphereface-10', 0.75, 11.5), ('sphereface-10', 0.5, 7.8)])
+@pytest.mark.parametrize(
+    'name, rate, printed',
+    [
+        ('sphereface-4', 0.75, 9.1),
+        ('sphereface-4', 0.5, 5.9),
+        ('sphereface-10', 0.75, 11.5),
+        ('sphereface-10', 0.5, 7.8),
+    ],
+)
 def test_a_narrow_run_stands_beside_the_whole_net_that_was_printed(name, rate, printed, tmp_path):
     base = make_base(name, tmp_path, 'greedy_pair')
     run = base.pruned('rate', convolution_groups(base.plan.net), rate)

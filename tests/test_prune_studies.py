@@ -20,14 +20,23 @@ def work(tmp_path_factory):
     folder = tmp_path_factory.mktemp('studies')
     write_run(folder)
     common = {'batches': 1, 'seed': 1, 'time_batch': 2}
-    (folder / 'nets.json').write_text(json.dumps(common | {'width': 0.5, 'base': TRAINING, 'fine_tune': TRAINING,
-                                                           'last_round': TRAINING}))
-    net = {'net': 'net', 'layers': ['conv1'], 'rates': [0.5], 'base': TRAINING, 'fine_tune': TRAINING,
-           'fit_start': True, 'own': {'conv1': TRAINING | {'iterations': 3}}}
+    (folder / 'nets.json').write_text(
+        json.dumps(common | {'width': 0.5, 'base': TRAINING, 'fine_tune': TRAINING, 'last_round': TRAINING})
+    )
+    net = {
+        'net': 'net',
+        'layers': ['conv1'],
+        'rates': [0.5],
+        'base': TRAINING,
+        'fine_tune': TRAINING,
+        'fit_start': True,
+        'own': {'conv1': TRAINING | {'iterations': 3}},
+    }
     single = {'net': 'net', 'layers': ['conv2'], 'rate': 0.5, 'seeds': [1], 'fine_tune': TRAINING}
     (folder / 'entropy.json').write_text(json.dumps(common | {'nets': {'net': net}, 'single': single}))
     (folder / 'tiny.caffemodel').write_bytes(
-        weights_of(open_net(read_net(folder / 'net' / 'deploy.prototxt'))).SerializeToString())
+        weights_of(open_net(read_net(folder / 'net' / 'deploy.prototxt'))).SerializeToString()
+    )
     return folder
 
 
@@ -54,14 +63,22 @@ def test_entropy_reports_nets_and_single_layers(work, run):
 
 
 def test_study_fills_its_tables_and_distils(work, run):
-    words = ('net/deploy.prototxt tiny.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --images '
-             'faces/aligned --count 4 --test-count 4 --refit-count 8 --few-pairs 3 --criteria l1,random --ranked-by l1 '
-             '--rates 0.5,0.25 --budgets 0.6 --distill 0.6 --cpu-minutes 0.001 --batch 4 --rgb --out study '
-             '--doc page.md')
+    words = (
+        'net/deploy.prototxt tiny.caffemodel --pairs faces/pairs.txt --pictures faces/aligned --images '
+        'faces/aligned --count 4 --test-count 4 --refit-count 8 --few-pairs 3 --criteria l1,random --ranked-by l1 '
+        '--rates 0.5,0.25 --budgets 0.6 --distill 0.6 --cpu-minutes 0.001 --batch 4 --rgb --out study '
+        '--doc page.md'
+    )
     run('study', words)
     results = json.loads((work / 'study' / 'results.json').read_text())
-    assert set(results) == {'original', 'headline-60', 'distilled-60', 'random-60-cut', 'random-60-refitted',
-                            *(f'l1-60-{how}{uniform}' for how in ('cut', 'refitted') for uniform in ('', '-uniform'))}
+    assert set(results) == {
+        'original',
+        'headline-60',
+        'distilled-60',
+        'random-60-cut',
+        'random-60-refitted',
+        *(f'l1-60-{how}{uniform}' for how in ('cut', 'refitted') for uniform in ('', '-uniform')),
+    }
     whole = results['original']
     assert all(result['macs'] <= 0.6 * whole['macs'] for name, result in results.items() if name != 'original')
     assert results['headline-60']['shift'] <= results['random-60-cut']['shift']

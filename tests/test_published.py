@@ -32,8 +32,17 @@ def test_every_cell_agrees_or_is_explained(tables):
             assert cell.agrees or cell.note or cell.verdict in ('cut', 'raised'), (table.title, cell)
 
 
-@pytest.mark.parametrize('table, cells', [('sphereface-prune', 9), ('vgg16', 13 * 6 + 6 + 2), ('webface', 8),
-                                           ('flame-stage1', 14), ('flame-stage2', 5), ('flame-quantizers', 4)])
+@pytest.mark.parametrize(
+    'table, cells',
+    [
+        ('sphereface-prune', 9),
+        ('vgg16', 13 * 6 + 6 + 2),
+        ('webface', 8),
+        ('flame-stage1', 14),
+        ('flame-stage2', 5),
+        ('flame-quantizers', 4),
+    ],
+)
 def test_tables_are_whole(tables, table, cells):
     assert len(tables[table].cells) == cells
 
@@ -65,8 +74,12 @@ def test_webface_to_the_digits_known(tables):
 def test_flame_tables_agree_where_the_print_says_enough(tables):
     agree = {(c.row, c.column) for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells if c.agrees}
     assert {('VGG11_bn', 'flops'), ('flame, 10 bits', 'size, MB'), ('flame+shrink+shallow', 'size, MB')} <= agree
-    far = [c for name in ('flame-stage1', 'flame-stage2') for c in tables[name].cells
-           if c.column == 'size, MB' and abs(c.difference) > 0.07 * float(c.printed)]
+    far = [
+        c
+        for name in ('flame-stage1', 'flame-stage2')
+        for c in tables[name].cells
+        if c.column == 'size, MB' and abs(c.difference) > 0.07 * float(c.printed)
+    ]
     assert not far
 
 

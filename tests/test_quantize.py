@@ -34,8 +34,11 @@ from sphereslim.quantize.packing import pack, packed_size, unpack
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
 
-weights_arrays = arrays(np.float32, st.tuples(st.integers(2, 5), st.integers(2, 9)),
-                        elements=st.one_of(st.just(0.0), st.floats(-4, 4, width=32)))
+weights_arrays = arrays(
+    np.float32,
+    st.tuples(st.integers(2, 5), st.integers(2, 9)),
+    elements=st.one_of(st.just(0.0), st.floats(-4, 4, width=32)),
+)
 schemes = st.sampled_from(['log', 'log+sign', 'linear'])
 scopes = st.sampled_from(['layer', 'network'])
 
@@ -59,7 +62,7 @@ def published(x, b, low=None, high=None):
     if not logs:
         return np.zeros_like(x)
     low, high = min(logs) if low is None else low, max(logs) if high is None else high
-    step = (high - low) / 2 ** b
+    step = (high - low) / 2**b
 
     def one(v):
         if v == 0:
@@ -113,7 +116,7 @@ def test_network_scope_uses_one_range(x, y, b):
 def test_network_scope_uses_one_range_over_layers_of_different_bits():
     x, y = np.linspace(-1, 3, 30, dtype=np.float32), np.linspace(-0.2, 0.1, 30, dtype=np.float32)
     net = quantize_net(make_net(a=x.reshape(5, 6), b=y.reshape(5, 6)), {'a': 8, 'b': 5}, 'linear', 'network')
-    step = 4 / (2 ** 5 - 1)
+    step = 4 / (2**5 - 1)
     np.testing.assert_allclose(quantized_blob(net, 1).ravel(), np.round((y + 1) / step) * step - 1, atol=1e-6)
 
 
@@ -158,7 +161,7 @@ def test_zeros_and_signs_are_kept(x, bits):
 
 @given(st.integers(1, 17), st.integers(0, 70), st.randoms(use_true_random=False))
 def test_packing_round_trip(bits, count, random):
-    indices = np.array([random.randrange(2 ** bits) for _ in range(count)], np.uint32)
+    indices = np.array([random.randrange(2**bits) for _ in range(count)], np.uint32)
     data = pack(indices, bits)
     assert len(data) == packed_size(count, bits) == math.ceil(count * bits / 8)
     np.testing.assert_array_equal(unpack(data, count, bits), indices)
@@ -166,7 +169,7 @@ def test_packing_round_trip(bits, count, random):
 
 @pytest.mark.parametrize('bits', range(1, 9))
 def test_packing_is_a_little_endian_bit_stream(bits):
-    indices = np.random.default_rng(bits).integers(0, 2 ** bits, 101).astype(np.uint8)
+    indices = np.random.default_rng(bits).integers(0, 2**bits, 101).astype(np.uint8)
     stream = (indices[:, None] >> np.arange(bits)) & 1
     assert pack(indices, bits) == np.packbits(stream.astype(np.uint8), bitorder='little').tobytes()
 
@@ -252,8 +255,13 @@ def test_a_damaged_byte_is_detected(tmp_path_factory, data):
     bad = bytearray(good)
     if damage == 'change':
         bad[position] ^= data.draw(st.integers(1, 255))
-    path.write_bytes(bytes(bad[:position]) if damage == 'cut' else bytes(bad) + bytes([position % 256] * 3)
-                     if damage == 'append' else bytes(bad))
+    path.write_bytes(
+        bytes(bad[:position])
+        if damage == 'cut'
+        else bytes(bad) + bytes([position % 256] * 3)
+        if damage == 'append'
+        else bytes(bad)
+    )
     with pytest.raises(SlimError, match='net.qcaffemodel'):
         read_quantized(path)
 
@@ -331,11 +339,18 @@ def test_old_layers_get_their_type_names():
     assert list(restored.layer[0].blobs[0].data) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('bits, scheme, message', [
-    (0, 'log', 'bits: 0, expected a whole number from 1 to 16'), (17, 'log', 'from 1 to 16'),
-    (2.5, 'linear', 'whole number'), (4, 'binary', 'expected 1'), (6, 'cubic', 'scheme cubic'),
-    ({'nowhere': 4}, 'log', 'layer nowhere'), ({'fc': 40}, 'log', 'bits of layer fc: 40'),
-])
+@pytest.mark.parametrize(
+    'bits, scheme, message',
+    [
+        (0, 'log', 'bits: 0, expected a whole number from 1 to 16'),
+        (17, 'log', 'from 1 to 16'),
+        (2.5, 'linear', 'whole number'),
+        (4, 'binary', 'expected 1'),
+        (6, 'cubic', 'scheme cubic'),
+        ({'nowhere': 4}, 'log', 'layer nowhere'),
+        ({'fc': 40}, 'log', 'bits of layer fc: 40'),
+    ],
+)
 def test_bad_requests(bits, scheme, message):
     with pytest.raises(SlimError, match=message):
         quantize_net(make_net(fc=[[1, 2], [3, 4]]), bits, scheme)
@@ -358,8 +373,10 @@ def run(*arguments):
 def test_commands_there_and_back(tmp_path, capsys):
     net = make_net(conv1=np.random.default_rng(4).normal(size=(8, 3, 3, 3)))
     (tmp_path / 'net.caffemodel').write_bytes(net.SerializeToString())
-    for arguments in (['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--bits', 'conv1=5'],
-                      ['inspect', tmp_path / 'q']):
+    for arguments in (
+        ['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--bits', 'conv1=5'],
+        ['inspect', tmp_path / 'q'],
+    ):
         with pytest.raises(SystemExit) as stop:
             run(*arguments)
         assert not stop.value.code
@@ -374,22 +391,33 @@ def test_commands_there_and_back(tmp_path, capsys):
 def test_a_deploy_with_comments_in_any_encoding_comes_out_as_it_went_in(tmp_path, encoding, comment):
     (tmp_path / 'net.caffemodel').write_bytes(make_net(fc=[[1, 2], [3, 4]]).SerializeToString())
     deploy = tmp_path / 'deploy.prototxt'
-    deploy.write_bytes(comment.encode(encoding) + b"""
+    deploy.write_bytes(
+        comment.encode(encoding)
+        + b"""
         layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }
-        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }""")
-    for words in (['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--deploy', deploy],
-                  ['dequantize', tmp_path / 'q', tmp_path / 'back', '--write-deploy', tmp_path / 'back.prototxt']):
+        layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }"""
+    )
+    for words in (
+        ['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--deploy', deploy],
+        ['dequantize', tmp_path / 'q', tmp_path / 'back', '--write-deploy', tmp_path / 'back.prototxt'],
+    ):
         with pytest.raises(SystemExit) as end:
             run(*words)
         assert not end.value.code
     assert (tmp_path / 'back.prototxt').read_bytes() == deploy.read_bytes()
 
 
-@pytest.mark.parametrize('arguments', [
-    ['inspect', 'garbage'], ['dequantize', 'garbage', 'out'], ['dequantize', 'missing', 'out'],
-    ['quantize', 'garbage', 'out'], ['quantize', 'net.caffemodel', 'out', '--bits', '40'],
-    ['quantize', 'net.caffemodel', 'out', '--bits', 'six'],
-])
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['inspect', 'garbage'],
+        ['dequantize', 'garbage', 'out'],
+        ['dequantize', 'missing', 'out'],
+        ['quantize', 'garbage', 'out'],
+        ['quantize', 'net.caffemodel', 'out', '--bits', '40'],
+        ['quantize', 'net.caffemodel', 'out', '--bits', 'six'],
+    ],
+)
 def test_commands_fail_with_one_line(tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     Path('garbage').write_bytes(b'certainly not a network')

@@ -10,8 +10,11 @@ from sphereslim.errors import SlimError
 from sphereslim.quantize import blob_values, linear_min_max, quantize_net, read_quantized, write_quantized
 from sphereslim.quantize.filters import filter_codes, filter_levels
 
-weights_arrays = arrays(np.float32, st.tuples(st.integers(2, 5), st.integers(2, 9)),
-                        elements=st.floats(-4, 4, width=32, allow_subnormal=False))
+weights_arrays = arrays(
+    np.float32,
+    st.tuples(st.integers(2, 5), st.integers(2, 9)),
+    elements=st.floats(-4, 4, width=32, allow_subnormal=False),
+)
 
 
 def make_net(weights):
@@ -49,7 +52,7 @@ def test_no_filter_is_worse_than_unclipped_rounding(weights, bits):
         step = np.abs(row).max() / n
         plain = np.round(row / step) * step if step else row
         # scale and product are float32: each may be off by 2^-24 of the weight, or by 2^-150 where it is subnormal
-        rounding = 2**-23 * np.linalg.norm(row) + (n + 1) * 2.0**-150 * len(row)**.5
+        rounding = 2**-23 * np.linalg.norm(row) + (n + 1) * 2.0**-150 * len(row) ** 0.5
         assert np.linalg.norm(found - row) <= np.linalg.norm(plain - row) + rounding
 
 

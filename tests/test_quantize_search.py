@@ -21,18 +21,19 @@ from sphereslim.quantize.measures import OutputDistance, accuracy_of_test_phase,
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
-NET = '''
+NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 6 dim: 5 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 8 kernel_size: 3 weight_filler { type: "gaussian" std: 0.1 } } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc"
   inner_product_param { num_output: 16 weight_filler { type: "gaussian" std: 0.1 } } }
-'''
+"""
 
 # Bytes grow with bits; distances are anything.
-cost_tables = st.lists(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20)), min_size=1, max_size=4),
-                       min_size=1, max_size=4)
+cost_tables = st.lists(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 20)), min_size=1, max_size=4), min_size=1, max_size=4
+)
 
 
 @pytest.fixture
@@ -56,9 +57,13 @@ def distance_of(folder):
 
 def as_costs(tables):
     """{layer: [Cost]} with bytes summed up from the increments, so that more bits take more bytes."""
-    return {f'layer{i}': [Cost(bits + 1, int(size), harm) for bits, (size, harm)
-                          in enumerate(zip(np.cumsum([p[0] for p in table]), [p[1] for p in table]))]
-            for i, table in enumerate(tables)}
+    return {
+        f'layer{i}': [
+            Cost(bits + 1, int(size), harm)
+            for bits, (size, harm) in enumerate(zip(np.cumsum([p[0] for p in table]), [p[1] for p in table]))
+        ]
+        for i, table in enumerate(tables)
+    }
 
 
 def test_images_as_the_net_wants_them(folder):
@@ -119,10 +124,15 @@ def test_allocation_is_optimal_for_the_bytes_it_uses(tables, share):
     used, harm = sum(c.bytes for c in chosen.values()), sum(c.distance for c in chosen.values())
     assert used <= budget
     # Hull points bound what any choice of fewer bytes can reach, up to the one step that did not fit.
-    best = min(sum(c.distance for c in choice) for choice in itertools.product(*costs.values())
-               if sum(c.bytes for c in choice) <= budget)
-    largest_step = max((a.distance - b.distance for points in costs.values()
-                        for a, b in itertools.pairwise(lower_hull(points))), default=0)
+    best = min(
+        sum(c.distance for c in choice)
+        for choice in itertools.product(*costs.values())
+        if sum(c.bytes for c in choice) <= budget
+    )
+    largest_step = max(
+        (a.distance - b.distance for points in costs.values() for a, b in itertools.pairwise(lower_hull(points))),
+        default=0,
+    )
     assert best <= harm <= best + largest_step
 
 
@@ -133,8 +143,21 @@ def test_a_budget_too_small_names_the_smallest():
 
 def test_allocate_command_meets_its_budget(folder, capsys):
     main = runpy.run_path(str(COMMAND))['main']
-    arguments = ['allocate', 'net.caffemodel', 'out.qcaffemodel', '--deploy', 'net.prototxt', '--images', 'faces',
-                 '--scheme', 'linear', '--bits', '2-8', '--budget', '1600']
+    arguments = [
+        'allocate',
+        'net.caffemodel',
+        'out.qcaffemodel',
+        '--deploy',
+        'net.prototxt',
+        '--images',
+        'faces',
+        '--scheme',
+        'linear',
+        '--bits',
+        '2-8',
+        '--budget',
+        '1600',
+    ]
     main(arguments)
     first = Path('out.qcaffemodel').read_bytes()
     assert len(first) <= 1600
@@ -166,8 +189,22 @@ def test_sweep_goes_on_where_it_was(folder):
 
 def test_sweep_command_writes_table_and_plot(folder):
     main = runpy.run_path(str(COMMAND))['main']
-    main(['sweep', 'net.caffemodel', 'out', '--deploy', 'net.prototxt', '--images', 'faces', '--bits', '4,6',
-          '--schemes', 'log', 'linear'])
+    main(
+        [
+            'sweep',
+            'net.caffemodel',
+            'out',
+            '--deploy',
+            'net.prototxt',
+            '--images',
+            'faces',
+            '--bits',
+            '4,6',
+            '--schemes',
+            'log',
+            'linear',
+        ]
+    )
     table = Path('out/sweep.md').read_text().splitlines()
     assert len(table) == 3 + 8
     assert cv2.imread('out/sweep.png') is not None
@@ -208,17 +245,30 @@ def test_bad_measure_and_images(folder):
 def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):
     Path('own.py').write_text('import os\ndef size(prototxt, weights):\n    return os.path.getsize(weights)\n')
     monkeypatch.syspath_prepend(folder)
-    runpy.run_path(str(COMMAND))['main'](['sweep', 'net.caffemodel', 'out', '--deploy', 'net.prototxt', '--bits', '5',
-                                          '--scopes', 'layer', '--accuracy', 'own:size'])
+    runpy.run_path(str(COMMAND))['main'](
+        [
+            'sweep',
+            'net.caffemodel',
+            'out',
+            '--deploy',
+            'net.prototxt',
+            '--bits',
+            '5',
+            '--scopes',
+            'layer',
+            '--accuracy',
+            'own:size',
+        ]
+    )
     row = Path('out/sweep.md').read_text().splitlines()[-1]
     assert row.startswith('| log | all | layer | 5 |')
     assert float(row.split('|')[-2]) == pytest.approx(Path('net.caffemodel').stat().st_size, rel=0.05)
 
 
 def test_accuracy_of_the_test_phase(folder):
-    data = '''layer { name: "data" type: "DummyData" top: "data" top: "label" include { phase: TEST } dummy_data_param {
+    data = """layer { name: "data" type: "DummyData" top: "data" top: "label" include { phase: TEST } dummy_data_param {
       shape { dim: 4 dim: 3 dim: 6 dim: 5 } shape { dim: 4 }
-      data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 7 } } }'''
+      data_filler { type: "constant" value: 1 } data_filler { type: "constant" value: 7 } } }"""
     accuracy = 'layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" }'
     Path('test.prototxt').write_text(data + NET.split('\n', 2)[2] + accuracy)
     net = read_caffemodel('net.caffemodel')

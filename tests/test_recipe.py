@@ -81,5 +81,3 @@ def test_refusals():
     broken.layer[1].python_param.param_str = 'ten'
     with pytest.raises(Exception, match='param_str'):
         open_net(broken)
-
-

@@ -17,12 +17,12 @@ from sphereslim.sampling.least_squares import NormalEquations, SampledRows
 from sphereslim.sampling.linear_layer import LinearLayer
 from sphereslim.sampling.sampler import Sampler
 
-START = '''
+START = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 2, 6, 6] } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-'''
+"""
 STILL = 'layer { name: "still" type: "Power" bottom: "conv" top: "still" power_param { scale: 0 } }'
 READERS = {
     'convolution': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: [3] stride: 2 pad: 1 }',
@@ -32,9 +32,9 @@ READERS = {
     'before a norm': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 1 bias_term: false }',
     'of two blobs': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 }',
 }
-NORM = '''
+NORM = """
 layer { name: "norm" type: "BatchNorm" bottom: "next" top: "norm" batch_norm_param { use_global_stats: true } }
-'''
+"""
 
 
 def net_with(reader):
@@ -58,9 +58,9 @@ def pruned_twin(reader, seed=0):
     weights, bias = net.params['conv']
     half = 2 if reader == 'grouped' else 4
     for block in range(0, 8, 2 * half):
-        weights.data[block + half:block + 2 * half] = weights.data[block:block + half]
-        bias.data[block:block + 2 * half] = 20  # so that no activation is cut off by the ReLU
-        bias.data[block + half:block + 2 * half] += rng.normal(0, 1, half)
+        weights.data[block + half : block + 2 * half] = weights.data[block : block + half]
+        bias.data[block : block + 2 * half] = 20  # so that no activation is cut off by the ReLU
+        bias.data[block + half : block + 2 * half] += rng.normal(0, 1, half)
     if 'norm' in net.params:
         net.params['norm'][0].data[...] = rng.normal(0, 60, 4)
         net.params['norm'][2].data[...] = 2
@@ -84,12 +84,16 @@ def test_doubled_channels_are_given_back(reader, largest, monkeypatch):
         np.testing.assert_allclose(after[name], value, atol=5e-3 * np.abs(value).max())
 
 
-TWINS = START + STILL.replace('scale: 0', 'scale: 0 shift: 1') + '''
+TWINS = (
+    START
+    + STILL.replace('scale: 0', 'scale: 0 shift: 1')
+    + """
 layer { name: "first" type: "Convolution" bottom: "conv" top: "first" param { name: "w" } param { name: "b" }
         convolution_param { num_output: 4 kernel_size: 3 } }
 layer { name: "second" type: "Convolution" bottom: "still" top: "second" param { name: "w" } param { name: "b" }
         convolution_param { num_output: 4 kernel_size: 3 stride: 2 } }
-'''
+"""
+)
 
 
 @pytest.mark.parametrize('bias', ['b', 'of its own'])
@@ -127,7 +131,7 @@ def test_both_forms_of_the_ridge_solution_agree():
         fit.add(x[20:], y[20:])
     first, second = (fit.solution(start, 0.1) for fit in fits)
     np.testing.assert_allclose(first, second, atol=1e-5)
-    slope = x.T @ (x @ first - y) + 0.1 * (x ** 2).sum() / 12 * (first - start)
+    slope = x.T @ (x @ first - y) + 0.1 * (x**2).sum() / 12 * (first - start)
     np.testing.assert_allclose(slope, 0, atol=1e-9)
 
 
@@ -159,7 +163,7 @@ def test_recalibration_without_a_norm_or_pictures_is_refused():
         recalibrate(proto, weights_of(open_net(proto)), [])
 
 
-BLOCK = '''
+BLOCK = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [16, 3, 6, 6] } } }
 layer { name: "one" type: "Convolution" bottom: "data" top: "one" convolution_param { num_output: 6 kernel_size: 1 } }
 layer { name: "relu" type: "ReLU" bottom: "one" top: "one" }
@@ -174,7 +178,7 @@ layer { name: "scale" type: "Scale" bottom: "norm" top: "norm" scale_param { bia
 layer { name: "sum" type: "Eltwise" bottom: "trunk" bottom: "norm" top: "sum" eltwise_param { coeff: 1 coeff: 0.5 } }
 layer { name: "next" type: "Convolution" bottom: "sum" top: "next"
         convolution_param { num_output: 3 kernel_size: 1 } }
-'''
+"""
 
 
 def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
@@ -190,7 +194,9 @@ def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
     pruned = open_net(small, weights)
     expected = outputs(net, feed[0])['next']
     assert list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9))) == [
-        'trunk', 'last']
+        'trunk',
+        'last',
+    ]
     found = outputs(open_net(small, with_params(weights, pruned)), feed[0])['next']
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 
@@ -224,14 +230,17 @@ def shortcut_behind(layers):
 NORMED, SCALED = 'type: "BatchNorm" bottom: "last" top: "norm"', 'type: "Scale" bottom: "norm" top: "norm"'
 
 
-@pytest.mark.parametrize('norm, scale, known', [
-    (NORMED, f'{SCALED} scale_param {{ bias_term: true }}', True),
-    (f'{NORMED} batch_norm_param {{ use_global_stats: true }}', SCALED, True),
-    (f'{NORMED} batch_norm_param {{ use_global_stats: false }}', SCALED, False),
-    (NORMED, f'{SCALED} scale_param {{ num_axes: 2 }}', False),
-    (NORMED, f'{SCALED} scale_param {{ num_axes: -1 bias_term: true }}', False),
-    (NORMED, f'{SCALED} scale_param {{ num_axes: 0 }}', False),
-])
+@pytest.mark.parametrize(
+    'norm, scale, known',
+    [
+        (NORMED, f'{SCALED} scale_param {{ bias_term: true }}', True),
+        (f'{NORMED} batch_norm_param {{ use_global_stats: true }}', SCALED, True),
+        (f'{NORMED} batch_norm_param {{ use_global_stats: false }}', SCALED, False),
+        (NORMED, f'{SCALED} scale_param {{ num_axes: 2 }}', False),
+        (NORMED, f'{SCALED} scale_param {{ num_axes: -1 bias_term: true }}', False),
+        (NORMED, f'{SCALED} scale_param {{ num_axes: 0 }}', False),
+    ],
+)
 def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
     assert (shortcut_behind([f'layer {{ name: "norm" {norm} }}', scale]) is not None) == known
 
@@ -242,9 +251,9 @@ def test_going_on_may_go_back():
     randomize(net, np.random.default_rng(1))
     sampler = Sampler(net, feed)
     stops = [sampler.after('conv', 'conv'), sampler.after('next', 'next')]
-    expected = [[blob.copy() for blob, in sampler.blobs([stop])] for stop in stops]
+    expected = [[blob.copy() for (blob,) in sampler.blobs([stop])] for stop in stops]
     for number in (1, 0, 1):
-        found = [blob for blob, in sampler.onward([stops[number]])]
+        found = [blob for (blob,) in sampler.onward([stops[number]])]
         for one, other in zip(found, expected[number], strict=True):
             np.testing.assert_array_equal(one, other)
 

@@ -27,26 +27,57 @@ def result(percent):
 
 
 def row(stage, parameters, after, speed=1.0, before=None, filters=''):
-    return {'stage': stage, 'folder': f'run/{stage}', 'filters': filters, 'parameters': parameters, 'macs': 164290560,
-            'model_bytes': 4 * parameters, 'milliseconds': 8 / speed, 'speed_ratio': speed,
-            'speed_quartiles': [0.9 * speed, 1.1 * speed],
-            'before': before and result(before), 'after': result(after), 'training_seconds': 90.0}
+    return {
+        'stage': stage,
+        'folder': f'run/{stage}',
+        'filters': filters,
+        'parameters': parameters,
+        'macs': 164290560,
+        'model_bytes': 4 * parameters,
+        'milliseconds': 8 / speed,
+        'speed_ratio': speed,
+        'speed_quartiles': [0.9 * speed, 1.1 * speed],
+        'before': before and result(before),
+        'after': result(after),
+        'training_seconds': 90.0,
+    }
 
 
 def report(name='sphereface-4', folder='run', complete=True):
     training = {'iterations': 10, 'batch': 8, 'base_lr': 0.1}
     curve = {'loss': [[i, 5 - i / 10] for i in range(10)], 'lambda': [[i, 1000 / (1 + i)] for i in range(10)]}
     return {
-        'title': 'a <net> pruned', 'folder': str(folder), 'command': 'python python/prune_pipeline.py --out run',
+        'title': 'a <net> pruned',
+        'folder': str(folder),
+        'command': 'python python/prune_pipeline.py --out run',
         'complete': complete,
-        'settings': {'net': 'prototxt/x', 'layers': ['conv1_1'], 'rate': 0.5, 'criterion': 'l1', 'seed': 1,
-                     'base': training, 'fine_tune': training, 'last_round': training},
+        'settings': {
+            'net': 'prototxt/x',
+            'layers': ['conv1_1'],
+            'rate': 0.5,
+            'criterion': 'l1',
+            'seed': 1,
+            'base': training,
+            'fine_tune': training,
+            'last_round': training,
+        },
         'faces': {'list': 'data/train.txt', 'people': 3, 'pictures': 9, 'pairs': 'data/pairs.txt'},
         'machine': {'system': 'Linux', 'cores': 4, 'python': '3.11', 'caffe': '1.0.0', 'training': 'CPU'},
-        'rows': [row('00-base', 12562496, 98.0), row('01-conv1_1', 12524704, 97.5, 1.1, 90.0, '4 → 2'),
-                 row('02-last-round', 5894432, 97.25, 2.0, 97.0)],
-        'selections': [{'stage': '01-conv1_1', 'layer': 'conv1_1', 'criterion': 'l1', 'kept': [0, 2],
-                        'removed': [1, 3], 'scores': [3.0, 1.0, 2.0, -0.5]}],
+        'rows': [
+            row('00-base', 12562496, 98.0),
+            row('01-conv1_1', 12524704, 97.5, 1.1, 90.0, '4 → 2'),
+            row('02-last-round', 5894432, 97.25, 2.0, 97.0),
+        ],
+        'selections': [
+            {
+                'stage': '01-conv1_1',
+                'layer': 'conv1_1',
+                'criterion': 'l1',
+                'kept': [0, 2],
+                'removed': [1, 3],
+                'scores': [3.0, 1.0, 2.0, -0.5],
+            }
+        ],
         'curves': {'00-base': curve, '01-conv1_1': curve, '02-last-round': {}},
         'published': printed_for(PUBLISHED_FOLDER, name),
     }
@@ -58,8 +89,18 @@ def texts(cells):
 
 def test_every_number_of_the_stage_table_has_a_source():
     table = stage_table(report())
-    assert texts(table.rows[1]) == ['01-conv1_1', '4 → 2', '12,524,704', '164.3 M', '50.1 MB', '7.27',
-                                    '1.10× (0.99–1.21)', '90.00 ± 0.50 %', '97.50 ± 0.50 %', '90 s']
+    assert texts(table.rows[1]) == [
+        '01-conv1_1',
+        '4 → 2',
+        '12,524,704',
+        '164.3 M',
+        '50.1 MB',
+        '7.27',
+        '1.10× (0.99–1.21)',
+        '90.00 ± 0.50 %',
+        '97.50 ± 0.50 %',
+        '90 s',
+    ]
     assert [cell.source for cell in table.rows[1]] == ['', *[ANALYTIC] * 4, *[MEASURED] * 5]
     assert table.rows[0][7].text == table.rows[0][7].source == ''
 
@@ -83,8 +124,13 @@ def test_a_network_that_nobody_printed_gets_no_such_table(tmp_path):
     assert 'Beside the published' not in write(report('tiny', tmp_path), tmp_path).read_text()
 
 
-@pytest.mark.parametrize('name, stages', [('sphereface-4', {'conv1_1', 'conv2_1', 'conv3_1', 'conv4_1'}),
-                                          ('sphereface-10', {'conv1_1', 'conv2_2', 'conv3_2', 'conv3_4', 'conv4_1'})])
+@pytest.mark.parametrize(
+    'name, stages',
+    [
+        ('sphereface-4', {'conv1_1', 'conv2_1', 'conv3_1', 'conv4_1'}),
+        ('sphereface-10', {'conv1_1', 'conv2_2', 'conv3_2', 'conv3_4', 'conv4_1'}),
+    ],
+)
 def test_published_curves_are_found_by_the_names_of_the_stages(name, stages):
     curves = printed_for(PUBLISHED_FOLDER, name)['curves']
     assert {'base', 'last-round', *stages} <= set(curves)

@@ -21,8 +21,11 @@ def tree(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / 'pictures' / 'train.txt').touch()
     (tmp_path / 'tools' / 'make_env.sh').write_text('echo environment >> calls; echo bin/python\n')
-    write_program(tmp_path / 'bin' / 'python', f'[ "$1" = -c ] && exec {sys.executable} "$@"\n'
-                  '[ "$1" = -m ] && exec sh -c "${DEVICE_QUERY:-true}"\necho "$*" >> calls\n')
+    write_program(
+        tmp_path / 'bin' / 'python',
+        f'[ "$1" = -c ] && exec {sys.executable} "$@"\n'
+        '[ "$1" = -m ] && exec sh -c "${DEVICE_QUERY:-true}"\necho "$*" >> calls\n',
+    )
     return tmp_path
 
 
@@ -33,54 +36,83 @@ def write_program(path, text):
 
 def run_all(tree, *words, **more):
     """(the finished process, the lines of `calls`). No GPU is asked for; a variable that is None is not there."""
-    environment = {name: value for name, value in ({**os.environ, **dict.fromkeys(NAMES), 'GPU': ''} | more).items()
-                   if value is not None}
+    environment = {
+        name: value
+        for name, value in ({**os.environ, **dict.fromkeys(NAMES), 'GPU': ''} | more).items()
+        if value is not None
+    }
     done = subprocess.run(['bash', 'run_all.sh', *words], cwd=tree, env=environment, text=True, capture_output=True)
     calls = tree / 'calls'
     return done, calls.read_text().splitlines() if calls.exists() else []
 
 
-@pytest.mark.parametrize('source, name, value, expected', [
-    ('', 'SCALE', 'huge', 'SCALE=huge; expected small or full'),
-    ('flame', 'GPU', 'first', 'GPU=first; expected a number, several with commas, or all'),
-    ('', 'GPU', '0,', 'GPU=0,; expected a number'),
-    ('sphereface-plus', 'RUNS', '0', 'RUNS=0; expected a whole number of at least 1'),
-    ('entropy', 'RUNS', '3', 'RUNS with entropy; expected it with sphereface-plus alone'),
-    ('', 'CROP', 'right', 'CROP=right; expected centre or left'),
-    ('', 'FACES', 'none', 'FACES=none: not there; expected a folder'),
-    ('', 'FACES', 'pictures', 'PAIRS=: not there; expected pairs.txt'),
-    ('flame', 'FACES', 'python', 'LISTS=: no train.txt in it'),
-    ('', 'PAIRS', 'pairs.txt', 'PAIRS or LISTS without FACES'),
-    ('', 'CAFFE_ROOT', 'none', 'CAFFE_ROOT=none: not there; expected the root of a built Caffe'),
-    ('sphereface', 'GPU', '', "'sphereface' is no source; expected sphereface-prune"),
-])
+@pytest.mark.parametrize(
+    'source, name, value, expected',
+    [
+        ('', 'SCALE', 'huge', 'SCALE=huge; expected small or full'),
+        ('flame', 'GPU', 'first', 'GPU=first; expected a number, several with commas, or all'),
+        ('', 'GPU', '0,', 'GPU=0,; expected a number'),
+        ('sphereface-plus', 'RUNS', '0', 'RUNS=0; expected a whole number of at least 1'),
+        ('entropy', 'RUNS', '3', 'RUNS with entropy; expected it with sphereface-plus alone'),
+        ('', 'CROP', 'right', 'CROP=right; expected centre or left'),
+        ('', 'FACES', 'none', 'FACES=none: not there; expected a folder'),
+        ('', 'FACES', 'pictures', 'PAIRS=: not there; expected pairs.txt'),
+        ('flame', 'FACES', 'python', 'LISTS=: no train.txt in it'),
+        ('', 'PAIRS', 'pairs.txt', 'PAIRS or LISTS without FACES'),
+        ('', 'CAFFE_ROOT', 'none', 'CAFFE_ROOT=none: not there; expected the root of a built Caffe'),
+        ('sphereface', 'GPU', '', "'sphereface' is no source; expected sphereface-prune"),
+    ],
+)
 def test_a_wrong_variable_is_told_before_the_environment_is_made(tree, source, name, value, expected):
     done, calls = run_all(tree, *source.split(), **{name: value})
-    line, = done.stderr.splitlines()
+    (line,) = done.stderr.splitlines()
     assert done.returncode == 1 and line.startswith(f'error: {expected}') and not calls
 
 
-@pytest.mark.parametrize('words, expected', [('--rats 0.5', 'unrecognized arguments: --rats 0.5'),
-                                             ('entropy --seeds many', "--seeds: invalid int value: 'many'")])
+@pytest.mark.parametrize(
+    'words, expected',
+    [
+        ('--rats 0.5', 'unrecognized arguments: --rats 0.5'),
+        ('entropy --seeds many', "--seeds: invalid int value: 'many'"),
+    ],
+)
 def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
     done, calls = run_all(tree, *words.split())
     assert done.returncode == 2 and expected in done.stderr and calls == ['environment']
 
 
-@pytest.mark.parametrize('words, more, made, run', [
-    ('', {}, 'make_faces.py --out data/faces',
-     'prune_pipeline.py --settings python/settings/sphereface-4.small.json --faces data/faces --out work/sphereface-4'),
-    ('--rate 0.5', {'GPU': '0', 'OUT': 'here', 'DATA': 'there', 'SCALE': 'full'}, 'make_faces.py --out there',
-     'prune_pipeline.py --settings python/settings/sphereface-4.full.json --faces there --out here --gpu 0 --rate 0.5'),
-    ('sphereface-plus', {'RUNS': '2', 'FACES': 'pictures', 'PAIRS': 'run_all.sh', 'CROP': 'left'},
-     'prepare_faces.py pictures --pairs run_all.sh --crop left --out data/real',
-     'sphereface_plus.py --settings python/settings/sphereface-plus.small.json --faces data/real '
-     '--out work/sphereface-plus-real --runs 2'),
-    ('flame', {}, None, 'flame.py --settings python/settings/flame.small.json --out work/flame'),
-    ('flame', {'FACES': 'pictures', 'LISTS': 'pictures'}, None,
-     'flame.py --settings python/settings/flame.small.json --pictures pictures --lists pictures '
-     '--out work/flame-real'),
-])
+@pytest.mark.parametrize(
+    'words, more, made, run',
+    [
+        (
+            '',
+            {},
+            'make_faces.py --out data/faces',
+            'prune_pipeline.py --settings python/settings/sphereface-4.small.json --faces data/faces --out work/sphereface-4',
+        ),
+        (
+            '--rate 0.5',
+            {'GPU': '0', 'OUT': 'here', 'DATA': 'there', 'SCALE': 'full'},
+            'make_faces.py --out there',
+            'prune_pipeline.py --settings python/settings/sphereface-4.full.json --faces there --out here --gpu 0 --rate 0.5',
+        ),
+        (
+            'sphereface-plus',
+            {'RUNS': '2', 'FACES': 'pictures', 'PAIRS': 'run_all.sh', 'CROP': 'left'},
+            'prepare_faces.py pictures --pairs run_all.sh --crop left --out data/real',
+            'sphereface_plus.py --settings python/settings/sphereface-plus.small.json --faces data/real '
+            '--out work/sphereface-plus-real --runs 2',
+        ),
+        ('flame', {}, None, 'flame.py --settings python/settings/flame.small.json --out work/flame'),
+        (
+            'flame',
+            {'FACES': 'pictures', 'LISTS': 'pictures'},
+            None,
+            'flame.py --settings python/settings/flame.small.json --pictures pictures --lists pictures '
+            '--out work/flame-real',
+        ),
+    ],
+)
 def test_what_is_right_reaches_the_command(tree, words, more, made, run):
     done, calls = run_all(tree, *words.split(), **more)
     assert done.returncode == 0, done.stderr

@@ -15,9 +15,18 @@ def pictures(tmp_path):
     return tmp_path / 'faces'
 
 
-@pytest.mark.parametrize('counts, sizes', [
-    ([3, 4], [3, 4]), ([10, 10], [10, 10]), ([40, 20], [13, 6]), ([500, 1, 1], [18, 1, 1]), ([1, 1, 500], [1, 1, 18]),
-    ([1] * 20, [1] * 20), ([100, *[1] * 19], [1] * 20)])
+@pytest.mark.parametrize(
+    'counts, sizes',
+    [
+        ([3, 4], [3, 4]),
+        ([10, 10], [10, 10]),
+        ([40, 20], [13, 6]),
+        ([500, 1, 1], [18, 1, 1]),
+        ([1, 1, 500], [1, 1, 18]),
+        ([1] * 20, [1] * 20),
+        ([100, *[1] * 19], [1] * 20),
+    ],
+)
 def test_samples_are_of_the_sizes_asked_for_as_far_as_pictures_go(pictures, counts, sizes):
     samples = sample_pictures(pictures, counts)
     assert [len(sample) for sample in samples] == sizes

@@ -20,7 +20,7 @@ from sphereslim.training.caffe_train import train
 from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage
 
-MARGIN = '''name: "tiny"
+MARGIN = """name: "tiny"
 layer { name: "data" type: "DummyData" top: "data" top: "label"
   dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 }
   data_filler { type: "constant" value: 0.5 } data_filler { type: "constant" value: 1 } } }
@@ -30,11 +30,11 @@ layer { name: "head" type: "MarginInnerProduct" bottom: "embedding" bottom: "lab
   param { name: "w" } margin_inner_product_param { num_output: 3 type: QUADRUPLE weight_filler { type: "xavier" }
   base: 1000 gamma: 0.12 power: 1 lambda_min: 5 iteration: 0 } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "logits" bottom: "label" top: "loss" }
-'''
-SPREAD = '''layer { name: "spread" type: "InterClass" bottom: "embedding" bottom: "label" top: "distance"
+"""
+SPREAD = """layer { name: "spread" type: "InterClass" bottom: "embedding" bottom: "label" top: "distance"
   param { name: "w" } inter_class_param { num_output: 3 type: AMONG
   iteration: 100 alpha_start_iter: 103 alpha_start_value: 2
-  alpha_step: 1 alpha_stepvalue: 105 } }'''
+  alpha_step: 1 alpha_stepvalue: 105 } }"""
 
 
 def lambdas(net, forwards, folder):
@@ -162,14 +162,16 @@ def test_an_exploding_loss_stops_with_advice(tmp_path):
         stage.run()
 
 
-SAYS = '''import sys
+SAYS = """import sys
 for number, loss in enumerate(%s):
     print(f'I0101 00:00:00.0 1 solver.cpp:1] Iteration {number}, loss = {loss}', file=sys.stderr)
-'''
+"""
 
 
-@pytest.mark.parametrize('losses, ends', [
-    ([87.3365, 87.3365, 2, 87.3365, 87.3365], None), ([3, 87.3365, 87.3365, 87.3365, 2], 3), ([3, 'nan', 2], 1)])
+@pytest.mark.parametrize(
+    'losses, ends',
+    [([87.3365, 87.3365, 2, 87.3365, 87.3365], None), ([3, 87.3365, 87.3365, 87.3365, 2], 3), ([3, 'nan', 2], 1)],
+)
 def test_a_loss_that_stays_at_its_largest_is_given_up(losses, ends, tmp_path, monkeypatch):
     monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: [sys.executable, '-c', SAYS % losses])
     seen = []

@@ -54,14 +54,27 @@ def rule(text, stages=(), phase=TEST):
 
 @pytest.mark.parametrize('phase', [TRAIN, TEST])
 @pytest.mark.parametrize('stages', [(), ('a',), ('b',), ('a', 'b')])
-@pytest.mark.parametrize('text', [
-    '', 'include { stage: "a" }', 'include { not_stage: "a" }', 'include { stage: "a" stage: "b" }',
-    'include { stage: "a" not_stage: "b" }', 'exclude { stage: "a" }', 'exclude { phase: TRAIN stage: "b" }',
-    'include { phase: TRAIN } include { stage: "b" }', 'include { min_level: 1 }', 'exclude { max_level: 0 }'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'include { stage: "a" }',
+        'include { not_stage: "a" }',
+        'include { stage: "a" stage: "b" }',
+        'include { stage: "a" not_stage: "b" }',
+        'exclude { stage: "a" }',
+        'exclude { phase: TRAIN stage: "b" }',
+        'include { phase: TRAIN } include { stage: "b" }',
+        'include { min_level: 1 }',
+        'exclude { max_level: 0 }',
+    ],
+)
 def test_rules_are_those_of_the_engine(text, stages, phase, tmp_path):
     path = tmp_path / 'net.prototxt'
-    path.write_text('layer { name: "always" type: "Input" top: "x" input_param { shape { dim: 1 } } }\n'
-                    f'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 }} }} {text} }}')
+    path.write_text(
+        'layer { name: "always" type: "Input" top: "x" input_param { shape { dim: 1 } } }\n'
+        f'layer {{ name: "d" type: "Input" top: "d" input_param {{ shape {{ dim: 1 }} }} {text} }}'
+    )
     opened = caffe.Net(str(path), phase, stages=list(stages))
     assert ('d' in opened._layer_names) == rule(text, stages, phase)
 
@@ -117,7 +130,7 @@ IN_STAGES = {  # command: its words but for --stage
     'select_filters': f'NET {TINY} --layer conv1 {PICTURES} --out OUT/s.json',
     'prune': f'OUT/s.json --deploy NET --weights {TINY} --out OUT/cut',
     'reconstruct': f'NET {TINY} OUT/cut/deploy.prototxt OUT/cut/init.caffemodel --selection OUT/s.json {PICTURES} '
-                   '--out OUT/fit.caffemodel',
+    '--out OUT/fit.caffemodel',
     'sensitivity': f'NET {TINY} {PICTURES} --test-count 4 --rates 0.5 --out OUT/harm',
     'allocate': f'NET {TINY} OUT/harm/sensitivity.json --budget 80% --out OUT/counts.json',
     'quantize sweep': f'{TINY} OUT/sweep --deploy NET {PICTURES} --bits 5',
@@ -132,6 +145,7 @@ def test_commands_give_in_a_stage_what_they_give_of_its_layers_alone(work, run):
             command, _, words = f'{command} {words} {stage}'.partition(' ')
             yield run(command, words.replace('NET', net).replace('OUT', out)).replace(out, 'OUT').replace('all', 'tiny')
         yield (work / out / 'fit.caffemodel').read_bytes()
+
     assert list(results('net/deploy.prototxt', 'alone')) == list(results('net/all.prototxt', 'both', '--stage deploy'))
 
 
@@ -144,8 +158,10 @@ def test_a_stage_that_no_rule_names_is_told_by_every_command(work, run, command)
 
 
 def test_groups_tells_those_of_a_stage(work, run):
-    groups = {flag: {group['name']: group for group in json.loads(run('groups', f'net/all.prototxt --json {flag}'))}
-              for flag in ('', '--stage deploy')}
+    groups = {
+        flag: {group['name']: group for group in json.loads(run('groups', f'net/all.prototxt --json {flag}'))}
+        for flag in ('', '--stage deploy')
+    }
     assert groups[''].keys() == {'conv1', 'conv2', 'fc5', 'fc6'} and 'fc6' not in groups['--stage deploy']
 
 

@@ -146,8 +146,9 @@ def test_learning_rates_of_train_nets_are_kept(plain):
 
 
 def test_shrink_spares_the_last_two_and_what_sums_tie_to_them(plain):
-    widths = {layer.name: layer.convolution_param.num_output for layer in shrink(plain).layer
-              if layer.type == 'Convolution'}
+    widths = {
+        layer.name: layer.convolution_param.num_output for layer in shrink(plain).layer if layer.type == 'Convolution'
+    }
     assert widths == {'conv1': 8, 'conv2': 24, 'conv3': 24, 'conv4': 16}
     open_net(shrink(plain))
 
@@ -252,8 +253,10 @@ def test_command_rewrites_train_and_deploy_alike(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     train, deploy = (read_net(tmp_path / file.name) for file in files)
-    convolutions = [[(layer.name, layer.convolution_param.num_output) for layer in net.layer
-                     if layer.type == 'Convolution'] for net in (train, deploy)]
+    convolutions = [
+        [(layer.name, layer.convolution_param.num_output) for layer in net.layer if layer.type == 'Convolution']
+        for net in (train, deploy)
+    ]
     assert convolutions[0] == convolutions[1]
     done = subprocess.run([*command[:-1], files[0].parent], capture_output=True, text=True)
     assert done.returncode == 1 and 'is an input' in done.stderr and done.stderr.count('\n') == 1

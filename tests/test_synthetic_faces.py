@@ -41,8 +41,15 @@ def listed(faces, name):
 
 def plain_view(yaw=0.0, pitch=0.0, roll=0.0, centre=(125.0, 125.0)):
     """A frontal lamp, a neutral face, nothing in front of it, no noise."""
-    return View(1, Pose(yaw, pitch, roll, 70.0, centre), Light((0.0, 0.0, 1.0), (0.6,) * 3, (0.4,) * 3, 0.0),
-                Expression(0.0, 0.0, 0.0, 1.0, (0.0, 0.0)), Camera(0.0, 0.0, 0.0, 1.0, 1.0), 'none', 'none')
+    return View(
+        1,
+        Pose(yaw, pitch, roll, 70.0, centre),
+        Light((0.0, 0.0, 1.0), (0.6,) * 3, (0.4,) * 3, 0.0),
+        Expression(0.0, 0.0, 0.0, 1.0, (0.0, 0.0)),
+        Camera(0.0, 0.0, 0.0, 1.0, 1.0),
+        'none',
+        'none',
+    )
 
 
 def person(number):
@@ -60,8 +67,9 @@ def test_another_seed_gives_other_people(faces, tmp_path):
 
 
 def test_layout(faces):
-    raw, aligned = ({path.relative_to(faces / kind) for path in (faces / kind).rglob('*.jpg')}
-                    for kind in ('raw', 'aligned'))
+    raw, aligned = (
+        {path.relative_to(faces / kind) for path in (faces / kind).rglob('*.jpg')} for kind in ('raw', 'aligned')
+    )
     assert raw == aligned and len(raw) == 3 * 2 + 4 * 3
     for path in raw:
         assert path.parent.name.count('_') == 1 and path.name.startswith(path.parent.name + '_000')
@@ -75,15 +83,16 @@ def test_labels_are_dense_and_one_per_person(faces):
     lines = listed(faces, 'train.txt')
     people = {path.split('/')[0]: int(label) for path, label in lines}
     assert sorted(people.values()) == [0, 1, 2] and len(lines) == 3 * 2
-    assert all(people[path.split('/')[0]] == int(label) and (faces / 'aligned' / path).is_file()
-               for path, label in lines)
+    assert all(
+        people[path.split('/')[0]] == int(label) and (faces / 'aligned' / path).is_file() for path, label in lines
+    )
 
 
 def test_pairs_are_over_other_people_in_separate_folds(faces):
     head, *lines = [line.split('\t') for line in (faces / 'pairs.txt').read_text().splitlines()]
     trained = {path.split('/')[0] for path, _ in listed(faces, 'train.txt')}
     assert head == ['2', '3'] and [len(line) for line in lines] == [3, 3, 3, 4, 4, 4] * 2
-    folds = [{word for line in lines[start:start + 6] for word in line if not word.isdigit()} for start in (0, 6)]
+    folds = [{word for line in lines[start : start + 6] for word in line if not word.isdigit()} for start in (0, 6)]
     assert not folds[0] & folds[1] and not (folds[0] | folds[1]) & trained
     assert len({tuple(line) for line in lines}) == 12
     assert all(line[1] != line[2] if len(line) == 3 else line[0] != line[2] for line in lines)
@@ -117,7 +126,7 @@ def test_pupils_are_drawn_at_the_landmarks_of_the_eyes(yaw, pitch, roll):
     view = plain_view(yaw, pitch, roll)
     grey = cv2.cvtColor(render(pale, view), cv2.COLOR_BGR2GRAY)
     for x, y in np.round(landmarks(pale, view)[:2]).astype(int):
-        window = cv2.GaussianBlur(grey, (0, 0), 1)[y - 4:y + 5, x - 5:x + 6]
+        window = cv2.GaussianBlur(grey, (0, 0), 1)[y - 4 : y + 5, x - 5 : x + 6]
         row, column = np.unravel_index(window.argmin(), window.shape)
         assert abs(row - 4) <= 3 and abs(column - 5) <= 2
 
@@ -140,8 +149,11 @@ def test_two_people_differ_more_than_two_renderings_of_one():
 def test_every_kind_of_covering_shows_and_leaves_landmarks_alone():
     someone, view = person(4), plain_view()
     bare = render(someone, view)
-    for change in ({'glasses': 'clear'}, {'glasses': 'dark'}, *({'occlusion': kind} for kind in
-                                                                ('lock', 'hand', 'cap', 'scarf'))):
+    for change in (
+        {'glasses': 'clear'},
+        {'glasses': 'dark'},
+        *({'occlusion': kind} for kind in ('lock', 'hand', 'cap', 'scarf')),
+    ):
         covered = dataclasses.replace(view, **change)
         assert np.abs(render(someone, covered).astype(int) - bare).max() > 40
         assert np.array_equal(landmarks(someone, covered), landmarks(someone, view))
@@ -187,8 +199,11 @@ def test_a_folder_with_other_content_is_refused(faces, tmp_path):
 
 
 def test_impossible_settings_are_refused_before_anything_is_written(tmp_path):
-    for change, words in (({'pairs': 50}, 'matched pairs'), ({'folds': 4}, 'mismatched pairs'),
-                          ({'pictures': 0}, 'pictures is 0')):
+    for change, words in (
+        ({'pairs': 50}, 'matched pairs'),
+        ({'folds': 4}, 'mismatched pairs'),
+        ({'pictures': 0}, 'pictures is 0'),
+    ):
         with pytest.raises(FaceDataError, match=words):
             dataset.make(tmp_path / 'set', dataclasses.replace(SETTINGS, **change))
     assert not (tmp_path / 'set').exists()
@@ -204,8 +219,12 @@ def test_drawn_pairs_are_sorted_by_person_and_unique():
 
 
 def command(*arguments):
-    return subprocess.run([sys.executable, PREPROCESS / 'make_faces.py', *map(str, arguments)], capture_output=True,
-                          text=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+    return subprocess.run(
+        [sys.executable, PREPROCESS / 'make_faces.py', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
 
 
 SMALL = ['--people', 1, '--pictures', 1, '--test-people', 2, '--test-pictures', 2, '--folds', 1, '--pairs', 1]

@@ -22,18 +22,24 @@ layer {{ name: "relu2" type: "PReLU" bottom: "conv2" top: "conv2" }}
 layer {{ name: "fc5" type: "InnerProduct" bottom: "conv2" top: "fc5" {_PARAMS}
   inner_product_param {{ num_output: 16 {_FILLERS} }} }}
 """
-_DEPLOY = 'name: "tiny" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 112 ' \
-          'dim: 96 } } }' + _BODY
-_TRAIN = """name: "tiny"
+_DEPLOY = (
+    'name: "tiny" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 112 '
+    'dim: 96 } } }' + _BODY
+)
+_TRAIN = (
+    """name: "tiny"
 layer { name: "data" type: "ImageData" top: "data" top: "label"
   transform_param { scale: 0.0078125 mirror: true mean_value: 127.5 mean_value: 127.5 mean_value: 127.5 }
   image_data_param { source: "LIST" root_folder: "ROOT/" batch_size: 4 shuffle: true } }
-""" + _BODY + """
+"""
+    + _BODY
+    + """
 layer { name: "fc6" type: "MarginInnerProduct" bottom: "fc5" bottom: "label" top: "fc6" top: "lambda"
   margin_inner_product_param { num_output: 6 type: QUADRUPLE weight_filler { type: "xavier" }
     base: 1000 gamma: 0.12 power: 1 lambda_min: 5 iteration: 0 } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc6" bottom: "label" top: "loss" }
 """
+)
 _SOLVER = """net: "TRAIN" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.0005 max_iter: 3 display: 1
 snapshot_prefix: "PREFIX" solver_mode: CPU
 """
@@ -48,14 +54,30 @@ def write_run(folder):
     train = _TRAIN.replace('LIST', str(faces / 'train.txt')).replace('ROOT', str(faces / 'aligned'))
     (net / 'train.prototxt').write_text(train)
     (net / 'deploy.prototxt').write_text(_DEPLOY)
-    (net / 'solver.prototxt').write_text(_SOLVER.replace('TRAIN', str(net / 'train.prototxt'))
-                                         .replace('PREFIX', str(folder / 'snapshot')))
+    (net / 'solver.prototxt').write_text(
+        _SOLVER.replace('TRAIN', str(net / 'train.prototxt')).replace('PREFIX', str(folder / 'snapshot'))
+    )
     training = {'iterations': 3, 'base_lr': 0.01, 'batch': 4, 'display': 1}
-    settings = {'net': str(net), 'layers': ['conv1', 'conv2'], 'rate': 0.5, 'criterion': 'greedy_pair', 'batches': 1,
-                'seed': 1, 'base': training, 'fine_tune': training, 'last_round': training}
+    settings = {
+        'net': str(net),
+        'layers': ['conv1', 'conv2'],
+        'rate': 0.5,
+        'criterion': 'greedy_pair',
+        'batches': 1,
+        'seed': 1,
+        'base': training,
+        'fine_tune': training,
+        'last_round': training,
+    }
     (folder / 'settings.json').write_text(json.dumps(settings))
-    plus = {'net': str(net), 'heads': str(ROOT / 'prototxt' / 'sfplus'), 'runs': 1, 'compared': ['m4'],
-            'base': training, 'margins': {'m4': {'alpha': 0.5, **training, 'snapshot': 1}}}
+    plus = {
+        'net': str(net),
+        'heads': str(ROOT / 'prototxt' / 'sfplus'),
+        'runs': 1,
+        'compared': ['m4'],
+        'base': training,
+        'margins': {'m4': {'alpha': 0.5, **training, 'snapshot': 1}},
+    }
     (folder / 'plus.json').write_text(json.dumps(plus))
 
 
@@ -67,8 +89,11 @@ def _write_faces(faces):
         for number in range(1, PICTURES + 1):
             noise = rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)
             cv2.imwrite(str(faces / 'aligned' / name / f'{name}_{number:04d}.jpg'), cv2.resize(noise, (96, 112)))
-    lines = [f'{name}/{name}_{number:04d}.jpg {label}' for label, name in enumerate(names[:PEOPLE])
-             for number in range(1, PICTURES + 1)]
+    lines = [
+        f'{name}/{name}_{number:04d}.jpg {label}'
+        for label, name in enumerate(names[:PEOPLE])
+        for number in range(1, PICTURES + 1)
+    ]
     (faces / 'train.txt').write_text('\n'.join(lines) + '\n')
     (faces / 'pairs.txt').write_text('\n'.join(['2\t3', *_pairs(names[PEOPLE:])]) + '\n')
 

@@ -30,16 +30,39 @@ from sphereslim.report.text_tables import markdown_table, text_table  # noqa: E4
 from tqdm import tqdm  # noqa: E402
 
 MOBILE = 'mobilefacenet' if (SHARED / 'data' / 'mobilefacenet').is_dir() else 'mobilenet-10'
-SHORT = [('train', 'sphereface-4', 32), ('train', 'sphereface-20', 32), ('train', MOBILE, 32),
-         *(('infer', name, batch) for name in ('sphereface-20', MOBILE, 'googlenet') for batch in (1, 32))]
+SHORT = [
+    ('train', 'sphereface-4', 32),
+    ('train', 'sphereface-20', 32),
+    ('train', MOBILE, 32),
+    *(('infer', name, batch) for name in ('sphereface-20', MOBILE, 'googlenet') for batch in (1, 32)),
+]
 # a batch of 1 has no statistics to normalise with where pictures end as one value a channel, so MobileFaceNet has none
-FULL = [*(('train', name, batch) for name, batch in
-          [('sphereface-4', 1), ('sphereface-4', 32), ('sphereface-4', 256), ('sphereface-20', 1),
-           ('sphereface-20', 32), ('sphereface-64', 1), ('sphereface-64', 32), (MOBILE, 32),
-           ('vgg16', 1), ('vgg16', 8), ('googlenet', 1), ('googlenet', 32)]),
-        *(('infer', name, batch) for name in ('sphereface-4', 'sphereface-20', 'sphereface-64', MOBILE, 'vgg16',
-                                              'googlenet') for batch in (1, 32)),
-        ('infer', 'sphereface-4', 256), ('infer', MOBILE, 256)]
+FULL = [
+    *(
+        ('train', name, batch)
+        for name, batch in [
+            ('sphereface-4', 1),
+            ('sphereface-4', 32),
+            ('sphereface-4', 256),
+            ('sphereface-20', 1),
+            ('sphereface-20', 32),
+            ('sphereface-64', 1),
+            ('sphereface-64', 32),
+            (MOBILE, 32),
+            ('vgg16', 1),
+            ('vgg16', 8),
+            ('googlenet', 1),
+            ('googlenet', 32),
+        ]
+    ),
+    *(
+        ('infer', name, batch)
+        for name in ('sphereface-4', 'sphereface-20', 'sphereface-64', MOBILE, 'vgg16', 'googlenet')
+        for batch in (1, 32)
+    ),
+    ('infer', 'sphereface-4', 256),
+    ('infer', MOBILE, 256),
+]
 PEERS = ['torch', 'compiled', 'onnxruntime', 'opencv']
 
 
@@ -73,18 +96,27 @@ def measure(kind, name, batch, args, device):
     """One row as a dictionary: milliseconds by contender, ratios, difference, memory, and what was skipped."""
     compiled = args.full and not args.no_compile
     peers = [who for who in args.peers if who != 'compiled' or compiled]
-    contenders = (training(name, batch, peers, device) if kind == 'train'
-                  else inference(name, batch, args.threads, peers, device))
+    contenders = (
+        training(name, batch, peers, device) if kind == 'train' else inference(name, batch, args.threads, peers, device)
+    )
     skipped = {who: str(why) for who, why in contenders.items() if isinstance(why, Skipped)}
     contenders = {who: run for who, run in contenders.items() if who not in skipped}
     outputs = {who: np.array(run()) for who, run in contenders.items()}
     reference = outputs.get('torch', outputs['caffe'])
     difference = max(np.abs(y.reshape(-1) - reference.reshape(-1)).max() for y in outputs.values())
     wall, cpu = take_turns(contenders, args.seconds)
-    row = {'kind': kind, 'net': name, 'batch': batch, 'wall_ms': wall, 'cpu_ms': cpu, 'skipped': skipped,
-           'ratio': {who: wall[who] / wall['caffe'] for who in wall if who != 'caffe'},
-           'cpu_ratio': {who: cpu[who] / cpu['caffe'] for who in cpu if who != 'caffe'},
-           'difference': float(difference / np.abs(reference).max()), 'load': os.getloadavg()[0]}
+    row = {
+        'kind': kind,
+        'net': name,
+        'batch': batch,
+        'wall_ms': wall,
+        'cpu_ms': cpu,
+        'skipped': skipped,
+        'ratio': {who: wall[who] / wall['caffe'] for who in wall if who != 'caffe'},
+        'cpu_ratio': {who: cpu[who] / cpu['caffe'] for who in cpu if who != 'caffe'},
+        'difference': float(difference / np.abs(reference).max()),
+        'load': os.getloadavg()[0],
+    }
     if kind == 'train' and not args.no_memory:
         row['memory_mib'] = {who: peak(who, name, batch, args.threads, args.gpu) for who in ('caffe', 'torch')}
     return row
@@ -122,9 +154,18 @@ def peak(who, name, batch, threads, gpu):
 def table(results):
     """(columns, rows) of text."""
     columns = ['', 'network', 'batch', 'caffe ms', *(f'vs {who}' for who in PEERS), 'memory', 'difference']
-    return columns, [[r['kind'], r['net'], r['batch'], f'{r["wall_ms"]["caffe"]:.1f}',
-                      *(f'{r["ratio"][who]:.2f}' if who in r['ratio'] else '-' for who in PEERS),
-                      memory_ratio(r), f'{r["difference"]:.0e}'] for r in results]
+    return columns, [
+        [
+            r['kind'],
+            r['net'],
+            r['batch'],
+            f'{r["wall_ms"]["caffe"]:.1f}',
+            *(f'{r["ratio"][who]:.2f}' if who in r['ratio'] else '-' for who in PEERS),
+            memory_ratio(r),
+            f'{r["difference"]:.0e}',
+        ]
+        for r in results
+    ]
 
 
 def memory_ratio(row):
@@ -144,13 +185,25 @@ def line(row):
 def machine(threads, device):
     cpu = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').is_file():
-        lines = [text.split(':')[1].strip() for text in Path('/proc/cpuinfo').read_text().splitlines()
-                 if text.startswith('model name')]
+        lines = [
+            text.split(':')[1].strip()
+            for text in Path('/proc/cpuinfo').read_text().splitlines()
+            if text.startswith('model name')
+        ]
         cpu = lines[0] if lines else cpu
     gpu = {} if device.type == 'cpu' else {'gpu': torch.cuda.get_device_name(device), 'cuda': torch.version.cuda}
-    return {**gpu, 'cpu': cpu, 'cores': os.cpu_count(), 'threads': threads, 'load': os.getloadavg()[0],
-            'capability': torch.backends.cpu.get_cpu_capability(), 'torch': torch.__version__,
-            'opencv': cv2.__version__, 'python': platform.python_version(), 'system': platform.platform()}
+    return {
+        **gpu,
+        'cpu': cpu,
+        'cores': os.cpu_count(),
+        'threads': threads,
+        'load': os.getloadavg()[0],
+        'capability': torch.backends.cpu.get_cpu_capability(),
+        'torch': torch.__version__,
+        'opencv': cv2.__version__,
+        'python': platform.python_version(),
+        'system': platform.platform(),
+    }
 
 
 def describe(machine):
@@ -159,19 +212,33 @@ def describe(machine):
 
 def parse_arguments():
     parser = command_parser(__doc__)
-    parser.add_argument('--full', action='store_true',
-                        help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter of '
-                             'one, of which --only train and --only infer are the halves)')
-    parser.add_argument('--only', default=[''], nargs='+', metavar='TEXT',
-                        help="rows that contain one of these, like 'train sphereface-4 32' vgg16 (default: all)")
-    parser.add_argument('--peers', default=PEERS, nargs='+', choices=PEERS, metavar='WHO',
-                        help=f'against whom: {", ".join(PEERS)} (compiled with --full alone; default: all); fewer '
-                             'take less memory')
+    parser.add_argument(
+        '--full',
+        action='store_true',
+        help='all networks and batch sizes, torch.compile too (an hour; with --no-compile a quarter of '
+        'one, of which --only train and --only infer are the halves)',
+    )
+    parser.add_argument(
+        '--only',
+        default=[''],
+        nargs='+',
+        metavar='TEXT',
+        help="rows that contain one of these, like 'train sphereface-4 32' vgg16 (default: all)",
+    )
+    parser.add_argument(
+        '--peers',
+        default=PEERS,
+        nargs='+',
+        choices=PEERS,
+        metavar='WHO',
+        help=f'against whom: {", ".join(PEERS)} (compiled with --full alone; default: all); fewer take less memory',
+    )
     parser.add_argument('--no-compile', action='store_true', help='--full without torch.compile')
     parser.add_argument('--no-memory', action='store_true', help='do not measure memory')
     parser.add_argument('--gpu', type=int, metavar='N', help='compute on that GPU (default: on the CPU)')
-    parser.add_argument('--threads', type=int, default=min(2, os.cpu_count()),
-                        help='threads to compute with (default %(default)s)')
+    parser.add_argument(
+        '--threads', type=int, default=min(2, os.cpu_count()), help='threads to compute with (default %(default)s)'
+    )
     parser.add_argument('--seconds', type=float, default=8, help='how long to measure each row, about (default 8)')
     parser.add_argument('--json', metavar='FILE', help='write all figures there')
     parser.add_argument('--markdown', metavar='FILE', help='write the table there')

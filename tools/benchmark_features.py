@@ -32,8 +32,22 @@ def main():
     shape = net.blobs[net.inputs[0]].data.shape[1:]
     print(f'{torch.get_num_threads()} threads, {args.rounds} rounds by turns, median; ms: milliseconds per picture')
     rows = [measure(net, peer, batch, shape, args.rounds) for batch in args.batch]
-    print(text_table(['batch', 'caffe ms', 'pictures/s', 'torch ms', 'pictures/s', 'ratio', 'CPU ms', 'torch CPU ms',
-                      'difference'], rows))
+    print(
+        text_table(
+            [
+                'batch',
+                'caffe ms',
+                'pictures/s',
+                'torch ms',
+                'pictures/s',
+                'ratio',
+                'CPU ms',
+                'torch CPU ms',
+                'difference',
+            ],
+            rows,
+        )
+    )
 
 
 def peer_of(deploy, net):
@@ -52,8 +66,17 @@ def measure(net, peer, batch, shape, rounds):
     times = np.array([[*timed(ours), *timed(theirs)] for _ in range(rounds)]) / batch * 1e3
     wall, cpu, torch_wall, torch_cpu = np.median(times, axis=0)
     ratio = np.median(times[:, 2] / times[:, 0])
-    return [batch, f'{wall:.2f}', f'{1e3 / wall:.0f}', f'{torch_wall:.2f}', f'{1e3 / torch_wall:.0f}', f'{ratio:.2f}',
-            f'{cpu:.2f}', f'{torch_cpu:.2f}', f'{difference:.1e}']
+    return [
+        batch,
+        f'{wall:.2f}',
+        f'{1e3 / wall:.0f}',
+        f'{torch_wall:.2f}',
+        f'{1e3 / torch_wall:.0f}',
+        f'{ratio:.2f}',
+        f'{cpu:.2f}',
+        f'{torch_cpu:.2f}',
+        f'{difference:.1e}',
+    ]
 
 
 def by_torch(peer, images, form):
@@ -73,8 +96,9 @@ def parse_arguments():
     parser = command_parser(__doc__)
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='caffemodel')
-    parser.add_argument('--batch', type=int, nargs='+', default=[1, 8, 32],
-                        help='batch sizes to measure (default 1 8 32)')
+    parser.add_argument(
+        '--batch', type=int, nargs='+', default=[1, 8, 32], help='batch sizes to measure (default 1 8 32)'
+    )
     parser.add_argument('--rounds', type=int, default=7, help='rounds; the median counts (default 7)')
     parser.add_argument('--threads', type=int, help="threads to compute with (torch's choice by default)")
     args = parser.parse_args()

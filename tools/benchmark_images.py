@@ -66,11 +66,19 @@ def main():
             return
         loop = opencv_loop(paths)
         rows = [compare(kind, source(kind, folder), loop, args.seconds) for kind in LAYERS]
-    print(text_table(['source', 'pictures/s a core', 'OpenCV loop', 'ratio'],
-                     [[kind, f'{ours:.0f}', f'{theirs:.0f}', f'{ours / theirs:.2f}'] for kind, ours, theirs in rows]))
+    print(
+        text_table(
+            ['source', 'pictures/s a core', 'OpenCV loop', 'ratio'],
+            [[kind, f'{ours:.0f}', f'{theirs:.0f}', f'{ours / theirs:.2f}'] for kind, ours, theirs in rows],
+        )
+    )
     print()
-    print(text_table(['network', 'MMACs', f'pictures/s at {args.tflops:g} TFLOP/s', *(f'cores, {r[0]}' for r in rows)],
-                     [demand(name, args.tflops, rows) for name in NETS]))
+    print(
+        text_table(
+            ['network', 'MMACs', f'pictures/s at {args.tflops:g} TFLOP/s', *(f'cores, {r[0]}' for r in rows)],
+            [demand(name, args.tflops, rows) for name in NETS],
+        )
+    )
 
 
 def demand(name, tflops, rows):
@@ -125,16 +133,22 @@ def opencv_loop(paths):
 def parse_arguments():
     parser = command_parser(__doc__)
     parser.add_argument('--pictures', type=whole, default=512, help='pictures to make, 112x96 JPEG (default 512)')
-    parser.add_argument('--seconds', type=positive, default=5,
-                        help='how long to measure each source, about (default 5)')
-    parser.add_argument('--tflops', type=positive, default=30,
-                        help='what the GPU sustains; an H100 has 67 TFLOP/s in float32 by its data sheet, of which '
-                             'convolutions without TF32 reach about half (default 30)')
+    parser.add_argument(
+        '--seconds', type=positive, default=5, help='how long to measure each source, about (default 5)'
+    )
+    parser.add_argument(
+        '--tflops',
+        type=positive,
+        default=30,
+        help='what the GPU sustains; an H100 has 67 TFLOP/s in float32 by its data sheet, of which '
+        'convolutions without TF32 reach about half (default 30)',
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--feed', action='store_true', help='how long a net that takes what a GPU takes waits for data')
     what.add_argument('--train', action='store_true', help='how long the iterations of `caffe train` are that is fed')
-    parser.add_argument('--host-cores', type=whole, default=16,
-                        help='cores that feed one GPU in --feed and --train (default 16)')
+    parser.add_argument(
+        '--host-cores', type=whole, default=16, help='cores that feed one GPU in --feed and --train (default 16)'
+    )
     return parser.parse_args()
 
 

@@ -83,7 +83,7 @@ class GpuMemory:
 
     def peak(self):
         """MiB."""
-        return torch.cuda.max_memory_allocated(self._device) / 2 ** 20
+        return torch.cuda.max_memory_allocated(self._device) / 2**20
 
 
 def _status(field):

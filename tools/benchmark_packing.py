@@ -22,15 +22,17 @@ def main():
     if not all(1 <= bits <= 17 for bits in options.bits) or options.weights < 1 or options.repeats < 1:
         sys.exit('benchmark_packing: expected bits from 1 to 17 and at least one weight and repeat')
     print(f'{options.weights} indices; M/s: million indices per second; peer: numpy.packbits / unpackbits')
-    print(f'{"bits":>4} {"pack s":>8} {"M/s":>7} {"peer s":>8} {"ratio":>6}   '
-          f'{"unpack s":>8} {"M/s":>7} {"peer s":>8} {"ratio":>6}')
+    print(
+        f'{"bits":>4} {"pack s":>8} {"M/s":>7} {"peer s":>8} {"ratio":>6}   '
+        f'{"unpack s":>8} {"M/s":>7} {"peer s":>8} {"ratio":>6}'
+    )
     for bits in options.bits:
         print(measure(options.weights, bits, options.repeats), flush=True)
 
 
 def measure(count, bits, repeats):
     """One line of the table; raises AssertionError when either side does not give the indices back."""
-    indices = np.random.default_rng(bits).integers(0, 2 ** bits, count).astype(index_type(bits))
+    indices = np.random.default_rng(bits).integers(0, 2**bits, count).astype(index_type(bits))
     ours, theirs = pack(indices, bits), peer_pack(indices, bits)
     assert (unpack(ours, count, bits) == indices).all() and (peer_unpack(theirs, count, bits) == indices).all()
     assert len(ours) == len(theirs)

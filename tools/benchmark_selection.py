@@ -17,7 +17,7 @@ def search_all_pairs(sums, keep):
     """The indices that stay when every removal looks at all remaining pairs: O(n³) steps."""
     left = list(range(len(sums)))
     while len(left) - keep > 1:
-        _, i, j = min((abs(sums[i] + sums[j]), i, j) for a, i in enumerate(left) for j in left[a + 1:])
+        _, i, j = min((abs(sums[i] + sums[j]), i, j) for a, i in enumerate(left) for j in left[a + 1 :])
         left.remove(i)
         left.remove(j)
     return left
@@ -43,8 +43,10 @@ def main():
     median = float(np.median([took for _, took in fast]))
     slow, took = seconds(search_all_pairs, sums.tolist(), keep)
     same = fast[0][0][0].tolist() == slow
-    print(f'{args.channels} channels, {keep} kept: {median * 1e3:.1f} ms against {took:.1f} s by searching all pairs, '
-          f'ratio {took / median:.0f}x, {"same" if same else "DIFFERENT"} selection')
+    print(
+        f'{args.channels} channels, {keep} kept: {median * 1e3:.1f} ms against {took:.1f} s by searching all pairs, '
+        f'ratio {took / median:.0f}x, {"same" if same else "DIFFERENT"} selection'
+    )
     return 0 if same else 1
 
 

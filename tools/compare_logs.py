@@ -22,22 +22,44 @@ from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summa
 
 
 def arguments():
-    example = ('Example: tools/compare_logs.py published/curves/base_training_loss.csv:SphereFace-4 work/base/train.log'
-               ' --html compare.html')
+    example = (
+        'Example: tools/compare_logs.py published/curves/base_training_loss.csv:SphereFace-4 work/base/train.log'
+        ' --html compare.html'
+    )
     parser = argparse.ArgumentParser(description=__doc__, epilog=example)
     parser.add_argument('sources', metavar='LOG', nargs='+', help='the published source, then ours; see above')
     parser.add_argument('--ours', metavar='LOG', nargs='+', help='our sources; all others are then published')
     parser.add_argument('--html', metavar='FILE', help='write one self-contained page with the curves')
     parser.add_argument('--json', metavar='FILE', help='write every number')
-    parser.add_argument('--tolerance', metavar='SHARE', type=float, default=0.05,
-                        help='allowed share of the published loss or distance (default 0.05); three standard errors '
-                             'of the smoothed curves are added')
-    parser.add_argument('--reach', metavar='LOSS', type=float, nargs='+', default=[],
-                        help='losses to time (default: along the published drop)')
-    parser.add_argument('--checkpoints', metavar='N', type=int, default=12,
-                        help='places to compare at, evenly spread over the common iterations (default 12)')
-    parser.add_argument('--published-data', metavar='FOLDER', default=ROOT / 'published',
-                        help='where the published lambda parameters are, for logs that do not print their net')
+    parser.add_argument(
+        '--tolerance',
+        metavar='SHARE',
+        type=float,
+        default=0.05,
+        help='allowed share of the published loss or distance (default 0.05); three standard errors '
+        'of the smoothed curves are added',
+    )
+    parser.add_argument(
+        '--reach',
+        metavar='LOSS',
+        type=float,
+        nargs='+',
+        default=[],
+        help='losses to time (default: along the published drop)',
+    )
+    parser.add_argument(
+        '--checkpoints',
+        metavar='N',
+        type=int,
+        default=12,
+        help='places to compare at, evenly spread over the common iterations (default 12)',
+    )
+    parser.add_argument(
+        '--published-data',
+        metavar='FOLDER',
+        default=ROOT / 'published',
+        help='where the published lambda parameters are, for logs that do not print their net',
+    )
     options = parser.parse_args()
     if not 0 < options.tolerance < 1 or options.checkpoints < 2:
         parser.error('expected a --tolerance between 0 and 1 and at least 2 --checkpoints')
@@ -58,6 +80,7 @@ def main():
     if options.html:
         # Only a page needs matplotlib, which takes seconds to load.
         from sphereslim.logs.compare.page import page
+
         write_bytes(options.html, page(sources, pairs).encode())
 
 

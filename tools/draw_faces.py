@@ -21,7 +21,7 @@ GREEN, RED, FRACTION = (60, 220, 60), (40, 40, 235), 4  # BGR; bits of the drawi
 def main():
     args = parse_arguments()
     faces, _ = landmarks.read_numbers(args.list)
-    chosen = list(faces.items())[:args.count]
+    chosen = list(faces.items())[: args.count]
     if not chosen:
         raise FaceDataError(f'{args.list}: no picture with a face in it')
     for picture, numbers in chosen:

@@ -60,8 +60,11 @@ def fuzz(target, seconds, out):
     with open(out / f'{target}.log', 'wb') as log, tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         run = subprocess.run(command, env={**environment, 'TMPDIR': folder}, stdout=log, stderr=subprocess.STDOUT)
     lines = (out / f'{target}.log').read_text(errors='replace').splitlines()
-    done = [line for line in lines if line.startswith('Done') or 'ERROR: ' in line or 'Error: ' in line
-            or 'No module' in line or 'BINGO' in line]
+    done = [
+        line
+        for line in lines
+        if line.startswith('Done') or 'ERROR: ' in line or 'Error: ' in line or 'No module' in line or 'BINGO' in line
+    ]
     found = 'FINDING: ' if run.returncode else ''
     print(f'{target}: {found}{" | ".join(done[-2:])} (see {out / target}.log)', flush=True)
     return run.returncode != 0
@@ -88,10 +91,20 @@ def fuzz_here(target, seconds, out):
     def one_input(content):
         fuzz_files.run(target, content, folder)
 
-    atheris.Setup([target, f'-max_total_time={seconds}', '-rss_limit_mb=4096', f'-timeout={SECONDS_AN_INPUT}',
-                   *([f'-dict={out}/words'] if target in ('net_text', 'solver_text') else []),
-                   f'-artifact_prefix={out}/{target}-', '-max_len=20000', '-print_final_stats=1', str(out / target)],
-                  one_input)
+    atheris.Setup(
+        [
+            target,
+            f'-max_total_time={seconds}',
+            '-rss_limit_mb=4096',
+            f'-timeout={SECONDS_AN_INPUT}',
+            *([f'-dict={out}/words'] if target in ('net_text', 'solver_text') else []),
+            f'-artifact_prefix={out}/{target}-',
+            '-max_len=20000',
+            '-print_final_stats=1',
+            str(out / target),
+        ],
+        one_input,
+    )
     atheris.Fuzz()
 
 

@@ -57,8 +57,20 @@ def run_for(seconds, targets, seed):
         while time.monotonic() < end:
             for target in targets:
                 began = time.monotonic()
-                run = subprocess.run([sys.executable, __file__, '--target', target, '--seed', str(seed), '--count',
-                                      str(SEEDS_A_PROCESS)], capture_output=True, text=True)
+                run = subprocess.run(
+                    [
+                        sys.executable,
+                        __file__,
+                        '--target',
+                        target,
+                        '--seed',
+                        str(seed),
+                        '--count',
+                        str(SEEDS_A_PROCESS),
+                    ],
+                    capture_output=True,
+                    text=True,
+                )
                 tried += SEEDS_A_PROCESS
                 if run.returncode:
                     found += 1

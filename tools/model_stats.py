@@ -29,8 +29,12 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, epilog=example)
     parser.add_argument('net', metavar='NET.prototxt', help='a train or deploy prototxt')
     parser.add_argument('--weights', metavar='W.caffemodel', help='check that these fit, and show the share of zeros')
-    parser.add_argument('--input', type=shape, metavar='N,C,H,W',
-                        help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)")
+    parser.add_argument(
+        '--input',
+        type=shape,
+        metavar='N,C,H,W',
+        help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)",
+    )
     add_stages(parser)
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     return parser.parse_args()

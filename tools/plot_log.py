@@ -22,13 +22,15 @@ from sphereslim.report.drawing import png  # noqa: E402
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     epilog='Example: tools/plot_log.py work/base/train.log -o base.png --follow')
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='Example: tools/plot_log.py work/base/train.log -o base.png --follow'
+    )
     parser.add_argument('log', metavar='LOG', help='a log of caffe train, plain or .gz')
-    parser.add_argument('-o', '--output', metavar='PNG', help='the picture (default: the log\'s name with .png)')
+    parser.add_argument('-o', '--output', metavar='PNG', help="the picture (default: the log's name with .png)")
     parser.add_argument('--follow', action='store_true', help='go on while the log is written; Ctrl-C ends')
-    parser.add_argument('--interval', metavar='SECONDS', type=float, default=5.0,
-                        help='how often --follow looks at the log (default 5)')
+    parser.add_argument(
+        '--interval', metavar='SECONDS', type=float, default=5.0, help='how often --follow looks at the log (default 5)'
+    )
     options = parser.parse_args()
     if not 0 < options.interval < float('inf'):
         parser.error('expected an --interval above 0')

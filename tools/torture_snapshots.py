@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-NET = '''
+NET = """
 layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
   shape { dim: 2 dim: 100 } shape { dim: 2 } data_filler { type: "gaussian" std: 1 } data_filler { value: 1 } } }
 layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
@@ -28,11 +28,11 @@ layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
 layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
-'''
-SOLVER = '''
+"""
+SOLVER = """
 net: "net.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 display: 0 max_iter: 1000000000 snapshot: 1
 snapshot_prefix: "s" snapshot_format: %s
-'''
+"""
 
 
 def main():
@@ -78,8 +78,13 @@ def train_and_kill(folder, state):
     """Train from `state`, kill at a random moment after a few snapshots; what went wrong, or None."""
     command = [sys.executable, '-m', 'caffe', 'train', '-solver', 'solver.prototxt']
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOG_minloglevel': '0'}
-    process = subprocess.Popen(command + (['-snapshot', state.name] if state else []), cwd=folder, env=environment,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command + (['-snapshot', state.name] if state else []),
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     lines, wanted = [], random.randint(2, 4)
     for line in process.stderr:
         lines.append(line)

@@ -15,11 +15,20 @@ class Classifier(Net):
     size. The other arguments are those of caffe.io.Transformer.
     """
 
-    def __init__(self, model_file, pretrained_file, image_dims=None, mean=None, input_scale=None, raw_scale=None,
-                 channel_swap=None):
+    def __init__(
+        self,
+        model_file,
+        pretrained_file,
+        image_dims=None,
+        mean=None,
+        input_scale=None,
+        raw_scale=None,
+        channel_swap=None,
+    ):
         super().__init__(model_file, TEST, weights=pretrained_file)
-        self.transformer = picture_transformer(self, mean=mean, input_scale=input_scale, raw_scale=raw_scale,
-                                               channel_swap=channel_swap)
+        self.transformer = picture_transformer(
+            self, mean=mean, input_scale=input_scale, raw_scale=raw_scale, channel_swap=channel_swap
+        )
         self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
         self.image_dims = self.crop_dims if not image_dims else image_dims
 
@@ -37,4 +46,4 @@ class Classifier(Net):
 
     def _centre(self, images):
         top, left = (int(size / 2 - crop / 2) for size, crop in zip(self.image_dims, self.crop_dims))
-        return images[:, top:top + self.crop_dims[0], left:left + self.crop_dims[1]]
+        return images[:, top : top + self.crop_dims[0], left : left + self.crop_dims[1]]

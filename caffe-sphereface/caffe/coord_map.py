@@ -8,9 +8,32 @@ import numpy as np
 
 from caffe.net_spec import layers as L
 
-_ELEMENTWISE = frozenset((
-    'AbsVal', 'BatchNorm', 'Bias', 'BNLL', 'Clip', 'Dropout', 'Eltwise', 'ELU', 'Exp', 'Log', 'LRN', 'MVN', 'Power',
-    'PReLU', 'ReLU', 'Scale', 'Sigmoid', 'Softmax', 'Split', 'Swish', 'TanH', 'Threshold'))
+_ELEMENTWISE = frozenset(
+    (
+        'AbsVal',
+        'BatchNorm',
+        'Bias',
+        'BNLL',
+        'Clip',
+        'Dropout',
+        'Eltwise',
+        'ELU',
+        'Exp',
+        'Log',
+        'LRN',
+        'MVN',
+        'Power',
+        'PReLU',
+        'ReLU',
+        'Scale',
+        'Sigmoid',
+        'Softmax',
+        'Split',
+        'Swish',
+        'TanH',
+        'Threshold',
+    )
+)
 
 
 class UndefinedMapException(Exception):
@@ -45,8 +68,10 @@ def conv_params(fn):
         raise UndefinedMapException(f'{fn.type_name}: kernel_h and the like have no map, expected kernel_size')
     if 'kernel_size' not in params:
         raise UndefinedMapException(f'{fn.type_name} has no kernel_size')
-    kernel, dilation, stride, pad = (np.array(params.get(name, default), ndmin=1) for name, default in
-                                     (('kernel_size', None), ('dilation', 1), ('stride', 1), ('pad', 0)))
+    kernel, dilation, stride, pad = (
+        np.array(params.get(name, default), ndmin=1)
+        for name, default in (('kernel_size', None), ('dilation', 1), ('stride', 1), ('pad', 0))
+    )
     return params.get('axis', 1), stride, (kernel - 1) * dilation + 1, pad
 
 

@@ -16,11 +16,20 @@ class Detector(Net):
     arguments are those of caffe.io.Transformer.
     """
 
-    def __init__(self, model_file, pretrained_file, mean=None, input_scale=None, raw_scale=None, channel_swap=None,
-                 context_pad=None):
+    def __init__(
+        self,
+        model_file,
+        pretrained_file,
+        mean=None,
+        input_scale=None,
+        raw_scale=None,
+        channel_swap=None,
+        context_pad=None,
+    ):
         super().__init__(model_file, TEST, weights=pretrained_file)
-        self.transformer = picture_transformer(self, mean=mean, input_scale=input_scale, raw_scale=raw_scale,
-                                               channel_swap=channel_swap)
+        self.transformer = picture_transformer(
+            self, mean=mean, input_scale=input_scale, raw_scale=raw_scale, channel_swap=channel_swap
+        )
         self.configure_crop(context_pad)
 
     def detect_windows(self, images_windows):
@@ -40,16 +49,20 @@ class Detector(Net):
         scores = self.forward_all(**{name: data})[self.outputs[0]]
         scores = scores.reshape(len(crops), -1) if scores.ndim == 4 and scores.shape[2:] == (1, 1) else scores
         flat = [(filename, window) for filename, windows in images_windows for window in windows]
-        return [{'window': window, 'prediction': score, 'filename': filename}
-                for (filename, window), score in zip(flat, scores)]
+        return [
+            {'window': window, 'prediction': score, 'filename': filename}
+            for (filename, window), score in zip(flat, scores)
+        ]
 
     def detect_selective_search(self, image_fnames):
         """Score the windows that the package selective_search_ijcv_with_python proposes."""
         try:
             import selective_search_ijcv_with_python as selective_search
         except ImportError:
-            raise CaffeError('Detector: detect_selective_search needs the package selective_search_ijcv_with_python, '
-                             'expected it on sys.path (detect_windows takes windows from anywhere)') from None
+            raise CaffeError(
+                'Detector: detect_selective_search needs the package selective_search_ijcv_with_python, '
+                'expected it on sys.path (detect_windows takes windows from anywhere)'
+            ) from None
         image_fnames = [str(name) for name in image_fnames]
         windows = selective_search.get_windows(image_fnames, cmd='selective_search_rcnn')
         return self.detect_windows(zip(image_fnames, windows))
@@ -61,7 +74,7 @@ class Detector(Net):
         """
         window = np.asarray(window).astype(int)
         if not self.context_pad:
-            return im[window[0]:window[2], window[1]:window[3]]
+            return im[window[0] : window[2], window[1] : window[3]]
         size = self.blobs[self.inputs[0]].width
         box = _grown(window, size / (size - 2 * self.context_pad))
         scale = size / (box[2:] - box[:2] + 1)
@@ -69,9 +82,9 @@ class Detector(Net):
         box = np.clip(box, 0, np.tile(im.shape[:2], 2)).astype(int)
         dims = np.round((box[2:] - box[:2] + 1) * scale).astype(int)
         dims = np.minimum(dims, size - pad)
-        part = io.resize_image(im[box[0]:box[2], box[1]:box[3]], dims)
+        part = io.resize_image(im[box[0] : box[2], box[1] : box[3]], dims)
         out = np.ones(self.crop_dims, np.float32) * self.crop_mean
-        out[pad[0]:pad[0] + dims[0], pad[1]:pad[1] + dims[1]] = part
+        out[pad[0] : pad[0] + dims[0], pad[1] : pad[1] + dims[1]] = part
         return out
 
     def configure_crop(self, context_pad):

@@ -13,8 +13,13 @@ from caffe.proto.files import write_bytes
 LAYER_STYLE_DEFAULT = {'shape': 'record', 'fillcolor': '#6495ED', 'style': 'filled'}
 NEURON_LAYER_STYLE = {'shape': 'record', 'fillcolor': '#90EE90', 'style': 'filled'}
 BLOB_STYLE = {'shape': 'octagon', 'fillcolor': '#E0E0E0', 'style': 'filled'}
-_COLOURS = {'Convolution': '#FF5050', 'Deconvolution': '#FF5050', 'Pooling': '#FF9900', 'InnerProduct': '#CC33FF',
-            'MarginInnerProduct': '#CC33FF'}
+_COLOURS = {
+    'Convolution': '#FF5050',
+    'Deconvolution': '#FF5050',
+    'Pooling': '#FF9900',
+    'InnerProduct': '#CC33FF',
+    'MarginInnerProduct': '#CC33FF',
+}
 _RECORD_SYNTAX = re.compile(r'[{}|<>"\\]')
 
 
@@ -78,8 +83,11 @@ def _blob_node(name):
 def get_edge_label(layer):
     """What a layer's outgoing edges say: the batch size of data layers, the number of outputs of learned ones."""
     if layer.type.endswith('Data'):
-        sizes = [getattr(getattr(layer, field.name), 'batch_size', 0) for field, _ in layer.ListFields()
-                 if field.name.endswith('data_param')]
+        sizes = [
+            getattr(getattr(layer, field.name), 'batch_size', 0)
+            for field, _ in layer.ListFields()
+            if field.name.endswith('data_param')
+        ]
         return f'Batch {sizes[0]}' if sizes and sizes[0] else ''
     if layer.type in ('Convolution', 'Deconvolution'):
         return str(layer.convolution_param.num_output)
@@ -92,13 +100,22 @@ def get_layer_label(layer, rankdir, display_lrm=False):
     """The text in a layer's box: name, type, and for windows their size, stride and padding."""
     separator = ' ' if rankdir in ('TB', 'BT') else '\\n'
     parts = [f'{layer.name}', f'({layer.type})']
-    window = {'Convolution': layer.convolution_param, 'Deconvolution': layer.convolution_param,
-              'Pooling': layer.pooling_param}.get(layer.type)
+    window = {
+        'Convolution': layer.convolution_param,
+        'Deconvolution': layer.convolution_param,
+        'Pooling': layer.pooling_param,
+    }.get(layer.type)
     if window is not None:
         kind = get_pooling_types_dict()[window.pool] + ' ' if layer.type == 'Pooling' else ''
         parts[1] = f'({kind}{layer.type})'
-        parts.extend(f'{what}: {_size(window, field, default)}' for what, field, default in
-                     (('kernel size', 'kernel_size', 'all'), ('stride', 'stride', 1), ('pad', 'pad', 0)))
+        parts.extend(
+            f'{what}: {_size(window, field, default)}'
+            for what, field, default in (
+                ('kernel size', 'kernel_size', 'all'),
+                ('stride', 'stride', 1),
+                ('pad', 'pad', 0),
+            )
+        )
     if display_lrm and layer.param:
         parts.append('lr mult: ' + ', '.join(f'{spec.lr_mult:g}' for spec in layer.param))
     text = separator.join(_RECORD_SYNTAX.sub(r'\\\g<0>', part) for part in parts)
@@ -132,8 +149,9 @@ def draw_net(caffe_net, rankdir, ext='png', phase=None, display_lrm=False):
         return graph.create(format=ext)
     except (OSError, AssertionError) as error:
         text = ' '.join(str(error).split())
-        raise CaffeError(f"draw: Graphviz cannot make '{ext}' ({text}); expected the command dot, or the format dot") \
-            from None
+        raise CaffeError(
+            f"draw: Graphviz cannot make '{ext}' ({text}); expected the command dot, or the format dot"
+        ) from None
 
 
 def draw_net_to_file(caffe_net, filename, rankdir='LR', phase=None, display_lrm=False):

@@ -10,8 +10,10 @@ from caffe.errors import CaffeError
 # what torch, numpy and OpenCV raise for sizes and values that they cannot work with
 TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError, cv2.error)
 
-OUT_OF_RANGE = ('a label or an index is out of range, which a GPU tells late and without naming it; the same run on '
-                'the CPU tells the layer and the values')
+OUT_OF_RANGE = (
+    'a label or an index is out of range, which a GPU tells late and without naming it; the same run on '
+    'the CPU tells the layer and the values'
+)
 
 
 def is_out_of_range(error):

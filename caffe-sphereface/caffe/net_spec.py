@@ -1,10 +1,10 @@
 """Writing networks as Python: caffe.NetSpec, caffe.layers (L), caffe.params (P), caffe.to_proto.
 
-    n = NetSpec()
-    n.data = L.Input(shape=dict(dim=[1, 3, 8, 8]))
-    n.conv = L.Convolution(n.data, num_output=4, kernel_size=3, weight_filler=dict(type='xavier'))
-    n.relu = L.ReLU(n.conv, in_place=True)
-    text = str(n.to_proto())
+n = NetSpec()
+n.data = L.Input(shape=dict(dim=[1, 3, 8, 8]))
+n.conv = L.Convolution(n.data, num_output=4, kernel_size=3, weight_filler=dict(type='xavier'))
+n.relu = L.ReLU(n.conv, in_place=True)
+text = str(n.to_proto())
 """
 
 from collections import Counter, OrderedDict
@@ -16,7 +16,7 @@ from caffe.proto import caffe_pb2
 def param_name_dict():
     """{'Convolution': 'convolution', …}: the `…_param` field of LayerParameter by its `…Parameter` message."""
     fields = [f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith('_param') and f.message_type]
-    return {f.message_type.name[:-len('Parameter')]: f.name[:-len('_param')] for f in fields}
+    return {f.message_type.name[: -len('Parameter')]: f.name[: -len('_param')] for f in fields}
 
 
 def assign_proto(proto, name, val):
@@ -113,8 +113,7 @@ class Function:
             item._to_proto(layers, names, autonames)
         layer = caffe_pb2.LayerParameter(type=self.type_name)
         layer.bottom.extend(layers[item.fn].top[item.n] for item in self.inputs)
-        layer.top.extend(layer.bottom if self.in_place else
-                         [self._name_of(top, names, autonames) for top in self.tops])
+        layer.top.extend(layer.bottom if self.in_place else [self._name_of(top, names, autonames) for top in self.tops])
         layer.name = self._own_name(names, autonames)
         for name, value in self.params.items():
             self._assign(layer, name, value)
@@ -184,6 +183,7 @@ class Layers:
         def layer_fn(*args, **kwargs):
             fn = Function(name, args, kwargs)
             return {0: fn, 1: fn.tops[0] if fn.tops else None}.get(fn.ntop, fn.tops)
+
         return layer_fn
 
 

@@ -12,5 +12,14 @@ from caffe._caffe import (
     Timer,
 )
 
-__all__ = ['NCCL', 'AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'NesterovSolver', 'Net', 'RMSPropSolver',
-           'SGDSolver', 'Timer']
+__all__ = [
+    'NCCL',
+    'AdaDeltaSolver',
+    'AdaGradSolver',
+    'AdamSolver',
+    'NesterovSolver',
+    'Net',
+    'RMSPropSolver',
+    'SGDSolver',
+    'Timer',
+]

@@ -10,8 +10,20 @@ _DECLARATION = re.compile(r'^- func: ([\w.]+)\(')
 _FIELD = re.compile(r'^  (structured_delegate|device_check): ([\w.]+)')
 _DISPATCH = re.compile(r'^    ([\w, ]+): \w')
 # operators that wait for the device, because the host has to know a value or the size of the result
-SYNCHRONISING = frozenset(('nonzero', 'masked_select', 'equal', 'is_nonzero', '_unique2', 'unique_dim',
-                           'unique_consecutive', 'bincount', 'repeat_interleave.Tensor', 'allclose'))
+SYNCHRONISING = frozenset(
+    (
+        'nonzero',
+        'masked_select',
+        'equal',
+        'is_nonzero',
+        '_unique2',
+        'unique_dim',
+        'unique_consecutive',
+        'bincount',
+        'repeat_interleave.Tensor',
+        'allclose',
+    )
+)
 
 
 @cache
@@ -67,5 +79,8 @@ def is_boolean_index(operator, args):
     """Whether this is indexing by a mask, whose result has a size that only the device knows."""
     if not operator._schema.name.startswith(('aten::index', 'aten::_index_put', 'aten::_unsafe_index')):
         return False
-    return any(isinstance(part, torch.Tensor) and part.dtype in (torch.bool, torch.uint8)
-               for part in args[1] or ()) if isinstance(args[1], (list, tuple)) else False
+    return (
+        any(isinstance(part, torch.Tensor) and part.dtype in (torch.bool, torch.uint8) for part in args[1] or ())
+        if isinstance(args[1], (list, tuple))
+        else False
+    )

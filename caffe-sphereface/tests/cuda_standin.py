@@ -141,7 +141,7 @@ class StandIn(TorchDispatchMode):
     def _copy(self, operator, args, kwargs):
         if operator is _aten._to_copy.default:
             return self._to_copy(args[0], kwargs)
-        targets, sources = (args[:2] if operator is _aten._foreach_copy_.default else ([args[0]], [args[1]]))
+        targets, sources = args[:2] if operator is _aten._foreach_copy_.default else ([args[0]], [args[1]])
         patient = args[2] if len(args) > 2 else kwargs.get('non_blocking', False)
         for target, source in zip(targets, sources):
             self._transfer(isinstance(source, DeviceTensor), isinstance(target, DeviceTensor), patient, source, target)
@@ -186,7 +186,7 @@ class StandIn(TorchDispatchMode):
         while frame and not layer:
             code = frame.f_code
             if code.co_filename.startswith(ENGINE):
-                line = line or f'{code.co_filename[len(ENGINE) + 1:]}:{frame.f_lineno} {code.co_name}'
+                line = line or f'{code.co_filename[len(ENGINE) + 1 :]}:{frame.f_lineno} {code.co_name}'
                 # of the engine's frames alone: asked for its f_locals, a frame keeps alive what it had in them
                 owner = frame.f_locals.get('self')
                 layer = owner.type if isinstance(owner, Layer) else None
@@ -199,8 +199,11 @@ def written_by(operator, args, kwargs):
     if not operator._schema.is_mutable:
         return ()
     stated = operator._schema.arguments
-    changed = [kwargs.get(each.name) if each.kwarg_only else args[i] for i, each in enumerate(stated)
-               if each.alias_info is not None and each.alias_info.is_write and (each.kwarg_only or i < len(args))]
+    changed = [
+        kwargs.get(each.name) if each.kwarg_only else args[i]
+        for i, each in enumerate(stated)
+        if each.alias_info is not None and each.alias_info.is_write and (each.kwarg_only or i < len(args))
+    ]
     return {id(x) for x in tree_flatten(changed)[0]}
 
 
@@ -213,11 +216,18 @@ def cuda_standin():
         with device:
             run(thread)
 
-    cuda = {'is_available': lambda: True, 'device_count': lambda: 1, 'set_device': lambda index: None,
-            'current_device': lambda: 0, '_lazy_init': lambda: None,
-            'synchronize': lambda *_: device.note('wait'), 'Stream': lambda *_, **__: Stream(device),
-            'Event': lambda *_, **__: Event(device),
-            'stream': device.on_stream, 'current_stream': lambda *_: device.stream()}
+    cuda = {
+        'is_available': lambda: True,
+        'device_count': lambda: 1,
+        'set_device': lambda index: None,
+        'current_device': lambda: 0,
+        '_lazy_init': lambda: None,
+        'synchronize': lambda *_: device.note('wait'),
+        'Stream': lambda *_, **__: Stream(device),
+        'Event': lambda *_, **__: Event(device),
+        'stream': device.on_stream,
+        'current_stream': lambda *_: device.stream(),
+    }
     with contextlib.ExitStack() as stack:
         for name, function in cuda.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, function))

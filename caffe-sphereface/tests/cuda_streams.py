@@ -70,8 +70,10 @@ class Memory:
     def use(self, stream, writes):
         """Note a use; RuntimeError where it is not ordered after an earlier one, or where giving back would not be."""
         if stream not in self.users:
-            raise RuntimeError('memory of one stream is used on another without record_stream: it could be given to '
-                               'somebody else meanwhile')
+            raise RuntimeError(
+                'memory of one stream is used on another without record_stream: it could be given to '
+                'somebody else meanwhile'
+            )
         earlier = [self.written, *(self.reads.items() if writes else ())]
         if not all(stream.comes_after(moment) for moment in earlier):
             raise RuntimeError('memory is used on a stream that did not wait for the one that used it before')

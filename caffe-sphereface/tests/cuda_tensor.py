@@ -28,8 +28,13 @@ class DeviceTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, inner, memory):
         made = torch.Tensor._make_wrapper_subclass(
-            cls, inner.shape, strides=inner.stride(), storage_offset=inner.storage_offset(), dtype=inner.dtype,
-            device=CUDA)
+            cls,
+            inner.shape,
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=CUDA,
+        )
         made.inner, made.memory = inner, memory
         return made
 

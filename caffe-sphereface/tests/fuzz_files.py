@@ -41,6 +41,7 @@ def _twice(net):
 
 # -- nets and solvers -------------------------------------------------------------------------------------------------
 
+
 def net_text(content):
     """A prototxt; nets too large to try are left out, and Python layers, which are programs."""
     if b'ython' in content or b'HDF5Output' in content:
@@ -70,6 +71,7 @@ def solver_text(content):
 
 # -- what trainings write ---------------------------------------------------------------------------------------------
 
+
 def weights(content):
     """A caffemodel, binary or HDF5."""
     Path('any.caffemodel').write_bytes(content)
@@ -94,6 +96,7 @@ def _small_solver():
 
 
 # -- data -------------------------------------------------------------------------------------------------------------
+
 
 def image_list(content):
     """A list of pictures."""
@@ -124,15 +127,25 @@ def hdf5_data(content):
 def windows(content):
     """A window file."""
     Path('any.txt').write_bytes(content)
-    _twice(_net('WindowData', 'window_data_param { source: "any.txt" batch_size: 4 context_pad: 1 }',
-                'transform_param { crop_size: 6 mirror: true }'))
+    _twice(
+        _net(
+            'WindowData',
+            'window_data_param { source: "any.txt" batch_size: 4 context_pad: 1 }',
+            'transform_param { crop_size: 6 mirror: true }',
+        )
+    )
 
 
 def mean_file(content):
     """A mean image."""
     Path('any.binaryproto').write_bytes(content)
-    _twice(_net('Data', 'data_param { source: "good" batch_size: 3 backend: LMDB }',
-                'transform_param { mean_file: "any.binaryproto" }'))
+    _twice(
+        _net(
+            'Data',
+            'data_param { source: "good" batch_size: 3 backend: LMDB }',
+            'transform_param { mean_file: "any.binaryproto" }',
+        )
+    )
 
 
 def database(content):
@@ -161,9 +174,25 @@ def leveldb(content):
     _twice(_net('Data', 'data_param { source: "anylevel" batch_size: 3 backend: LEVELDB }'))
 
 
-TARGETS = {target.__name__: target for target in (
-    net_text, net_binary, solver_text, weights, state, image_list, picture, hdf5_list, hdf5_data, windows, mean_file,
-    database, datum, leveldb)}
+TARGETS = {
+    target.__name__: target
+    for target in (
+        net_text,
+        net_binary,
+        solver_text,
+        weights,
+        state,
+        image_list,
+        picture,
+        hdf5_list,
+        hdf5_data,
+        windows,
+        mean_file,
+        database,
+        datum,
+        leveldb,
+    )
+}
 # a text that says anything at all may make a layer fail in ways that only the layer's name can explain
 _FREE = (net_text, solver_text)
 
@@ -216,8 +245,9 @@ def _old_nets():
     old = first.layers.add(bottom=['x'], top=['y']).layer
     old.name, old.type, old.num_output, old.kernelsize = 'conv', 'conv', 2, 3
     second = caffe_pb2.NetParameter(input=['x'], input_dim=[1, 3, 4, 4])
-    second.layers.add(name='conv', type='CONVOLUTION', bottom=['x'], top=['y'], param=['w'], blobs_lr=[1],
-                      weight_decay=[1])
+    second.layers.add(
+        name='conv', type='CONVOLUTION', bottom=['x'], top=['y'], param=['w'], blobs_lr=[1], weight_decay=[1]
+    )
     second.layers[0].convolution_param.num_output = 2
     return first, second
 
@@ -240,14 +270,31 @@ def seeds(name, folder):
 
     with lmdb.open(str(folder / 'good'), readonly=True, lock=False) as file, file.begin() as transaction:
         records = [bytes(value) for _, value in transaction.cursor()]
-    level = [] if name != 'leveldb' else [bytes([i]) + path.read_bytes() for i, kind in enumerate(_LEVELDB_FILES)
-             for path in (folder / 'level').iterdir() if kind in path.name]
+    level = (
+        []
+        if name != 'leveldb'
+        else [
+            bytes([i]) + path.read_bytes()
+            for i, kind in enumerate(_LEVELDB_FILES)
+            for path in (folder / 'level').iterdir()
+            if kind in path.name
+        ]
+    )
     nets = [fuzzing.random_net(random.Random(seed)) for seed in range(_RANDOM_NETS)]
-    given = {'net_text': [NET.encode(), *(text_format.MessageToString(net).encode() for net in nets)],
-             'net_binary': [net.SerializePartialToString() for net in (*nets, *_old_nets())] + files('good.caffemodel'),
-             'solver_text': [SOLVER.encode()],
-             'weights': files('good.caffemodel', 'good.h5'), 'state': files('good.solverstate', 'good.solverstate.h5'),
-             'image_list': [b'good.png 1\ngood.png 2\n'], 'picture': files('good.png'), 'hdf5_list': [b'rows.h5\n'],
-             'hdf5_data': files('tiny.h5'), 'windows': [_WINDOWS.encode()], 'mean_file': files('good.binaryproto'),
-             'database': files('good/data.mdb'), 'datum': records[:1], 'leveldb': level}
+    given = {
+        'net_text': [NET.encode(), *(text_format.MessageToString(net).encode() for net in nets)],
+        'net_binary': [net.SerializePartialToString() for net in (*nets, *_old_nets())] + files('good.caffemodel'),
+        'solver_text': [SOLVER.encode()],
+        'weights': files('good.caffemodel', 'good.h5'),
+        'state': files('good.solverstate', 'good.solverstate.h5'),
+        'image_list': [b'good.png 1\ngood.png 2\n'],
+        'picture': files('good.png'),
+        'hdf5_list': [b'rows.h5\n'],
+        'hdf5_data': files('tiny.h5'),
+        'windows': [_WINDOWS.encode()],
+        'mean_file': files('good.binaryproto'),
+        'database': files('good/data.mdb'),
+        'datum': records[:1],
+        'leveldb': level,
+    }
     return given[name]

@@ -26,15 +26,43 @@ from caffe.proto import caffe_pb2
 from training_run import NET, SOLVER, write_run
 
 MEMORY_BEYOND = 4 << 30
-_WORDS = ['', 'x', 'data', 'label', 'xavier', 'gaussian', 'constant', 'bilinear', 'L1', 'L2', 'missing.txt', '.', 'ü',
-          'a b', '../..', 'warp', 'square', 'rows.h5', 'files.txt']
+_WORDS = [
+    '',
+    'x',
+    'data',
+    'label',
+    'xavier',
+    'gaussian',
+    'constant',
+    'bilinear',
+    'L1',
+    'L2',
+    'missing.txt',
+    '.',
+    'ü',
+    'a b',
+    '../..',
+    'warp',
+    'square',
+    'rows.h5',
+    'files.txt',
+]
 _NUMBERS = [0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 7, 16, 10**6, 2**31 - 1]
 _FLOATS = [0.0, 1.0, 1.0, 0.5, -1.0, 2.0, 1e-6, 0.9, 1e30, -1e30, float('inf'), float('nan')]
-_PARAM_FIELDS = {re.sub('[^a-z0-9]', '', field.name.removesuffix('_param')): field.name
-                 for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields if field.name.endswith('_param')}
+_PARAM_FIELDS = {
+    re.sub('[^a-z0-9]', '', field.name.removesuffix('_param')): field.name
+    for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields
+    if field.name.endswith('_param')
+}
 
-_ODD_FIELDS = {'deconvolution': 'convolution_param', 'lstm': 'recurrent_param', 'rnn': 'recurrent_param',
-               'im2col': 'convolution_param', 'softmaxwithloss': 'softmax_param', 'threshold': 'threshold_param'}
+_ODD_FIELDS = {
+    'deconvolution': 'convolution_param',
+    'lstm': 'recurrent_param',
+    'rnn': 'recurrent_param',
+    'im2col': 'convolution_param',
+    'softmaxwithloss': 'softmax_param',
+    'threshold': 'threshold_param',
+}
 
 
 def random_value(random, field):
@@ -85,8 +113,17 @@ def random_count(random, wanted):
 def supply_needed(random, param):
     """Mostly give a layer's parameters what the layer cannot do without."""
     fields = param.DESCRIPTOR.fields_by_name
-    for name, value in (('num_output', 4), ('kernel_size', 2), ('input_dim', 5), ('pyramid_height', 2), ('scale', 1),
-                        ('batch_size', 2), ('channels', 1), ('height', 2), ('width', 2)):
+    for name, value in (
+        ('num_output', 4),
+        ('kernel_size', 2),
+        ('input_dim', 5),
+        ('pyramid_height', 2),
+        ('scale', 1),
+        ('batch_size', 2),
+        ('channels', 1),
+        ('height', 2),
+        ('width', 2),
+    ):
         if name in fields and random.random() < 0.9:
             field = getattr(param, name)
             if is_repeated(field) and not field:
@@ -104,8 +141,9 @@ def random_layer(random, index, names):
     kind = type(create_layer(layer, caffe.TRAIN)) if layer.type != 'Python' else PythonLayer
     layer.bottom.extend(random.choice(names) for _ in range(random_count(random, kind.bottoms)))
     in_place = layer.bottom and random.random() < 0.2
-    layer.top.extend([layer.bottom[0]] if in_place else
-                     [f'top{index}_{i}' for i in range(random_count(random, kind.tops))])
+    layer.top.extend(
+        [layer.bottom[0]] if in_place else [f'top{index}_{i}' for i in range(random_count(random, kind.tops))]
+    )
     field = _ODD_FIELDS.get(layer.type.lower(), _PARAM_FIELDS.get(layer.type.lower()))
     if field:
         fill_message(random, getattr(layer, field), random.choice([0.05, 0.1, 0.2, 0.5]))
@@ -121,8 +159,10 @@ def random_net(random):
     names = []
     for i in range(random.choice([1, 2, 3])):
         names.append(f'in{i}')
-        shape = random.choice([(2, 3, 6, 6)] * 2 + [(2, 4), (2,), (4, 2), (2, 2, 2), (1, 2, 3, 3, 3), (0, 3),
-                               (0, 3, 6, 6), (2, 3, 0, 6), ()])
+        shape = random.choice(
+            [(2, 3, 6, 6)] * 2
+            + [(2, 4), (2,), (4, 2), (2, 2, 2), (1, 2, 3, 3, 3), (0, 3), (0, 3, 6, 6), (2, 3, 0, 6), ()]
+        )
         net.layer.add(name=names[-1], type='Input', top=[names[-1]]).input_param.shape.add(dim=shape)
     for i in range(random.choice([1, 1, 2, 3])):
         layer = random_layer(random, i, names)
@@ -146,11 +186,11 @@ def damage(random, content):
         length = random.choice([1, 1, 2, 4, 8, 64])
         kind = random.randrange(5)
         if kind == 0:
-            content[at:at + length] = bytes(random.choice([0, 1, 127, 128, 255]) for _ in range(length))
+            content[at : at + length] = bytes(random.choice([0, 1, 127, 128, 255]) for _ in range(length))
         elif kind == 1:
-            del content[at:at + length]
+            del content[at : at + length]
         elif kind == 2:
-            content[at:at] = content[at:at + length] * random.choice([1, 2, 100])
+            content[at:at] = content[at : at + length] * random.choice([1, 2, 100])
         elif kind == 3:
             del content[at:]
         elif at < len(content):
@@ -159,6 +199,7 @@ def damage(random, content):
 
 
 # -- targets: what is damaged, and who reads it -----------------------------------------------------------------------
+
 
 def layers(random, folder):
     """Nets of random layers with random parameters."""
@@ -217,7 +258,8 @@ def image_list(random, folder):
     transform = text_format.MessageToString(fill_message(random, caffe_pb2.TransformationParameter(), 0.1))
     Path('net.prototxt').write_text(
         'layer { name: "data" type: "ImageData" top: "data" top: "label" image_data_param { source: "list.txt" '
-        f'batch_size: 2 shuffle: true }} transform_param {{ {transform} }} }}')
+        f'batch_size: 2 shuffle: true }} transform_param {{ {transform} }} }}'
+    )
     exercise(caffe.Net('net.prototxt', caffe.TRAIN))
 
 
@@ -225,8 +267,10 @@ def database(random, folder):
     """A damaged LMDB."""
     os.makedirs('bad', exist_ok=True)
     Path('bad/data.mdb').write_bytes(damage(random, Path('good/data.mdb').read_bytes()))
-    Path('net.prototxt').write_text('layer { name: "data" type: "Data" top: "data" top: "label" '
-                                    'data_param { source: "bad" batch_size: 3 backend: LMDB } }')
+    Path('net.prototxt').write_text(
+        'layer { name: "data" type: "Data" top: "data" top: "label" '
+        'data_param { source: "bad" batch_size: 3 backend: LMDB } }'
+    )
     exercise(caffe.Net('net.prototxt', caffe.TRAIN))
 
 
@@ -235,12 +279,15 @@ def mean_file(random, folder):
     Path('bad.binaryproto').write_bytes(damage(random, Path('good.binaryproto').read_bytes()))
     Path('net.prototxt').write_text(
         'layer { name: "data" type: "Data" top: "data" data_param { source: "good" batch_size: 3 backend: LMDB } '
-        'transform_param { mean_file: "bad.binaryproto" } }')
+        'transform_param { mean_file: "bad.binaryproto" } }'
+    )
     exercise(caffe.Net('net.prototxt', caffe.TRAIN))
 
 
-TARGETS = {target.__name__: target for target in (layers, text_net, bytes_net, solver, weights, weights_hdf5, state,
-                                                  image_list, database, mean_file)}
+TARGETS = {
+    target.__name__: target
+    for target in (layers, text_net, bytes_net, solver, weights, weights_hdf5, state, image_list, database, mean_file)
+}
 
 
 @contextlib.contextmanager
@@ -284,6 +331,7 @@ def address_space():
 @contextlib.contextmanager
 def limits(seconds=60):
     """No more than MEMORY_BEYOND further bytes of address space, and no target that runs for ever."""
+
     def alarm(*_):
         raise TimeoutError(f'no end within {seconds} seconds')
 

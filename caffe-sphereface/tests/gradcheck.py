@@ -19,8 +19,20 @@ def float64():
         torch.set_default_dtype(torch.float32)
 
 
-def check_gradient(layers, shapes, *, values=None, skip=(), phase=caffe.TEST, step=1e-5, tolerance=1e-6,
-                   kinks=(), kink_range=1e-3, most=60, seed=1):
+def check_gradient(
+    layers,
+    shapes,
+    *,
+    values=None,
+    skip=(),
+    phase=caffe.TEST,
+    step=1e-5,
+    tolerance=1e-6,
+    kinks=(),
+    kink_range=1e-3,
+    most=60,
+    seed=1,
+):
     """Hold the diffs of all inputs and parameters of a small net against numeric ones.
 
     `layers` is prototxt text, `shapes` {input name: shape}, `values` {input name: array} replaces random inputs.

@@ -12,7 +12,10 @@ def make_net(layers, shapes, phase=caffe.TEST, seed=1, force_backward=True):
     caffe.set_random_seed(seed)
     inputs = ''.join(
         f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
-        + ' '.join(f'dim: {d}' for d in shape) + ' } } }\n' for name, shape in shapes.items())
+        + ' '.join(f'dim: {d}' for d in shape)
+        + ' } } }\n'
+        for name, shape in shapes.items()
+    )
     param = text_format.Parse(inputs + layers, caffe_pb2.NetParameter(force_backward=force_backward))
     net = caffe.Net(param, phase)
     values = np.random.default_rng(seed)

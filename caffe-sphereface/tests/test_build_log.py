@@ -11,12 +11,12 @@ from caffe.proto import caffe_pb2
 from layer_case import make_net
 
 SHARED = Path(os.environ.get('SHARED', Path(__file__).resolve().parents[2].parent / 'shared'))
-NET = '''
+NET = """
 layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_param { num_output: 4 } }
 layer { name: "relu" type: "ReLU" bottom: "fc" top: "fc" }
 layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "t" top: "loss" loss_weight: 0.5 }
 layer { name: "sum" type: "Reduction" bottom: "fc" top: "sum" }
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -36,18 +36,41 @@ def test_layers_shapes_memory_needs_and_outputs(capsys):
     lines = [line.split('] ')[1] for line in messages(capsys.readouterr().err)]
     assert lines[0].startswith('Initializing net from parameters')
     fc = lines.index('Creating layer fc')
-    assert lines[fc:fc + 14] == [
-        'Creating layer fc', 'Creating Layer fc', 'fc <- x', 'fc -> fc', 'Setting up fc', 'Top shape: 2 4 (8)',
-        'Memory required for data: 88', 'Creating layer relu', 'Creating Layer relu', 'relu <- fc',
-        'relu -> fc (in-place)', 'Setting up relu', 'Top shape: 2 4 (8)', 'Memory required for data: 120']
+    assert lines[fc : fc + 14] == [
+        'Creating layer fc',
+        'Creating Layer fc',
+        'fc <- x',
+        'fc -> fc',
+        'Setting up fc',
+        'Top shape: 2 4 (8)',
+        'Memory required for data: 88',
+        'Creating layer relu',
+        'Creating Layer relu',
+        'relu <- fc',
+        'relu -> fc (in-place)',
+        'Setting up relu',
+        'Top shape: 2 4 (8)',
+        'Memory required for data: 120',
+    ]
     loss = lines.index('Setting up loss')
-    assert lines[loss:loss + 4] == ['Setting up loss', 'Top shape: (1)', '    with loss weight 0.5',
-                                    'Memory required for data: 188']
+    assert lines[loss : loss + 4] == [
+        'Setting up loss',
+        'Top shape: (1)',
+        '    with loss weight 0.5',
+        'Memory required for data: 188',
+    ]
     assert lines[-10:] == [
-        'sum needs backward computation.', 'loss needs backward computation.',
-        'fc_relu_0_split needs backward computation.', 'relu needs backward computation.',
-        'fc needs backward computation.', 't needs backward computation.', 'x needs backward computation.',
-        'This network produces output loss', 'This network produces output sum', 'Network initialization done.']
+        'sum needs backward computation.',
+        'loss needs backward computation.',
+        'fc_relu_0_split needs backward computation.',
+        'relu needs backward computation.',
+        'fc needs backward computation.',
+        't needs backward computation.',
+        'x needs backward computation.',
+        'This network produces output loss',
+        'This network produces output sum',
+        'Network initialization done.',
+    ]
 
 
 def test_parameters_are_logged_before_layers_are_split(capsys):
@@ -83,8 +106,12 @@ def test_the_log_is_that_of_a_genuine_caffe(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     caffe.get_solver('a_softmax_m4_solver.prototxt')
     genuine = messages((goldens / 'a_softmax_m4_train.log').read_text())
-    genuine = genuine[genuine.index('solver.cpp:44] Initializing solver from parameters: '):
-                      genuine.index('solver.cpp:56] Solver scaffolding done.') + 1]
+    genuine = genuine[
+        genuine.index('solver.cpp:44] Initializing solver from parameters: ') : genuine.index(
+            'solver.cpp:56] Solver scaffolding done.'
+        )
+        + 1
+    ]
     # SoftmaxWithLoss makes a Softmax layer of its own there
     del genuine[len(genuine) - genuine[::-1].index('layer_factory.hpp:77] Creating layer softmax_loss') - 1]
     assert messages(capsys.readouterr().err) == genuine

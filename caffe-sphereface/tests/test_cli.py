@@ -29,20 +29,24 @@ def assert_nothing_half_written(folder):
     assert not [name for name in os.listdir(folder) if name.startswith('.')]
 
 
-@pytest.mark.parametrize('broken, parts', [
-    (('net.prototxt', NET.replace('num_output: 8', 'num_outputs: 8')), ('net.prototxt:6', 'num_outputs')),
-    (('net.prototxt', NET.replace('"ReLU"', '"RelU"')), ("'relu'", 'RelU')),
-    (('net.prototxt', NET.replace('bottom: "ip1" top: "ip2"', 'bottom: "ip7" top: "ip2"')), ("'ip2'", "'ip7'")),
-    (('files.txt', 'gone.h5\n'), ('gone.h5', "'data'")),
-    (('rows.h5', 'no HDF5'), ('rows.h5', "'data'")),
-    (('solver.prototxt', SOLVER.replace('base_lr', 'base_lrr')), ('solver.prototxt:2', 'base_lrr')),
-    (('solver.prototxt', SOLVER.replace('"fixed"', '"sometimes"')), ('solver.prototxt', 'sometimes', 'multistep')),
-    (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"') + 'snapshot: 2'), ('gone', 'snapshot_prefix')),
-    (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"')), ('gone', 'snapshot_prefix')),
-    (('solver.prototxt', SOLVER.replace('"out"', '"/proc/out"')), ('/proc', 'cannot be written')),
-    (('solver.prototxt', ''), ('solver.prototxt: is empty',)), (('net.prototxt', ' \n'), ('net.prototxt: is empty',)),
-    (('solver.prototxt', SOLVER.replace('net.prototxt', 'gone.prototxt')), ('gone.prototxt',)),
-])
+@pytest.mark.parametrize(
+    'broken, parts',
+    [
+        (('net.prototxt', NET.replace('num_output: 8', 'num_outputs: 8')), ('net.prototxt:6', 'num_outputs')),
+        (('net.prototxt', NET.replace('"ReLU"', '"RelU"')), ("'relu'", 'RelU')),
+        (('net.prototxt', NET.replace('bottom: "ip1" top: "ip2"', 'bottom: "ip7" top: "ip2"')), ("'ip2'", "'ip7'")),
+        (('files.txt', 'gone.h5\n'), ('gone.h5', "'data'")),
+        (('rows.h5', 'no HDF5'), ('rows.h5', "'data'")),
+        (('solver.prototxt', SOLVER.replace('base_lr', 'base_lrr')), ('solver.prototxt:2', 'base_lrr')),
+        (('solver.prototxt', SOLVER.replace('"fixed"', '"sometimes"')), ('solver.prototxt', 'sometimes', 'multistep')),
+        (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"') + 'snapshot: 2'), ('gone', 'snapshot_prefix')),
+        (('solver.prototxt', SOLVER.replace('"out"', '"gone/out"')), ('gone', 'snapshot_prefix')),
+        (('solver.prototxt', SOLVER.replace('"out"', '"/proc/out"')), ('/proc', 'cannot be written')),
+        (('solver.prototxt', ''), ('solver.prototxt: is empty',)),
+        (('net.prototxt', ' \n'), ('net.prototxt: is empty',)),
+        (('solver.prototxt', SOLVER.replace('net.prototxt', 'gone.prototxt')), ('gone.prototxt',)),
+    ],
+)
 def test_mistakes_in_files(tmp_path, broken, parts):
     write_run(tmp_path)
     (tmp_path / broken[0]).write_text(broken[1])
@@ -51,14 +55,21 @@ def test_mistakes_in_files(tmp_path, broken, parts):
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize('flags, parts', [
-    (['-weights=gone.caffemodel'], ['gone.caffemodel']), (['-weights=cut.caffemodel'], ['cut.caffemodel', 'truncated']),
-    (['-weights=other.caffemodel'], ["'ip1'", '(8, 5)', '(7, 5)']),
-    (['-snapshot=cut.solverstate'], ['cut.solverstate']),
-    (['-snapshot=out_iter_6.caffemodel'], ['out_iter_6.caffemodel']), (['-wieghts=x'], ['-wieghts']),
-    (['-weights=a', '-snapshot=b'], ['exclude']), (['-gpu=zero'], ['zero']), (['-sigint_effect=dance'], ['dance']),
-    (['-processes=0'], ['-processes is 0']),
-])
+@pytest.mark.parametrize(
+    'flags, parts',
+    [
+        (['-weights=gone.caffemodel'], ['gone.caffemodel']),
+        (['-weights=cut.caffemodel'], ['cut.caffemodel', 'truncated']),
+        (['-weights=other.caffemodel'], ["'ip1'", '(8, 5)', '(7, 5)']),
+        (['-snapshot=cut.solverstate'], ['cut.solverstate']),
+        (['-snapshot=out_iter_6.caffemodel'], ['out_iter_6.caffemodel']),
+        (['-wieghts=x'], ['-wieghts']),
+        (['-weights=a', '-snapshot=b'], ['exclude']),
+        (['-gpu=zero'], ['zero']),
+        (['-sigint_effect=dance'], ['dance']),
+        (['-processes=0'], ['-processes is 0']),
+    ],
+)
 def test_weights_states_and_flags_that_do_not_fit(tmp_path_factory, flags, parts):
     folder = tmp_path_factory.getbasetemp() / 'fitting'
     if not folder.exists():
@@ -70,7 +81,7 @@ def test_weights_states_and_flags_that_do_not_fit(tmp_path_factory, flags, parts
         caffe_command(folder, 'train', '-solver=solver.prototxt')
         for name in ('caffemodel', 'solverstate'):
             whole = (folder / f'out_iter_6.{name}').read_bytes()
-            (folder / f'cut.{name}').write_bytes(whole[:len(whole) // 2])
+            (folder / f'cut.{name}').write_bytes(whole[: len(whole) // 2])
     assert_one_line(caffe_command(folder, 'train', '-solver=solver.prototxt', *flags), *parts)
 
 
@@ -91,8 +102,14 @@ class Training:
     """`caffe train` in the background."""
 
     def __init__(self, folder, **options):
-        self.process = subprocess.Popen([*COMMAND, 'train', '-solver=solver.prototxt'], cwd=folder, env=ENVIRONMENT,
-                                        stderr=subprocess.PIPE, text=True, **options)
+        self.process = subprocess.Popen(
+            [*COMMAND, 'train', '-solver=solver.prototxt'],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
         self.lines = []
 
     def read_until(self, pattern):
@@ -167,8 +184,10 @@ def test_a_program_that_trains_by_the_command_keeps_its_handlers(tmp_path, monke
 
 
 def test_weights_reach_layers_that_only_the_test_net_has(tmp_path, monkeypatch):
-    only = ('layer { name: "only" type: "InnerProduct" bottom: "ip2" top: "only" include { phase: TEST } '
-            'inner_product_param { num_output: 1 bias_filler { value: %d } } }')
+    only = (
+        'layer { name: "only" type: "InnerProduct" bottom: "ip2" top: "only" include { phase: TEST } '
+        'inner_product_param { num_output: 1 bias_filler { value: %d } } }'
+    )
     write_run(tmp_path, NET + only % 7, SOLVER + 'test_iter: 1 test_interval: 6')
     monkeypatch.chdir(tmp_path)
     caffe.Net('net.prototxt', caffe.TEST).save('tested.caffemodel')
@@ -179,7 +198,7 @@ def test_weights_reach_layers_that_only_the_test_net_has(tmp_path, monkeypatch):
 
 
 def test_level_and_stage_choose_layers(tmp_path):
-    extra = '''layer { name: "extra" type: "Power" bottom: "ip2" top: "%s" include { %s } }'''
+    extra = """layer { name: "extra" type: "Power" bottom: "ip2" top: "%s" include { %s } }"""
     write_run(tmp_path, NET + extra % ('by_stage', 'stage: "more"') + extra % ('by_level', 'min_level: 2'))
     run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-stage=more', '-level=1')
     assert 'by_stage = ' in run.stderr and 'by_level = ' not in run.stderr
@@ -189,7 +208,12 @@ def test_level_and_stage_choose_layers(tmp_path):
 
 def test_killed_while_writing_every_snapshot_is_whole(tmp_path):
     script = Path(__file__).resolve().parents[2] / 'tools' / 'torture_snapshots.py'
-    run = subprocess.run([COMMAND[0], str(script), '--kills', '4', '--folder', str(tmp_path / 'run')], env=ENVIRONMENT,
-                         capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [COMMAND[0], str(script), '--kills', '4', '--folder', str(tmp_path / 'run')],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     assert '4 kills' in run.stdout.splitlines()[-1]

@@ -45,10 +45,18 @@ def test_changes_in_place_count_in_the_version(device):
     assert a._version == 2
 
 
-@pytest.mark.parametrize('mixed', [
-    lambda a: a + torch.ones(2), lambda a: torch.ones(2) + a, lambda a: a.index_select(0, torch.tensor([0])),
-    lambda a: torch.cat([a, torch.ones(2)]), lambda a: torch._foreach_add_([a], [torch.ones(2)]),
-    lambda a: torch.dot(a, torch.ones(2)), lambda a: torch.ones(2)[a.long()]])
+@pytest.mark.parametrize(
+    'mixed',
+    [
+        lambda a: a + torch.ones(2),
+        lambda a: torch.ones(2) + a,
+        lambda a: a.index_select(0, torch.tensor([0])),
+        lambda a: torch.cat([a, torch.ones(2)]),
+        lambda a: torch._foreach_add_([a], [torch.ones(2)]),
+        lambda a: torch.dot(a, torch.ones(2)),
+        lambda a: torch.ones(2)[a.long()],
+    ],
+)
 def test_host_and_device_do_not_mix(device, mixed):
     with pytest.raises((RuntimeError, IndexError), match='same device'):
         mixed(torch.ones(2, device='cuda'))
@@ -76,22 +84,50 @@ def test_generators_belong_to_their_device(device):
 
 def test_operators_without_a_cuda_kernel_do_not_exist(device):
     assert len(declarations()) > 1000
-    assert all(map(exists_on_cuda, (_aten.add.Tensor, _aten.relu.default, _aten.convolution.default,
-                                    _aten.native_batch_norm.default, _aten._fused_sgd_.default)))
-    assert not any(map(exists_on_cuda, (_aten.mkldnn_convolution.default, _aten.mkldnn_linear.default,
-                                        _aten.quantize_per_tensor.tensors, torch.ops.quantized.add.default)))
+    assert all(
+        map(
+            exists_on_cuda,
+            (
+                _aten.add.Tensor,
+                _aten.relu.default,
+                _aten.convolution.default,
+                _aten.native_batch_norm.default,
+                _aten._fused_sgd_.default,
+            ),
+        )
+    )
+    assert not any(
+        map(
+            exists_on_cuda,
+            (
+                _aten.mkldnn_convolution.default,
+                _aten.mkldnn_linear.default,
+                _aten.quantize_per_tensor.tensors,
+                torch.ops.quantized.add.default,
+            ),
+        )
+    )
     x = torch.ones(1, 1, 4, 4, device='cuda')
     with pytest.raises(NotImplementedError, match='CUDA'):
         _aten.mkldnn_convolution(x, x, None, [0, 0], [1, 1], [1, 1], 1)
 
 
-@pytest.mark.parametrize('kind, act', [
-    ('read', lambda a: float(a.sum())), ('read', lambda a: bool((a > 0).all())), ('copy to host', lambda a: a.cpu()),
-    ('copy to host', lambda a: a.tolist()), ('copy to device', lambda a: torch.ones(2).to('cuda:0')),
-    ('copy to device', lambda a: a.copy_(torch.ones(2))), ('size', lambda a: a.nonzero()),
-    ('size', lambda a: a[a > 0]), ('size', lambda a: torch.masked_select(a, a > 0)),
-    ('copy to device', lambda a: torch.ones(2).to('cuda:0', non_blocking=True)),
-    ('wait', lambda a: torch.cuda.synchronize())])
+@pytest.mark.parametrize(
+    'kind, act',
+    [
+        ('read', lambda a: float(a.sum())),
+        ('read', lambda a: bool((a > 0).all())),
+        ('copy to host', lambda a: a.cpu()),
+        ('copy to host', lambda a: a.tolist()),
+        ('copy to device', lambda a: torch.ones(2).to('cuda:0')),
+        ('copy to device', lambda a: a.copy_(torch.ones(2))),
+        ('size', lambda a: a.nonzero()),
+        ('size', lambda a: a[a > 0]),
+        ('size', lambda a: torch.masked_select(a, a > 0)),
+        ('copy to device', lambda a: torch.ones(2).to('cuda:0', non_blocking=True)),
+        ('wait', lambda a: torch.cuda.synchronize()),
+    ],
+)
 def test_what_the_host_waits_for_is_counted(device, kind, act):
     a = torch.ones(2, device='cuda')
     act(a)

@@ -43,8 +43,9 @@ def folder(tmp_path, monkeypatch):
             cv2.imwrite(f'{i}.png', image)
             write.put(f'{i:03}'.encode(), planes_to_datum(image.transpose(2, 0, 1), i).SerializeToString())
     Path('list.txt').write_text(''.join(f'{i}.png {i}\n' for i in range(12)))
-    Path('windows.txt').write_text(''.join(f'# {i}\n{i}.png\n3\n11\n14\n2\n{i + 1} 0.9 1 1 9 9\n0 0.1 0 2 5 9\n'
-                                           for i in range(12)))
+    Path('windows.txt').write_text(
+        ''.join(f'# {i}\n{i}.png\n3\n11\n14\n2\n{i + 1} 0.9 1 1 9 9\n0 0.1 0 2 5 9\n' for i in range(12))
+    )
 
 
 def net(kind, phase=caffe.TRAIN):
@@ -171,8 +172,14 @@ class Needy(Exception):
         super().__init__(f'{first} {second}')
 
 
-@pytest.mark.parametrize('error, part', [(Needy('no', 'picture'), 'no picture'), (Needy(print, lambda: 0), 'print'),
-                                         (CaffeError('long ' * 100000), 'long long')])
+@pytest.mark.parametrize(
+    'error, part',
+    [
+        (Needy('no', 'picture'), 'no picture'),
+        (Needy(print, lambda: 0), 'print'),
+        (CaffeError('long ' * 100000), 'long long'),
+    ],
+)
 def test_an_exception_that_cannot_be_sent_comes_as_its_text(monkeypatch, error, part):
     def load(item, slot):
         raise error
@@ -191,7 +198,7 @@ def test_daemonic_processes_read_too(folder):
     assert process.exitcode == 0
 
 
-PROGRAM = '''
+PROGRAM = """
 import sys, time
 sys.path.insert(0, 'TESTS')
 from test_data_processes import children, net
@@ -203,13 +210,18 @@ try:
         made.forward()
 except KeyboardInterrupt:
     print('interrupted', flush=True)
-'''
+"""
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGKILL])
 def test_workers_end_with_the_program(folder, number):
-    with subprocess.Popen([sys.executable, '-c', PROGRAM.replace('TESTS', str(Path(__file__).parent))],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+    with subprocess.Popen(
+        [sys.executable, '-c', PROGRAM.replace('TESTS', str(Path(__file__).parent))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
         workers = program.stdout.readline().split()
         assert len(workers) == 3
         # as a terminal does, to all of them
@@ -222,7 +234,7 @@ def test_workers_end_with_the_program(folder, number):
     assert not [worker for worker in workers if Path('/proc', worker).exists()]
 
 
-BUSY = '''
+BUSY = """
 import sys, time
 from itertools import count
 sys.path.insert(0, 'TESTS')
@@ -230,13 +242,17 @@ from test_data_processes import ProcessPrefetcher, children, number
 made = ProcessPrefetcher(([i] for i in count()), lambda item, slot: time.sleep(600 * item) or number(item, slot))
 made.next()
 print(*children(), flush=True)
-'''
+"""
 
 
 def test_a_program_does_not_wait_for_what_is_read_ahead(monkeypatch):
     monkeypatch.setenv('CAFFE_DATA_WORKERS', '3')
-    program = subprocess.run([sys.executable, '-c', BUSY.replace('TESTS', str(Path(__file__).parent))],
-                             capture_output=True, text=True, timeout=60)
+    program = subprocess.run(
+        [sys.executable, '-c', BUSY.replace('TESTS', str(Path(__file__).parent))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert program.returncode == 0 and program.stderr == ''
     workers = program.stdout.split()
     assert len(workers) == 3 and not [worker for worker in workers if Path('/proc', worker).exists()]

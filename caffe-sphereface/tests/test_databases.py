@@ -28,6 +28,7 @@ FILES = SHARED / 'goldens' / 'files'
 
 try:
     import plyvel  # noqa: F401
+
     LEVELDB = 'LEVELDB'
 except ImportError:
     LEVELDB = pytest.param('LEVELDB', marks=pytest.mark.skip(reason='plyvel is not installed'))
@@ -55,8 +56,11 @@ def folder(tmp_path, monkeypatch):
 
 
 def data_net(source='db', backend='LMDB', batch=3, transform='', phase=caffe.TEST, tops='top: "data" top: "label"'):
-    return net(f'''layer {{ name: "d" type: "Data" {tops} transform_param {{ {transform} }}
-                   data_param {{ source: "{source}" backend: {backend} batch_size: {batch} }} }}''', phase)
+    return net(
+        f'''layer {{ name: "d" type: "Data" {tops} transform_param {{ {transform} }}
+                   data_param {{ source: "{source}" backend: {backend} batch_size: {batch} }} }}''',
+        phase,
+    )
 
 
 def seven(backend='LMDB'):
@@ -120,8 +124,14 @@ def test_a_database_larger_than_the_first_map(folder):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.dictionaries(st.binary(min_size=1, max_size=400), st.one_of(
-    st.binary(max_size=50), st.integers(1000, 20000).map(bytes)), min_size=1, max_size=150))
+@given(
+    st.dictionaries(
+        st.binary(min_size=1, max_size=400),
+        st.one_of(st.binary(max_size=50), st.integers(1000, 20000).map(bytes)),
+        min_size=1,
+        max_size=150,
+    )
+)
 def test_lmdb_files_are_read_as_the_library_reads_them(made):
     with tempfile.TemporaryDirectory() as folder:
         with new_database(f'{folder}/db', caffe_pb2.DataParameter.LMDB) as put:
@@ -131,8 +141,10 @@ def test_lmdb_files_are_read_as_the_library_reads_them(made):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=20),
-       st.integers(0, 60))
+@given(
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=20),
+    st.integers(0, 60),
+)
 def test_a_damaged_lmdb_is_refused_or_read_but_never_fatal(damage, cut):
     with tempfile.TemporaryDirectory() as folder:
         with new_database(f'{folder}/db', caffe_pb2.DataParameter.LMDB) as put:
@@ -142,7 +154,7 @@ def test_a_damaged_lmdb_is_refused_or_read_but_never_fatal(damage, cut):
         content = bytearray(path.read_bytes())
         for page, offset, byte in damage:
             content[(page * 4096 + offset) % len(content)] = byte
-        path.write_bytes(content[:len(content) - cut * 1000] if cut > 50 else content)
+        path.write_bytes(content[: len(content) - cut * 1000] if cut > 50 else content)
         try:
             read = [len(fetch()) for _, fetch in LmdbFile(f'{folder}/db').records()]
             assert len(read) <= 2**20
@@ -175,8 +187,11 @@ def test_reading_leaves_a_database_as_it_is(folder, backend):
 
 def test_an_lmdb_that_ends_before_pages_that_were_freed_is_read(folder):
     # each transaction puts keys with values of that length, or deletes them
-    transactions = ([('8', 10), ('8', None), ('1', 2500), ('1', None)], [('b', 20000), ('a', 2500)],
-                    [('b', None), ('c', 20000), ('d', 20000), ('c', None), ('e', 3), ('d', None)])
+    transactions = (
+        [('8', 10), ('8', None), ('1', 2500), ('1', None)],
+        [('b', 20000), ('a', 2500)],
+        [('b', None), ('c', 20000), ('d', 20000), ('c', None), ('e', 3), ('d', None)],
+    )
     with lmdb.open('db', map_size=1 << 24) as database:
         for changes in transactions:
             with database.begin(write=True) as transaction:
@@ -196,16 +211,25 @@ def truncate():
     os.truncate('db/data.mdb', os.path.getsize('db/data.mdb') - 4096)
 
 
-@pytest.mark.parametrize('make,backend,part', [
-    (lambda: None, 'LMDB', 'db: is no LMDB'), (lambda: os.mkdir('db'), 'LMDB', 'db: is no LMDB'),
-    (lambda: write('db', []), 'LMDB', 'db: the database is empty'),
-    (truncate, 'LMDB', 'truncated'),
-    (lambda: (os.mkdir('db'), Path('db/data.mdb').write_bytes(b'x' * 9000)), 'LMDB', 'not a readable LMDB'),
-    (lambda: write('db', [b'\xff\xff']), 'LMDB', "record '00000000': is not a Datum"),
-    (lambda: write('db', [caffe_pb2.Datum(channels=2**30, height=2**30, width=4, data=b'12').SerializeToString()]),
-     'LMDB', 'claims'),
-    (lambda: write('db', [caffe_pb2.Datum(encoded=True, data=b'12').SerializeToString()]), 'LMDB', 'not a picture'),
-])
+@pytest.mark.parametrize(
+    'make,backend,part',
+    [
+        (lambda: None, 'LMDB', 'db: is no LMDB'),
+        (lambda: os.mkdir('db'), 'LMDB', 'db: is no LMDB'),
+        (lambda: write('db', []), 'LMDB', 'db: the database is empty'),
+        (truncate, 'LMDB', 'truncated'),
+        (lambda: (os.mkdir('db'), Path('db/data.mdb').write_bytes(b'x' * 9000)), 'LMDB', 'not a readable LMDB'),
+        (lambda: write('db', [b'\xff\xff']), 'LMDB', "record '00000000': is not a Datum"),
+        (
+            lambda: write(
+                'db', [caffe_pb2.Datum(channels=2**30, height=2**30, width=4, data=b'12').SerializeToString()]
+            ),
+            'LMDB',
+            'claims',
+        ),
+        (lambda: write('db', [caffe_pb2.Datum(encoded=True, data=b'12').SerializeToString()]), 'LMDB', 'not a picture'),
+    ],
+)
 def test_a_bad_database_is_named(folder, make, backend, part):
     make()
     with pytest.raises(CaffeError, match=part) as failure:
@@ -213,8 +237,14 @@ def test_a_bad_database_is_named(folder, make, backend, part):
     assert "layer 'd' (Data)" in str(failure.value) and '\n' not in str(failure.value)
 
 
-@pytest.mark.parametrize('make,part', [(lambda: None, 'db: is no LevelDB'), (lambda: os.mkdir('db'), 'CURRENT'),
-                                       (lambda: write('db', [], 'LEVELDB'), 'db: the database is empty')])
+@pytest.mark.parametrize(
+    'make,part',
+    [
+        (lambda: None, 'db: is no LevelDB'),
+        (lambda: os.mkdir('db'), 'CURRENT'),
+        (lambda: write('db', [], 'LEVELDB'), 'db: the database is empty'),
+    ],
+)
 def test_a_bad_leveldb_is_named(folder, make, part):
     pytest.importorskip('plyvel')
     make()
@@ -236,8 +266,8 @@ def test_genuine_databases(kind, monkeypatch):
             assert np.allclose(made.blobs[blob].data, expected[f'{kind}/{k}/{blob}'], rtol=1e-6, atol=1e-6)
 
 
-MEMORY = '''layer { name: "m" type: "MemoryData" top: "data" top: "label"
-            memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }'''
+MEMORY = """layer { name: "m" type: "MemoryData" top: "data" top: "label"
+            memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }"""
 
 
 def test_memory_data_goes_round():
@@ -248,12 +278,13 @@ def test_memory_data_goes_round():
     made.set_input_arrays(data, np.arange(6, dtype='f4').reshape(6, 1, 1, 1))
     for k in (0, 1, 2, 0):
         made.forward()
-        assert np.array_equal(made.blobs['data'].data, data[2 * k:2 * k + 2])
+        assert np.array_equal(made.blobs['data'].data, data[2 * k : 2 * k + 2])
         assert made.blobs['label'].data.tolist() == [2 * k, 2 * k + 1]
 
 
-@pytest.mark.parametrize('shape,labels', [((5, 3, 4, 5), 5), ((0, 3, 4, 5), 0), ((2, 3, 5, 4), 2), ((2, 60), 2),
-                                          ((2, 3, 4, 5), 3)])
+@pytest.mark.parametrize(
+    'shape,labels', [((5, 3, 4, 5), 5), ((0, 3, 4, 5), 0), ((2, 3, 5, 4), 2), ((2, 60), 2), ((2, 3, 4, 5), 3)]
+)
 def test_memory_data_refuses_what_does_not_fit(shape, labels):
     with pytest.raises(CaffeError, match="layer 'm'"):
         net(MEMORY).set_input_arrays(np.zeros(shape, 'f4'), np.zeros(labels, 'f4'))
@@ -268,8 +299,11 @@ def hdf5_files():
 
 
 def hdf5_net(extra='', batch=3, phase=caffe.TEST):
-    return net(f'''layer {{ name: "h" type: "HDF5Data" top: "x" top: "y"
-                   hdf5_data_param {{ source: "list.txt" batch_size: {batch} {extra} }} }}''', phase)
+    return net(
+        f"""layer {{ name: "h" type: "HDF5Data" top: "x" top: "y"
+                   hdf5_data_param {{ source: "list.txt" batch_size: {batch} {extra} }} }}""",
+        phase,
+    )
 
 
 def test_hdf5_rows_go_on_from_file_to_file(folder):
@@ -308,12 +342,18 @@ def unequal():
         file['x'], file['y'] = np.zeros((3, 2)), np.zeros(4)
 
 
-@pytest.mark.parametrize('make,part', [
-    (lambda: None, 'list.txt'), (lambda: Path('list.txt').write_text('\n'), 'no files'),
-    (lambda: Path('list.txt').write_text('c.h5\n'), 'c.h5'), (claim, 'claims'), (unequal, 'same number'),
-    (lambda: (hdf5_files(), Path('a.h5').write_bytes(b'no')), 'a.h5'),
-    (lambda: (hdf5_files(), h5py.File('a.h5', 'w').close()), "no dataset 'x'"),
-])
+@pytest.mark.parametrize(
+    'make,part',
+    [
+        (lambda: None, 'list.txt'),
+        (lambda: Path('list.txt').write_text('\n'), 'no files'),
+        (lambda: Path('list.txt').write_text('c.h5\n'), 'c.h5'),
+        (claim, 'claims'),
+        (unequal, 'same number'),
+        (lambda: (hdf5_files(), Path('a.h5').write_bytes(b'no')), 'a.h5'),
+        (lambda: (hdf5_files(), h5py.File('a.h5', 'w').close()), "no dataset 'x'"),
+    ],
+)
 def test_bad_hdf5_data_is_named(folder, make, part):
     make()
     with pytest.raises(CaffeError, match=part) as failure:
@@ -323,10 +363,10 @@ def test_bad_hdf5_data_is_named(folder, make, part):
 
 def test_hdf5_output_appends_what_each_forward_makes(folder):
     seven()
-    made = net('''layer { name: "d" type: "Data" top: "data" top: "label"
+    made = net("""layer { name: "d" type: "Data" top: "data" top: "label"
                   data_param { source: "db" backend: LMDB batch_size: 3 } }
                   layer { name: "o" type: "HDF5Output" bottom: "data" bottom: "label"
-                  hdf5_output_param { file_name: "out.h5" } }''')
+                  hdf5_output_param { file_name: "out.h5" } }""")
     for k in (1, 2):
         made.forward()
         with h5py.File('out.h5') as file:
@@ -352,9 +392,9 @@ for _ in range(50):
 
 @pytest.mark.parametrize('forwards,limit,rows', [(0, 5000, 0), (1, 100, 2), (1, 30000, 2), (1, 300_000, None)])
 def test_hdf5_output_on_a_full_disk_keeps_the_rows_before(folder, forwards, limit, rows):
-    Path('net.prototxt').write_text('''layer { name: "d" type: "DummyData" top: "a" top: "b"
+    Path('net.prototxt').write_text("""layer { name: "d" type: "DummyData" top: "a" top: "b"
         dummy_data_param { shape { dim: 2 dim: 3000 } shape { dim: 2 } data_filler { value: 3 } } }
-        layer { name: "o" type: "HDF5Output" bottom: "a" bottom: "b" hdf5_output_param { file_name: "out.h5" } }''')
+        layer { name: "o" type: "HDF5Output" bottom: "a" bottom: "b" hdf5_output_param { file_name: "out.h5" } }""")
     script = FULL_DISK.format(forwards=forwards, limit=limit)
     done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -370,8 +410,10 @@ DUMMY = 'layer {{ name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param
 
 
 def test_dummy_data_fills_constants_once_and_draws_the_rest_anew():
-    made = net(DUMMY.format('''shape { dim: 2 dim: 3 } shape { dim: 4 } data_filler { value: 7 }
-                               data_filler { type: "gaussian" }'''))
+    made = net(
+        DUMMY.format("""shape { dim: 2 dim: 3 } shape { dim: 4 } data_filler { value: 7 }
+                               data_filler { type: "gaussian" }""")
+    )
     made.forward()
     assert (made.blobs['a'].data == 7).all() and made.blobs['a'].shape == (2, 3)
     first = made.blobs['b'].data.copy()
@@ -386,9 +428,17 @@ def test_dummy_data_in_its_old_form():
     assert not made.forward()['b'].any()
 
 
-@pytest.mark.parametrize('text', ['', 'num: 1', 'shape { dim: 1 } num: 2', 'shape { } shape { } shape { }',
-                                  'shape { dim: 1 } data_filler { } data_filler { } data_filler { }',
-                                  'shape { dim: 1 } data_filler { type: "odd" }'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'num: 1',
+        'shape { dim: 1 } num: 2',
+        'shape { } shape { } shape { }',
+        'shape { dim: 1 } data_filler { } data_filler { } data_filler { }',
+        'shape { dim: 1 } data_filler { type: "odd" }',
+    ],
+)
 def test_dummy_data_refuses_what_does_not_fit(text):
     with pytest.raises(CaffeError, match="layer 'd'"):
         net(DUMMY.format(text))
@@ -432,10 +482,16 @@ def test_context_outside_the_picture_is_zero_after_the_mean(windows):
     assert not patch[:, 0].any() and not patch[:, :, 0].any() and patch[:, 2:, 2:].all()
 
 
-@pytest.mark.parametrize('text,part', [
-    ('', 'no foreground'), ('x\n', 'windows.txt:1'), ('# 0\np.png\n3\n12\n', 'ends where width'),
-    ('# 0\np.png\n3\n12\n20\n1\n3 0.9 4 2\n', 'windows.txt:7'), ('# 0\np.png\n3\n12\n20\n1\n3 0.9 9 2 4 7\n', 'empty'),
-])
+@pytest.mark.parametrize(
+    'text,part',
+    [
+        ('', 'no foreground'),
+        ('x\n', 'windows.txt:1'),
+        ('# 0\np.png\n3\n12\n', 'ends where width'),
+        ('# 0\np.png\n3\n12\n20\n1\n3 0.9 4 2\n', 'windows.txt:7'),
+        ('# 0\np.png\n3\n12\n20\n1\n3 0.9 9 2 4 7\n', 'empty'),
+    ],
+)
 def test_bad_window_files_are_named(windows, text, part):
     Path('windows.txt').write_text(text)
     with pytest.raises(CaffeError, match=part):

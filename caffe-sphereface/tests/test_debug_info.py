@@ -44,9 +44,11 @@ def test_a_net_tells_of_its_forward(folder, capsys):
 
 
 def test_layers_of_one_name_tell_of_their_own_blobs(folder, capsys):
-    twins = ('layer { name: "twin" type: "Split" bottom: "ip2" top: "one" top: "two" }'
-             'layer { name: "twin" type: "Power" bottom: "two" top: "three" }'
-             'layer { name: "end" type: "EuclideanLoss" bottom: "one" bottom: "three" top: "end" }')
+    twins = (
+        'layer { name: "twin" type: "Split" bottom: "ip2" top: "one" top: "two" }'
+        'layer { name: "twin" type: "Power" bottom: "two" top: "three" }'
+        'layer { name: "end" type: "EuclideanLoss" bottom: "one" bottom: "three" top: "end" }'
+    )
     (folder / 'debug.prototxt').write_text('debug_info: true force_backward: true\n' + NET + twins)
     net = caffe.Net('debug.prototxt', caffe.TRAIN)
     net.forward()

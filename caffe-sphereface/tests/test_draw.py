@@ -23,10 +23,21 @@ def net():
 def test_the_graph_has_layers_blobs_and_edges(net):
     graph = draw.get_pydot_graph(net, 'LR', display_lrm=True)
     nodes = {node.get_name(): node for node in graph.get_nodes()}
-    assert set(nodes) == {'"data_DummyData"', '"conv_Convolution"', '"relu_ReLU"', '"pool_Pooling"',
-                          '"a{b}\\"c_Dropout"', '"data_blob"', '"conv_blob"', '"pool_blob"', '"odd_blob"'}
-    assert nodes['"conv_Convolution"'].get_label() == \
-        '"conv\\n(Convolution)\\nkernel size: 3x5\\nstride: 2\\npad: 0\\nlr mult: 3"'
+    assert set(nodes) == {
+        '"data_DummyData"',
+        '"conv_Convolution"',
+        '"relu_ReLU"',
+        '"pool_Pooling"',
+        '"a{b}\\"c_Dropout"',
+        '"data_blob"',
+        '"conv_blob"',
+        '"pool_blob"',
+        '"odd_blob"',
+    }
+    assert (
+        nodes['"conv_Convolution"'].get_label()
+        == '"conv\\n(Convolution)\\nkernel size: 3x5\\nstride: 2\\npad: 0\\nlr mult: 3"'
+    )
     assert '(AVE Pooling)' in nodes['"pool_Pooling"'].get_label()
     assert nodes['"a{b}\\"c_Dropout"'].get_label().startswith('"a\\{b\\}\\"c')
     edges = [(edge.get_source(), edge.get_destination(), edge.get_label()) for edge in graph.get_edges()]

@@ -53,9 +53,16 @@ def test_bilinear_upsamples_by_two():
     assert np.allclose(values[0, 0], np.outer(line, line))
 
 
-@pytest.mark.parametrize('param, bound', [
-    ({'type': 'xavier'}, np.sqrt(3)), ({'type': 'xavier', 'variance_norm': 'AVERAGE'}, np.sqrt(3)),
-    ({'type': 'msra'}, 9), ({'type': 'gaussian', 'sparse': 1}, 9), ({'type': 'positive_unitball'}, 1)])
+@pytest.mark.parametrize(
+    'param, bound',
+    [
+        ({'type': 'xavier'}, np.sqrt(3)),
+        ({'type': 'xavier', 'variance_norm': 'AVERAGE'}, np.sqrt(3)),
+        ({'type': 'msra'}, 9),
+        ({'type': 'gaussian', 'sparse': 1}, 9),
+        ({'type': 'positive_unitball'}, 1),
+    ],
+)
 def test_a_value_without_axes_counts_as_one_of_one(param, bound):
     value = filled(shape=(), **param)
     assert value.shape == () and 0 < abs(value) <= bound

@@ -5,14 +5,29 @@ import pytest
 from caffe.cli.flags import Flag, Spec, parse, run
 from caffe.errors import CaffeError
 
-SPEC = Spec('tool', 'Does things.',
-            (Flag('gray', False, 'grey pictures'), Flag('shuffle', True, 'mix'), Flag('width', 0, 'pixels'),
-             Flag('gpu', '', 'devices'), Flag('rankdir', 'LR', 'direction')),
-            (('ROOT', 'folder'), ('LIST?', 'list')))
+SPEC = Spec(
+    'tool',
+    'Does things.',
+    (
+        Flag('gray', False, 'grey pictures'),
+        Flag('shuffle', True, 'mix'),
+        Flag('width', 0, 'pixels'),
+        Flag('gpu', '', 'devices'),
+        Flag('rankdir', 'LR', 'direction'),
+    ),
+    (('ROOT', 'folder'), ('LIST?', 'list')),
+)
 
 
-@pytest.mark.parametrize('line', ['--gray r --width=3 --gpu 0,1', 'r -gray -width 3 -gpu=0,1',
-                                  '-gray=true -width=3 --gpu=0,1 r', '--gray=1 r -width=3 -gpu 0,1'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        '--gray r --width=3 --gpu 0,1',
+        'r -gray -width 3 -gpu=0,1',
+        '-gray=true -width=3 --gpu=0,1 r',
+        '--gray=1 r -width=3 -gpu 0,1',
+    ],
+)
 def test_dashes_equals_and_spaces_mean_the_same(line):
     values, positionals = parse(line.split(), SPEC)
     assert (values.gray, values.shuffle, values.width, values.gpu) == (True, True, 3, '0,1')
@@ -28,8 +43,10 @@ def test_negative_numbers_are_values():
     assert parse(['-width', '-3', 'r'], SPEC)[0].width == -3
 
 
-@pytest.mark.parametrize('argv', [['--wdth=3', 'r'], ['-gr', 'r'], ['--width=x', 'r'], [], ['a', 'b', 'c'],
-                                  ['--gray=maybe', 'r'], ['r', '-width']])
+@pytest.mark.parametrize(
+    'argv',
+    [['--wdth=3', 'r'], ['-gr', 'r'], ['--width=x', 'r'], [], ['a', 'b', 'c'], ['--gray=maybe', 'r'], ['r', '-width']],
+)
 def test_errors_are_one_line_and_status_1(argv, capsys):
     with pytest.raises(CaffeError):
         parse(argv, SPEC)

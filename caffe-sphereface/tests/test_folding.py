@@ -58,12 +58,20 @@ def folded(monkeypatch):
 
 PICTURES, VECTORS = (2, 4, 5, 6), (3, 4)
 CHAINS = [
-    ([NORM, SCALE], PICTURES), ([NORM, FACTOR, PRELU], PICTURES), ([FACTOR, NORM, RELU], PICTURES),
-    ([SCALE, SCALE, LEAKY], (1, 4, 5, 6)), ([NORM, SCALE], VECTORS), ([NORM, SCALE, RELU], (2, 4, 3)),
-    ([product(), NORM, SCALE], PICTURES), ([product('transpose: true'), NORM, PRELU], VECTORS),
+    ([NORM, SCALE], PICTURES),
+    ([NORM, FACTOR, PRELU], PICTURES),
+    ([FACTOR, NORM, RELU], PICTURES),
+    ([SCALE, SCALE, LEAKY], (1, 4, 5, 6)),
+    ([NORM, SCALE], VECTORS),
+    ([NORM, SCALE, RELU], (2, 4, 3)),
+    ([product(), NORM, SCALE], PICTURES),
+    ([product('transpose: true'), NORM, PRELU], VECTORS),
     ([product('bias_term: false'), FACTOR, LEAKY], PICTURES),
-    ([places()], PICTURES), ([places(), RELU], PICTURES), ([places(), NORM, LEAKY], (1, 4, 5, 6)),
-    ([places('bias_term: false'), SCALE, PRELU], PICTURES), ([places('stride: 2'), RELU], PICTURES),
+    ([places()], PICTURES),
+    ([places(), RELU], PICTURES),
+    ([places(), NORM, LEAKY], (1, 4, 5, 6)),
+    ([places('bias_term: false'), SCALE, PRELU], PICTURES),
+    ([places('stride: 2'), RELU], PICTURES),
     ([places('group: 2'), NORM], PICTURES),
 ]
 
@@ -80,17 +88,27 @@ def test_a_chain_is_what_its_layers_are_one_by_one(folded, chain, shape, precisi
         assert folded == [[layer.split()[0] for layer in chain]] * 2
         np.testing.assert_allclose(y, expected[last], rtol=tolerance, atol=tolerance * np.abs(expected[last]).max())
         for name, values in expected.items():
-            np.testing.assert_allclose(net.blobs[name].data, values, rtol=tolerance, err_msg=name,
-                                       atol=tolerance * np.abs(values).max())
+            np.testing.assert_allclose(
+                net.blobs[name].data, values, rtol=tolerance, err_msg=name, atol=tolerance * np.abs(values).max()
+            )
     finally:
         caffe.set_precision('fp32')
 
 
-@pytest.mark.parametrize('chain', [
-    [NORM], [SCALE, RELU], [places('pad: 1'), RELU], [product()], [product(), RELU], [product('normalize: true'), NORM],
-    ['BatchNorm batch_norm_param { use_global_stats: false }', 'ReLU'],
-    ['Scale scale_param { axis: 0 num_axes: 1 }', 'Scale scale_param { axis: 2 }', RELU],
-], ids=str)
+@pytest.mark.parametrize(
+    'chain',
+    [
+        [NORM],
+        [SCALE, RELU],
+        [places('pad: 1'), RELU],
+        [product()],
+        [product(), RELU],
+        [product('normalize: true'), NORM],
+        ['BatchNorm batch_norm_param { use_global_stats: false }', 'ReLU'],
+        ['Scale scale_param { axis: 0 num_axes: 1 }', 'Scale scale_param { axis: 2 }', RELU],
+    ],
+    ids=str,
+)
 def test_what_gains_nothing_or_is_no_factor_a_channel_runs_by_itself(folded, chain):
     net = make(chain, PICTURES)
     for _ in range(3):
@@ -99,9 +117,9 @@ def test_what_gains_nothing_or_is_no_factor_a_channel_runs_by_itself(folded, cha
 
 
 def test_layers_in_place_on_the_input_keep_it(folded):
-    text = '''layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 } } }
+    text = """layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 } } }
               layer { name: "norm" type: "BatchNorm" bottom: "data" top: "data" }
-              layer { name: "scale" type: "Scale" bottom: "data" top: "data" }'''
+              layer { name: "scale" type: "Scale" bottom: "data" top: "data" }"""
     net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TEST)
     for name, values in (('norm', (0, 4, 1)), ('scale', (6,))):
         for blob, value in zip(net.params[name], values):

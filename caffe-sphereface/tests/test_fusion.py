@@ -8,7 +8,7 @@ from caffe.net import fused_segments
 from caffe.net.fused_groups import Group
 from caffe.net.fused_segments import Segment
 
-NET = '''
+NET = """
 name: "folded"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: %(channels)d dim: 9 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -22,7 +22,7 @@ layer { name: "conv2" type: "Convolution" bottom: "relu" top: "conv2"
   convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "gaussian" std: 0.3 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "conv2" top: "fc"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-'''
+"""
 DEFAULTS = dict(channels=4, stride=1, group=1, bias='true', relu='PReLU', slope='')
 
 
@@ -77,8 +77,16 @@ def warm(net, folded):
     assert folded == [True, True]
 
 
-VARIANTS = [dict(), dict(stride=2), dict(group=4), dict(channels=8, group=8), dict(bias='false'), dict(channels=1),
-            dict(relu='ReLU'), dict(relu='ReLU', slope='relu_param { negative_slope: 0.1 }')]
+VARIANTS = [
+    dict(),
+    dict(stride=2),
+    dict(group=4),
+    dict(channels=8, group=8),
+    dict(bias='false'),
+    dict(channels=1),
+    dict(relu='ReLU'),
+    dict(relu='ReLU', slope='relu_param { negative_slope: 0.1 }'),
+]
 
 
 @pytest.mark.parametrize('changes', VARIANTS, ids=str)
@@ -110,8 +118,9 @@ def test_held_view_of_the_input_does_not_reach_hidden_blobs(tmp_path, folded):
     np.testing.assert_allclose(net.blobs['conv'].data, expected['conv'], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('layer, index', [('conv', 0), ('conv', 1), ('norm', 0), ('norm', 2), ('scale', 1),
-                                          ('relu', 0)])
+@pytest.mark.parametrize(
+    'layer, index', [('conv', 0), ('conv', 1), ('norm', 0), ('norm', 2), ('scale', 1), ('relu', 0)]
+)
 def test_edits_in_place_count(tmp_path, folded, layer, index):
     net = make(tmp_path)
     warm(net, folded)
@@ -198,14 +207,15 @@ def test_nets_that_train_never_fold(tmp_path, folded):
 
 def test_an_update_of_shared_weights_is_seen_by_the_test_net(tmp_path, folded):
     body = NET % dict(DEFAULTS)
-    body += '''layer { name: "label" type: "DummyData" top: "label" include { phase: TRAIN }
+    body += """layer { name: "label" type: "DummyData" top: "label" include { phase: TRAIN }
                        dummy_data_param { shape { dim: 2 dim: 3 } } }
                layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss"
-                       include { phase: TRAIN } }'''
+                       include { phase: TRAIN } }"""
     (tmp_path / 'net.prototxt').write_text(body)
     (tmp_path / 'solver.prototxt').write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 9 '
-        f'test_iter: 1 test_interval: 1000 snapshot_prefix: "{tmp_path}/run"')
+        f'test_iter: 1 test_interval: 1000 snapshot_prefix: "{tmp_path}/run"'
+    )
     solver = caffe.SGDSolver(str(tmp_path / 'solver.prototxt'))
     test = solver.test_nets[0]
     test.share_with(solver.net)
@@ -240,8 +250,7 @@ def test_a_change_of_precision_counts_in_folded_weights(tmp_path, folded):
     np.testing.assert_allclose(net.forward()['fc'], exact, rtol=1e-5, atol=1e-5)
 
 
-
-SUMS = '''
+SUMS = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 7 dim: 6 } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a"
   convolution_param { num_output: 4 kernel_size: 3 pad: 1 %s } }
@@ -257,7 +266,7 @@ layer { name: "c_relu" type: "ReLU" bottom: "c" top: "c" }
 layer { name: "d" type: "Convolution" bottom: "a" top: "d"
   convolution_param { num_output: 2 kernel_size: 1 %s } }
 layer { name: "pool" type: "Pooling" bottom: "c" top: "pool" pooling_param { kernel_size: 2 stride: 2 } }
-'''
+"""
 FILLER = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "uniform" }'
 
 
@@ -288,12 +297,12 @@ def test_sums_and_splits_run_within_a_segment(tmp_path, operation):
 
 def test_a_blob_from_before_that_a_segment_changes_in_place_shows_it(tmp_path):
     convolution = f'convolution_param {{ num_output: 4 kernel_size: 3 {FILLER} }}'
-    (tmp_path / 'net.prototxt').write_text(f'''
+    (tmp_path / 'net.prototxt').write_text(f"""
 layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 3 dim: 9 dim: 8 }} }} }}
 layer {{ name: "up" type: "Deconvolution" bottom: "data" top: "up" {convolution} }}
 layer {{ name: "relu" type: "ReLU" bottom: "up" top: "up" }}
 layer {{ name: "a" type: "Convolution" bottom: "up" top: "a" {convolution} }}
-layer {{ name: "b" type: "Convolution" bottom: "a" top: "b" {convolution} }}''')
+layer {{ name: "b" type: "Convolution" bottom: "a" top: "b" {convolution} }}""")
     net = caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TEST)
     net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=(2, 3, 9, 8))
     net.forward(end='relu')
@@ -329,7 +338,7 @@ def test_edited_parameters_do_not_end_a_segment(tmp_path):
     assert segment_of(net).run()
 
 
-JOINED = '''
+JOINED = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 5 dim: 3 dim: 13 dim: 12 } } }
 layer { name: "a" type: "Convolution" bottom: "data" top: "a"
   convolution_param { num_output: 4 kernel_size: 3 pad: 1 %(filler)s } }
@@ -348,7 +357,7 @@ layer { name: "join" type: "Concat" bottom: "b" bottom: "sum" bottom: "mean" top
 layer { name: "last" type: "Pooling" bottom: "join" top: "last" pooling_param { pool: AVE global_pooling: true } }
 layer { name: "fc" type: "InnerProduct" bottom: "last" top: "fc"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-'''
+"""
 
 
 @pytest.fixture

@@ -34,9 +34,13 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize('target', fuzzing.TARGETS)
 def test_bad_input_ends_in_one_clear_error(target, folder):
-
-    @settings(max_examples=200 if target == 'layers' else 40, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=200 if target == 'layers' else 40,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(st.randoms(use_true_random=False))
     def check(random):
         fuzzing.run(target, random, folder)
@@ -61,51 +65,69 @@ def test_files_that_coverage_guided_fuzzing_starts_from_are_accepted(target, fil
 CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Clip', clip_param={'max': 1})])
 
 
-@pytest.mark.parametrize('target, content, accepted', [
-    ('solver_text', b'net: "\0" base_lr: 1 lr_policy: "fixed"', False),
-    ('image_list', b'a\0b.png 1\n', False),
-    ('hdf5_list', b'a\0b.h5\n', False),
-    ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 backend: LMDB } }',
-     False),
-    ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 } }', False),
-    ('image_list', b'good.png ' + b'9' * 400 + b'\n', False),
-    ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n' + b'9' * 400 + b' 0.9 0 0 3 4\n1 0.1 0 0 3 3\n', False),
-    ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n1 0.9 0 0 ' + b'9' * 400 + b' 4\n1 0.1 0 0 3 3\n', False),
-    ('net_text', b'layer { name: "d" type: "ImageData" top: "d" top: "l" image_data_param { source: "pictures.list" '
-                 b'batch_size: 1 new_height: 200000 new_width: 200000 } }', False),
-    ('net_binary', CLIP.SerializePartialToString(), True),
-])
+@pytest.mark.parametrize(
+    'target, content, accepted',
+    [
+        ('solver_text', b'net: "\0" base_lr: 1 lr_policy: "fixed"', False),
+        ('image_list', b'a\0b.png 1\n', False),
+        ('hdf5_list', b'a\0b.h5\n', False),
+        (
+            'net_text',
+            b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 backend: LMDB } }',
+            False,
+        ),
+        ('net_text', b'layer { name: "d" type: "Data" top: "d" data_param { source: "\0" batch_size: 1 } }', False),
+        ('image_list', b'good.png ' + b'9' * 400 + b'\n', False),
+        ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n' + b'9' * 400 + b' 0.9 0 0 3 4\n1 0.1 0 0 3 3\n', False),
+        ('windows', b'# 0\ngood.png\n3\n6\n5\n2\n1 0.9 0 0 ' + b'9' * 400 + b' 4\n1 0.1 0 0 3 3\n', False),
+        (
+            'net_text',
+            b'layer { name: "d" type: "ImageData" top: "d" top: "l" image_data_param { source: "pictures.list" '
+            b'batch_size: 1 new_height: 200000 new_width: 200000 } }',
+            False,
+        ),
+        ('net_binary', CLIP.SerializePartialToString(), True),
+    ],
+)
 def test_what_fuzzing_found(target, content, accepted, files):
     """`accepted` is True for commands, which end with a status of their own."""
     with fuzzing.limits():
         assert fuzz_files.run(target, content, files) is accepted
 
 
-@pytest.mark.parametrize('read', [caffe.Net, lambda net, phase: caffe.get_solver(caffe_pb2.SolverParameter(
-    net_param=net, base_lr=1, lr_policy='fixed'))])
+@pytest.mark.parametrize(
+    'read',
+    [
+        caffe.Net,
+        lambda net, phase: caffe.get_solver(caffe_pb2.SolverParameter(net_param=net, base_lr=1, lr_policy='fixed')),
+    ],
+)
 def test_messages_that_lack_a_field_are_refused(read):
     with pytest.raises(caffe.CaffeError, match='clip_param.min is missing'):
         read(CLIP, caffe.TEST)
 
 
 def net_with(text):
-    return f'''layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 1 dim: 3 dim: 8 dim: 8 }} }} }}
-               layer {{ name: "big" bottom: "x" top: "y" {text} }}'''
+    return f"""layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 1 dim: 3 dim: 8 dim: 8 }} }} }}
+               layer {{ name: "big" bottom: "x" top: "y" {text} }}"""
 
 
-@pytest.mark.parametrize('layer', [
-    'type: "InnerProduct" inner_product_param { num_output: 4000000000 }',
-    'type: "Convolution" convolution_param { num_output: 4000000000 kernel_size: 1 }',
-    'type: "Convolution" convolution_param { num_output: 1000 kernel_size: 2000 pad: 1000 }',
-    'type: "Convolution" convolution_param { num_output: 1 kernel_size: 1 pad: 1000000000 }',
-    'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 1 stride: 1000000000 }',
-    'type: "Pooling" pooling_param { kernel_size: 1000000000 pad: 999999999 stride: 1000000000 }',
-    'type: "Tile" tile_param { axis: 1 tiles: 2000000000 }',
-    'type: "SPP" spp_param { pyramid_height: 4000000000 }',
-    'type: "Im2col" convolution_param { kernel_size: 1 pad: 1000000000 stride: 1000000000 }',
-    'type: "Embed" embed_param { input_dim: 1000000 num_output: 1000000 }',
-    'type: "Reshape" reshape_param { shape { dim: 1000000000000 } }',
-])
+@pytest.mark.parametrize(
+    'layer',
+    [
+        'type: "InnerProduct" inner_product_param { num_output: 4000000000 }',
+        'type: "Convolution" convolution_param { num_output: 4000000000 kernel_size: 1 }',
+        'type: "Convolution" convolution_param { num_output: 1000 kernel_size: 2000 pad: 1000 }',
+        'type: "Convolution" convolution_param { num_output: 1 kernel_size: 1 pad: 1000000000 }',
+        'type: "Deconvolution" convolution_param { num_output: 1 kernel_size: 1 stride: 1000000000 }',
+        'type: "Pooling" pooling_param { kernel_size: 1000000000 pad: 999999999 stride: 1000000000 }',
+        'type: "Tile" tile_param { axis: 1 tiles: 2000000000 }',
+        'type: "SPP" spp_param { pyramid_height: 4000000000 }',
+        'type: "Im2col" convolution_param { kernel_size: 1 pad: 1000000000 stride: 1000000000 }',
+        'type: "Embed" embed_param { input_dim: 1000000 num_output: 1000000 }',
+        'type: "Reshape" reshape_param { shape { dim: 1000000000000 } }',
+    ],
+)
 def test_claims_of_more_than_any_machine_has_are_refused_before_allocating(layer, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_text(net_with(layer))
@@ -113,13 +135,16 @@ def test_claims_of_more_than_any_machine_has_are_refused_before_allocating(layer
         caffe.Net(str(path), caffe.TEST).forward()
 
 
-@pytest.mark.parametrize('layer', [
-    'type: "DummyData" top: "x" dummy_data_param { shape { dim: 1000000 dim: 1000000 } }',
-    'type: "Input" top: "x" input_param { shape { dim: 1000000 dim: 1000000 } }',
-    'type: "Parameter" top: "x" parameter_param { shape { dim: 1000000 dim: 1000000 } }',
-    'type: "Input" top: "x" input_param { shape { dim: -1 } }',
-    'type: "MemoryData" top: "x" top: "y" memory_data_param { batch_size: 1000000 channels: 100 height: 99 width: 9 }',
-])
+@pytest.mark.parametrize(
+    'layer',
+    [
+        'type: "DummyData" top: "x" dummy_data_param { shape { dim: 1000000 dim: 1000000 } }',
+        'type: "Input" top: "x" input_param { shape { dim: 1000000 dim: 1000000 } }',
+        'type: "Parameter" top: "x" parameter_param { shape { dim: 1000000 dim: 1000000 } }',
+        'type: "Input" top: "x" input_param { shape { dim: -1 } }',
+        'type: "MemoryData" top: "x" top: "y" memory_data_param { batch_size: 1000000 channels: 100 height: 99 width: 9 }',
+    ],
+)
 def test_blobs_of_impossible_shapes_are_refused(layer, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_text(f'layer {{ name: "big" {layer} }}')
@@ -162,8 +187,14 @@ def claim(target, path):
     blob = blob_proto(caffe_pb2.BlobProto)
     return {
         'weights': lambda: caffe_pb2.NetParameter(layer=[{'name': 'ip1', 'blobs': [blob]}]).SerializeToString(),
-        'old weights': lambda: caffe_pb2.NetParameter(layers=[{'name': 'ip1', 'blobs': [caffe_pb2.BlobProto(
-            num=1000, channels=1000, height=1000, width=1000, data=[1])]}]).SerializeToString(),
+        'old weights': lambda: caffe_pb2.NetParameter(
+            layers=[
+                {
+                    'name': 'ip1',
+                    'blobs': [caffe_pb2.BlobProto(num=1000, channels=1000, height=1000, width=1000, data=[1])],
+                }
+            ]
+        ).SerializeToString(),
         'weights hdf5': lambda: hdf5_file(path, 'data/ip1/0'),
         'state': lambda: caffe_pb2.SolverState(iter=1, history=[blob]).SerializeToString(),
         'state hdf5': lambda: hdf5_file(path, 'history/0'),
@@ -173,8 +204,9 @@ def claim(target, path):
     }[target]()
 
 
-@pytest.mark.parametrize('target', ['weights', 'old weights', 'weights hdf5', 'state', 'state hdf5', 'hdf5_data',
-                                    'mean_file', 'datum'])
+@pytest.mark.parametrize(
+    'target', ['weights', 'old weights', 'weights hdf5', 'state', 'state hdf5', 'hdf5_data', 'mean_file', 'datum']
+)
 def test_files_that_claim_a_million_million_values_are_refused_before_allocating(target, tmp_path, files):
     content = claim(target, tmp_path / 'claim.h5')
     before = fuzzing.address_space()

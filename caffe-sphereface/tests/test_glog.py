@@ -48,8 +48,10 @@ def test_flags_of_glog_are_no_words_of_the_command(capsys):
     assert os.environ['GLOG_minloglevel'] == '1'
 
 
-@pytest.mark.parametrize('line, message', [
-    ('-log_dir=nowhere', '-log_dir nowhere: no such folder'), ('-minloglevel=x', "-minloglevel 'x': expected 0")])
+@pytest.mark.parametrize(
+    'line, message',
+    [('-log_dir=nowhere', '-log_dir nowhere: no such folder'), ('-minloglevel=x', "-minloglevel 'x': expected 0")],
+)
 def test_what_cannot_take_effect_is_told(line, message, capsys):
     assert tool(line) == (1, [])
     assert capsys.readouterr().err.startswith(f'tool: {message}')

@@ -28,7 +28,7 @@ def assert_close(got, want, what):
 def entries(golden, step, kind):
     """{rest of the key: array} of the golden's entries 'step/kind/…'."""
     head = f'{step}/{kind}/'
-    return {key[len(head):]: golden[key] for key in golden if key.startswith(head)}
+    return {key[len(head) :]: golden[key] for key in golden if key.startswith(head)}
 
 
 def param_of(net, key):
@@ -66,14 +66,15 @@ def check(case):
     net = caffe.Net(str(FOLDER / f'{case}.prototxt'), getattr(caffe, meta['phase']))
     for key, array in golden.items():
         if key.startswith('param/'):
-            param_of(net, key[len('param/'):]).data[...] = array
+            param_of(net, key[len('param/') :]).data[...] = array
     assert list(net.outputs) == meta['outputs']
     for step in range(meta['steps']):
         run_step(net, golden, step)
 
 
-needs_goldens = pytest.mark.skipif(not CASES, reason=f'no goldens in {FOLDER} (set SHARED to the folder that holds '
-                                   'them)')
+needs_goldens = pytest.mark.skipif(
+    not CASES, reason=f'no goldens in {FOLDER} (set SHARED to the folder that holds them)'
+)
 
 
 @needs_goldens

@@ -21,25 +21,56 @@ SEQUENCE = {'x': (4, 3, 5), 'cont': (4, 3)}
 RECURRENT = f'recurrent_param {{ num_output: 6 {FILLER} }}'
 # prototxt of the layers, shapes of the inputs, values of inputs; an input `label` gets LABELS otherwise
 CASES = {
-    **test_gradients.SMOOTH, **test_gradients.KINKED,
-    **{name: (test_neurons.text_of(name), test_neurons.SHAPE, {'x': test_neurons.values_of(name)})
-       for name in test_neurons.DIFFERENTIABLE},
-    **{name: (layer(kind, ' '.join(shapes), 'loss', extra), shapes)
-       for name, (kind, shapes, extra) in test_losses.GRADIENTS.items() if 'ignore' not in extra},
-    **{kind: (layer('MarginInnerProduct', 'x label', 'y lambda', 'margin_inner_product_param { num_output: 4 '
-                    f'base: 10 type: {kind} {FILLER} }}'), BATCH)
-       for kind in ('SINGLE', 'DOUBLE', 'TRIPLE', 'QUADRUPLE')},
-    **{kind: (layer('InterClass', 'x label', 'y', f'inter_class_param {{ num_output: 5 type: {kind} {FILLER} '
-                    'alpha_start_iter: 1 alpha_start_value: 2 }'), BATCH)
-       for kind in ('MEAN', 'AMONG', 'MHE', 'MHE_BATCH')},
+    **test_gradients.SMOOTH,
+    **test_gradients.KINKED,
+    **{
+        name: (test_neurons.text_of(name), test_neurons.SHAPE, {'x': test_neurons.values_of(name)})
+        for name in test_neurons.DIFFERENTIABLE
+    },
+    **{
+        name: (layer(kind, ' '.join(shapes), 'loss', extra), shapes)
+        for name, (kind, shapes, extra) in test_losses.GRADIENTS.items()
+        if 'ignore' not in extra
+    },
+    **{
+        kind: (
+            layer(
+                'MarginInnerProduct',
+                'x label',
+                'y lambda',
+                f'margin_inner_product_param {{ num_output: 4 base: 10 type: {kind} {FILLER} }}',
+            ),
+            BATCH,
+        )
+        for kind in ('SINGLE', 'DOUBLE', 'TRIPLE', 'QUADRUPLE')
+    },
+    **{
+        kind: (
+            layer(
+                'InterClass',
+                'x label',
+                'y',
+                f'inter_class_param {{ num_output: 5 type: {kind} {FILLER} alpha_start_iter: 1 alpha_start_value: 2 }}',
+            ),
+            BATCH,
+        )
+        for kind in ('MEAN', 'AMONG', 'MHE', 'MHE_BATCH')
+    },
     'relu': (layer('ReLU', extra='relu_param { negative_slope: 0.1 }'), test_gradients.IMAGE),
     'prelu': (layer('PReLU'), test_gradients.IMAGE),
     'batch_norm': (layer('BatchNorm', extra='batch_norm_param { use_global_stats: false }'), test_gradients.IMAGE),
     'batch_norm_fixed': (layer('BatchNorm'), test_gradients.IMAGE),
-    'normalized_weights': (layer('InnerProduct', extra='inner_product_param { num_output: 4 normalize: true '
-                                 f'{FILLER} }}'), {'x': (3, 4)}),
-    **{f'empty_window_{kind}': (layer('Pooling', extra=f'pooling_param {{ pool: {kind} kernel_size: 1 stride: 3 }}'),
-                                {'x': (2, 3, 5, 5)}) for kind in ('MAX', 'AVE')},
+    'normalized_weights': (
+        layer('InnerProduct', extra=f'inner_product_param {{ num_output: 4 normalize: true {FILLER} }}'),
+        {'x': (3, 4)},
+    ),
+    **{
+        f'empty_window_{kind}': (
+            layer('Pooling', extra=f'pooling_param {{ pool: {kind} kernel_size: 1 stride: 3 }}'),
+            {'x': (2, 3, 5, 5)},
+        )
+        for kind in ('MAX', 'AVE')
+    },
     'embed': (layer('Embed', 'label', extra=f'embed_param {{ input_dim: 5 num_output: 3 {FILLER} }}'), {'label': (3,)}),
     'reindex': (layer('BatchReindex', 'x label'), BATCH),
     'filter': (layer('Filter', 'x label'), BATCH),
@@ -134,8 +165,18 @@ def test_a_lent_diff_that_changes_is_fetched_anew(gpu):
     blob.diff[...] = 1
     lent = blob.grad
     blob.lend_grad(lent)
-    torch._fused_sgd_([torch.zeros(2, device='cuda')], [lent.clone()], [lent], weight_decay=0.0, momentum=1.0, lr=1.0,
-                      dampening=0.0, nesterov=False, maximize=False, is_first_step=False)
+    torch._fused_sgd_(
+        [torch.zeros(2, device='cuda')],
+        [lent.clone()],
+        [lent],
+        weight_decay=0.0,
+        momentum=1.0,
+        lr=1.0,
+        dampening=0.0,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
     assert blob.diff.tolist() == [2, 2]
 
 

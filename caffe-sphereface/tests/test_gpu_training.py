@@ -19,7 +19,7 @@ from training_run import write_pictures, write_run
 
 FILLER = 'weight_filler { type: "xavier" }'
 CONV = f'convolution_param {{ num_output: 6 kernel_size: 3 pad: 1 {FILLER} bias_filler {{ value: 0.1 }} }}'
-NET = f'''
+NET = f"""
 layer {{ name: "in" type: "Input" top: "data" top: "label"
   input_param {{ shape {{ dim: 4 dim: 3 dim: 9 dim: 8 }} shape {{ dim: 4 }} }} }}
 layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
@@ -44,11 +44,19 @@ layer {{ name: "spread" type: "InterClass" bottom: "fc" bottom: "label" top: "sp
   inter_class_param {{ num_output: 3 type: MEAN alpha_start_iter: 1 alpha_start_value: 1 {FILLER} }} }}
 layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "angle" bottom: "label" top: "loss" }}
 layer {{ name: "accuracy" type: "Accuracy" bottom: "angle" bottom: "label" top: "accuracy" }}
-'''
-DEPLOY = 'input: "data" input_shape { dim: 2 dim: 3 dim: 8 dim: 8 } ' + NET[NET.index('layer { name: "conv1"'):
-                                                                        NET.index('layer { name: "angle"')]
-KINDS = {'SGD': 'momentum: 0.9', 'Nesterov': 'momentum: 0.9', 'AdaGrad': '', 'RMSProp': 'rms_decay: 0.9',
-         'AdaDelta': 'momentum: 0.9 delta: 1e-3', 'Adam': 'momentum: 0.9'}
+"""
+DEPLOY = (
+    'input: "data" input_shape { dim: 2 dim: 3 dim: 8 dim: 8 } '
+    + NET[NET.index('layer { name: "conv1"') : NET.index('layer { name: "angle"')]
+)
+KINDS = {
+    'SGD': 'momentum: 0.9',
+    'Nesterov': 'momentum: 0.9',
+    'AdaGrad': '',
+    'RMSProp': 'rms_decay: 0.9',
+    'AdaDelta': 'momentum: 0.9 delta: 1e-3',
+    'Adam': 'momentum: 0.9',
+}
 
 
 @pytest.fixture
@@ -62,7 +70,8 @@ def solver(kind='SGD', extra=''):
     Path('net.prototxt').write_text(NET)
     Path('solver.prototxt').write_text(
         f'net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" weight_decay: 0.01 random_seed: 3 type: "{kind}" '
-        f'snapshot_prefix: "s" {KINDS[kind]} {extra}')
+        f'snapshot_prefix: "s" {KINDS[kind]} {extra}'
+    )
     made = caffe.get_solver('solver.prototxt')
     for net in [made.net, *made.test_nets]:
         values = np.random.default_rng(1)
@@ -148,8 +157,11 @@ def test_a_snapshot_of_the_gpu_continues_on_the_cpu(folder):
         kept = state_of(made)
     other = solver('Adam')
     other.restore('s_iter_2.solverstate')
-    assert_same({k: v for k, v in kept.items() if k not in other.net.outputs},
-                {k: v for k, v in state_of(other).items() if k not in other.net.outputs}, 1e-6)
+    assert_same(
+        {k: v for k, v in kept.items() if k not in other.net.outputs},
+        {k: v for k, v in state_of(other).items() if k not in other.net.outputs},
+        1e-6,
+    )
 
 
 NUMBER = r'-?\b\d+(?:\.\d+)?(?:e[-+]\d+)?\b'
@@ -233,14 +245,31 @@ def test_other_precisions_are_near(folder, precision):
 
 
 def test_the_commands_run(folder, capfd):
-    write_pictures(folder, solver='net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 snapshot_prefix: '
-                                  '"out" random_seed: 3 snapshot: 3 solver_mode: GPU')
+    write_pictures(
+        folder,
+        solver='net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 snapshot_prefix: '
+        '"out" random_seed: 3 snapshot: 3 solver_mode: GPU',
+    )
     with gpu_mode():
         assert main(['train', '-solver', 'solver.prototxt', '-gpu', '0']) == 0
         assert main(['train', '-solver', 'solver.prototxt', '-snapshot', 'out_iter_3.solverstate']) == 0
         for command in ('test', 'time'):
-            assert main([command, '-model', 'net.prototxt', '-weights', 'out_iter_6.caffemodel', '-gpu', '0',
-                         '-iterations', '2']) == 0
+            assert (
+                main(
+                    [
+                        command,
+                        '-model',
+                        'net.prototxt',
+                        '-weights',
+                        'out_iter_6.caffemodel',
+                        '-gpu',
+                        '0',
+                        '-iterations',
+                        '2',
+                    ]
+                )
+                == 0
+            )
     assert 'expected' not in capfd.readouterr().err
 
 

@@ -24,12 +24,16 @@ def inner(text):
 SMOOTH = {
     'conv': (layer('Convolution', extra=conv('kernel_size: 3 stride: 2 pad: 1')), IMAGE),
     'conv_group_dilated': (layer('Convolution', extra=conv('kernel_size: 3 group: 2 dilation: 2 pad: 2')), IMAGE),
-    'conv_rect': (layer('Convolution', extra=conv('kernel_h: 3 kernel_w: 1 pad_h: 1 pad_w: 0 stride_h: 1 stride_w: 2')),
-                  IMAGE),
+    'conv_rect': (
+        layer('Convolution', extra=conv('kernel_h: 3 kernel_w: 1 pad_h: 1 pad_w: 0 stride_h: 1 stride_w: 2')),
+        IMAGE,
+    ),
     'conv_two_bottoms': (layer('Convolution', 'x z', 'y v', conv('kernel_size: 2')), {**IMAGE, 'z': (1, 4, 3, 3)}),
     'conv_1d': (layer('Convolution', extra=conv('kernel_size: 3')), {'x': (2, 4, 7)}),
-    'conv_3d': (layer('Convolution', extra=conv('kernel_size: 2 stride: 1 stride: 2 stride: 1')),
-                {'x': (1, 2, 3, 4, 3)}),
+    'conv_3d': (
+        layer('Convolution', extra=conv('kernel_size: 2 stride: 1 stride: 2 stride: 1')),
+        {'x': (1, 2, 3, 4, 3)},
+    ),
     'conv_axis_2': (layer('Convolution', extra=conv('axis: 2 kernel_size: 2')), {'x': (2, 2, 3, 4, 3)}),
     'conv_no_space': (layer('Convolution', extra=conv('')), {'x': (3, 4)}),
     'deconv': (layer('Deconvolution', extra=conv('kernel_size: 3 stride: 2 pad: 1 group: 2')), IMAGE),
@@ -44,12 +48,16 @@ SMOOTH = {
     'eltwise_sum': (layer('Eltwise', 'a b c', extra='eltwise_param { coeff: 1 coeff: -2 coeff: 0.5 }'), TRIPLE),
     'eltwise_product': (layer('Eltwise', 'a b c', extra='eltwise_param { operation: PROD }'), TRIPLE),
     'eltwise_product_unstable': (
-        layer('Eltwise', 'a b c', extra='eltwise_param { operation: PROD stable_prod_grad: false }'), TRIPLE),
+        layer('Eltwise', 'a b c', extra='eltwise_param { operation: PROD stable_prod_grad: false }'),
+        TRIPLE,
+    ),
     'eltwise_twice_the_same': (layer('Eltwise', 'x x', extra='eltwise_param { operation: PROD }'), IMAGE),
     'concat': (layer('Concat', 'a b', extra='concat_param { axis: -1 }'), {'a': (2, 3, 4), 'b': (2, 3, 2)}),
     'slice': (layer('Slice', 'x', 'p q r', 'slice_param { slice_point: 1 slice_point: 2 }'), IMAGE),
-    'split': (layer('Power', 'x', 'p', 'power_param { power: 2 }')
-              + layer('Power', 'x', 'q').replace('"layer"', '"second"'), IMAGE),
+    'split': (
+        layer('Power', 'x', 'p', 'power_param { power: 2 }') + layer('Power', 'x', 'q').replace('"layer"', '"second"'),
+        IMAGE,
+    ),
     'scale': (layer('Scale', extra='scale_param { filler { type: "gaussian" } bias_term: true }'), IMAGE),
     'scale_two': (layer('Scale', 'x s', extra='scale_param { axis: 0 bias_term: true }'), {**IMAGE, 's': (2, 4)}),
     'scale_scalar': (layer('Scale', extra='scale_param { num_axes: 0 bias_term: true }'), IMAGE),
@@ -74,8 +82,11 @@ SMOOTH = {
     'reduce_sum': (layer('Reduction', extra='reduction_param { axis: 2 coeff: 2 }'), IMAGE),
     'reduce_squares': (layer('Reduction', extra='reduction_param { operation: SUMSQ axis: 1 }'), IMAGE),
     'reduce_mean': (layer('Reduction', extra='reduction_param { operation: MEAN axis: -1 coeff: 3 }'), IMAGE),
-    'parameter': (layer('Parameter', '', 'p', 'parameter_param { shape { dim: 2 dim: 3 dim: 4 } }')
-                  + layer('Eltwise', 'a p').replace('"layer"', '"sum"'), {'a': (2, 3, 4)}),
+    'parameter': (
+        layer('Parameter', '', 'p', 'parameter_param { shape { dim: 2 dim: 3 dim: 4 } }')
+        + layer('Eltwise', 'a p').replace('"layer"', '"sum"'),
+        {'a': (2, 3, 4)},
+    ),
 }
 
 KINKED = {
@@ -97,31 +108,41 @@ def test_backward_is_the_derivative(case):
 def test_backward_is_the_derivative_beside_kinks(case):
     layers, shapes = KINKED[case]
     # well separated values: no window has two that a small step could swap
-    values = {name: np.random.default_rng(i).permutation(np.prod(shape)).reshape(shape) / 7 + 0.05 + i / 100
-              for i, (name, shape) in enumerate(shapes.items())}
+    values = {
+        name: np.random.default_rng(i).permutation(np.prod(shape)).reshape(shape) / 7 + 0.05 + i / 100
+        for i, (name, shape) in enumerate(shapes.items())
+    }
     check_gradient(layers, shapes, values=values)
 
 
-@pytest.mark.parametrize('kind, extra', [
-    ('ReLU', ''), ('ReLU', 'relu_param { negative_slope: 0.3 }'), ('PReLU', ''),
-    ('PReLU', 'prelu_param { channel_shared: true filler { value: -0.5 } }'),
-])
+@pytest.mark.parametrize(
+    'kind, extra',
+    [
+        ('ReLU', ''),
+        ('ReLU', 'relu_param { negative_slope: 0.3 }'),
+        ('PReLU', ''),
+        ('PReLU', 'prelu_param { channel_shared: true filler { value: -0.5 } }'),
+    ],
+)
 def test_backward_of_rectifiers(kind, extra):
     check_gradient(layer(kind, extra=extra), IMAGE, kinks=(0,))
 
 
 @pytest.mark.parametrize('shape', [(4, 3, 3, 2), (6, 3)])
 def test_batch_norm_in_training(shape):
-    check_gradient(layer('BatchNorm', extra='batch_norm_param { eps: 0.01 }'), {'x': shape}, skip={'layer'},
-                   phase=caffe.TRAIN)
+    check_gradient(
+        layer('BatchNorm', extra='batch_norm_param { eps: 0.01 }'), {'x': shape}, skip={'layer'}, phase=caffe.TRAIN
+    )
 
 
 @pytest.mark.parametrize('extra', ['', 'use_global_stats: true'])
 def test_batch_norm_in_place_under_others(extra):
-    layers = (layer('Power', 'x', 'y', 'power_param { scale: 2 }').replace('"layer"', '"before"')
-              + layer('BatchNorm', 'y', 'y', f'batch_norm_param {{ eps: 0.1 {extra} }}')
-              + layer('Scale', 'y', 'y', 'scale_param { filler { value: 3 } }').replace('"layer"', '"scale"')
-              + layer('TanH', 'y', 'y').replace('"layer"', '"after"'))
+    layers = (
+        layer('Power', 'x', 'y', 'power_param { scale: 2 }').replace('"layer"', '"before"')
+        + layer('BatchNorm', 'y', 'y', f'batch_norm_param {{ eps: 0.1 {extra} }}')
+        + layer('Scale', 'y', 'y', 'scale_param { filler { value: 3 } }').replace('"layer"', '"scale"')
+        + layer('TanH', 'y', 'y').replace('"layer"', '"after"')
+    )
     check_gradient(layers, {'x': (4, 3, 3, 2)}, skip={'layer'}, phase=caffe.TRAIN)
 
 
@@ -132,8 +153,12 @@ def test_dropout(phase):
 
 def test_stochastic_pooling():
     values = np.random.default_rng(0).uniform(0.5, 1, IMAGE['x'])
-    check_gradient(layer('Pooling', extra='pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }'), IMAGE,
-                   values={'x': values}, phase=caffe.TRAIN)
+    check_gradient(
+        layer('Pooling', extra='pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 }'),
+        IMAGE,
+        values={'x': values},
+        phase=caffe.TRAIN,
+    )
 
 
 def test_layers_with_indices():

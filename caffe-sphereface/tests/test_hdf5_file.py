@@ -33,9 +33,16 @@ def test_numbers_are_read_as_float32(path):
         assert read_array(file, 'packed', path).sum() == 1000 and read_number(file, 'n', path) == 7
 
 
-@pytest.mark.parametrize('name,shape,part', [
-    ('claim', None, 'claims'), ('x', (3, 2), 'expects'), ('no', None, 'no data'), ('words', None, 'no data'),
-    ('group', None, 'no data')])
+@pytest.mark.parametrize(
+    'name,shape,part',
+    [
+        ('claim', None, 'claims'),
+        ('x', (3, 2), 'expects'),
+        ('no', None, 'no data'),
+        ('words', None, 'no data'),
+        ('group', None, 'no data'),
+    ],
+)
 def test_what_is_no_array_is_refused(path, name, shape, part):
     with open_hdf5(path) as file, pytest.raises(CaffeError, match=part):
         read_array(file, name, path, shape)

@@ -104,7 +104,7 @@ def test_shards_part_the_items_and_keep_the_draws(folder):
 
     parts, alone = [read(rank, 2, 3) for rank in (0, 1)], read(0, 1, 6)
     for i in range(3):
-        data, label = (np.concatenate(two) for two in zip(*alone[2 * i:2 * i + 2]))
+        data, label = (np.concatenate(two) for two in zip(*alone[2 * i : 2 * i + 2]))
         assert np.array_equal(data, np.stack([parts[0][i][0], parts[1][i][0]], 1).reshape(data.shape))
         assert np.array_equal(label, np.stack([parts[0][i][1], parts[1][i][1]], 1).reshape(-1))
 
@@ -118,12 +118,15 @@ def test_pictures_of_each_batch_may_have_their_own_size(folder):
         batches(net(batch=6), 1)
 
 
-@pytest.mark.parametrize('break_it,part', [
-    (lambda: os.unlink('my pictures/6.png'), 'cannot be read'),
-    (lambda: Path('my pictures/6.png').write_bytes(b''), 'not a picture'),
-    (lambda: Path('my pictures/6.png').write_bytes(b'\x89PNG no'), 'not a picture'),
-    (lambda: cv2.imwrite('my pictures/6.png', np.zeros((3, 4), np.uint8)), '6.png|others of its batch'),
-])
+@pytest.mark.parametrize(
+    'break_it,part',
+    [
+        (lambda: os.unlink('my pictures/6.png'), 'cannot be read'),
+        (lambda: Path('my pictures/6.png').write_bytes(b''), 'not a picture'),
+        (lambda: Path('my pictures/6.png').write_bytes(b'\x89PNG no'), 'not a picture'),
+        (lambda: cv2.imwrite('my pictures/6.png', np.zeros((3, 4), np.uint8)), '6.png|others of its batch'),
+    ],
+)
 def test_a_bad_picture_is_named_when_its_batch_is_due(folder, break_it, part):
     break_it()
     made = net()
@@ -136,8 +139,9 @@ def test_a_bad_picture_is_named_when_its_batch_is_due(folder, break_it, part):
         assert 'list.txt:7: my pictures/6.png' in str(failure.value)
 
 
-@pytest.mark.parametrize('content,part', [('', 'no pictures'), ('a.png 1\nb.png\n', ':2:'), ('a.png x\n', ':1:'),
-                                          (' 7\n', ':1:')])
+@pytest.mark.parametrize(
+    'content,part', [('', 'no pictures'), ('a.png 1\nb.png\n', ':2:'), ('a.png x\n', ':1:'), (' 7\n', ':1:')]
+)
 def test_a_bad_list_is_named(folder, content, part):
     Path('bad.txt').write_text(content)
     with pytest.raises(CaffeError, match=f'bad.txt.*{part}|bad.txt{part}'):

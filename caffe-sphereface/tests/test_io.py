@@ -13,9 +13,11 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8
 @pytest.fixture
 def written(tmp_path):
     """Write a BGR array as a picture of the given name; its path."""
+
     def write(name, array):
         assert cv2.imwrite(str(tmp_path / name), array)
         return str(tmp_path / name)
+
     return write
 
 
@@ -163,10 +165,17 @@ def test_mean_pictures_are_resized_where_necessary():
     assert made.mean['data'].shape == (3, 10, 15) and (made.mean['data'] == 7).all()
 
 
-@pytest.mark.parametrize('method, args', [
-    ('set_transpose', ('data', (1, 0))), ('set_channel_swap', ('data', (0, 1))), ('set_mean', ('data', np.ones(2))),
-    ('set_mean', ('data', np.ones((2, 10, 15)))), ('set_raw_scale', ('other', 1)), ('preprocess', ('other', PICTURE)),
-])
+@pytest.mark.parametrize(
+    'method, args',
+    [
+        ('set_transpose', ('data', (1, 0))),
+        ('set_channel_swap', ('data', (0, 1))),
+        ('set_mean', ('data', np.ones(2))),
+        ('set_mean', ('data', np.ones((2, 10, 15)))),
+        ('set_raw_scale', ('other', 1)),
+        ('preprocess', ('other', PICTURE)),
+    ],
+)
 def test_transformer_says_what_it_expected(method, args):
     with pytest.raises(caffe.CaffeError, match='Transformer: .*(expected|not one of)'):
         getattr(transformer(), method)(*args)

@@ -27,7 +27,11 @@ IN_PLACE = {
     'BatchNorm': 'batch_norm_param { use_global_stats: false }',
     'Scale': 'scale_param { filler { type: "gaussian" } bias_term: true }',
     'Bias': 'bias_param { filler { type: "gaussian" } }',
-    'Dropout': '', 'Softmax': '', 'MVN': '', 'LRN': '', 'Normalize': '',
+    'Dropout': '',
+    'Softmax': '',
+    'MVN': '',
+    'LRN': '',
+    'Normalize': '',
 }
 
 
@@ -36,8 +40,12 @@ IN_PLACE = {
 def test_in_place_gives_what_a_copy_gives(kind, viewed):
     results = []
     for top in ('z', 'y'):
-        net = make_net(by_name(layer('Power', 'x', 'y', 'power_param { scale: 2 shift: 1 }'), 'before')
-                       + layer(kind, 'y', top, IN_PLACE[kind]), {'x': (4, 5, 3, 2)}, caffe.TRAIN)
+        net = make_net(
+            by_name(layer('Power', 'x', 'y', 'power_param { scale: 2 shift: 1 }'), 'before')
+            + layer(kind, 'y', top, IN_PLACE[kind]),
+            {'x': (4, 5, 3, 2)},
+            caffe.TRAIN,
+        )
         # a view that somebody holds makes the blob copy into its memory
         views = [net.blobs[name].data for name in ('x', 'y')] if viewed else []
         caffe.set_random_seed(5)
@@ -45,8 +53,13 @@ def test_in_place_gives_what_a_copy_gives(kind, viewed):
         net.forward()
         net.blobs[top].diff[...] = np.random.default_rng(0).standard_normal((4, 5, 3, 2))
         net.backward()
-        results.append([net.blobs[top].data.copy(), net.blobs['x'].diff.copy(),
-                        *(b.diff.copy() for b in net.params.get('layer', ()))])
+        results.append(
+            [
+                net.blobs[top].data.copy(),
+                net.blobs['x'].diff.copy(),
+                *(b.diff.copy() for b in net.params.get('layer', ())),
+            ]
+        )
         del views
     for separate, in_place in zip(*results):
         np.testing.assert_array_equal(in_place, separate)
@@ -56,13 +69,16 @@ def test_in_place_gives_what_a_copy_gives(kind, viewed):
 def test_eltwise_in_place(operation):
     results = []
     for top in ('z', 'y'):
-        net = make_net(by_name(layer('Power', 'x', 'y', 'power_param { scale: 2 shift: 1 }'), 'before')
-                       + layer('Eltwise', 'y b', top, f'eltwise_param {{ operation: {operation} }}'),
-                       {'x': (4, 5), 'b': (4, 5)})
+        net = make_net(
+            by_name(layer('Power', 'x', 'y', 'power_param { scale: 2 shift: 1 }'), 'before')
+            + layer('Eltwise', 'y b', top, f'eltwise_param {{ operation: {operation} }}'),
+            {'x': (4, 5), 'b': (4, 5)},
+        )
         view = net.blobs['y'].data
         run(net)
-        results.append([net.blobs[name].data.copy() for name in (top,)]
-                       + [net.blobs[name].diff.copy() for name in 'xb'])
+        results.append(
+            [net.blobs[name].data.copy() for name in (top,)] + [net.blobs[name].diff.copy() for name in 'xb']
+        )
         del view
     for separate, in_place in zip(*results):
         np.testing.assert_array_equal(in_place, separate)
@@ -73,10 +89,16 @@ def test_eltwise_values():
     assert output(layer('Eltwise', 'a b c'), shapes, values).tolist() == [6, 8, 2]
     weighted = 'eltwise_param { coeff: 1 coeff: -1 coeff: 2 }'
     assert output(layer('Eltwise', 'a b c', extra=weighted), shapes, values).tolist() == [5, 14, -4]
-    assert output(layer('Eltwise', 'a b c', extra='eltwise_param { operation: PROD }'), shapes, values).tolist() == \
-        [6, -20, -8]
-    assert output(layer('Eltwise', 'a b c', extra='eltwise_param { operation: MAX }'), shapes, values).tolist() == \
-        [3, 5, 2]
+    assert output(layer('Eltwise', 'a b c', extra='eltwise_param { operation: PROD }'), shapes, values).tolist() == [
+        6,
+        -20,
+        -8,
+    ]
+    assert output(layer('Eltwise', 'a b c', extra='eltwise_param { operation: MAX }'), shapes, values).tolist() == [
+        3,
+        5,
+        2,
+    ]
 
 
 def test_eltwise_max_of_equal_values_gives_the_diff_to_one_bottom():
@@ -91,9 +113,11 @@ def test_eltwise_max_of_equal_values_gives_the_diff_to_one_bottom():
 
 @pytest.mark.parametrize('axis', [0, 1, 2, -1])
 def test_concat_undoes_slice(axis):
-    net = make_net(layer('Slice', 'x', 'p q r', f'slice_param {{ axis: {axis} slice_point: 1 slice_point: 3 }}')
-                   + by_name(layer('Concat', 'p q r', 'y', f'concat_param {{ axis: {axis} }}'), 'join'),
-                   {'x': (4, 5, 6)})
+    net = make_net(
+        layer('Slice', 'x', 'p q r', f'slice_param {{ axis: {axis} slice_point: 1 slice_point: 3 }}')
+        + by_name(layer('Concat', 'p q r', 'y', f'concat_param {{ axis: {axis} }}'), 'join'),
+        {'x': (4, 5, 6)},
+    )
     diffs = run(net)
     np.testing.assert_array_equal(net.blobs['y'].data, net.blobs['x'].data)
     np.testing.assert_array_equal(net.blobs['x'].diff, diffs['y'])
@@ -121,8 +145,10 @@ def test_one_part_shares_its_memory(text):
 
 
 def test_split_shares_data_and_adds_diffs():
-    net = make_net(''.join(by_name(layer('Power', 'x', f'y{i}', f'power_param {{ scale: {i} }}'), f'p{i}')
-                           for i in (1, 2, 3)), {'x': (2, 3)})
+    net = make_net(
+        ''.join(by_name(layer('Power', 'x', f'y{i}', f'power_param {{ scale: {i} }}'), f'p{i}') for i in (1, 2, 3)),
+        {'x': (2, 3)},
+    )
     diffs = run(net)
     parts = [name for name in net.blobs if name.startswith('x_')]
     assert len(parts) == 3
@@ -209,23 +235,28 @@ def test_batch_norm_statistics_have_no_learning_rate():
 
 
 def test_scale_and_bias_default_to_one_and_zero():
-    net = make_net(layer('Scale', 'x', 'y', 'scale_param { bias_term: true }') + by_name(layer('Bias', 'y', 'z'), 'b'),
-                   {'x': (2, 3, 4)})
+    net = make_net(
+        layer('Scale', 'x', 'y', 'scale_param { bias_term: true }') + by_name(layer('Bias', 'y', 'z'), 'b'),
+        {'x': (2, 3, 4)},
+    )
     net.forward()
     np.testing.assert_array_equal(net.blobs['z'].data, net.blobs['x'].data)
     assert [b.shape for b in net.params['layer']] == [(3,), (3,)]
 
 
-@pytest.mark.parametrize('text, shape', [
-    ('axis: 0 num_axes: 2', (2, 3)), ('axis: 1 num_axes: -1', (3, 4)), ('num_axes: 0', ()), ('axis: -1', (4,))])
+@pytest.mark.parametrize(
+    'text, shape',
+    [('axis: 0 num_axes: 2', (2, 3)), ('axis: 1 num_axes: -1', (3, 4)), ('num_axes: 0', ()), ('axis: -1', (4,))],
+)
 def test_scale_shapes(text, shape):
     net = make_net(layer('Scale', extra=f'scale_param {{ {text} filler {{ type: "gaussian" }} }}'), {'x': (2, 3, 4)})
     net.forward()
     scale = net.params['layer'][0].data
     assert scale.shape == shape
     axis = {(2, 3): 0, (3, 4): 1, (): 0, (4,): 2}[shape]
-    np.testing.assert_allclose(net.blobs['y'].data,
-                               net.blobs['x'].data * scale.reshape(*shape, *[1] * (3 - axis - len(shape))), rtol=1e-6)
+    np.testing.assert_allclose(
+        net.blobs['y'].data, net.blobs['x'].data * scale.reshape(*shape, *[1] * (3 - axis - len(shape))), rtol=1e-6
+    )
 
 
 def test_dropout_scales_what_it_keeps_in_training_only():
@@ -259,16 +290,19 @@ def test_dropout_follows_the_seed():
     assert (runs[0] != runs[2]).any()
 
 
-@pytest.mark.parametrize('kind, text, shape', [
-    ('Flatten', '', (2, 60)),
-    ('Flatten', 'flatten_param { axis: 0 end_axis: -2 }', (24, 5)),
-    ('Flatten', 'flatten_param { axis: 2 end_axis: 2 }', (2, 3, 4, 5)),
-    ('Reshape', 'reshape_param { shape { dim: 0 dim: 0 dim: -1 } }', (2, 3, 20)),
-    ('Reshape', 'reshape_param { shape { dim: 6 dim: 20 } }', (6, 20)),
-    ('Reshape', 'reshape_param { shape { dim: 2 dim: -1 } axis: 1 num_axes: 1 }', None),
-    ('Reshape', 'reshape_param { shape { dim: 3 dim: 1 } axis: 1 num_axes: 1 }', (2, 3, 1, 4, 5)),
-    ('Reshape', 'reshape_param { shape { dim: 1 } axis: -1 num_axes: 0 }', (2, 3, 4, 5, 1)),
-])
+@pytest.mark.parametrize(
+    'kind, text, shape',
+    [
+        ('Flatten', '', (2, 60)),
+        ('Flatten', 'flatten_param { axis: 0 end_axis: -2 }', (24, 5)),
+        ('Flatten', 'flatten_param { axis: 2 end_axis: 2 }', (2, 3, 4, 5)),
+        ('Reshape', 'reshape_param { shape { dim: 0 dim: 0 dim: -1 } }', (2, 3, 20)),
+        ('Reshape', 'reshape_param { shape { dim: 6 dim: 20 } }', (6, 20)),
+        ('Reshape', 'reshape_param { shape { dim: 2 dim: -1 } axis: 1 num_axes: 1 }', None),
+        ('Reshape', 'reshape_param { shape { dim: 3 dim: 1 } axis: 1 num_axes: 1 }', (2, 3, 1, 4, 5)),
+        ('Reshape', 'reshape_param { shape { dim: 1 } axis: -1 num_axes: 0 }', (2, 3, 4, 5, 1)),
+    ],
+)
 def test_reshaping_shares_memory(kind, text, shape):
     text = layer(kind, extra=text)
     if shape is None:
@@ -292,8 +326,9 @@ def test_softmax(axis):
 
 def test_normalize_and_its_norms():
     for kind, order in (('L2', 2), ('L1', 1)):
-        net = make_net(layer('Normalize', 'x', 'y n', f'normalize_param {{ normalize_type: "{kind}" }}'),
-                       {'x': (3, 4, 5, 2)})
+        net = make_net(
+            layer('Normalize', 'x', 'y n', f'normalize_param {{ normalize_type: "{kind}" }}'), {'x': (3, 4, 5, 2)}
+        )
         net.forward()
         norm = np.linalg.norm(net.blobs['x'].data, order, 1, keepdims=True)
         assert net.blobs['n'].shape == (3, 1, 5, 2)
@@ -307,8 +342,9 @@ def test_tile():
     assert tiled.tolist() == [[1, 2, 1, 2], [3, 4, 3, 4]]
 
 
-@pytest.mark.parametrize('operation, expected', [
-    ('SUM', [-4, 2]), ('ASUM', [8, 10]), ('SUMSQ', [20, 18]), ('MEAN', [-4 / 3, 2 / 3])])
+@pytest.mark.parametrize(
+    'operation, expected', [('SUM', [-4, 2]), ('ASUM', [8, 10]), ('SUMSQ', [20, 18]), ('MEAN', [-4 / 3, 2 / 3])]
+)
 def test_reduction(operation, expected):
     text = layer('Reduction', extra=f'reduction_param {{ operation: {operation} axis: 1 coeff: 2 }}')
     assert output(text, {'x': (2, 3)}, {'x': [[1, -3, 0], [1, 2, -2]]}) == pytest.approx(expected)
@@ -346,9 +382,11 @@ def test_filter_keeps_the_selected_items_and_their_diffs():
 
 
 def test_a_parameter_layer_learns_its_blob():
-    net = make_net(layer('Parameter', '', 'p', 'parameter_param { shape { dim: 2 dim: 3 } }')
-                   + by_name(layer('Eltwise', 'p x', 'y', 'eltwise_param { operation: PROD }'), 'product'),
-                   {'x': (2, 3)})
+    net = make_net(
+        layer('Parameter', '', 'p', 'parameter_param { shape { dim: 2 dim: 3 } }')
+        + by_name(layer('Eltwise', 'p x', 'y', 'eltwise_param { operation: PROD }'), 'product'),
+        {'x': (2, 3)},
+    )
     net.params['layer'][0].data[...] = 2
     dy = run(net)['y']
     np.testing.assert_allclose(net.blobs['y'].data, 2 * net.blobs['x'].data)
@@ -375,8 +413,10 @@ def test_weight_diffs_add_up_and_follow_views():
 
 
 def test_writing_to_one_blob_leaves_those_that_were_given_its_values():
-    net = make_net(layer('Slice', 'x', 'p q', 'slice_param { axis: 0 }')
-                   + by_name(layer('Eltwise', 'p q', 'y'), 'sum'), {'x': (2, 3)})
+    net = make_net(
+        layer('Slice', 'x', 'p q', 'slice_param { axis: 0 }') + by_name(layer('Eltwise', 'p q', 'y'), 'sum'),
+        {'x': (2, 3)},
+    )
     dy = run(net)['y']
     before = net.blobs['x'].data.copy()
     net.blobs['p'].data[...] = 7

@@ -33,8 +33,11 @@ CASES = [
     (conv('num_output: 4 kernel_h: 3 kernel_w: 3'), {'x': (2, 4, 6)}, '2 spatial axes'),
     (conv('num_output: 4 kernel_size: 3'), {'x': (2, 4, 6, 5, 4, 3)}, 'expected at most 3'),
     (layer('Convolution', 'x', 'y z', 'convolution_param { num_output: 2 kernel_size: 1 }'), IMAGE, 'as many tops'),
-    (layer('Convolution', 'x z', 'y v', 'convolution_param { num_output: 2 kernel_size: 1 }'),
-     {**IMAGE, 'z': (2, 3, 6, 5)}, 'does not fit weights for 4 channels'),
+    (
+        layer('Convolution', 'x z', 'y v', 'convolution_param { num_output: 2 kernel_size: 1 }'),
+        {**IMAGE, 'z': (2, 3, 6, 5)},
+        'does not fit weights for 4 channels',
+    ),
     (layer('Deconvolution', extra='convolution_param { num_output: 2 kernel_size: 1 pad: 3 }'), IMAGE, 'no output'),
     (pool(''), IMAGE, 'kernel_size is missing'),
     (pool('kernel_h: 2'), IMAGE, 'kernel_size is missing'),
@@ -50,8 +53,11 @@ CASES = [
     (layer('Pooling', 'x', 'y m', 'pooling_param { pool: AVE kernel_size: 2 }'), IMAGE, 'MAX only'),
     (layer('Eltwise', 'a b'), {'a': (2, 3), 'b': (2, 4)}, r'bottom 1 has shape \(2, 4\)'),
     (layer('Eltwise', 'a b', extra='eltwise_param { coeff: 1 }'), {'a': (2,), 'b': (2,)}, '1 coeff for 2 bottoms'),
-    (layer('Eltwise', 'a b', extra='eltwise_param { operation: PROD coeff: 1 coeff: 1 }'),
-     {'a': (2,), 'b': (2,)}, 'SUM only'),
+    (
+        layer('Eltwise', 'a b', extra='eltwise_param { operation: PROD coeff: 1 coeff: 1 }'),
+        {'a': (2,), 'b': (2,)},
+        'SUM only',
+    ),
     (layer('Eltwise', 'a'), {'a': (2,)}, 'has 1 bottom blobs, expected 2 or more'),
     (layer('Concat', 'a b'), {'a': (2, 3), 'b': (3, 3)}, 'but for axis 1'),
     (layer('Concat', 'a b', extra='concat_param { axis: 2 }'), {'a': (2, 3), 'b': (2, 3)}, 'axis 2 is out of range'),
@@ -76,8 +82,11 @@ CASES = [
     (layer('Normalize', extra='normalize_param { normalize_type: "L3" }'), IMAGE, 'expected L1 or L2'),
     (layer('LRN', extra='lrn_param { local_size: 4 }'), IMAGE, 'odd'),
     (layer('Crop', 'x r', extra='crop_param { offset: 4 }'), {**IMAGE, 'r': (2, 4, 3, 3)}, 'leaves the bottom'),
-    (layer('Crop', 'x r', extra='crop_param { offset: 4 offset: 1 offset: 1 }'),
-     {**IMAGE, 'r': (2, 4, 3, 3)}, 'offset is given 3 times'),
+    (
+        layer('Crop', 'x r', extra='crop_param { offset: 4 offset: 1 offset: 1 }'),
+        {**IMAGE, 'r': (2, 4, 3, 3)},
+        'offset is given 3 times',
+    ),
     (layer('SPP'), IMAGE, 'pyramid_height'),
     (layer('SPP', extra='spp_param { pyramid_height: 5 }'), IMAGE, 'too small for'),
     (layer('Embed', 'x', 'y', 'embed_param { num_output: 3 }'), {'x': (2,)}, 'input_dim 0'),
@@ -88,10 +97,16 @@ CASES = [
     (layer('Filter', 'x s', 'y'), {**IMAGE, 's': (3,)}, 'selector has 3 items'),
     (layer('Reduction', extra='reduction_param { axis: 5 }'), IMAGE, 'axis 5 is out of range'),
     (layer('MarginInnerProduct', 'x l', 'y'), {'x': (2, 3), 'l': (2,)}, 'num_output is 0'),
-    (layer('MarginInnerProduct', 'x l', 'y', 'margin_inner_product_param { num_output: 3 }'),
-     {'x': (2, 3), 'l': (3,)}, 'expected 2 for features'),
-    (layer('InterClass', 'x l', 'y', 'inter_class_param { num_output: 3 }'),
-     {'x': (2, 3), 'l': (3,)}, 'expected 2 for features'),
+    (
+        layer('MarginInnerProduct', 'x l', 'y', 'margin_inner_product_param { num_output: 3 }'),
+        {'x': (2, 3), 'l': (3,)},
+        'expected 2 for features',
+    ),
+    (
+        layer('InterClass', 'x l', 'y', 'inter_class_param { num_output: 3 }'),
+        {'x': (2, 3), 'l': (3,)},
+        'expected 2 for features',
+    ),
 ]
 
 
@@ -103,10 +118,13 @@ def test_one_clear_line(text, shapes, message):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('text, shapes', [
-    (layer('Embed', 'i', 'y', 'embed_param { input_dim: 3 num_output: 2 }'), {'i': (2,)}),
-    (layer('BatchReindex', 'x i'), {'x': (3, 2), 'i': (2,)}),
-])
+@pytest.mark.parametrize(
+    'text, shapes',
+    [
+        (layer('Embed', 'i', 'y', 'embed_param { input_dim: 3 num_output: 2 }'), {'i': (2,)}),
+        (layer('BatchReindex', 'x i'), {'x': (3, 2), 'i': (2,)}),
+    ],
+)
 def test_an_index_out_of_range(text, shapes):
     net = make_net(text, shapes)
     for index in (-1, 3):
@@ -117,8 +135,12 @@ def test_an_index_out_of_range(text, shapes):
 
 def test_no_gradient_for_learned_indices():
     learned = layer('Scale', 'i', 's', 'scale_param { axis: 0 }').replace('"layer"', '"scale"')
-    param = text_format.Parse(learned + layer('BatchReindex', 'x s') + layer('Reduction', 'y', 'l', 'loss_weight: 1')
-                              .replace('"layer"', '"loss"'), caffe_pb2.NetParameter())
+    param = text_format.Parse(
+        learned
+        + layer('BatchReindex', 'x s')
+        + layer('Reduction', 'y', 'l', 'loss_weight: 1').replace('"layer"', '"loss"'),
+        caffe_pb2.NetParameter(),
+    )
     inputs = make_net('', {'x': (3, 2), 'i': (2,)}).param
     inputs.force_backward = False
     inputs.MergeFrom(param)

@@ -15,8 +15,12 @@ MARGINS = [('DOUBLE', 2), ('TRIPLE', 3), ('QUADRUPLE', 4)]
 
 
 def margin(text, schedule='base: 100 gamma: 0.5 lambda_min: 5', tops='y lambda'):
-    return layer('MarginInnerProduct', 'x label', tops,
-                 f'margin_inner_product_param {{ num_output: 4 {FILLER} {schedule} {text} }}')
+    return layer(
+        'MarginInnerProduct',
+        'x label',
+        tops,
+        f'margin_inner_product_param {{ num_output: 4 {FILLER} {schedule} {text} }}',
+    )
 
 
 def margin_net(*text):
@@ -87,7 +91,7 @@ def test_the_labelled_logit_moves_features_as_the_original_does(kind, count):
     angle = cosine.acos()
     k = (angle * count / torch.pi).floor().detach()
     psi = (-1) ** k * (count * angle).cos() - 2 * k
-    a, = torch.autograd.grad(psi.sum(), cosine)
+    (a,) = torch.autograd.grad(psi.sum(), cosine)
     b = (psi - cosine * a) / x.norm(dim=1, keepdim=True)
     moved = ((3 * w + (a * w + b * x) / torch.hypot(a, b)) / 4).detach().numpy()
     np.testing.assert_allclose(net.blobs['x'].diff, dy.sum(1, keepdims=True) * moved, rtol=1e-3, atol=1e-4)
@@ -115,8 +119,9 @@ def test_a_label_that_is_no_class(label):
 
 
 def inter_class(text):
-    net = make_net(layer('InterClass', 'x label', 'd', f'inter_class_param {{ num_output: 4 {FILLER} {text} }}'),
-                   SHAPES)
+    net = make_net(
+        layer('InterClass', 'x label', 'd', f'inter_class_param {{ num_output: 4 {FILLER} {text} }}'), SHAPES
+    )
     net.blobs['label'].data[...] = LABELS
     return net
 
@@ -150,8 +155,10 @@ def test_inter_class_distance_to_the_mean():
 
 
 def test_inter_class_weight_follows_its_schedule():
-    net = inter_class('type: MEAN normalize: false alpha_start_iter: 2 alpha_start_value: 3 alpha_step: 0.5 '
-                      'alpha_stepvalue: 3 alpha_stepvalue: 5')
+    net = inter_class(
+        'type: MEAN normalize: false alpha_start_iter: 2 alpha_start_value: 3 alpha_step: 0.5 '
+        'alpha_stepvalue: 3 alpha_stepvalue: 5'
+    )
     mean = net.params['layer'][0].data.mean(0)
     seen = []
     for _ in range(6):

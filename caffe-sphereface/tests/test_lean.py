@@ -8,7 +8,7 @@ import caffe
 from caffe.net.free_memory import free_while_training
 from caffe.proto import caffe_pb2
 
-NET = '''
+NET = """
 layer { name: "data" type: "Input" top: "data" top: "label"
   input_param { shape { dim: 4 dim: 3 dim: 12 dim: 12 } shape { dim: 4 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -27,14 +27,15 @@ layer { name: "fc" type: "InnerProduct" bottom: "join" top: "fc"
   inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
 layer { name: "accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "accuracy" }
-'''
+"""
 
 
 def solver_of(tmp_path, net=NET):
     (tmp_path / 'net.prototxt').write_text(net)
     (tmp_path / 'solver.prototxt').write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 max_iter: 9 iter_size: 2 '
-        f'random_seed: 1 snapshot_prefix: "{tmp_path}/run"')
+        f'random_seed: 1 snapshot_prefix: "{tmp_path}/run"'
+    )
     solver = caffe.SGDSolver(str(tmp_path / 'solver.prototxt'))
     rng = np.random.default_rng(0)
     solver.net.blobs['data'].data[...] = rng.normal(size=(4, 3, 12, 12))
@@ -77,34 +78,55 @@ def test_only_the_lean_net_lets_go(tmp_path):
 
 # (bottoms, top, the rest of a layer) between two convolutions; `b` and `c` have the shape of `a`
 BETWEEN = {
-    'BatchNorm': ('a', 'z', ''), 'BatchNorm in place': ('a', 'a', ''),
+    'BatchNorm': ('a', 'z', ''),
+    'BatchNorm in place': ('a', 'a', ''),
     'BatchNorm of running statistics': ('a', 'z', 'batch_norm_param { use_global_stats: true eps: 1 }'),
-    'Scale': ('a', 'z', 'scale_param { bias_term: true }'), 'Scale in place': ('a', 'a', ''),
-    'Scale by a blob': ('a b', 'z', 'scale_param { axis: 0 }'), 'Bias': ('a', 'a', ''), 'PReLU': ('a', 'z', ''),
-    'PReLU in place': ('a', 'a', ''), 'ReLU': ('a', 'z', ''), 'ReLU in place': ('a', 'a', ''), 'LRN': ('a', 'z', ''),
-    'Dropout': ('a', 'a', ''), 'TanH': ('a', 'a', ''), 'ELU': ('a', 'z', ''), 'Flatten': ('a', 'z', ''),
-    'Reshape': ('a', 'z', 'reshape_param { shape { dim: 0 dim: -1 } }'), 'Concat': ('a b', 'z', ''),
-    'Eltwise': ('a b c', 'z', ''), 'Eltwise product': ('a b', 'z', 'eltwise_param { operation: PROD }'),
-    'Eltwise maximum': ('a b', 'a', 'eltwise_param { operation: MAX }'), 'Softmax': ('a', 'a', ''),
+    'Scale': ('a', 'z', 'scale_param { bias_term: true }'),
+    'Scale in place': ('a', 'a', ''),
+    'Scale by a blob': ('a b', 'z', 'scale_param { axis: 0 }'),
+    'Bias': ('a', 'a', ''),
+    'PReLU': ('a', 'z', ''),
+    'PReLU in place': ('a', 'a', ''),
+    'ReLU': ('a', 'z', ''),
+    'ReLU in place': ('a', 'a', ''),
+    'LRN': ('a', 'z', ''),
+    'Dropout': ('a', 'a', ''),
+    'TanH': ('a', 'a', ''),
+    'ELU': ('a', 'z', ''),
+    'Flatten': ('a', 'z', ''),
+    'Reshape': ('a', 'z', 'reshape_param { shape { dim: 0 dim: -1 } }'),
+    'Concat': ('a b', 'z', ''),
+    'Eltwise': ('a b c', 'z', ''),
+    'Eltwise product': ('a b', 'z', 'eltwise_param { operation: PROD }'),
+    'Eltwise maximum': ('a b', 'a', 'eltwise_param { operation: MAX }'),
+    'Softmax': ('a', 'a', ''),
     'Pooling': ('a', 'z', 'pooling_param { kernel_size: 3 stride: 2 }'),
     'Pooling means': ('a', 'z', 'pooling_param { pool: AVE kernel_size: 2 stride: 2 }'),
-    'Deconvolution': ('a', 'z', 'convolution_param { num_output: 2 kernel_size: 2 }'), 'Normalize': ('a', 'a', ''),
-    'InnerProduct': ('a', 'z', 'inner_product_param { num_output: 3 }'), 'MVN': ('a', 'z', ''),
+    'Deconvolution': ('a', 'z', 'convolution_param { num_output: 2 kernel_size: 2 }'),
+    'Normalize': ('a', 'a', ''),
+    'InnerProduct': ('a', 'z', 'inner_product_param { num_output: 3 }'),
+    'MVN': ('a', 'z', ''),
     'Split': ('a', 'z w', ''),
 }
 
 
 def net_with(kind):
     bottoms, tops, rest = BETWEEN[kind]
-    made = ''.join(f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
-                   'num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }\n' for name in bottoms.split())
+    made = ''.join(
+        f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
+        'num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }\n'
+        for name in bottoms.split()
+    )
     ends = ''.join(f'bottom: "{b}" ' for b in bottoms.split()) + ''.join(f'top: "{t}" ' for t in tops.split())
-    text = ('layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 2 dim: 8 dim: 8 } } }\n'
-            + made + f'layer {{ name: "layer" type: "{kind.split()[0]}" {ends} {rest} }}\n'
-            + f'layer {{ name: "end" type: "InnerProduct" bottom: "{tops[0]}" top: "end" inner_product_param {{ '
-              'num_output: 2 weight_filler { type: "xavier" } } }\n'
-            + 'layer { name: "loss" type: "Reduction" bottom: "end" top: "loss" loss_weight: 1 }\n'
-            + ''.join(f'layer {{ name: "s{t}" type: "Silence" bottom: "{t}" }}\n' for t in tops.split()[1:]))
+    text = (
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 2 dim: 8 dim: 8 } } }\n'
+        + made
+        + f'layer {{ name: "layer" type: "{kind.split()[0]}" {ends} {rest} }}\n'
+        + f'layer {{ name: "end" type: "InnerProduct" bottom: "{tops[0]}" top: "end" inner_product_param {{ '
+        'num_output: 2 weight_filler { type: "xavier" } } }\n'
+        + 'layer { name: "loss" type: "Reduction" bottom: "end" top: "loss" loss_weight: 1 }\n'
+        + ''.join(f'layer {{ name: "s{t}" type: "Silence" bottom: "{t}" }}\n' for t in tops.split()[1:])
+    )
     caffe.set_random_seed(1)
     net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
     net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=(3, 2, 8, 8))
@@ -155,10 +177,13 @@ class Looks(caffe.Layer):
 
 
 def test_what_a_python_layer_gave_stays(tmp_path):
-    net = NET.replace('layer { name: "fc" type: "InnerProduct" bottom: "join"', '''
+    net = NET.replace(
+        'layer { name: "fc" type: "InnerProduct" bottom: "join"',
+        '''
         layer { name: "looks" type: "Python" bottom: "join" top: "same"
                 python_param { module: "test_lean" layer: "Looks" } }
-        layer { name: "fc" type: "InnerProduct" bottom: "same"''')
+        layer { name: "fc" type: "InnerProduct" bottom: "same"''',
+    )
     lean = solver_of(tmp_path, net)
     free_while_training(lean.net)
     lean.step(2)

@@ -29,8 +29,13 @@ def loss_of(kind, bottoms, values, extra='', tops='loss', weight=None):
 @pytest.mark.parametrize('mode', DIVISORS)
 def test_softmax_loss_modes_equal_cross_entropy(mode):
     x = np.random.default_rng(0).normal(size=SPATIAL['x']).astype('f')
-    net = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': LABELS}, weight=0.7,
-                  extra=f'loss_param {{ ignore_label: 2 normalization: {mode} }}')
+    net = loss_of(
+        'SoftmaxWithLoss',
+        'x label',
+        {'x': x, 'label': LABELS},
+        weight=0.7,
+        extra=f'loss_param {{ ignore_label: 2 normalization: {mode} }}',
+    )
     scores = torch.from_numpy(x).requires_grad_()
     want = torch.nn.functional.cross_entropy(scores, torch.from_numpy(LABELS), ignore_index=2, reduction='sum')
     want = want / DIVISORS[mode]
@@ -98,8 +103,13 @@ def test_accuracy_counts_ties_against():
 
 def test_accuracy_top_k_of_spatial_scores_equals_sorting():
     x = np.random.default_rng(1).normal(size=SPATIAL['x'])
-    net = loss_of('Accuracy', 'x label', {'x': x, 'label': LABELS}, tops='a c',
-                  extra='accuracy_param { top_k: 2 ignore_label: 4 }')
+    net = loss_of(
+        'Accuracy',
+        'x label',
+        {'x': x, 'label': LABELS},
+        tops='a c',
+        extra='accuracy_param { top_k: 2 ignore_label: 4 }',
+    )
     best = np.argsort(-x, 1)[:, :2]
     right, counted = (best == LABELS[:, None]).any(1), LABELS != 4
     assert float(net.blobs['a'].data) == pytest.approx(right[counted].mean())
@@ -121,8 +131,9 @@ def test_euclidean_loss_by_hand():
     np.testing.assert_allclose(net.blobs['b'].diff, [[0, -2], [-3, 0]])
 
 
-@pytest.mark.parametrize('legacy, unlike, coinciding, pull', [('false', (3 - 1) ** 2, 3 ** 2, 3 - 1),
-                                                              ('true', 3 - 1, 3, 1)])
+@pytest.mark.parametrize(
+    'legacy, unlike, coinciding, pull', [('false', (3 - 1) ** 2, 3**2, 3 - 1), ('true', 3 - 1, 3, 1)]
+)
 def test_contrastive_loss_by_hand(legacy, unlike, coinciding, pull):
     values = {'a': [[3, 4], [1, 0], [9, 9], [0, 0]], 'b': [[0, 0]] * 4, 's': [1, 0, 0, 0]}
     extra = f'contrastive_loss_param {{ margin: 3 legacy_version: {legacy} }}'
@@ -171,8 +182,9 @@ def test_sigmoid_cross_entropy_equals_torch_and_does_not_overflow():
     target = np.array([[1, 0, 0.25], [0.5, 7, 1]], 'f')
     net = loss_of('SigmoidCrossEntropyLoss', 'x t', {'x': x, 't': target}, 'loss_param { ignore_label: 7 }')
     counted = torch.from_numpy(target != 7)
-    each = torch.nn.functional.binary_cross_entropy_with_logits(torch.from_numpy(x)[counted],
-                                                                torch.from_numpy(target)[counted], reduction='sum')
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.from_numpy(x)[counted], torch.from_numpy(target)[counted], reduction='sum'
+    )
     assert float(net.blobs['loss'].data) == pytest.approx(each.item() / 2, rel=1e-5)
     assert net.blobs['x'].diff[1, 1] == 0
     np.testing.assert_allclose(net.blobs['x'].diff[0], (1 / (1 + np.exp(-x[0])) - target[0]) / 2, atol=1e-6)
@@ -183,8 +195,11 @@ GRADIENTS = {
     'softmax_spatial': ('SoftmaxWithLoss', SPATIAL, 'loss_param { ignore_label: 2 }'),
     'infogain': ('InfogainLoss', {'x': (3, 4), 'label': (3,), 'H': (4, 4)}, 'loss_param { ignore_label: 2 }'),
     'euclidean': ('EuclideanLoss', {'a': (3, 4), 'b': (3, 4)}, ''),
-    'contrastive': ('ContrastiveLoss', {'a': (4, 3), 'b': (4, 3), 'label': (4,)},
-                    'contrastive_loss_param { margin: 3 }'),
+    'contrastive': (
+        'ContrastiveLoss',
+        {'a': (4, 3), 'b': (4, 3), 'label': (4,)},
+        'contrastive_loss_param { margin: 3 }',
+    ),
     'hinge': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, ''),
     'hinge_l2': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, 'hinge_loss_param { norm: L2 }'),
     'sigmoid': ('SigmoidCrossEntropyLoss', {'x': (3, 4), 'label': (3, 4)}, 'loss_param { ignore_label: 2 }'),
@@ -197,11 +212,21 @@ def test_backward_is_the_derivative(case):
     labels = np.random.default_rng(5).integers(0, 3, shapes['label']) if 'label' in shapes else None
     # 1e-4 in the divisor of the contrastive gradient
     tolerance = 1e-4 if case == 'contrastive' else 1e-6
-    check_gradient(layer(kind, ' '.join(shapes), 'loss', extra), shapes, skip={'label', 'H'}, tolerance=tolerance,
-                   values={} if labels is None else {'label': labels}, kinks=(1, -1))
+    check_gradient(
+        layer(kind, ' '.join(shapes), 'loss', extra),
+        shapes,
+        skip={'label', 'H'},
+        tolerance=tolerance,
+        values={} if labels is None else {'label': labels},
+        kinks=(1, -1),
+    )
 
 
 def test_multinomial_backward_is_the_derivative():
     p = np.random.default_rng(0).dirichlet(np.ones(4), 3)
-    check_gradient(layer('MultinomialLogisticLoss', 'p label', 'loss'), {'p': (3, 4), 'label': (3,)},
-                   values={'p': p, 'label': [0, 3, 1]}, skip={'label'})
+    check_gradient(
+        layer('MultinomialLogisticLoss', 'p label', 'loss'),
+        {'p': (3, 4), 'label': (3,)},
+        values={'p': p, 'label': [0, 3, 1]},
+        skip={'label'},
+    )

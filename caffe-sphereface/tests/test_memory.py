@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-FAULTS = '''
+FAULTS = """
 import resource, sys
 import numpy as np
 import caffe
@@ -21,7 +21,7 @@ def faults(rounds):
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults(2)
 print(faults(4))
-'''
+"""
 
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only glibc is set')
@@ -30,8 +30,11 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='only 
 def page_faults(how, mebibytes):
     """How often memory was fetched in four rounds of four blocks, after two such rounds."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(('MALLOC_', 'GLIBC_'))}
-    return int(subprocess.run([sys.executable, '-c', FAULTS, how, str(mebibytes)], env=clean, capture_output=True,
-                              text=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            [sys.executable, '-c', FAULTS, how, str(mebibytes)], env=clean, capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def test_freed_memory_is_fetched_anew_unless_kept():
@@ -44,5 +47,6 @@ def test_large_blocks_go_back_all_the_same():
 
 def test_the_environment_has_the_last_word(monkeypatch):
     from caffe.cli.malloc import keep_freed_memory
+
     monkeypatch.setenv('MALLOC_TRIM_THRESHOLD_', '131072')
     assert not keep_freed_memory()

@@ -16,8 +16,13 @@ KINDS = [(kind, power, half) for kind in ('MHE', 'MHE_BATCH') for power in (0, 1
 
 
 def text(settings, outputs=5, alpha=1.0, extra=''):
-    return layer('InterClass', 'x label', 'y', f'''inter_class_param {{ num_output: {outputs} {settings}
-        weight_filler {{ type: "gaussian" std: 1 }} alpha_start_iter: 1 alpha_start_value: {alpha} }} {extra}''')
+    return layer(
+        'InterClass',
+        'x label',
+        'y',
+        f"""inter_class_param {{ num_output: {outputs} {settings}
+        weight_filler {{ type: "gaussian" std: 1 }} alpha_start_iter: 1 alpha_start_value: {alpha} }} {extra}""",
+    )
 
 
 def net_of(settings, weight=None, **options):
@@ -33,13 +38,14 @@ def net_of(settings, weight=None, **options):
 
 
 def riesz(distance, power):
-    return -np.log(distance) if power == 0 else distance ** -power
+    return -np.log(distance) if power == 0 else distance**-power
 
 
 @pytest.mark.parametrize('kind, power, half', KINDS)
 def test_the_gradient_is_the_true_one(kind, power, half):
-    check_gradient(text(f'type: {kind} power: {power} half_space: {half}'), SHAPES, values={'label': LABELS},
-                   skip={'label'})
+    check_gradient(
+        text(f'type: {kind} power: {power} half_space: {half}'), SHAPES, values={'label': LABELS}, skip={'label'}
+    )
 
 
 @pytest.mark.parametrize('kind, power, half', KINDS)
@@ -106,7 +112,7 @@ def test_pairs_are_taken_in_parts_that_fit_in_memory(monkeypatch):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-@pytest.mark.parametrize('power, expected', [(0, np.log(100)), (1, 100), (2, 100 ** 2)])
+@pytest.mark.parametrize('power, expected', [(0, np.log(100)), (1, 100), (2, 100**2)])
 def test_equal_rows_count_as_a_hundredth_apart(power, expected):
     net = net_of(f'type: MHE power: {power}', [[1, 2], [2, 4]])
     assert float(net.forward()['y']) == pytest.approx(expected, rel=1e-3)
@@ -127,9 +133,13 @@ def test_alpha_and_loss_weight_scale_the_gradient_only():
     np.testing.assert_allclose(scaled.params['layer'][0].diff, 7.5 * plain.params['layer'][0].diff, rtol=1e-5)
 
 
-@pytest.mark.parametrize('settings, outputs, message', [
-    ('type: MHE power: 3', 5, 'power is 3, expected 0, 1 or 2'),
-    ('type: MHE', 1, 'num_output is 1, expected at least 2')])
+@pytest.mark.parametrize(
+    'settings, outputs, message',
+    [
+        ('type: MHE power: 3', 5, 'power is 3, expected 0, 1 or 2'),
+        ('type: MHE', 1, 'num_output is 1, expected at least 2'),
+    ],
+)
 def test_settings_that_make_no_sense(settings, outputs, message):
     with pytest.raises(caffe.CaffeError, match=rf"layer 'layer' \(InterClass\): {message}"):
         net_of(settings, outputs=outputs)

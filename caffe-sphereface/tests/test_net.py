@@ -12,8 +12,10 @@ INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 d
 
 
 def product(name, bottom, top, outputs=3, extra=''):
-    return (f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {extra} '
-            f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}\n')
+    return (
+        f'layer {{ name: "{name}" type: "InnerProduct" bottom: "{bottom}" top: "{top}" {extra} '
+        f'inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}\n'
+    )
 
 
 def make(text, phase=caffe.TEST, **how):
@@ -34,8 +36,10 @@ def test_a_blob_with_two_readers_is_split_and_its_diff_summed():
 
 
 def test_a_loss_that_another_layer_reads_gives_the_same_gradient():
-    loss = ('layer { name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "t" top: "loss" loss_weight: 3 }\n'
-            'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }\n').splitlines()
+    loss = (
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "t" top: "loss" loss_weight: 3 }\n'
+        'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }\n'
+    ).splitlines()
     text = INPUT + loss[1] + product('a', 'x', 'a') + loss[0]
     alone, read = make(text), make(text + 'layer { name: "s" type: "Silence" bottom: "loss" }')
     for net in (alone, read):
@@ -47,8 +51,10 @@ def test_a_loss_that_another_layer_reads_gives_the_same_gradient():
 
 
 def test_a_filter_has_room_for_all_until_its_selector_is_known():
-    net = make(INPUT + 'layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 2 } } }'
-               'layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }')
+    net = make(
+        INPUT + 'layer { name: "s" type: "Input" top: "s" input_param { shape { dim: 2 } } }'
+        'layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }'
+    )
     assert net.blobs['y'].shape == (2, 4)
     net.blobs['s'].data[...] = [0, 1]
     net.forward()
@@ -59,13 +65,19 @@ def test_outputs_are_in_alphabetical_order():
     assert make(INPUT + product('1', 'x', 'z') + product('2', 'x', 'a')).outputs == ['a', 'z']
 
 
-@pytest.mark.parametrize('rule, phase, level, stages, there', [
-    ('include { phase: TRAIN }', caffe.TEST, 0, [], False), ('include { phase: TRAIN }', caffe.TRAIN, 0, [], True),
-    ('exclude { phase: TEST }', caffe.TEST, 0, [], False), ('include { min_level: 2 }', caffe.TEST, 1, [], False),
-    ('include { min_level: 2 max_level: 3 }', caffe.TEST, 3, [], True),
-    ('include { stage: "deploy" }', caffe.TEST, 0, ['deploy'], True),
-    ('include { stage: "deploy" }', caffe.TEST, 0, [], False),
-    ('include { not_stage: "deploy" }', caffe.TEST, 0, ['deploy'], False)])
+@pytest.mark.parametrize(
+    'rule, phase, level, stages, there',
+    [
+        ('include { phase: TRAIN }', caffe.TEST, 0, [], False),
+        ('include { phase: TRAIN }', caffe.TRAIN, 0, [], True),
+        ('exclude { phase: TEST }', caffe.TEST, 0, [], False),
+        ('include { min_level: 2 }', caffe.TEST, 1, [], False),
+        ('include { min_level: 2 max_level: 3 }', caffe.TEST, 3, [], True),
+        ('include { stage: "deploy" }', caffe.TEST, 0, ['deploy'], True),
+        ('include { stage: "deploy" }', caffe.TEST, 0, [], False),
+        ('include { not_stage: "deploy" }', caffe.TEST, 0, ['deploy'], False),
+    ],
+)
 def test_rules_include_by_phase_level_and_stage(rule, phase, level, stages, there):
     net = make(INPUT + product('a', 'x', 'a', extra=rule), phase, level=level, stages=stages)
     assert ('a' in net.params) == there
@@ -86,8 +98,10 @@ def test_shared_parameters_are_one_and_their_diffs_add():
 
 
 def test_sharing_permissively_allows_another_shape_of_the_same_count():
-    reshaped = ('layer { name: "r" type: "Parameter" top: "r" param { name: "w" share_mode: PERMISSIVE } '
-                'parameter_param { shape { dim: 12 } } }')
+    reshaped = (
+        'layer { name: "r" type: "Parameter" top: "r" param { name: "w" share_mode: PERMISSIVE } '
+        'parameter_param { shape { dim: 12 } } }'
+    )
     net = make(INPUT + product('a', 'x', 'a', 3, 'param { name: "w" }') + reshaped)
     assert (net.params['r'][0].data == net.params['a'][0].data.reshape(-1)).all()
     with pytest.raises(caffe.CaffeError, match="shares parameter 'w'"):
@@ -96,8 +110,11 @@ def test_sharing_permissively_allows_another_shape_of_the_same_count():
 
 def test_multipliers_of_shared_parameters_must_agree():
     with pytest.raises(caffe.CaffeError, match='lr_mult'):
-        make(INPUT + product('a', 'x', 'a', 4, 'param { name: "w" lr_mult: 1 }')
-             + product('b', 'a', 'b', 4, 'param { name: "w" lr_mult: 2 }'))
+        make(
+            INPUT
+            + product('a', 'x', 'a', 4, 'param { name: "w" lr_mult: 1 }')
+            + product('b', 'a', 'b', 4, 'param { name: "w" lr_mult: 2 }')
+        )
 
 
 def test_parts_run_forward_and_backward_by_name():
@@ -115,9 +132,14 @@ def test_parts_run_forward_and_backward_by_name():
 
 def test_backward_is_skipped_where_nothing_learns():
     frozen = 'param { lr_mult: 0 } param { lr_mult: 0 }'
-    net = make(INPUT + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
-               + product('a', 'x', 'a', 3, frozen) + product('b', 'a', 'b', 3)
-               + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }', caffe.TRAIN)
+    net = make(
+        INPUT
+        + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+        + product('a', 'x', 'a', 3, frozen)
+        + product('b', 'a', 'b', 3)
+        + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }',
+        caffe.TRAIN,
+    )
     net.blobs['a'].diff[...] = 7
     net.forward(x=np.ones((2, 4)), t=np.zeros((2, 3)))
     net.backward()
@@ -132,17 +154,26 @@ def test_forward_all_pads_the_last_batch_and_cuts_it_off():
     assert np.allclose(got, x @ net.params['a'][0].data.T + net.params['a'][1].data, atol=1e-5)
 
 
-@pytest.mark.parametrize('text, message', [
-    (product('a', 'nix', 'a'), "unknown bottom blob 'nix'"),
-    (INPUT + product('a', 'x', 'a') + product('b', 'x', 'a'), "top blob 'a' is produced by an earlier layer"),
-    (INPUT + 'layer { name: "a" type: "Convolutoin" bottom: "x" top: "a" }', "type 'Convolutoin', did you mean 'Conv"),
-    (INPUT + 'layer { name: "a" type: "RELU" bottom: "x" top: "a" }', "unknown type 'RELU', did you mean 'ReLU'"),
-    (product('a', 'nix', 'a') + 'layer { name: "b" type: "PriorBox" } layer { name: "c" type: "ROIPooling" }',
-     r"layer 'b': unknown type 'PriorBox' \(further layers are of the unknown types 'ROIPooling'\), expected one of"),
-    (INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "a" }', '2 bottom blobs, expected 1'),
-    (INPUT + product('a', 'x', 'a', 3, 'loss_weight: 1 loss_weight: 1'), 'loss_weight is given 2 times'),
-    (INPUT + product('a', 'x', 'a', 3, 'param {} param {} param {}'), '3 param blocks'),
-    (INPUT + product('a', 'x', 'a', 3, 'include { phase: TEST } exclude { phase: TRAIN }'), 'include and exclude')])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (product('a', 'nix', 'a'), "unknown bottom blob 'nix'"),
+        (INPUT + product('a', 'x', 'a') + product('b', 'x', 'a'), "top blob 'a' is produced by an earlier layer"),
+        (
+            INPUT + 'layer { name: "a" type: "Convolutoin" bottom: "x" top: "a" }',
+            "type 'Convolutoin', did you mean 'Conv",
+        ),
+        (INPUT + 'layer { name: "a" type: "RELU" bottom: "x" top: "a" }', "unknown type 'RELU', did you mean 'ReLU'"),
+        (
+            product('a', 'nix', 'a') + 'layer { name: "b" type: "PriorBox" } layer { name: "c" type: "ROIPooling" }',
+            r"layer 'b': unknown type 'PriorBox' \(further layers are of the unknown types 'ROIPooling'\), expected one of",
+        ),
+        (INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "a" }', '2 bottom blobs, expected 1'),
+        (INPUT + product('a', 'x', 'a', 3, 'loss_weight: 1 loss_weight: 1'), 'loss_weight is given 2 times'),
+        (INPUT + product('a', 'x', 'a', 3, 'param {} param {} param {}'), '3 param blocks'),
+        (INPUT + product('a', 'x', 'a', 3, 'include { phase: TEST } exclude { phase: TRAIN }'), 'include and exclude'),
+    ],
+)
 def test_what_is_wrong_is_named(text, message):
     with pytest.raises(caffe.CaffeError, match=message):
         make(text)
@@ -221,10 +252,17 @@ def test_values_in_a_prototxt_stand_for_those_of_fillers(bias):
     assert net.forward(x=np.ones((2, 4)))['a'].tolist() == [[15], [15]]
 
 
-@pytest.mark.parametrize('layer, message', [
-    (product('a', 'x', 'a', 1, 'blobs { data: 5 }'), "'a' .*states 1 blobs, expected none or one for each of its 2"),
-    (product('a', 'x', 'a', 2, STATED % ''), r"'a' .*states blob 0 of shape \(1, 4\), expected \(2, 4\)"),
-    (product('a', 'x', 'a', 1, STATED % 'shape { dim: 3 }'), r"'a' .*blob 1: shape \(3,\) claims 3 values")])
+@pytest.mark.parametrize(
+    'layer, message',
+    [
+        (
+            product('a', 'x', 'a', 1, 'blobs { data: 5 }'),
+            "'a' .*states 1 blobs, expected none or one for each of its 2",
+        ),
+        (product('a', 'x', 'a', 2, STATED % ''), r"'a' .*states blob 0 of shape \(1, 4\), expected \(2, 4\)"),
+        (product('a', 'x', 'a', 1, STATED % 'shape { dim: 3 }'), r"'a' .*blob 1: shape \(3,\) claims 3 values"),
+    ],
+)
 def test_values_in_a_prototxt_that_do_not_fit_are_refused(layer, message):
     with pytest.raises(caffe.CaffeError, match=message):
         make(INPUT + layer)
@@ -239,8 +277,10 @@ def test_truncated_weights_are_refused(tmp_path):
 
 
 def test_swish_and_clip_travel_under_the_numbers_of_bvlc_master(tmp_path):
-    text = INPUT + ('layer { name: "s" type: "Swish" bottom: "x" top: "s" swish_param { beta: 2 } }'
-                    'layer { name: "c" type: "Clip" bottom: "s" top: "c" clip_param { min: -1 max: 1 } }')
+    text = INPUT + (
+        'layer { name: "s" type: "Swish" bottom: "x" top: "s" swish_param { beta: 2 } }'
+        'layer { name: "c" type: "Clip" bottom: "s" top: "c" clip_param { min: -1 max: 1 } }'
+    )
     path = tmp_path / 'w.caffemodel'
     make(text).save(str(path))
     message = caffe_pb2.NetParameter.FromString(path.read_bytes())
@@ -259,9 +299,14 @@ def test_layers_know_the_indices_of_their_blobs():
 
 
 def test_no_gradient_goes_where_propagate_down_is_false():
-    net = make(INPUT + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
-               + product('a', 'x', 'a', 3) + product('b', 'a', 'b', 3, 'propagate_down: false')
-               + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }', caffe.TRAIN)
+    net = make(
+        INPUT
+        + 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 3 } } }'
+        + product('a', 'x', 'a', 3)
+        + product('b', 'a', 'b', 3, 'propagate_down: false')
+        + 'layer { name: "loss" type: "EuclideanLoss" bottom: "b" bottom: "t" top: "loss" }',
+        caffe.TRAIN,
+    )
     net.blobs['a'].diff[...] = 7
     net.forward(x=np.ones((2, 4)), t=np.zeros((2, 3)))
     net.backward()
@@ -270,10 +315,13 @@ def test_no_gradient_goes_where_propagate_down_is_false():
 
 
 def test_a_forward_to_a_layer_leaves_what_is_behind_it():
-    net = make(INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4') + '''
+    net = make(
+        INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4')
+        + """
         layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
                 convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
-        layer { name: "relu" type: "ReLU" bottom: "conv" top: "relu" }''')
+        layer { name: "relu" type: "ReLU" bottom: "conv" top: "relu" }"""
+    )
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 4))
     for _ in range(3):  # folded from the second time on
         net.forward(x=x)
@@ -286,10 +334,13 @@ def test_a_forward_to_a_layer_leaves_what_is_behind_it():
 
 
 def test_a_net_runs_in_inference_mode():
-    net = make(INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4') + '''
+    net = make(
+        INPUT.replace('dim: 2 dim: 4', 'dim: 2 dim: 3 dim: 4 dim: 4')
+        + """
         layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
                 convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } } }
-        layer { name: "scale" type: "Scale" bottom: "conv" top: "scale" scale_param { filler { value: 2 } } }''')
+        layer { name: "scale" type: "Scale" bottom: "conv" top: "scale" scale_param { filler { value: 2 } } }"""
+    )
     with torch.inference_mode():
         for _ in range(3):
             net.params['scale'][0].tensor = torch.full((2,), 3.0)

@@ -12,10 +12,12 @@ from caffe.proto import caffe_pb2
 
 def lenet(batch=4):
     n = caffe.NetSpec()
-    n.data, n.label = L.DummyData(shape=[dict(dim=[batch, 1, 12, 12]), dict(dim=[batch])], ntop=2,
-                                  transform_param=dict(scale=1 / 255))
-    n.conv1 = L.Convolution(n.data, kernel_size=5, num_output=4, weight_filler=dict(type='xavier'),
-                            param=[dict(lr_mult=1), dict(lr_mult=2)])
+    n.data, n.label = L.DummyData(
+        shape=[dict(dim=[batch, 1, 12, 12]), dict(dim=[batch])], ntop=2, transform_param=dict(scale=1 / 255)
+    )
+    n.conv1 = L.Convolution(
+        n.data, kernel_size=5, num_output=4, weight_filler=dict(type='xavier'), param=[dict(lr_mult=1), dict(lr_mult=2)]
+    )
     n.pool1 = L.Pooling(n.conv1, kernel_size=2, stride=2, pool=P.Pooling.MAX)
     n.ip1 = L.InnerProduct(n.pool1, num_output=3)
     n.relu1 = L.ReLU(n.ip1, in_place=True)
@@ -26,8 +28,13 @@ def lenet(batch=4):
 def test_a_written_net_is_what_it_says():
     net = lenet().to_proto()
     assert [(layer.name, layer.type) for layer in net.layer] == [
-        ('data', 'DummyData'), ('conv1', 'Convolution'), ('pool1', 'Pooling'), ('ip1', 'InnerProduct'),
-        ('relu1', 'ReLU'), ('loss', 'SoftmaxWithLoss')]
+        ('data', 'DummyData'),
+        ('conv1', 'Convolution'),
+        ('pool1', 'Pooling'),
+        ('ip1', 'InnerProduct'),
+        ('relu1', 'ReLU'),
+        ('loss', 'SoftmaxWithLoss'),
+    ]
     data, conv, pool, ip, relu, loss = net.layer
     assert list(data.top) == ['data', 'label'] and [list(s.dim) for s in data.dummy_data_param.shape][1] == [4]
     assert data.transform_param.scale == pytest.approx(1 / 255)
@@ -95,6 +102,7 @@ def test_layers_are_a_package_too():
     from caffe.layers import Convolution
     from caffe.layers.loss import accuracy
     from caffe.layers.support import registry
+
     assert isinstance(Convolution(L.Input(), num_output=1), caffe.net_spec.Top)
     assert accuracy.Accuracy is registry._types['Accuracy']
     assert not hasattr(L, 'no_such_module')

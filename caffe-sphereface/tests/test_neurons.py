@@ -19,7 +19,7 @@ CASES = {
     'Log': ('log_param { base: 10 scale: 2 shift: 0.5 }', lambda x: np.log10(0.5 + 2 * x), (), 0.1),
     'Log_e': ('', np.log, (), 0.1),
     'Power': ('power_param { power: 3 scale: 0.5 shift: 1 }', lambda x: (1 + 0.5 * x) ** 3, (), None),
-    'Power_cube': ('power_param { power: 3 }', lambda x: x ** 3, (), None),
+    'Power_cube': ('power_param { power: 3 }', lambda x: x**3, (), None),
     'Power_root': ('power_param { power: 0.5 shift: 1 }', lambda x: np.sqrt(1 + x), (), 0.1),
     'Power_line': ('power_param { scale: -2 shift: 1 }', lambda x: 1 - 2 * x, (), None),
     'Power_constant': ('power_param { power: 2 scale: 0 shift: 3 }', lambda x: 0 * x + 9, (), None),
@@ -89,12 +89,15 @@ def test_bnll_far_from_zero():
     np.testing.assert_allclose(net.blobs['y'].data, [0, np.log(2), 200], rtol=1e-6)
 
 
-@pytest.mark.parametrize('kind, extra, message', [
-    ('Exp', 'exp_param { base: -2 }', 'base is -2'),
-    ('Log', 'log_param { base: 0 }', 'base is 0'),
-    ('Log', 'log_param { base: 1 }', 'base is 1'),
-    ('Clip', '', 'no clip_param'),
-])
+@pytest.mark.parametrize(
+    'kind, extra, message',
+    [
+        ('Exp', 'exp_param { base: -2 }', 'base is -2'),
+        ('Log', 'log_param { base: 0 }', 'base is 0'),
+        ('Log', 'log_param { base: 1 }', 'base is 1'),
+        ('Clip', '', 'no clip_param'),
+    ],
+)
 def test_parameters_that_cannot_be(kind, extra, message):
     with pytest.raises(caffe.CaffeError, match=f"'layer' \\({kind}\\): .*{message}"):
         make_net(layer(kind, extra=extra), SHAPE)

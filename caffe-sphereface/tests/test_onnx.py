@@ -18,8 +18,20 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOYS = sorted((ROOT / 'prototxt').rglob('deploy.prototxt')) + sorted((ROOT / 'prototxt').rglob('det?.prototxt'))
 GOLDENS = Path(os.environ.get('SHARED', ROOT.parent / 'shared')) / 'goldens' / 'layers'
 # losses and what only training has
-NO_ONNX = ('accuracy', 'contrastive', 'euclidean', 'hinge', 'infogain', 'interclass', 'margin', 'multinomial',
-           'sigmoid_ce', 'softmaxloss', 'bn_train', 'bn_scale')
+NO_ONNX = (
+    'accuracy',
+    'contrastive',
+    'euclidean',
+    'hinge',
+    'infogain',
+    'interclass',
+    'margin',
+    'multinomial',
+    'sigmoid_ce',
+    'softmaxloss',
+    'bn_train',
+    'bn_scale',
+)
 
 
 def randomise(net, seed=3):
@@ -78,38 +90,53 @@ def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
     assert_onnx_agrees(net, tmp_path / 'net.onnx')
 
 
-@pytest.mark.parametrize('text, shapes', [
-    (layer('Swish', extra='swish_param { beta: 2 }'), {'x': (2, 5)}),
-    (layer('Clip', extra='clip_param { min: -0.5 max: 0.5 }'), {'x': (2, 5)}),
-    (layer('Log', extra='log_param { base: 2 scale: 0.1 shift: 9 }'), {'x': (2, 5)}),
-    (layer('Power', extra='power_param { power: 2 scale: 0 shift: 3 }'), {'x': (2, 5)}),
-    (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }'), {'x': (2, 3, 8, 8)}),
-    (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 3 pad: 2 pool: AVE }'), {'x': (1, 2, 7, 6)}),
-    (layer('Pooling', extra='pooling_param { kernel_size: 2 stride: 3 pool: AVE }'), {'x': (1, 2, 9, 7)}),
-    (layer('Pooling', extra='pooling_param { kernel_size: 4 stride: 4 pad: 3 }'), {'x': (1, 2, 9, 7)}),
-    # two means with pads behind each other, which onnxruntime cannot optimize with Pad nodes
-    (layer('Pooling', extra='pooling_param { kernel_size: 4 pad: 3 pool: AVE }')
-     + layer('Pooling', 'y', 'z', 'pooling_param { kernel_size: 4 pad: 3 pool: AVE }').replace('"layer"', '"second"')
-     + layer('Dropout', 'y', 'w').replace('"layer"', '"third"'), {'x': (1, 2, 9, 7)}),
-    (layer('SPP', extra='spp_param { pyramid_height: 1 }'), {'x': (1, 2, 9, 7)}),
-    (layer('Reduction', extra='reduction_param { axis: 1 operation: SUMSQ coeff: 2 }'), {'x': (2, 3, 4)}),
-    (layer('ArgMax', extra='argmax_param { top_k: 2 out_max_val: true }'), {'x': (2, 3, 4)}),
-    (layer('ArgMax', extra='argmax_param { axis: 2 top_k: 2 }'), {'x': (2, 3, 4)}),
-    (layer('Normalize', tops='y n', extra='normalize_param { normalize_type: "L1" }'), {'x': (2, 3, 4, 4)}),
-    (layer('MVN', extra='mvn_param { across_channels: true }'), {'x': (2, 3, 4, 4)}),
-    (layer('MVN'), {'x': (2, 3)}),
-    (layer('Convolution', extra='convolution_param { num_output: 2 kernel_size: 2 }'), {'x': (1, 2, 4, 4, 4)}),
-    (layer('Convolution', 'a b', 'c d', 'convolution_param { num_output: 2 kernel_size: 2 }'),
-     {'a': (1, 2, 4, 4), 'b': (2, 2, 3, 3)}),
-    (layer('InnerProduct', extra='inner_product_param { num_output: 3 axis: 2 }'), {'x': (2, 3, 4)}),
-    (layer('InnerProduct', 'x w b', extra='inner_product_param { num_output: 3 }'),
-     {'x': (2, 4), 'w': (3, 4), 'b': (3,)}),
-    (layer('Filter', 'x s', 'y'), {'x': (3, 4), 's': (3,)}),
-    (layer('Bias', 'x b', 'y', 'bias_param { axis: 0 }'), {'x': (3, 4), 'b': (3,)}),
-    (layer('LSTM', 'x cont', 'y', 'recurrent_param { num_output: 4 }'), {'x': (3, 2, 5), 'cont': (3, 2)}),
-    (layer('RNN', 'x cont s', 'y', 'recurrent_param { num_output: 4 }'), {'x': (3, 2, 5), 'cont': (3, 2), 's': (2, 6)}),
-    (layer('LSTMUnit', 'c g cont', 'd h'), {'c': (1, 2, 3), 'g': (1, 2, 12), 'cont': (1, 2)}),
-])
+@pytest.mark.parametrize(
+    'text, shapes',
+    [
+        (layer('Swish', extra='swish_param { beta: 2 }'), {'x': (2, 5)}),
+        (layer('Clip', extra='clip_param { min: -0.5 max: 0.5 }'), {'x': (2, 5)}),
+        (layer('Log', extra='log_param { base: 2 scale: 0.1 shift: 9 }'), {'x': (2, 5)}),
+        (layer('Power', extra='power_param { power: 2 scale: 0 shift: 3 }'), {'x': (2, 5)}),
+        (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 2 round_mode: FLOOR }'), {'x': (2, 3, 8, 8)}),
+        (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 3 pad: 2 pool: AVE }'), {'x': (1, 2, 7, 6)}),
+        (layer('Pooling', extra='pooling_param { kernel_size: 2 stride: 3 pool: AVE }'), {'x': (1, 2, 9, 7)}),
+        (layer('Pooling', extra='pooling_param { kernel_size: 4 stride: 4 pad: 3 }'), {'x': (1, 2, 9, 7)}),
+        # two means with pads behind each other, which onnxruntime cannot optimize with Pad nodes
+        (
+            layer('Pooling', extra='pooling_param { kernel_size: 4 pad: 3 pool: AVE }')
+            + layer('Pooling', 'y', 'z', 'pooling_param { kernel_size: 4 pad: 3 pool: AVE }').replace(
+                '"layer"', '"second"'
+            )
+            + layer('Dropout', 'y', 'w').replace('"layer"', '"third"'),
+            {'x': (1, 2, 9, 7)},
+        ),
+        (layer('SPP', extra='spp_param { pyramid_height: 1 }'), {'x': (1, 2, 9, 7)}),
+        (layer('Reduction', extra='reduction_param { axis: 1 operation: SUMSQ coeff: 2 }'), {'x': (2, 3, 4)}),
+        (layer('ArgMax', extra='argmax_param { top_k: 2 out_max_val: true }'), {'x': (2, 3, 4)}),
+        (layer('ArgMax', extra='argmax_param { axis: 2 top_k: 2 }'), {'x': (2, 3, 4)}),
+        (layer('Normalize', tops='y n', extra='normalize_param { normalize_type: "L1" }'), {'x': (2, 3, 4, 4)}),
+        (layer('MVN', extra='mvn_param { across_channels: true }'), {'x': (2, 3, 4, 4)}),
+        (layer('MVN'), {'x': (2, 3)}),
+        (layer('Convolution', extra='convolution_param { num_output: 2 kernel_size: 2 }'), {'x': (1, 2, 4, 4, 4)}),
+        (
+            layer('Convolution', 'a b', 'c d', 'convolution_param { num_output: 2 kernel_size: 2 }'),
+            {'a': (1, 2, 4, 4), 'b': (2, 2, 3, 3)},
+        ),
+        (layer('InnerProduct', extra='inner_product_param { num_output: 3 axis: 2 }'), {'x': (2, 3, 4)}),
+        (
+            layer('InnerProduct', 'x w b', extra='inner_product_param { num_output: 3 }'),
+            {'x': (2, 4), 'w': (3, 4), 'b': (3,)},
+        ),
+        (layer('Filter', 'x s', 'y'), {'x': (3, 4), 's': (3,)}),
+        (layer('Bias', 'x b', 'y', 'bias_param { axis: 0 }'), {'x': (3, 4), 'b': (3,)}),
+        (layer('LSTM', 'x cont', 'y', 'recurrent_param { num_output: 4 }'), {'x': (3, 2, 5), 'cont': (3, 2)}),
+        (
+            layer('RNN', 'x cont s', 'y', 'recurrent_param { num_output: 4 }'),
+            {'x': (3, 2, 5), 'cont': (3, 2), 's': (2, 6)},
+        ),
+        (layer('LSTMUnit', 'c g cont', 'd h'), {'c': (1, 2, 3), 'g': (1, 2, 12), 'cont': (1, 2)}),
+    ],
+)
 def test_layers_and_options_beyond_the_goldens(text, shapes, tmp_path):
     net = make_net(text, shapes)
     randomise(net)
@@ -122,8 +149,10 @@ def test_layers_and_options_beyond_the_goldens(text, shapes, tmp_path):
 
 @pytest.mark.parametrize('tops, pool', [('y', 'MAX'), ('y m', 'MAX'), ('y', 'AVE')])
 def test_empty_windows_stay(tops, pool, tmp_path):
-    net = make_net(layer('Pooling', tops=tops, extra=f'pooling_param {{ pool: {pool} kernel_size: 1 stride: 3 }}'),
-                   {'x': (2, 3, 6, 5)})
+    net = make_net(
+        layer('Pooling', tops=tops, extra=f'pooling_param {{ pool: {pool} kernel_size: 1 stride: 3 }}'),
+        {'x': (2, 3, 6, 5)},
+    )
     export_onnx(net, str(tmp_path / 'net.onnx'))
     session = onnxruntime.InferenceSession(str(tmp_path / 'net.onnx'), providers=['CPUExecutionProvider'])
     for name, have in zip(tops.split(), session.run(tops.split(), {'x': net.blobs['x'].data})):
@@ -149,26 +178,40 @@ def test_recurrent_nets_have_no_open_batch(tmp_path):
 
 
 def test_the_command_writes_a_model_with_the_weights(tmp_path, capsys):
-    text = ('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n'
-            + layer('InnerProduct', extra='inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'))
+    text = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 4 } } }\n' + layer(
+        'InnerProduct', extra='inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'
+    )
     (tmp_path / 'net.prototxt').write_text(text)
     net = caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TEST)
     net.save(str(tmp_path / 'net.caffemodel'))
     out = tmp_path / 'net.onnx'
-    assert main(['export', '--onnx', str(out), '-model', f'{tmp_path}/net.prototxt', '-weights',
-                 f'{tmp_path}/net.caffemodel']) == 0
+    assert (
+        main(
+            [
+                'export',
+                '--onnx',
+                str(out),
+                '-model',
+                f'{tmp_path}/net.prototxt',
+                '-weights',
+                f'{tmp_path}/net.caffemodel',
+            ]
+        )
+        == 0
+    )
     x = np.ones((2, 4), 'f')
     got = onnxruntime.InferenceSession(str(out), providers=['CPUExecutionProvider']).run(None, {'x': x})[0]
     assert np.allclose(got, net.forward(x=x)['y'], atol=1e-5)
 
 
 def test_what_has_no_form_in_onnx_is_named_and_nothing_is_written(tmp_path, capsys):
-    text = ('layer { name: "x" type: "Input" top: "x" top: "l" input_param { shape { dim: 2 } } }\n'
-            + layer('EuclideanLoss', 'x l'))
+    text = 'layer { name: "x" type: "Input" top: "x" top: "l" input_param { shape { dim: 2 } } }\n' + layer(
+        'EuclideanLoss', 'x l'
+    )
     (tmp_path / 'net.prototxt').write_text(text)
     out = tmp_path / 'net.onnx'
     assert main(['export', f'-onnx={out}', f'-model={tmp_path}/net.prototxt']) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("caffe: ") and "'layer' (EuclideanLoss)" in error and not out.exists()
+    assert error.startswith('caffe: ') and "'layer' (EuclideanLoss)" in error and not out.exists()
     assert main(['export', f'-model={tmp_path}/net.prototxt']) == 1
     assert '-onnx is missing' in capsys.readouterr().err

@@ -23,11 +23,14 @@ from gpu_mode import gpu_mode
 from layer_case import layer, make_net
 from training_run import COMMAND, ENVIRONMENT, IMAGES, NET, SOLVER, caffe_command, write_pictures, write_run
 
-MARGIN = NET.replace('''layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
-        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }''', '''
+MARGIN = NET.replace(
+    """layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+        inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }""",
+    """
 layer { name: "ip2" type: "MarginInnerProduct" bottom: "ip1" bottom: "label" top: "ip2"
         margin_inner_product_param { num_output: 3 type: QUADRUPLE weight_filler { type: "xavier" }
-                                     base: 5 gamma: 0 power: 1 lambda_min: 5 } }''')
+                                     base: 5 gamma: 0 power: 1 lambda_min: 5 } }""",
+)
 
 
 def weights(path):
@@ -66,7 +69,8 @@ def test_two_gpus_give_the_numbers_of_one_with_iter_size_2(tmp_path, net):
 
 def test_crops_mirrors_and_order_of_pictures_are_those_of_one_process(tmp_path):
     net = IMAGES.replace('batch_size: 4', 'batch_size: 2 shuffle: true').replace(
-        'label"', 'label" transform_param { crop_size: 3 mirror: true scale: 0.01 }', 1)
+        'label"', 'label" transform_param { crop_size: 3 mirror: true scale: 0.01 }', 1
+    )
     write_pictures(tmp_path, SOLVER.replace('"out"', '"two"'), net)
     assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
     write_pictures(tmp_path, SOLVER.replace('"out"', '"one"') + 'iter_size: 2', net)
@@ -101,8 +105,14 @@ layer { name: "ip1" type: "InnerProduct" bottom: "wide4"'''
 def test_gradients_exchanged_during_backward_are_those_exchanged_after_it(tmp_path):
     net = NET.replace('layer { name: "ip1" type: "InnerProduct" bottom: "data"', WIDE)
     for name, early in (('during', 'true'), ('after', 'false')):
-        write_run(tmp_path, net, SOLVER.replace('"out"', f'"{name}"').replace('base_lr: 0.1', 'base_lr: 0.001')
-                  .replace('max_iter: 6', 'max_iter: 3') + f'iter_size: 2 layer_wise_reduce: {early}')
+        write_run(
+            tmp_path,
+            net,
+            SOLVER.replace('"out"', f'"{name}"')
+            .replace('base_lr: 0.1', 'base_lr: 0.001')
+            .replace('max_iter: 6', 'max_iter: 3')
+            + f'iter_size: 2 layer_wise_reduce: {early}',
+        )
         run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
         assert run.returncode == 0, run.stderr
     assert_same_weights(tmp_path / 'during_iter_3.caffemodel', tmp_path / 'after_iter_3.caffemodel', 1e-7)
@@ -123,9 +133,15 @@ def exchanges(monkeypatch, net):
 
 def test_a_part_is_exchanged_once_the_layers_that_use_it_had_their_backward(monkeypatch):
     params = ['param { name: "w" }', '', 'param { lr_mult: 0 }', 'param { name: "w" }']
-    net = make_net(''.join(
-        layer('InnerProduct', f'y{i}', f'y{i + 1}', f'{param} inner_product_param {{ num_output: 5 }}')
-        .replace('"layer"', f'"ip{i}"') for i, param in enumerate(params)), {'y0': (2, 5)})
+    net = make_net(
+        ''.join(
+            layer('InnerProduct', f'y{i}', f'y{i + 1}', f'{param} inner_product_param {{ num_output: 5 }}').replace(
+                '"layer"', f'"ip{i}"'
+            )
+            for i, param in enumerate(params)
+        ),
+        {'y0': (2, 5)},
+    )
     made, noted = exchanges(monkeypatch, net)
     for index in range(len(net.layers) - 1, -1, -1):
         made.layer_done(index)
@@ -139,19 +155,37 @@ def test_torchrun_resumes_from_the_state_of_process_0(tmp_path):
     write_run(tmp_path, solver=SOLVER + 'snapshot: 4 ')
     assert caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2').returncode == 0
     # the name of a machine need not resolve, as in some containers
-    run = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--local-addr=127.0.0.1',
-                          '--nproc_per_node=2', '-m', 'caffe', 'train', '-solver=solver.prototxt',
-                          '-snapshot=out_iter_4.solverstate'],
-                         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--standalone',
+            '--local-addr=127.0.0.1',
+            '--nproc_per_node=2',
+            '-m',
+            'caffe',
+            'train',
+            '-solver=solver.prototxt',
+            '-snapshot=out_iter_4.solverstate',
+        ],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert run.returncode == 0, run.stderr
     assert 'Iteration 4 (' in run.stderr and 'Iteration 3 (' not in run.stderr
 
 
 def test_processes_shuffle_alike_without_a_seed_and_draw_different_dropout(tmp_path):
     net = NET.replace(
-        'layer { name: "relu"', '''
+        'layer { name: "relu"',
+        '''
         layer { name: "look" type: "Python" bottom: "data" python_param { module: "look" layer: "Look" } }
-        layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" } layer { name: "relu"''')
+        layer { name: "drop" type: "Dropout" bottom: "ip1" top: "ip1" } layer { name: "relu"''',
+    )
     (tmp_path / 'look.py').write_text(
         'import caffe, numpy as np\nclass Look(caffe.Layer):\n'
         '    def forward(self, bottom, top):\n'
@@ -159,7 +193,8 @@ def test_processes_shuffle_alike_without_a_seed_and_draw_different_dropout(tmp_p
         '        state = random.generator(mode.device()).get_state().sum().item()\n'
         '        with open(f"seen{caffe.solver_rank()}", "a") as f:\n'
         '            for row in bottom[0].data[:, 0]: f.write(f"{row:.6f}\\n")\n'
-        '        open(f"state{caffe.solver_rank()}", "a").write(f"{state}\\n")\n')
+        '        open(f"state{caffe.solver_rank()}", "a").write(f"{state}\\n")\n'
+    )
     write_run(tmp_path, net, SOLVER.replace('random_seed: 3', '').replace('max_iter: 6', 'max_iter: 5'))
     run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
     assert run.returncode == 0, run.stderr
@@ -171,8 +206,14 @@ def test_processes_shuffle_alike_without_a_seed_and_draw_different_dropout(tmp_p
 
 
 def start(folder, *arguments):
-    return subprocess.Popen([*COMMAND, 'train', '-solver=solver.prototxt', *arguments], cwd=folder, env=ENVIRONMENT,
-                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [*COMMAND, 'train', '-solver=solver.prototxt', *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def read_until(process, pattern):
@@ -199,10 +240,13 @@ def test_ctrl_c_stops_all_with_one_snapshot(tmp_path):
 def test_sigterm_ends_one_of_several_in_an_orderly_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / 'ends.py').write_text('import caffe, os, signal\nclass Ends(caffe.Layer):\n'
-                                      '    def forward(self, bottom, top): os.kill(os.getpid(), signal.SIGTERM)\n')
-    write_run(tmp_path, NET + 'layer { name: "e" type: "Python" bottom: "ip2" '
-              'python_param { module: "ends" layer: "Ends" } }')
+    (tmp_path / 'ends.py').write_text(
+        'import caffe, os, signal\nclass Ends(caffe.Layer):\n'
+        '    def forward(self, bottom, top): os.kill(os.getpid(), signal.SIGTERM)\n'
+    )
+    write_run(
+        tmp_path, NET + 'layer { name: "e" type: "Python" bottom: "ip2" python_param { module: "ends" layer: "Ends" } }'
+    )
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail('nobody handles it'))
     caffe.set_solver_count(2)
     try:
@@ -258,8 +302,11 @@ def test_children_end_with_their_launcher(tmp_path):
 def test_a_process_that_does_not_notice_the_end_of_another_is_killed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launcher, '_GRACE_SECONDS', 0.2)
-    monkeypatch.setattr(launcher, '_PROGRAM', 'import os, sys, time; os.environ["RANK"] == "1" and sys.exit(3); '
-                                            'time.sleep(20); open("noticed_nothing", "w")')
+    monkeypatch.setattr(
+        launcher,
+        '_PROGRAM',
+        'import os, sys, time; os.environ["RANK"] == "1" and sys.exit(3); time.sleep(20); open("noticed_nothing", "w")',
+    )
     monkeypatch.setattr(signal, 'signal', lambda number, handler: None)
     with pytest.raises(caffe.CaffeError, match='process 1 of 2 ended with status 3'):
         launcher.launch([], 2)
@@ -280,9 +327,12 @@ def test_a_process_without_memory_says_which_it_is_and_ends_all(tmp_path):
         'def full(x): raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")\n'
         'class Full(caffe.Layer):\n'
         '    def setup(self, bottom, top):\n'
-        '        if caffe.solver_rank(): torch.relu = full\n')
-    write_run(tmp_path, NET + 'layer { name: "full" type: "Python" bottom: "ip2" '
-              'python_param { module: "full" layer: "Full" } }')
+        '        if caffe.solver_rank(): torch.relu = full\n'
+    )
+    write_run(
+        tmp_path,
+        NET + 'layer { name: "full" type: "Python" bottom: "ip2" python_param { module: "full" layer: "Full" } }',
+    )
     run = caffe_command(tmp_path, 'train', '-solver=solver.prototxt', '-processes=2')
     assert run.returncode == 1 and 'Traceback' not in run.stderr
     assert 'caffe: process 1: out of GPU memory (CUDA out of memory); a smaller' in run.stderr
@@ -317,8 +367,9 @@ def test_every_process_takes_over_iteration_parameters_and_history(tmp_path, mon
 
 
 def test_blobs_of_the_last_forward_keep_their_values_when_parameters_are_shared(monkeypatch, peers):
-    folded = layer('Convolution', 'x', 'c', 'convolution_param { num_output: 2 kernel_size: 3 weight_filler { '
-                   'type: "xavier" } }') + layer('ReLU', 'c', 'y').replace('"layer"', '"relu"')
+    folded = layer(
+        'Convolution', 'x', 'c', 'convolution_param { num_output: 2 kernel_size: 3 weight_filler { type: "xavier" } }'
+    ) + layer('ReLU', 'c', 'y').replace('"layer"', '"relu"')
     net = make_net(folded, {'x': (2, 3, 6, 6)}, force_backward=False)
     net.forward()
     before = net.blobs['c'].data.copy()
@@ -363,8 +414,14 @@ def test_a_stop_interrupts_the_test_nets_and_ends_all_with_the_next_gradients(tm
     assert solver.stopped_early and solver.iter == 3
 
 
-@pytest.mark.parametrize('error', [torch.OutOfMemoryError('CUDA out of memory'), caffe.CaffeError('no memory'),
-                                   RuntimeError('CUDA error: device-side assert triggered')])
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.OutOfMemoryError('CUDA out of memory'),
+        caffe.CaffeError('no memory'),
+        RuntimeError('CUDA error: device-side assert triggered'),
+    ],
+)
 def test_what_goes_wrong_here_is_not_blamed_on_others(monkeypatch, peers, error):
     def fail(self, count):
         raise error
@@ -374,10 +431,15 @@ def test_what_goes_wrong_here_is_not_blamed_on_others(monkeypatch, peers, error)
         peers.average(make_net(layer('InnerProduct', extra='inner_product_param { num_output: 5 }'), {'x': (2, 5)}))
 
 
-@pytest.mark.parametrize('flags, message', [
-    (['-gpu=0,0'], 'different'), (['-gpu=0,x'], 'numbers'), (['-gpu=0,1', '-processes=2'], 'one of them'),
-    (['-gpu=0,1'], 'CUDA'),
-])
+@pytest.mark.parametrize(
+    'flags, message',
+    [
+        (['-gpu=0,0'], 'different'),
+        (['-gpu=0,x'], 'numbers'),
+        (['-gpu=0,1', '-processes=2'], 'one of them'),
+        (['-gpu=0,1'], 'CUDA'),
+    ],
+)
 def test_device_lists_that_cannot_be(tmp_path, flags, message, capsys):
     write_run(tmp_path)
     assert main(['train', f'-solver={tmp_path}/solver.prototxt', *flags]) == 1

@@ -12,7 +12,8 @@ LAYERS = {
     'maximum': layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 2 }'),
     'maximum with a wide pad': layer('Pooling', extra='pooling_param { kernel_size: 3 pad: 2 }'),
     'maximum with places': layer('Pooling', tops='y mask', extra='pooling_param { kernel_size: 2 stride: 2 }'),
-    'slopes': layer('PReLU'), 'one slope': layer('PReLU', extra='prelu_param { channel_shared: true }'),
+    'slopes': layer('PReLU'),
+    'one slope': layer('PReLU', extra='prelu_param { channel_shared: true }'),
 }
 
 

@@ -11,7 +11,7 @@ from layer_case import layer, make_net, run
 from training_run import SOLVER, caffe_command, write_run
 
 # each factor is off by at most 2⁻⁹ of itself, and so is the result
-BF16 = 2.0 ** -9
+BF16 = 2.0**-9
 FILL = 'weight_filler { type: "xavier" } bias_filler { type: "uniform" min: -1 max: 1 }'
 KINDS = {
     'Convolution': (f'convolution_param {{ num_output: 16 kernel_size: 3 pad: 1 {FILL} }}', (2, 8, 7, 6)),
@@ -77,9 +77,11 @@ def test_diffs_of_parameters_add_up_in_bf16_as_well(kind):
 
 def test_inference_that_may_be_folded_follows_the_choice(tmp_path):
     path = tmp_path / 'net.prototxt'
-    path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 7 dim: 6 } } }'
-                    + layer('Convolution', extra=KINDS['Convolution'][0])
-                    + 'layer { name: "relu" type: "ReLU" bottom: "y" top: "z" }')
+    path.write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 8 dim: 7 dim: 6 } } }'
+        + layer('Convolution', extra=KINDS['Convolution'][0])
+        + 'layer { name: "relu" type: "ReLU" bottom: "y" top: "z" }'
+    )
     net = caffe.Net(str(path), caffe.TEST)
     net.blobs['x'].data[...] = np.random.default_rng(0).standard_normal((2, 8, 7, 6))
 
@@ -117,8 +119,10 @@ def losses(folder, name):
 
 
 def test_a_training_converges_in_bf16_as_it_does_in_float32(tmp_path):
-    write_run(tmp_path, solver=SOLVER.replace('max_iter: 6', 'max_iter: 300 average_loss: 10')
-              .replace('display: 1', 'display: 20'))
+    write_run(
+        tmp_path,
+        solver=SOLVER.replace('max_iter: 6', 'max_iter: 300 average_loss: 10').replace('display: 1', 'display: 20'),
+    )
     exact, near = losses(tmp_path, 'fp32'), losses(tmp_path, 'bf16')
     assert exact != near
     assert near[-1] < 0.6 * near[0] and near[-1] < 1.2 * exact[-1]

@@ -15,13 +15,13 @@ from caffe.errors import CaffeError
 from caffe.parallel.heartbeat import Pulse, keep_watch
 from training_run import ENVIRONMENT, SOLVER, write_run
 
-IMPATIENT = '''
+IMPATIENT = """
 import sys
 from caffe.cli.main import main
 from caffe.parallel import pulse
 pulse.PERIOD_SECONDS, pulse.LIMIT_SECONDS = 0.2, 5
 sys.exit(main(['train', '-solver=solver.prototxt']))
-'''
+"""
 
 
 @pytest.fixture
@@ -78,10 +78,17 @@ def test_a_store_that_is_gone_is_told_in_one_line(monkeypatch, unused_port):
 
 
 def start(folder, rank, port):
-    environment = {**ENVIRONMENT, 'RANK': str(rank), 'WORLD_SIZE': '2', 'LOCAL_RANK': str(rank),
-                   'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}
-    return subprocess.Popen([sys.executable, '-c', IMPATIENT], cwd=folder, env=environment, stderr=subprocess.PIPE,
-                            text=True)
+    environment = {
+        **ENVIRONMENT,
+        'RANK': str(rank),
+        'WORLD_SIZE': '2',
+        'LOCAL_RANK': str(rank),
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(port),
+    }
+    return subprocess.Popen(
+        [sys.executable, '-c', IMPATIENT], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.mark.parametrize('frozen', [0, 1])

@@ -9,17 +9,17 @@ import caffe
 
 CONTRACT = {
     'caffe': 'Net SGDSolver NesterovSolver AdaGradSolver RMSPropSolver AdaDeltaSolver AdamSolver NCCL Timer Layer '
-             'Classifier Detector NetSpec layers params to_proto io TRAIN TEST __version__ init_log log set_mode_cpu '
-             'set_mode_gpu set_device get_solver layer_type_list set_random_seed solver_count set_solver_count '
-             'solver_rank set_solver_rank set_multiprocess has_nccl proto',
+    'Classifier Detector NetSpec layers params to_proto io TRAIN TEST __version__ init_log log set_mode_cpu '
+    'set_mode_gpu set_device get_solver layer_type_list set_random_seed solver_count set_solver_count '
+    'solver_rank set_solver_rank set_multiprocess has_nccl proto',
     'caffe.Net': '_forward _backward forward backward forward_all forward_backward_all '
-                 'reshape clear_param_diffs copy_from share_with set_input_arrays save save_hdf5 load_hdf5 '
-                 'before_forward after_forward before_backward after_backward',
+    'reshape clear_param_diffs copy_from share_with set_input_arrays save save_hdf5 load_hdf5 '
+    'before_forward after_forward before_backward after_backward',
     'caffe.SGDSolver': 'step solve restore snapshot apply_update share_weights add_callback',
     'caffe.io': 'blobproto_to_array array_to_blobproto arraylist_to_blobprotovector_str array_to_datum datum_to_array '
-                'blobprotovector_str_to_arraylist Transformer load_image resize_image oversample',
+    'blobprotovector_str_to_arraylist Transformer load_image resize_image oversample',
     'caffe.io.Transformer': 'preprocess deprocess set_transpose set_channel_swap set_raw_scale set_mean '
-                            'set_input_scale',
+    'set_input_scale',
     'caffe.net_spec': 'Top Function NetSpec Layers Parameters param_name_dict to_proto assign_proto',
     'caffe.Detector': 'detect_windows detect_selective_search crop configure_crop',
     'caffe.draw': 'get_pydot_graph draw_net draw_net_to_file',
@@ -37,6 +37,7 @@ def test_every_name_is_there(where):
     import caffe.draw
     import caffe.proto.caffe_pb2
     import caffe.pycaffe  # noqa: F401
+
     place = caffe
     for part in where.split('.')[1:]:
         place = getattr(place, part)
@@ -45,12 +46,12 @@ def test_every_name_is_there(where):
 
 
 def test_every_layer_type_of_caffe_exists():
-    types = '''AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
+    types = """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
         Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss
         Im2col ImageData InfogainLoss InnerProduct Input InterClass LRN LSTM LSTMUnit Log MVN MarginInnerProduct
         MemoryData MultinomialLogisticLoss Normalize PReLU Parameter Pooling Power Python RNN ReLU Reduction Reshape SPP
         Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile
-        WindowData'''.split()
+        WindowData""".split()
     assert sorted(types) == sorted(set(types) & set(caffe.layer_type_list()))
 
 
@@ -59,6 +60,7 @@ def test_log_is_a_function_and_a_module(capfd):
     caffe.log('a line of mine')
     assert capfd.readouterr().err.rstrip().endswith('] a line of mine')
     from caffe import log
+
     log.info('place:1', 'another')
     assert 'place:1] another' in capfd.readouterr().err
     caffe.init_log(2)

@@ -8,7 +8,7 @@ import pytest
 import caffe
 from layer_case import make_net
 
-MODULE = '''
+MODULE = """
 import caffe
 
 class Times(caffe.Layer):
@@ -80,7 +80,7 @@ class EuclideanLoss(caffe.Layer):
         for i, sign in enumerate((1, -1)):
             if propagate_down[i]:
                 bottom[i].diff[...] = sign * self.diff / bottom[i].num
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -153,8 +153,9 @@ def test_the_phase_is_known(phase):
 
 def test_a_python_loss_equals_the_built_in_one():
     own = make_net(python('EuclideanLoss', 'a b', 'y', extra='loss_weight: 1'), {'a': (4, 3), 'b': (4, 3)})
-    built_in = make_net('layer { name: "l" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "y" }',
-                        {'a': (4, 3), 'b': (4, 3)})
+    built_in = make_net(
+        'layer { name: "l" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "y" }', {'a': (4, 3), 'b': (4, 3)}
+    )
     for net in (own, built_in):
         net.forward()
         net.backward()
@@ -172,12 +173,15 @@ def test_failures_name_the_layer_and_keep_the_cause():
         net.forward()
 
 
-@pytest.mark.parametrize('module, cls, message', [
-    ('no_such_module', 'A', "ModuleNotFoundError: No module named 'no_such_module'"),
-    ('user_layers', 'Missing', "AttributeError: .*'Missing'"),
-    ('broken_layers', 'A', "No module named 'nothing_of_this_name'"),
-    ('', 'A', 'has no module'),
-])
+@pytest.mark.parametrize(
+    'module, cls, message',
+    [
+        ('no_such_module', 'A', "ModuleNotFoundError: No module named 'no_such_module'"),
+        ('user_layers', 'Missing', "AttributeError: .*'Missing'"),
+        ('broken_layers', 'A', "No module named 'nothing_of_this_name'"),
+        ('', 'A', 'has no module'),
+    ],
+)
 def test_what_cannot_be_imported_is_named(module, cls, message):
     with pytest.raises(caffe.CaffeError, match=f"layer '{cls.lower()}_y' \\(Python\\): .*{message}"):
         make_net(python(cls, module=module), {'x': (1,)})

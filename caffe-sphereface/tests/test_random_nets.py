@@ -12,24 +12,39 @@ from caffe.proto import caffe_pb2
 
 FILLER = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.3 }'
 # layers with tops like their bottoms, in place or not
-ALIKE = ['type: "BatchNorm" batch_norm_param { eps: 0.1 }',
-         'type: "Scale" scale_param { bias_term: true filler { type: "gaussian" std: 1 } }',
-         'type: "ReLU"', 'type: "ReLU" relu_param { negative_slope: 0.2 }', 'type: "PReLU"', 'type: "AbsVal"']
-OTHERS = [*(f'type: "Convolution" convolution_param {{ num_output: {n} {window} {FILLER} }}' for n, window in
-            [(4, 'kernel_size: 1'), (4, 'kernel_size: 3 pad: 1'), (1, 'kernel_size: 3 pad: 1'),
-             (6, 'kernel_size: 3 pad: 1 stride: 2')]),
-          *2 * [f'type: "Deconvolution" convolution_param {{ num_output: 3 kernel_size: 2 {FILLER} }}'],
-          'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 pad: 1 }',
-          'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 1 }',
-          'type: "LRN" lrn_param { local_size: 3 }']
+ALIKE = [
+    'type: "BatchNorm" batch_norm_param { eps: 0.1 }',
+    'type: "Scale" scale_param { bias_term: true filler { type: "gaussian" std: 1 } }',
+    'type: "ReLU"',
+    'type: "ReLU" relu_param { negative_slope: 0.2 }',
+    'type: "PReLU"',
+    'type: "AbsVal"',
+]
+OTHERS = [
+    *(
+        f'type: "Convolution" convolution_param {{ num_output: {n} {window} {FILLER} }}'
+        for n, window in [
+            (4, 'kernel_size: 1'),
+            (4, 'kernel_size: 3 pad: 1'),
+            (1, 'kernel_size: 3 pad: 1'),
+            (6, 'kernel_size: 3 pad: 1 stride: 2'),
+        ]
+    ),
+    *2 * [f'type: "Deconvolution" convolution_param {{ num_output: 3 kernel_size: 2 {FILLER} }}'],
+    'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 pad: 1 }',
+    'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 1 }',
+    'type: "LRN" lrn_param { local_size: 3 }',
+]
 JOINS = ['type: "Eltwise"', 'type: "Eltwise" eltwise_param { operation: MAX }', 'type: "Concat"']
 
 
 def net_of(seed):
     """A NetParameter with one input of images and three numbers a picture to learn."""
     draw = random.Random(seed)
-    lines = ['name: "input" type: "Input" top: "data" top: "target" '
-             'input_param { shape { dim: 2 dim: 4 dim: 16 dim: 15 } shape { dim: 2 dim: 3 } }']
+    lines = [
+        'name: "input" type: "Input" top: "data" top: "target" '
+        'input_param { shape { dim: 2 dim: 4 dim: 16 dim: 15 } shape { dim: 2 dim: 3 } }'
+    ]
     kinds, used = {'data': 0}, {'data'}  # blob -> a number that those of the same shape share
 
     def add(text, bottoms, top):
@@ -95,7 +110,8 @@ def test_freed_memory_changes_no_training(tmp_path, seed):
     (tmp_path / 'net.prototxt').write_text(text_format.MessageToString(net_of(seed)))
     (tmp_path / 'solver.prototxt').write_text(
         f'net: "{tmp_path}/net.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 max_iter: 9 random_seed: 1 '
-        f'snapshot_prefix: "{tmp_path}/s"')
+        f'snapshot_prefix: "{tmp_path}/s"'
+    )
     full, lean = (caffe.SGDSolver(str(tmp_path / 'solver.prototxt')) for _ in range(2))
     free_while_training(lean.net)
     for solver in (full, lean):

@@ -29,11 +29,15 @@ def exposed(kind):
 
 def torch_lstm(weights, x, state=None):
     """torch.nn.LSTM with Caffe's weights, whose gates come in the order i, f, o, g and not i, f, g, o."""
-    wide, bias, deep = (np.concatenate([p[:2 * HIDDEN], p[3 * HIDDEN:], p[2 * HIDDEN:3 * HIDDEN]]) for p in weights)
+    wide, bias, deep = (np.concatenate([p[: 2 * HIDDEN], p[3 * HIDDEN :], p[2 * HIDDEN : 3 * HIDDEN]]) for p in weights)
     lstm = torch.nn.LSTM(INPUTS, HIDDEN)
     with torch.no_grad():
-        for name, values in (('weight_ih_l0', wide), ('weight_hh_l0', deep), ('bias_ih_l0', bias),
-                             ('bias_hh_l0', 0 * bias)):
+        for name, values in (
+            ('weight_ih_l0', wide),
+            ('weight_hh_l0', deep),
+            ('bias_ih_l0', bias),
+            ('bias_hh_l0', 0 * bias),
+        ):
             getattr(lstm, name).copy_(torch.from_numpy(values))
         return lstm(torch.from_numpy(x), state)
 
@@ -117,8 +121,10 @@ def test_lstm_unit_is_one_step_of_an_lstm():
     net.forward()
     wide, bias, deep = (blob.data for blob in net.params['layer'])
     h = net.blobs['h'].data[0] * net.blobs['cont'].data[0][:, None]
-    unit = make_net(layer('LSTMUnit', 'c gates cont', 'c_t h_t'),
-                    {'c': (1, STREAMS, HIDDEN), 'gates': (1, STREAMS, 4 * HIDDEN), 'cont': (1, STREAMS)})
+    unit = make_net(
+        layer('LSTMUnit', 'c gates cont', 'c_t h_t'),
+        {'c': (1, STREAMS, HIDDEN), 'gates': (1, STREAMS, 4 * HIDDEN), 'cont': (1, STREAMS)},
+    )
     unit.blobs['c'].data[...] = net.blobs['c'].data
     unit.blobs['gates'].data[...] = net.blobs['x'].data[0] @ wide.T + bias + h @ deep.T
     unit.blobs['cont'].data[...] = net.blobs['cont'].data
@@ -141,10 +147,13 @@ def test_frozen_weights_get_no_gradient():
     assert net.params['layer'][1].diff.any() and net.params['layer'][2].diff.any()
 
 
-@pytest.mark.parametrize('shapes, message', [
-    ({'x': (5, 3, 4), 'cont': (3, 5)}, 'expected \\(T, N, 4\\) and \\(T, N\\)'),
-    ({'x': (5,), 'cont': (5,)}, 'expected \\(steps, streams'),
-])
+@pytest.mark.parametrize(
+    'shapes, message',
+    [
+        ({'x': (5, 3, 4), 'cont': (3, 5)}, 'expected \\(T, N, 4\\) and \\(T, N\\)'),
+        ({'x': (5,), 'cont': (5,)}, 'expected \\(steps, streams'),
+    ],
+)
 def test_shapes_that_do_not_fit(shapes, message):
     with pytest.raises(caffe.CaffeError, match=f"'layer' \\(LSTM\\): .*{message}"):
         make_net(text('LSTM'), shapes)

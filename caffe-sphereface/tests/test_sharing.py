@@ -16,7 +16,8 @@ def shared(kinds, second='', outputs=(3, 3)):
     return ''.join(
         f'layer {{ name: "ip{i}" type: "InnerProduct" bottom: "{bottom}" top: "t{i}" param {{ name: "w" {kind} }} '
         f'inner_product_param {{ num_output: {count} bias_term: false weight_filler {{ type: "xavier" }} {second} }} }}'
-        for i, (bottom, kind, count) in enumerate(zip('xy', kinds, outputs)))
+        for i, (bottom, kind, count) in enumerate(zip('xy', kinds, outputs))
+    )
 
 
 def test_shared_parameters_have_one_data_and_sum_their_diffs():
@@ -55,9 +56,15 @@ def test_strict_sharing_wants_equal_shapes_and_permissive_equal_counts():
     assert np.allclose(net.params['ip0'][0].diff.ravel(), want, atol=1e-5)
 
 
-@pytest.mark.parametrize('kinds, rate', [
-    (['lr_mult: 2', ''], 2), (['', 'lr_mult: 2'], 2), (['lr_mult: 2', 'lr_mult: 2'], 2), (['', ''], 1),
-])
+@pytest.mark.parametrize(
+    'kinds, rate',
+    [
+        (['lr_mult: 2', ''], 2),
+        (['', 'lr_mult: 2'], 2),
+        (['lr_mult: 2', 'lr_mult: 2'], 2),
+        (['', ''], 1),
+    ],
+)
 def test_rates_of_shared_parameters(kinds, rate):
     assert make_net(shared(kinds), {'x': (2, 4), 'y': (2, 4)}).learnable.lr == [rate]
 
@@ -100,8 +107,10 @@ def test_sharing_with_a_net_of_fewer_parameters_is_refused(tmp_path, monkeypatch
 
 def test_layers_of_one_name_get_their_own_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    again = 'layer { name: "ip1" type: "PReLU" bottom: "ip1" top: "ip1" }\n' \
-            'layer { name: "ip1" type: "Power" bottom: "ip1" top: "ip1" }\nlayer { name: "relu"'
+    again = (
+        'layer { name: "ip1" type: "PReLU" bottom: "ip1" top: "ip1" }\n'
+        'layer { name: "ip1" type: "Power" bottom: "ip1" top: "ip1" }\nlayer { name: "relu"'
+    )
     write_run(tmp_path, NET.replace('layer { name: "relu"', again), SOLVER + 'test_iter: 1 test_interval: 1')
     solver = caffe.get_solver('solver.prototxt')
     solver.step(2)
@@ -120,13 +129,16 @@ def test_a_layer_without_parameters_takes_none_from_one_of_its_name(tmp_path, mo
     write_run(tmp_path)
     plain = caffe.Net('net.prototxt', caffe.TRAIN)
     plain.save('plain.caffemodel')
-    (tmp_path / 'net.prototxt').write_text(NET.replace(
-        'layer { name: "ip1"', 'layer { name: "ip1" type: "Power" bottom: "data" top: "data" }\nlayer { name: "ip1"'))
+    (tmp_path / 'net.prototxt').write_text(
+        NET.replace(
+            'layer { name: "ip1"', 'layer { name: "ip1" type: "Power" bottom: "data" top: "data" }\nlayer { name: "ip1"'
+        )
+    )
     loaded = caffe.Net('net.prototxt', caffe.TRAIN, weights='plain.caffemodel')
     assert np.array_equal(loaded.params['ip1'][0].data, plain.params['ip1'][0].data)
 
 
-RULES = '''
+RULES = """
 layer { name: "always" type: "DummyData" top: "a" dummy_data_param { shape { dim: 1 } } }
 layer { name: "train" type: "DummyData" top: "b" dummy_data_param { shape { dim: 1 } } include { phase: TRAIN } }
 layer { name: "deploy" type: "DummyData" top: "c" dummy_data_param { shape { dim: 1 } } include { stage: "deploy" } }
@@ -135,17 +147,20 @@ layer { name: "high" type: "DummyData" top: "e" dummy_data_param { shape { dim: 
 layer { name: "both" type: "DummyData" top: "f" dummy_data_param { shape { dim: 1 } }
         include { stage: "deploy" stage: "fast" } include { min_level: 5 phase: TEST } }
 layer { name: "not" type: "DummyData" top: "g" dummy_data_param { shape { dim: 1 } } include { not_stage: "fast" } }
-'''
+"""
 
 
-@pytest.mark.parametrize('phase, level, stages, want', [
-    (caffe.TRAIN, 0, [], 'always train low not'),
-    (caffe.TEST, 0, [], 'always low not'),
-    (caffe.TEST, 2, ['deploy'], 'always deploy high not'),
-    (caffe.TEST, 1, ['deploy', 'fast'], 'always deploy low both'),
-    (caffe.TEST, 5, ['fast'], 'always high both'),
-    (caffe.TRAIN, 5, [], 'always train high not'),
-])
+@pytest.mark.parametrize(
+    'phase, level, stages, want',
+    [
+        (caffe.TRAIN, 0, [], 'always train low not'),
+        (caffe.TEST, 0, [], 'always low not'),
+        (caffe.TEST, 2, ['deploy'], 'always deploy high not'),
+        (caffe.TEST, 1, ['deploy', 'fast'], 'always deploy low both'),
+        (caffe.TEST, 5, ['fast'], 'always high both'),
+        (caffe.TRAIN, 5, [], 'always train high not'),
+    ],
+)
 def test_levels_and_stages(phase, level, stages, want):
     param = text_format.Parse(RULES, caffe_pb2.NetParameter())
     assert list(caffe.Net(param, phase, level, stages)._layer_names) == want.split()
@@ -154,8 +169,10 @@ def test_levels_and_stages(phase, level, stages, want):
 def test_the_state_of_solver_and_net_is_merged(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'net.prototxt').write_text('state { stage: "fast" level: 2 }' + RULES)
-    solver = 'net: "net.prototxt" base_lr: 1 lr_policy: "fixed" train_state { stage: "deploy" } test_iter: 1 ' \
-             'test_interval: 1 test_state { level: 5 }'
+    solver = (
+        'net: "net.prototxt" base_lr: 1 lr_policy: "fixed" train_state { stage: "deploy" } test_iter: 1 '
+        'test_interval: 1 test_state { level: 5 }'
+    )
     (tmp_path / 'solver.prototxt').write_text(solver)
     made = caffe.get_solver('solver.prototxt')
     assert list(made.net._layer_names) == ['always', 'train', 'deploy', 'high', 'both']

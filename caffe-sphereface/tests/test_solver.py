@@ -13,30 +13,37 @@ import caffe
 from caffe.proto import caffe_pb2
 from caffe.solvers import policy
 
-NET = '''
+NET = """
 layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 8 dim: 3 } shape { dim: 8 dim: 2 }
   data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 1 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" param { lr_mult: 1 decay_mult: 1 }
   param { lr_mult: 2 decay_mult: 0 } inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
-'''
+"""
 
 
 def solver(folder, extra='', kind='SGD', net=NET, prefix=None):
     (folder / 'net.prototxt').write_text(net)
     path = folder / 'solver.prototxt'
-    path.write_text(f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 random_seed: 5 '
-                    f'snapshot_prefix: "{prefix or folder}/s" type: "{kind}" {extra}')
+    path.write_text(
+        f'net: "{folder}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 6 random_seed: 5 '
+        f'snapshot_prefix: "{prefix or folder}/s" type: "{kind}" {extra}'
+    )
     return caffe.get_solver(str(path))
 
 
-@pytest.mark.parametrize('text, iteration, step, rate', [
-    ('lr_policy: "fixed"', 9, 0, 0.5), ('lr_policy: "step" gamma: 0.1 stepsize: 4', 9, 2, 0.005),
-    ('lr_policy: "exp" gamma: 0.9', 3, 0, 0.5 * 0.9 ** 3),
-    ('lr_policy: "inv" gamma: 0.1 power: 0.75', 10, 0, 0.5 * 2 ** -0.75),
-    ('lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 8', 9, 2, 0.005),
-    ('lr_policy: "poly" power: 2 max_iter: 20', 10, 0, 0.125),
-    ('lr_policy: "sigmoid" gamma: -0.5 stepsize: 4', 6, 0, 0.5 / (1 + math.exp(0.5 * 2)))])
+@pytest.mark.parametrize(
+    'text, iteration, step, rate',
+    [
+        ('lr_policy: "fixed"', 9, 0, 0.5),
+        ('lr_policy: "step" gamma: 0.1 stepsize: 4', 9, 2, 0.005),
+        ('lr_policy: "exp" gamma: 0.9', 3, 0, 0.5 * 0.9**3),
+        ('lr_policy: "inv" gamma: 0.1 power: 0.75', 10, 0, 0.5 * 2**-0.75),
+        ('lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 8', 9, 2, 0.005),
+        ('lr_policy: "poly" power: 2 max_iter: 20', 10, 0, 0.125),
+        ('lr_policy: "sigmoid" gamma: -0.5 stepsize: 4', 6, 0, 0.5 / (1 + math.exp(0.5 * 2))),
+    ],
+)
 def test_rates(text, iteration, step, rate):
     param = text_format.Parse('base_lr: 0.5 ' + text, caffe_pb2.SolverParameter())
     policy.check_policy(param)
@@ -49,9 +56,15 @@ def test_a_sigmoid_far_below_its_step_is_zero():
     assert policy.learning_rate(param, 10000, 0) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize('text, iteration', [
-    ('lr_policy: "exp" gamma: 2', 2000), ('lr_policy: "poly" power: 0.5 max_iter: 10', 11),
-    ('lr_policy: "poly" power: -1 max_iter: 10', 10), ('lr_policy: "inv" gamma: -1 power: 0.75', 2)])
+@pytest.mark.parametrize(
+    'text, iteration',
+    [
+        ('lr_policy: "exp" gamma: 2', 2000),
+        ('lr_policy: "poly" power: 0.5 max_iter: 10', 11),
+        ('lr_policy: "poly" power: -1 max_iter: 10', 10),
+        ('lr_policy: "inv" gamma: -1 power: 0.75', 2),
+    ],
+)
 def test_a_formula_without_a_number_is_told(text, iteration):
     param = text_format.Parse('base_lr: 0.5 ' + text, caffe_pb2.SolverParameter())
     with pytest.raises(caffe.CaffeError, match=f'^s: lr_policy {param.lr_policy} .*iteration {iteration}'):
@@ -69,13 +82,18 @@ REFERENCES = {
     'Adam': lambda w: torch.optim.Adam(w, lr=0.1, betas=(0.9, 0.999), eps=1e-20),
     'AdaGrad': lambda w: torch.optim.Adagrad(w, lr=0.1, eps=1e-8),
     'RMSProp': lambda w: torch.optim.RMSprop(w, lr=0.1, alpha=0.99, eps=1e-8),
-    'AdaDelta': lambda w: torch.optim.Adadelta(w, lr=0.1, rho=0.9, eps=1e-8)}
+    'AdaDelta': lambda w: torch.optim.Adadelta(w, lr=0.1, rho=0.9, eps=1e-8),
+}
 
 
 @pytest.mark.parametrize('kind', REFERENCES)
 def test_rules_agree_with_torch_where_the_formulas_do(tmp_path, kind):
-    extra = {'Adam': 'momentum: 0.9 delta: 1e-20', 'AdaGrad': 'delta: 1e-8', 'RMSProp': 'rms_decay: 0.99 delta: 1e-8',
-             'AdaDelta': 'momentum: 0.9 delta: 1e-8'}.get(kind, 'momentum: 0.9')
+    extra = {
+        'Adam': 'momentum: 0.9 delta: 1e-20',
+        'AdaGrad': 'delta: 1e-8',
+        'RMSProp': 'rms_decay: 0.99 delta: 1e-8',
+        'AdaDelta': 'momentum: 0.9 delta: 1e-8',
+    }.get(kind, 'momentum: 0.9')
     ours = solver(tmp_path, extra, kind, NET.replace('lr_mult: 2', 'lr_mult: 1'))
     weights = [torch.nn.Parameter(blob.tensor.clone()) for blob in ours.net.learnable.blobs]
     optimizer = REFERENCES[kind](weights)
@@ -116,8 +134,11 @@ def test_a_restored_solver_goes_on_exactly(tmp_path, kind, form):
     shared_slope = 'layer { name: "act" type: "PReLU" bottom: "ip" top: "ip" prelu_param { channel_shared: true } }\n'
     net = NET.replace('type: "gaussian" std: 1', 'type: "constant" value: 0.5')
     net = net.replace('layer { name: "loss"', shared_slope + 'layer { name: "loss"')  # a parameter without axes
-    extra = f'momentum: 0.9 snapshot: 3 snapshot_format: {form}' if kind not in ('AdaGrad', 'RMSProp') else \
-        f'snapshot: 3 snapshot_format: {form}'
+    extra = (
+        f'momentum: 0.9 snapshot: 3 snapshot_format: {form}'
+        if kind not in ('AdaGrad', 'RMSProp')
+        else f'snapshot: 3 snapshot_format: {form}'
+    )
     whole = solver(tmp_path, extra, kind, net)
     whole.step(6)
     again = solver(tmp_path, extra, kind, net)
@@ -189,8 +210,10 @@ def test_callbacks_and_test_nets(tmp_path):
 
 
 def test_weights_that_a_solver_names_go_into_training_and_test_nets(tmp_path):
-    tested = NET + ('layer { name: "only" type: "InnerProduct" bottom: "ip" top: "o" include { phase: TEST } '
-                    'inner_product_param { num_output: 1 weight_filler { type: "xavier" } } }')
+    tested = NET + (
+        'layer { name: "only" type: "InnerProduct" bottom: "ip" top: "o" include { phase: TEST } '
+        'inner_product_param { num_output: 1 weight_filler { type: "xavier" } } }'
+    )
     first = solver(tmp_path, 'test_iter: 1 test_interval: 1', net=tested)
     first.test_nets[0].save(str(tmp_path / 'a.caffemodel'))
     caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TRAIN).save(str(tmp_path / 'b.caffemodel'))
@@ -203,21 +226,32 @@ def test_weights_that_a_solver_names_go_into_training_and_test_nets(tmp_path):
         assert np.array_equal(made.test_nets[0].params['only'][0].data, first.test_nets[0].params['only'][0].data)
 
 
-@pytest.mark.parametrize('extra, message', [
-    ('weights: "gone.caffemodel"', 'gone.caffemodel: cannot be read'),
-    ('iter_size: 0', 'iter_size is 0'), ('average_loss: 0', 'average_loss is 0'),
-    ('test_iter: 1 test_net: "a" test_net: "b" test_interval: 1', '1 test_iter for 2 test nets'),
-    ('test_iter: 1', 'no test_interval'),
-    ('train_net: "other"', 'exactly one of'), ('regularization_type: "L3"', "regularization_type 'L3'")])
+@pytest.mark.parametrize(
+    'extra, message',
+    [
+        ('weights: "gone.caffemodel"', 'gone.caffemodel: cannot be read'),
+        ('iter_size: 0', 'iter_size is 0'),
+        ('average_loss: 0', 'average_loss is 0'),
+        ('test_iter: 1 test_net: "a" test_net: "b" test_interval: 1', '1 test_iter for 2 test nets'),
+        ('test_iter: 1', 'no test_interval'),
+        ('train_net: "other"', 'exactly one of'),
+        ('regularization_type: "L3"', "regularization_type 'L3'"),
+    ],
+)
 def test_what_is_wrong_is_named(tmp_path, extra, message):
     with pytest.raises(caffe.CaffeError, match=message):
         solver(tmp_path, extra)
 
 
-@pytest.mark.parametrize('kind, extra, message', [
-    ('AdaGrad', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type AdaGrad'),
-    ('RMSProp', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type RMSProp'),
-    ('RMSProp', 'rms_decay: 1', 'rms_decay is 1'), ('RMSProp', 'rms_decay: -0.1', 'rms_decay is -0.1')])
+@pytest.mark.parametrize(
+    'kind, extra, message',
+    [
+        ('AdaGrad', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type AdaGrad'),
+        ('RMSProp', 'momentum: 0.9', 'momentum is 0.9, expected 0 with solver type RMSProp'),
+        ('RMSProp', 'rms_decay: 1', 'rms_decay is 1'),
+        ('RMSProp', 'rms_decay: -0.1', 'rms_decay is -0.1'),
+    ],
+)
 def test_settings_that_a_rule_cannot_use_are_named(tmp_path, kind, extra, message):
     with pytest.raises(caffe.CaffeError, match=f'solver.prototxt: {message}'):
         solver(tmp_path, extra, kind)
@@ -247,7 +281,10 @@ def test_an_unknown_policy_or_type_is_named(tmp_path):
 
 def test_an_update_meets_the_weights_that_the_gradient_is_of(tmp_path):
     """Large convolutions keep their gradients in another order in memory than their weights."""
-    ours = solver(tmp_path, 'momentum: 0.9', net='''
+    ours = solver(
+        tmp_path,
+        'momentum: 0.9',
+        net="""
 layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param {
   shape { dim: 8 dim: 32 dim: 32 dim: 32 } shape { dim: 8 dim: 32 dim: 32 dim: 32 }
   data_filler { type: "gaussian" std: 1 } data_filler { type: "gaussian" std: 1 } } }
@@ -255,7 +292,8 @@ layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
   convolution_param { num_output: 32 kernel_size: 3 pad: 1
   weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss" loss_weight: 0.001 }
-''')
+""",
+    )
     weight, seen = ours.net.params['conv'][0], {}
     before = weight.tensor.clone()
     ours.add_callback(lambda: None, lambda: seen.update(grad=weight.grad.clone(memory_format=torch.contiguous_format)))
@@ -264,13 +302,13 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss
 
 
 # as many products as it takes for the kernels that lay the channels innermost
-CONVOLUTION = '''
+CONVOLUTION = """
 layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 1 dim: 16 dim: 96 dim: 96 }
   shape { dim: 1 dim: 32 dim: 96 dim: 96 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" } } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
   convolution_param { num_output: 32 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "conv" bottom: "t" top: "loss" loss_weight: 0.001 }
-'''
+"""
 
 
 @pytest.mark.parametrize('kind', REFERENCES)

@@ -5,21 +5,22 @@ import pytest
 
 import caffe
 
-NET = '''
+NET = """
 layer { name: "x" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 }
   data_filler { type: "gaussian" std: 1 } data_filler { value: 1 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" param { lr_mult: 1 decay_mult: 2 }
   param { lr_mult: 3 decay_mult: 0 } inner_product_param { num_output: 2 weight_filler { type: "xavier" }
   bias_filler { value: 5 } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
-'''
+"""
 
 
 def solver(folder, extra, net=NET, policy='"fixed"'):
     (folder / 'net.prototxt').write_text(net)
     (folder / 'solver.prototxt').write_text(
         f'net: "{folder}/net.prototxt" base_lr: 0.01 lr_policy: {policy} max_iter: 4 random_seed: 5 '
-        f'snapshot_prefix: "{folder}/s" {extra}')
+        f'snapshot_prefix: "{folder}/s" {extra}'
+    )
     return caffe.get_solver(str(folder / 'solver.prototxt'))
 
 
@@ -53,8 +54,12 @@ def test_an_iteration_of_several_batches_has_their_mean_loss(tmp_path):
 
 
 def test_a_loss_that_another_layer_reads_counts_once(tmp_path):
-    made = solver(tmp_path, '', NET + 'layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 3 }'
-                  'layer { name: "s" type: "Silence" bottom: "sum" }')
+    made = solver(
+        tmp_path,
+        '',
+        NET + 'layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 3 }'
+        'layer { name: "s" type: "Silence" bottom: "sum" }',
+    )
     made.step(1)
     loss, total = (float(made.net.blobs[name].data) for name in ('loss', 'sum'))
     assert made.smoothed_loss() == pytest.approx(loss + 3 * total) != loss
@@ -64,7 +69,7 @@ def test_the_running_statistics_of_batch_norm_are_never_learned(tmp_path):
     rates = 'param { lr_mult: 1 } ' * 3
     norm = f'layer {{ name: "bn" type: "BatchNorm" bottom: "ip" top: "norm" {rates}}}\n'
     loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "norm" bottom: "t" top: "loss" }\n'
-    made = solver(tmp_path, 'weight_decay: 0.5', NET[:NET.index('layer { name: "loss"')] + norm + loss)
+    made = solver(tmp_path, 'weight_decay: 0.5', NET[: NET.index('layer { name: "loss"')] + norm + loss)
     made.step(1)
     statistics = [blob.data.copy() for blob in made.net.params['bn']]
     for blob in made.net.params['bn']:
@@ -102,7 +107,7 @@ def test_clipping_keeps_a_gradient_that_is_no_number_to_its_parameter(tmp_path):
 
 
 def test_a_net_without_parameters_can_be_clipped(tmp_path):
-    net = NET[:NET.index('layer { name: "ip"')] + NET[NET.index('layer { name: "loss"'):].replace('"ip"', '"x"')
+    net = NET[: NET.index('layer { name: "ip"')] + NET[NET.index('layer { name: "loss"') :].replace('"ip"', '"x"')
     made = solver(tmp_path, 'clip_gradients: 1', net.replace('dim: 4 dim: 2', 'dim: 4 dim: 3'))
     made.step(2)
     assert made.iter == 2 and not made.net.learnable.blobs

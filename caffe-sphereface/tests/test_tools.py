@@ -88,13 +88,20 @@ def test_convert_imageset_leaves_bad_pictures_out_and_says_so(folder, capsys):
     assert 'list.txt:2: p/1.png' in log and 'list.txt:4: p/3.png' in log
 
 
-@pytest.mark.parametrize('line,part', [
-    ('p/ nowhere.txt db', 'nowhere.txt'), ('q/ list.txt db', 'none of 5 pictures could be read; the last: q/4.png'),
-    ('p/ list.txt p', 'exists already'),
-    ('--backend=sql p/ list.txt db', 'sql'), ('--resize_width=3 p/ list.txt db', 'both or none'),
-    ('--encode_type=odd p/ list.txt db', 'none of 5'), ('p/ list.txt', 'DB_NAME'), ('--grey p/ list.txt db', '--grey'),
-    ('--check_size p/ list.txt db', 'expected the same'),
-])
+@pytest.mark.parametrize(
+    'line,part',
+    [
+        ('p/ nowhere.txt db', 'nowhere.txt'),
+        ('q/ list.txt db', 'none of 5 pictures could be read; the last: q/4.png'),
+        ('p/ list.txt p', 'exists already'),
+        ('--backend=sql p/ list.txt db', 'sql'),
+        ('--resize_width=3 p/ list.txt db', 'both or none'),
+        ('--encode_type=odd p/ list.txt db', 'none of 5'),
+        ('p/ list.txt', 'DB_NAME'),
+        ('--grey p/ list.txt db', '--grey'),
+        ('--check_size p/ list.txt db', 'expected the same'),
+    ],
+)
 def test_convert_imageset_errors_leave_nothing(folder, capsys, line, part):
     if 'check_size' in line:
         cv2.imwrite('p/2.png', np.zeros((3, 3), np.uint8))
@@ -125,21 +132,26 @@ def test_the_genuine_mean_and_database(tmp_path, monkeypatch):
         pytest.skip('shared goldens are absent')
     monkeypatch.chdir(tmp_path)
     assert compute_image_mean.main([str(FILES / 'faces_lmdb'), 'mean']) == 0
-    ours, genuine = (wire.blob_array(wire.parse_raw(path, 'BlobProto'), 'mean')
-                     for path in ('mean', FILES / 'mean.binaryproto'))
+    ours, genuine = (
+        wire.blob_array(wire.parse_raw(path, 'BlobProto'), 'mean') for path in ('mean', FILES / 'mean.binaryproto')
+    )
     assert np.allclose(ours, genuine, atol=1e-4)
-    assert convert_imageset.main([f'{SHARED}/data/orl/', str(FILES / 'list.txt'), 'db', '--resize_width=23',
-                                  '--resize_height=28']) == 0
+    assert (
+        convert_imageset.main(
+            [f'{SHARED}/data/orl/', str(FILES / 'list.txt'), 'db', '--resize_width=23', '--resize_height=28']
+        )
+        == 0
+    )
     for (key, datum), (genuine_key, genuine_datum) in zip(records('db'), records(str(FILES / 'faces_lmdb'))):
         difference = np.abs(datum_planes(datum).astype(int) - datum_planes(genuine_datum).astype(int))
         # resized pixels may differ by rounding between versions of OpenCV
         assert key == genuine_key and datum.label == genuine_datum.label and difference.max() <= 2
 
 
-NET = '''layer { name: "data" type: "Data" top: "data" top: "label"
+NET = """layer { name: "data" type: "Data" top: "data" top: "label"
                  data_param { source: "db" batch_size: 2 backend: LMDB } }
          layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 4
-                 weight_filler { type: "xavier" } } }'''
+                 weight_filler { type: "xavier" } } }"""
 
 
 def test_extract_features(folder, capsys):
@@ -154,9 +166,12 @@ def test_extract_features(folder, capsys):
     expected = np.concatenate([net.forward()['ip'].copy() for _ in range(2)])
     assert np.allclose([datum.float_data for _, datum in made], expected)
     assert datum_planes(made[0][1]).shape == (4, 1, 1) and datum_planes(data[0][1]).shape == (3, 9, 7)
-    for wrong, part in (('net.caffemodel net.prototxt no f3 2 lmdb', "'no'"), (line, 'exists already'),
-                        ('net.caffemodel net.prototxt ip f3,f4 2 lmdb', 'a database a blob'),
-                        ('net.caffemodel net.prototxt ip f3 x lmdb', 'whole numbers')):
+    for wrong, part in (
+        ('net.caffemodel net.prototxt no f3 2 lmdb', "'no'"),
+        (line, 'exists already'),
+        ('net.caffemodel net.prototxt ip f3,f4 2 lmdb', 'a database a blob'),
+        ('net.caffemodel net.prototxt ip f3 x lmdb', 'whole numbers'),
+    ):
         one_line(capsys, extract_features.main(wrong.split()), part)
 
 
@@ -174,8 +189,10 @@ def test_genuine_features(tmp_path, monkeypatch):
 
 
 def test_upgrade_of_text(tmp_path):
-    (tmp_path / 'old').write_text('input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4 '
-                                  'layers { name: "r" type: RELU bottom: "x" top: "x" blobs_lr: 2 }')
+    (tmp_path / 'old').write_text(
+        'input: "x" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4 '
+        'layers { name: "r" type: RELU bottom: "x" top: "x" blobs_lr: 2 }'
+    )
     new = str(tmp_path / 'new')
     assert upgrade.net_text([str(tmp_path / 'old'), new]) == 0
     net = read_text_message(new, caffe_pb2.NetParameter())
@@ -199,7 +216,7 @@ def test_upgrade_of_binary_keeps_blobs(tmp_path, capsys):
     assert not (tmp_path / 'no').exists()
 
 
-LOG = '''I1231 23:59:58.000000  7 solver.cpp:272] Solving n
+LOG = """I1231 23:59:58.000000  7 solver.cpp:272] Solving n
 I1231 23:59:58.500000  7 solver.cpp:337] Iteration 0, Testing net (#0)
 I1231 23:59:59.000000  7 solver.cpp:404]     Test net output #0: accuracy = 0.1
 I1231 23:59:59.000000  7 solver.cpp:404]     Test net output #1: loss = 2.3 (* 1 = 2.3 loss)
@@ -209,7 +226,7 @@ I1231 23:59:59.700000  7 sgd_solver.cpp:105] Iteration 0, lr = 0.01
 I0101 00:00:03.000000  7 solver.cpp:218] Iteration 5 (2 iter/s, 2s/5 iters), loss = nan
 I0101 00:00:03.000000  7 solver.cpp:237]     Train net output #0: loss = nan (* 1 = nan loss)
 I0101 00:00:03.000000  7 sgd_solver.cpp:105] Iteration 5, lr = 1e-03
-'''
+"""
 
 
 def test_parse_log(tmp_path, capsys):
@@ -256,8 +273,12 @@ def test_every_command_has_a_help(name, capsys):
 
 
 def test_commands_run_as_modules(tmp_path):
-    done = subprocess.run([sys.executable, '-m', 'caffe.cli.convert_imageset', 'a/', 'nowhere.txt', 'db'], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, '-m', 'caffe.cli.convert_imageset', 'a/', 'nowhere.txt', 'db'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and done.stderr.startswith('convert_imageset: nowhere.txt')
 
 
@@ -285,16 +306,22 @@ def small_files():
 def test_tools_on_a_full_disk_end_in_one_line_and_leave_nothing(folder, tool, backend):
     if backend == 'leveldb':
         pytest.importorskip('plyvel')
-    Path('net.prototxt').write_text('''layer { name: "x" type: "DummyData" top: "x"
+    Path('net.prototxt').write_text("""layer { name: "x" type: "DummyData" top: "x"
         dummy_data_param { shape { dim: 50 dim: 100 } data_filler { type: "gaussian" } } }
-        layer { name: "y" type: "Power" bottom: "x" top: "y" }''')
+        layer { name: "y" type: "Power" bottom: "x" top: "y" }""")
     caffe.Net('net.prototxt', caffe.TEST).save('none.caffemodel')
     before = sorted(os.listdir())
-    arguments = {'convert_imageset': ['-resize_width=200', '-resize_height=100', f'-backend={backend}', 'p/',
-                                      'list.txt', 'db'],
-                 'extract_features': ['none.caffemodel', 'net.prototxt', 'y', 'db', '5', backend]}[tool]
-    done = subprocess.run([sys.executable, '-m', f'caffe.cli.{tool}', *arguments], capture_output=True, text=True,
-                          preexec_fn=small_files, env={**os.environ, 'GLOG_minloglevel': '1'})
+    arguments = {
+        'convert_imageset': ['-resize_width=200', '-resize_height=100', f'-backend={backend}', 'p/', 'list.txt', 'db'],
+        'extract_features': ['none.caffemodel', 'net.prototxt', 'y', 'db', '5', backend],
+    }[tool]
+    done = subprocess.run(
+        [sys.executable, '-m', f'caffe.cli.{tool}', *arguments],
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        env={**os.environ, 'GLOG_minloglevel': '1'},
+    )
     assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
     assert done.stderr.startswith(f'{tool}: db: cannot be written')
     assert sorted(os.listdir()) == before

@@ -54,7 +54,7 @@ def test_centre_crop_in_test_rounds_down():
 def test_random_crop_in_train(draw, top, left):
     image = picture(9, 7)
     cropped = run(image, caffe.TRAIN, draw, crop_size=5)
-    assert np.array_equal(cropped, image[top:top + 5, left:left + 5].transpose(2, 0, 1))
+    assert np.array_equal(cropped, image[top : top + 5, left : left + 5].transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize('channels', [1, 3])
@@ -65,8 +65,9 @@ def test_mirror_follows_the_draw(channels):
 
 
 def test_mean_values_and_scale_are_float32_arithmetic():
-    expected = (picture().transpose(2, 0, 1).astype('f4') - np.array([104, 117, 123], 'f4')[:, None, None]) \
-        * np.float32(0.017)
+    expected = (
+        picture().transpose(2, 0, 1).astype('f4') - np.array([104, 117, 123], 'f4')[:, None, None]
+    ) * np.float32(0.017)
     assert np.array_equal(run(picture(), mean_value=[104, 117, 123], scale=0.017), expected)
 
 

@@ -18,16 +18,25 @@ SHARED = Path(os.environ.get('SHARED', Path(__file__).parents[3] / 'shared'))
 FILES = SHARED / 'goldens' / 'files'
 
 OLD = {
-    'old_v0': caffe_pb2.NetParameter(layers=[
-        {'layer': {'name': 'p', 'type': 'padding', 'pad': 2}, 'bottom': ['x'], 'top': ['px']},
-        {'layer': {'name': 'c', 'type': 'conv', 'num_output': 6, 'kernelsize': 3, 'blobs_lr': [1, 2]},
-         'bottom': ['px'], 'top': ['c']},
-        {'layer': {'name': 'd', 'type': 'images', 'source': 'l', 'batchsize': 3, 'scale': 2}, 'top': ['i']},
-    ], input=['x'], input_dim=[1, 2, 3, 4]).SerializeToString(),
-    'old_v1': caffe_pb2.NetParameter(layers=[
-        {'name': 'd', 'type': 12, 'top': ['a'], 'image_data_param': {'source': 'l', 'mirror': True}},
-        {'name': 'r', 'type': 18, 'bottom': ['a'], 'top': ['a'], 'param': ['w'], 'blob_share_mode': [1]},
-    ]).SerializeToString(),
+    'old_v0': caffe_pb2.NetParameter(
+        layers=[
+            {'layer': {'name': 'p', 'type': 'padding', 'pad': 2}, 'bottom': ['x'], 'top': ['px']},
+            {
+                'layer': {'name': 'c', 'type': 'conv', 'num_output': 6, 'kernelsize': 3, 'blobs_lr': [1, 2]},
+                'bottom': ['px'],
+                'top': ['c'],
+            },
+            {'layer': {'name': 'd', 'type': 'images', 'source': 'l', 'batchsize': 3, 'scale': 2}, 'top': ['i']},
+        ],
+        input=['x'],
+        input_dim=[1, 2, 3, 4],
+    ).SerializeToString(),
+    'old_v1': caffe_pb2.NetParameter(
+        layers=[
+            {'name': 'd', 'type': 12, 'top': ['a'], 'image_data_param': {'source': 'l', 'mirror': True}},
+            {'name': 'r', 'type': 18, 'bottom': ['a'], 'top': ['a'], 'param': ['w'], 'blob_share_mode': [1]},
+        ]
+    ).SerializeToString(),
 }
 
 
@@ -57,26 +66,29 @@ def test_genuine_upgrade_of_a_solver():
 
 def test_inputs_become_a_layer_with_a_shape_each():
     old = 'name: "n" input: "a" input_shape { dim: 1 dim: 2 } input: "b" input_shape { dim: 3 } layer { name: "x" }'
-    new = '''name: "n" layer { name: "input" type: "Input" top: "a" top: "b"
-             input_param { shape { dim: 1 dim: 2 } shape { dim: 3 } } } layer { name: "x" }'''
+    new = """name: "n" layer { name: "input" type: "Input" top: "a" top: "b"
+             input_param { shape { dim: 1 dim: 2 } shape { dim: 3 } } } layer { name: "x" }"""
     assert upgraded(old) == text_net(new)
     four = 'input: "a" input: "b" ' + ' '.join(f'input_dim: {i}' for i in range(1, 9))
     assert [list(s.dim) for s in upgraded(four).layer[0].input_param.shape] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
 def test_an_old_net_runs():
-    net = caffe.Net(text_net('''input: "data" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 1
+    net = caffe.Net(
+        text_net("""input: "data" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 1
                                 layers { name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip"
                                          inner_product_param { num_output: 5 } }
-                                layers { name: "r" type: RELU bottom: "ip" top: "ip" }'''), caffe.TEST)
+                                layers { name: "r" type: RELU bottom: "ip" top: "ip" }"""),
+        caffe.TEST,
+    )
     assert net.forward()['ip'].shape == (2, 5) and net.inputs == ['data']
 
 
 def test_data_layers_parameters_move_to_transform_param():
-    new = upgraded('''layers { name: "d" type: IMAGE_DATA top: "x" top: "y" image_data_param { source: "l" scale: 2
-                      mirror: true crop_size: 3 mean_file: "m" } }''')
-    assert new == text_net('''layer { name: "d" type: "ImageData" top: "x" top: "y" image_data_param { source: "l" }
-                              transform_param { scale: 2 mirror: true crop_size: 3 mean_file: "m" } }''')
+    new = upgraded("""layers { name: "d" type: IMAGE_DATA top: "x" top: "y" image_data_param { source: "l" scale: 2
+                      mirror: true crop_size: 3 mean_file: "m" } }""")
+    assert new == text_net("""layer { name: "d" type: "ImageData" top: "x" top: "y" image_data_param { source: "l" }
+                              transform_param { scale: 2 mirror: true crop_size: 3 mean_file: "m" } }""")
 
 
 def test_every_v1_type_has_a_name():
@@ -86,8 +98,8 @@ def test_every_v1_type_has_a_name():
 
 
 def test_v0_padding_merges_into_the_layer_it_feeds():
-    new = upgraded('''input: "x" layers { layer { name: "p" type: "padding" pad: 3 } bottom: "x" top: "px" }
-                      layers { layer { name: "c" type: "pool" kernelsize: 2 pool: AVE } bottom: "px" top: "c" }''')
+    new = upgraded("""input: "x" layers { layer { name: "p" type: "padding" pad: 3 } bottom: "x" top: "px" }
+                      layers { layer { name: "c" type: "pool" kernelsize: 2 pool: AVE } bottom: "px" top: "c" }""")
     assert [layer.name for layer in new.layer] == ['c']
     assert new.layer[0].bottom == ['x'] and new.layer[0].pooling_param.pad == 3
     assert new.layer[0].pooling_param.pool == caffe_pb2.PoolingParameter.AVE
@@ -99,17 +111,23 @@ def test_input_shape_counts_where_input_dim_stands_too():
     assert not new.input_dim and not new.input_shape and not new.input
 
 
-@pytest.mark.parametrize('text,part', [
-    ('layers { layer { name: "a" type: "odd" } }', "'a': unknown old type 'odd'"),
-    ('layers { name: "a" } layer { name: "b" }', "'layer' and 'layers'"),
-    ('layers { name: "a" } layers { layer { name: "b" type: "relu" } }', 'one version'),
-    ('input: "x" layers { layer { name: "p" type: "padding" } bottom: "x" top: "p" } '
-     'layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }', "'p' feeds layer 'r'"),
-    ('layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }', "unknown bottom blob 'p'"),
-    ('input: "x" input_dim: 3', 'four input_dim'),
-    ('input: "x" input: "y" input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3', 'four input_dim'),
-    ('input: "x" input: "y" input_shape { dim: 3 }', 'one input_shape'),
-])
+@pytest.mark.parametrize(
+    'text,part',
+    [
+        ('layers { layer { name: "a" type: "odd" } }', "'a': unknown old type 'odd'"),
+        ('layers { name: "a" } layer { name: "b" }', "'layer' and 'layers'"),
+        ('layers { name: "a" } layers { layer { name: "b" type: "relu" } }', 'one version'),
+        (
+            'input: "x" layers { layer { name: "p" type: "padding" } bottom: "x" top: "p" } '
+            'layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }',
+            "'p' feeds layer 'r'",
+        ),
+        ('layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }', "unknown bottom blob 'p'"),
+        ('input: "x" input_dim: 3', 'four input_dim'),
+        ('input: "x" input: "y" input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3 input_dim: 3', 'four input_dim'),
+        ('input: "x" input: "y" input_shape { dim: 3 }', 'one input_shape'),
+    ],
+)
 def test_what_cannot_be_upgraded_is_named(text, part):
     with pytest.raises(CaffeError, match=part):
         upgraded(text)
@@ -150,8 +168,11 @@ def v0():
 
 @pytest.mark.parametrize('form', [v0, v1, v2])
 def test_weights_of_every_age_load(form, tmp_path):
-    net = caffe.Net(text_net('''input: "data" input_shape { dim: 1 dim: 3 } layer { name: "ip" type: "InnerProduct"
-                                bottom: "data" top: "ip" inner_product_param { num_output: 2 } }'''), caffe.TEST)
+    net = caffe.Net(
+        text_net("""input: "data" input_shape { dim: 1 dim: 3 } layer { name: "ip" type: "InnerProduct"
+                                bottom: "data" top: "ip" inner_product_param { num_output: 2 } }"""),
+        caffe.TEST,
+    )
     net.copy_from(weights_of(form, tmp_path))
     assert np.array_equal(net.params['ip'][0].data, np.arange(6).reshape(2, 3))
     assert net.params['ip'][1].data.tolist() == [7, 8]
@@ -174,8 +195,9 @@ def test_published_weights_load(name):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(['old_v0', 'old_v1']),
-       st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8))
+@given(
+    st.sampled_from(['old_v0', 'old_v1']), st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=8)
+)
 def test_damaged_old_nets_are_upgraded_or_refused(name, damage):
     content = bytearray(OLD[name])
     for position, byte in damage:
@@ -205,19 +227,29 @@ def test_line_ends_and_terminal_codes_in_names_stay_out_of_the_message(old, new)
 SCALED = 'layer { name: "p" type: "Power" power_param { scale: 2 } }'
 
 
-@pytest.mark.parametrize('content', [
-    b'\xef\xbb\xbf' + SCALED.encode(), '# 卷积\n'.encode('gbk') + SCALED.encode(),
-    SCALED.encode() + ' # größer'.encode('latin-1'), SCALED.replace(' ', '\r\n').encode(),
-    SCALED.replace('2', '2.f').replace('"', "'").replace(' }', ', }', 1).encode()])
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'\xef\xbb\xbf' + SCALED.encode(),
+        '# 卷积\n'.encode('gbk') + SCALED.encode(),
+        SCALED.encode() + ' # größer'.encode('latin-1'),
+        SCALED.replace(' ', '\r\n').encode(),
+        SCALED.replace('2', '2.f').replace('"', "'").replace(' }', ', }', 1).encode(),
+    ],
+)
 def test_texts_that_windows_and_other_encodings_leave_behind(content, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_bytes(content)
     assert read_net(path) == text_net(SCALED)
 
 
-@pytest.mark.parametrize('content, message', [
-    (SCALED.replace('"p"', '"卷"').encode('gbk'), r':1:15: a name or path that is not UTF-8 .*\(Power\)'),
-    (SCALED.encode('utf-16'), 'is not text, expected a prototxt')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (SCALED.replace('"p"', '"卷"').encode('gbk'), r':1:15: a name or path that is not UTF-8 .*\(Power\)'),
+        (SCALED.encode('utf-16'), 'is not text, expected a prototxt'),
+    ],
+)
 def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_bytes(content)
@@ -225,12 +257,20 @@ def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
         read_net(path)
 
 
-@pytest.mark.parametrize('text, layer', [
-    ('name: "n"\n' + SCALED + '\nlayer {\n name: "boxes" # {\n type: "PriorBox"\n prior_box_param { min_size: 3 }\n}',
-     "'boxes' (PriorBox)"),
-    ("layers < name: 'd' type: DATA\n data_param { source: 'a { b' backing: 1 } >", "'d' (DATA)"),
-    ('layer: {\n type: "ReLU" include { phase: TRIAN }\n name: "r" }', "'r' (ReLU)"),
-    (SCALED + '\nlayer { name: "open" type: "TanH"', "'open' (TanH)")])
+@pytest.mark.parametrize(
+    'text, layer',
+    [
+        (
+            'name: "n"\n'
+            + SCALED
+            + '\nlayer {\n name: "boxes" # {\n type: "PriorBox"\n prior_box_param { min_size: 3 }\n}',
+            "'boxes' (PriorBox)",
+        ),
+        ("layers < name: 'd' type: DATA\n data_param { source: 'a { b' backing: 1 } >", "'d' (DATA)"),
+        ('layer: {\n type: "ReLU" include { phase: TRIAN }\n name: "r" }', "'r' (ReLU)"),
+        (SCALED + '\nlayer { name: "open" type: "TanH"', "'open' (TanH)"),
+    ],
+)
 def test_what_cannot_be_parsed_names_its_layer(text, layer):
     with pytest.raises(CaffeError) as caught:
         text_net(text)

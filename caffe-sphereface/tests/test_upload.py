@@ -14,8 +14,8 @@ from caffe.data.prefetch.gpu_upload import MOST_AHEAD, Upload
 from caffe.errors import CaffeError
 from gpu_mode import gpu_mode, no_waiting
 
-LAYER = '''layer { name: "d" type: "ImageData" top: "data" top: "label" %s
-  image_data_param { source: "list.txt" batch_size: 3 } }'''
+LAYER = """layer { name: "d" type: "ImageData" top: "data" top: "label" %s
+  image_data_param { source: "list.txt" batch_size: 3 } }"""
 TRANSFORMS = ['', 'transform_param { mean_value: 9 scale: 0.5 mirror: true }', 'transform_param { crop_size: 6 }']
 
 
@@ -47,8 +47,9 @@ def test_the_next_batch_is_on_its_way_when_one_is_handed_out(gpu):
     with no_waiting(gpu, but=['event']):
         handed = [upload.next() for _ in range(3)]
     assert source.taken == 4
-    assert [(data.unique().tolist(), labels.unique().tolist()) for data, labels in handed] == [([i], [i]) for i in
-                                                                                              (0.0, 1.0, 2.0)]
+    assert [(data.unique().tolist(), labels.unique().tolist()) for data, labels in handed] == [
+        ([i], [i]) for i in (0.0, 1.0, 2.0)
+    ]
     assert handed[0][0].device.type == 'cuda'
 
 

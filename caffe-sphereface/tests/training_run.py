@@ -13,7 +13,7 @@ COMMAND = [sys.executable, '-m', 'caffe']
 # the smallest start-up and no threads to compete for, since several processes run at once
 ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1', 'CAFFE_DATA_WORKERS': '1', 'GLOG_minloglevel': '0'}
 
-NET = '''
+NET = """
 name: "small"
 layer { name: "data" type: "HDF5Data" top: "data" top: "label"
         hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true } }
@@ -23,16 +23,17 @@ layer { name: "relu" type: "ReLU" bottom: "ip1" top: "ip1" }
 layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
         inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
-'''
+"""
 
-SOLVER = '''
+SOLVER = """
 net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.001 display: 1 max_iter: 6
 snapshot_prefix: "out" random_seed: 3
-'''
+"""
 
 IMAGES = NET.replace('"HDF5Data"', '"ImageData"').replace(
-    'hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true }', 'image_data_param { source: "list.txt" '
-    'batch_size: 4 }')
+    'hdf5_data_param { source: "files.txt" batch_size: 4 shuffle: true }',
+    'image_data_param { source: "list.txt" batch_size: 4 }',
+)
 
 
 def write_run(folder, net=NET, solver=SOLVER, rows=40):
@@ -56,5 +57,6 @@ def write_pictures(folder, solver=SOLVER, net=IMAGES):
 
 def caffe_command(folder, *arguments):
     """Run the `caffe` command in `folder`: the CompletedProcess with text output."""
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True,
-                          timeout=120)
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+    )

@@ -15,8 +15,9 @@ def place(rng, size):
     image[:] = muted(rng)
     image += rng.uniform(-0.35, 0.35) * np.linspace(-1, 1, size)[:, None, None]
     for _ in range(rng.integers(3, 12)):
-        shape = canvas.ellipse(rng.uniform(0, size, 2), rng.uniform(0.05, 0.4, 2) * size, rng.uniform(0, 3),
-                               rng.choice([2, 9]))
+        shape = canvas.ellipse(
+            rng.uniform(0, size, 2), rng.uniform(0.05, 0.4, 2) * size, rng.uniform(0, 3), rng.choice([2, 9])
+        )
         canvas.fill(image, shape, muted(rng), rng.uniform(0.3, 1))
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 8))
     return np.clip(image, 0, 1).astype(np.float32)
@@ -28,8 +29,9 @@ def body(image, rng, person, view):
     foot = pose.project([(0, 1.25, -0.35)])[0]
     neck = pose.project([(-0.45, 0.4, -0.3), (0.45, 0.4, -0.3), (0.42, 1.35, -0.3), (-0.42, 1.35, -0.3)])
     clothes, half = flat(muted(rng), view.light), rng.uniform(1.2, 1.7)
-    slope = np.array([(-half, 2.4), (-half, 0.45), (-0.45, 0.0), (0, rng.uniform(0.05, 0.5)), (0.45, 0.0),
-                      (half, 0.45), (half, 2.4)])
+    slope = np.array(
+        [(-half, 2.4), (-half, 0.45), (-0.45, 0.0), (0, rng.uniform(0.05, 0.5)), (0.45, 0.0), (half, 0.45), (half, 2.4)]
+    )
     canvas.fill(image, neck, flat(person.skin.colour, view.light) * 0.6, 1, 1.5)
     canvas.fill(image, slope * scale + foot, clothes, 1, 1.0)
 

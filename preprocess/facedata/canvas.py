@@ -44,7 +44,7 @@ def fill(image, pixels, colour, opacity=1.0, soft=0.0, within=None):
     high = np.minimum(np.ceil(np.max(pixels, axis=0) + margin), image.shape[1::-1]).astype(int)
     if (high <= low).any():
         return
-    box = np.s_[low[1]:high[1], low[0]:high[0]]
+    box = np.s_[low[1] : high[1], low[0] : high[0]]
     cover = polygon((high - low)[::-1], np.asarray(pixels) - low, soft) * opacity
     if within is not None:
         cover *= within[box]

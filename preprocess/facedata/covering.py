@@ -14,14 +14,19 @@ def glasses(image, person, view, z):
     pose, front = view.pose, _height(z, 0, person.eyes.y) + 0.1
     tone, thick = (grey,) * 3, max(1, round(0.03 * pose.scale))
     for side in features.SIDES:
-        rim = canvas.ellipse((side * person.eyes.spacing, person.eyes.y + 0.03), (half_width, half_height),
-                             0, squareness)
+        rim = canvas.ellipse(
+            (side * person.eyes.spacing, person.eyes.y + 0.03), (half_width, half_height), 0, squareness
+        )
         lens = pose.project(np.column_stack([rim, front - 0.25 * rim[:, 0] ** 2]))
-        canvas.fill(image, lens, (0.04, 0.04, 0.05) if view.glasses == 'dark' else (0.9, 0.9, 0.9),
-                    0.9 if view.glasses == 'dark' else 0.1)
+        canvas.fill(
+            image,
+            lens,
+            (0.04, 0.04, 0.05) if view.glasses == 'dark' else (0.9, 0.9, 0.9),
+            0.9 if view.glasses == 'dark' else 0.1,
+        )
         _line(image, lens, tone, thick, closed=True)
         outer = side * (person.eyes.spacing + half_width)
-        arm = [(outer, person.eyes.y, front - 0.25 * outer ** 2), (side * person.head.radii[4], person.eyes.y, 0.1)]
+        arm = [(outer, person.eyes.y, front - 0.25 * outer**2), (side * person.head.radii[4], person.eyes.y, 0.1)]
         _line(image, pose.project(arm), tone, thick)
     inner = person.eyes.spacing - half_width
     _line(image, pose.project([(-inner, person.eyes.y, front), (inner, person.eyes.y, front)]), tone, thick)
@@ -30,7 +35,7 @@ def glasses(image, person, view, z):
 def cap_cover():
     """Coverage of the frontal map by the crown of a cap."""
     x, y = canvas.axes()
-    return np.clip((CAP_EDGE - 0.06 + 0.12 * x ** 2 - y) / 0.02, 0, 1).astype(np.float32)
+    return np.clip((CAP_EDGE - 0.06 + 0.12 * x**2 - y) / 0.02, 0, 1).astype(np.float32)
 
 
 def cap(image, rng, person, view, z):
@@ -38,8 +43,8 @@ def cap(image, rng, person, view, z):
     colour = cap_colour(view)
     t = np.linspace(-1, 1, 15)
     x = 0.72 * t
-    inner = np.stack([x, CAP_EDGE + 0.1 * t ** 2, 0.9 * person.head.depth * np.sqrt(1 - 0.85 * t ** 2)], 1)
-    outer = inner + np.stack([0.1 * t, np.full(15, 0.08), rng.uniform(0.25, 0.45) * (1 - t ** 4)], 1)
+    inner = np.stack([x, CAP_EDGE + 0.1 * t**2, 0.9 * person.head.depth * np.sqrt(1 - 0.85 * t**2)], 1)
+    outer = inner + np.stack([0.1 * t, np.full(15, 0.08), rng.uniform(0.25, 0.45) * (1 - t**4)], 1)
     canvas.fill(image, view.pose.project(np.concatenate([inner, outer[::-1]])), flat(colour, view.light) * 0.7, 1, 0.7)
 
 
@@ -54,11 +59,15 @@ def lock(image, rng, person, view, z):
     for _ in range(rng.integers(3, 9)):
         start, end = rng.uniform(-0.2, 0.5), rng.uniform(0.0, 0.55)
         t = np.linspace(0, 1, 12)
-        x = side * (start + (end - start + 0.15) * t ** 1.5)
+        x = side * (start + (end - start + 0.15) * t**1.5)
         y = -0.75 + t * rng.uniform(0.6, 1.1)
         strand = np.stack([x, y, [_height(z, *point) + 0.04 for point in zip(x, y)]], 1)
-        _line(image, view.pose.project(strand), tone * rng.uniform(0.7, 1.1), max(1, round(rng.uniform(0.03, 0.09) *
-                                                                                          view.pose.scale)))
+        _line(
+            image,
+            view.pose.project(strand),
+            tone * rng.uniform(0.7, 1.1),
+            max(1, round(rng.uniform(0.03, 0.09) * view.pose.scale)),
+        )
 
 
 def hand(image, rng, person, view, z):
@@ -79,8 +88,8 @@ def scarf(image, rng, person, view, z):
     """A scarf drawn up over the chin, sometimes over the mouth, in place."""
     colour, top = flat(muted(rng), view.light), rng.uniform(0.5, 0.85)
     t = np.linspace(-1, 1, 15)
-    depth = 0.95 * person.head.depth * np.sqrt(1 - 0.95 * t ** 2)
-    upper = np.stack([0.95 * t, top + rng.uniform(-0.1, 0.2) * t ** 2, depth], 1)
+    depth = 0.95 * person.head.depth * np.sqrt(1 - 0.95 * t**2)
+    upper = np.stack([0.95 * t, top + rng.uniform(-0.1, 0.2) * t**2, depth], 1)
     lower = np.stack([1.3 * t, np.full(15, 1.7), depth], 1)
     pixels = view.pose.project(np.concatenate([upper, lower[::-1]]))
     canvas.fill(image, pixels, colour, 1, 0.8)

@@ -13,7 +13,9 @@ def crop(image, anchor):
     """
     height, width = SIZE
     if image.shape[0] != height or image.shape[1] < width:
-        raise FaceDataError(f'is {image.shape[1]}x{image.shape[0]}, expected an aligned face {height} high and '
-                            f'at least {width} wide; detect and align it first')
+        raise FaceDataError(
+            f'is {image.shape[1]}x{image.shape[0]}, expected an aligned face {height} high and '
+            f'at least {width} wide; detect and align it first'
+        )
     start = 0 if anchor == 'left' else (image.shape[1] - width) // 2
-    return image[:, start:start + width]
+    return image[:, start : start + width]

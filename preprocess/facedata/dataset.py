@@ -1,11 +1,11 @@
 """A folder of synthetic faces: pictures, landmarks, training list and pairs.
 
-    raw/<Name>/<Name>_0001.jpg       250×250 pictures
-    aligned/<Name>/<Name>_0001.jpg   112×96 crops of them
-    landmarks.txt                    `path x1 y1 … x5 y5`, paths below raw/, pixels 0-based (see facedata.align)
-    train.txt                        `path label`, paths below aligned/, labels from 0: the people to train on
-    pairs.txt                        LFW's form, over the other people
-    faces.json                       the settings; written last, so it marks a finished set
+raw/<Name>/<Name>_0001.jpg       250×250 pictures
+aligned/<Name>/<Name>_0001.jpg   112×96 crops of them
+landmarks.txt                    `path x1 y1 … x5 y5`, paths below raw/, pixels 0-based (see facedata.align)
+train.txt                        `path label`, paths below aligned/, labels from 0: the people to train on
+pairs.txt                        LFW's form, over the other people
+faces.json                       the settings; written last, so it marks a finished set
 """
 
 import json
@@ -75,23 +75,31 @@ def make(out, settings, workers=1, progress=lambda results, total: results):
     """
     settings.check()
     out, cast = Path(out), _cast(settings)
-    folds = pairs.draw([name for name, _, _ in cast[settings.people:]], settings.test_pictures, settings.folds,
-                       settings.pairs, np.random.default_rng((settings.seed, 2)))
+    folds = pairs.draw(
+        [name for name, _, _ in cast[settings.people :]],
+        settings.test_pictures,
+        settings.folds,
+        settings.pairs,
+        np.random.default_rng((settings.seed, 2)),
+    )
     if is_finished(out, settings):
         return
     write(out / STARTED, _mark(settings))
     with only_one(out):
         lines = list(progress(_map(partial(_person, out), cast, workers), len(cast)))
         write(out / 'landmarks.txt', ''.join(line for person in lines for line in person))
-        write(out / 'train.txt', _training_list(cast[:settings.people]))
+        write(out / 'train.txt', _training_list(cast[: settings.people]))
         write(out / 'pairs.txt', pairs.as_text(folds))
         write(out / FINISHED, _mark(settings))
         (out / STARTED).unlink()
 
 
 def _training_list(cast):
-    return ''.join(f'{names.picture(name, number)} {label}\n'
-                   for label, (name, _, count) in enumerate(cast) for number in range(1, count + 1))
+    return ''.join(
+        f'{names.picture(name, number)} {label}\n'
+        for label, (name, _, count) in enumerate(cast)
+        for number in range(1, count + 1)
+    )
 
 
 def _mark(settings):
@@ -105,8 +113,10 @@ def _check_same(mark, settings):
         raise FaceDataError(f'{mark}: not the settings of a set of faces; remove the folder') from None
     for key, value in json.loads(_mark(settings)).items():
         if found.get(key) != value:
-            raise FaceDataError(f'{mark.parent}: holds faces with {key} {found.get(key)}, expected {value}; '
-                                'name another folder or remove this one')
+            raise FaceDataError(
+                f'{mark.parent}: holds faces with {key} {found.get(key)}, expected {value}; '
+                'name another folder or remove this one'
+            )
 
 
 def _map(job, items, workers):
@@ -135,8 +145,10 @@ def _cast(settings):
     Test people have streams of their own, so that they stay the same whatever the number of people to train on.
     """
     everyone = names.made_up(settings.people + settings.test_people, settings.seed)
-    streams = [*((settings.seed, 3, k) for k in range(settings.people)),
-               *((settings.seed, 4, k) for k in range(settings.test_people))]
+    streams = [
+        *((settings.seed, 3, k) for k in range(settings.people)),
+        *((settings.seed, 4, k) for k in range(settings.test_people)),
+    ]
     pictures = [settings.pictures] * settings.people + [settings.test_pictures] * settings.test_people
     return list(zip(everyone, streams, pictures))
 
@@ -158,4 +170,3 @@ def _picture(out, person, stream, path):
         # From the picture as stored, so that aligning the raw folder again gives these very crops.
         write(aligned, encode(align(cv2.imdecode(encoded, cv2.IMREAD_COLOR), points), '.jpg'))
     return f'{path} ' + ' '.join(f'{value:.2f}' for value in points.ravel()) + '\n'
-

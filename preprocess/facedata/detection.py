@@ -48,7 +48,7 @@ def detect_folder(job, out, batch=16, workers=1, progress=lambda lines, total, d
 def _continue(job, pictures, out, batch, workers, progress):
     there = landmarks.continued(out)
     waiting = [picture for picture in pictures if picture not in there]
-    batches = [waiting[start:start + batch] for start in range(0, len(waiting), batch)]
+    batches = [waiting[start : start + batch] for start in range(0, len(waiting), batch)]
     with open(out, 'a', buffering=1) as file, _mapping(job, min(workers, len(batches))) as mapped:
         lines = (line for lines in mapped(batches) for line in lines)
         for line in progress(lines, len(pictures), len(pictures) - len(waiting)):
@@ -92,8 +92,12 @@ class Worker:
             except PictureError as error:
                 broken[picture] = str(error).removeprefix(f'{Path(self.job.folder) / picture}: ')
         faces = dict(zip(images, detect(self.networks, list(images.values()), self.job.settings)))
-        return [landmarks.missing_line(picture, broken[picture]) if picture in broken
-                else _line(picture, faces[picture], images[picture].shape) for picture in pictures]
+        return [
+            landmarks.missing_line(picture, broken[picture])
+            if picture in broken
+            else _line(picture, faces[picture], images[picture].shape)
+            for picture in pictures
+        ]
 
 
 def _line(picture, faces, shape):

@@ -10,6 +10,7 @@ SIDES = (-1, 1)  # left and right as seen in the picture
 @dataclass(frozen=True)
 class EyeShape:
     """Curves of an eye, each N×2, and points; the outline is that of the opening between the lids."""
+
     centre: np.ndarray
     opening: np.ndarray  # closed outline
     upper: np.ndarray  # the upper lid's edge, inner to outer
@@ -19,6 +20,7 @@ class EyeShape:
 @dataclass(frozen=True)
 class MouthShape:
     """Curves of a mouth, each N×2."""
+
     corners: np.ndarray  # left, right
     upper_lip: np.ndarray  # closed outlines
     lower_lip: np.ndarray
@@ -34,12 +36,21 @@ def eye(person, expression, side):
     bow = 1 - np.abs(t) ** 2.2
     lift = expression.lids * eyes.height
     upper = np.stack([t * eyes.width, -bow * lift - np.tan(eyes.tilt) * t * eyes.width], 1)
-    lower = np.stack([t * eyes.width, bow * 0.55 * eyes.height * (1 - 0.4 * max(expression.smile, 0))
-                      - np.tan(eyes.tilt) * t * eyes.width], 1)
+    lower = np.stack(
+        [
+            t * eyes.width,
+            bow * 0.55 * eyes.height * (1 - 0.4 * max(expression.smile, 0)) - np.tan(eyes.tilt) * t * eyes.width,
+        ],
+        1,
+    )
     mirror = np.array([side, 1])
     gaze = np.array(expression.gaze) * (0.3 * eyes.width, 0.2 * eyes.height)
-    return EyeShape(centre, np.concatenate([upper, lower[::-1]]) * mirror + centre, upper * mirror + centre,
-                    centre + gaze - (0, 0.2 * lift))
+    return EyeShape(
+        centre,
+        np.concatenate([upper, lower[::-1]]) * mirror + centre,
+        upper * mirror + centre,
+        centre + gaze - (0, 0.2 * lift),
+    )
 
 
 def brow(person, expression, side):
@@ -49,7 +60,7 @@ def brow(person, expression, side):
     x = brows.gap + t * brows.length
     lift = brows.lift + 0.035 * expression.brows
     y = eyes.y - lift - brows.arch * np.sin(np.pi * t * 0.85) - brows.slant * (t - 0.5) * brows.length
-    half = brows.thickness * (1 - 0.75 * t ** 2) * (0.6 + 0.4 * np.minimum(1, t / 0.15))
+    half = brows.thickness * (1 - 0.75 * t**2) * (0.6 + 0.4 * np.minimum(1, t / 0.15))
     upper, lower = np.stack([x, y - half], 1), np.stack([x, y + half], 1)
     return np.concatenate([upper, lower[::-1]]) * (side, 1)
 
@@ -60,14 +71,15 @@ def mouth(person, expression):
     width = shape.width * (1 + 0.2 * expression.smile - 0.12 * expression.jaw)
     corner_y = shape.y + shape.curve - 0.06 * expression.smile + 0.03 * expression.jaw
     t = np.linspace(-1, 1, 25)
-    bow = 1 - t ** 2
-    line = shape.y + (corner_y - shape.y) * t ** 2
+    bow = 1 - t**2
+    line = shape.y + (corner_y - shape.y) * t**2
     opened = line + 0.17 * expression.jaw * bow
-    top = line - shape.upper * bow ** 0.8 + shape.bow * np.exp(-(t / 0.18) ** 2)
-    bottom = opened + shape.lower * bow ** 0.7
+    top = line - shape.upper * bow**0.8 + shape.bow * np.exp(-((t / 0.18) ** 2))
+    bottom = opened + shape.lower * bow**0.7
     x = t * width
-    curve = {name: np.stack([x, y], 1) for name, y in
-             {'line': line, 'opened': opened, 'top': top, 'bottom': bottom}.items()}
+    curve = {
+        name: np.stack([x, y], 1) for name, y in {'line': line, 'opened': opened, 'top': top, 'bottom': bottom}.items()
+    }
     return MouthShape(
         corners=curve['line'][[0, -1]],
         upper_lip=np.concatenate([curve['top'], curve['line'][::-1]]),
@@ -81,14 +93,39 @@ def beard_area(person, expression):
     """Closed outlines of where the person's kind of beard grows, with its strength 0..1; empty for none."""
     lips, reach = mouth(person, expression), person.head.radii[0] + 0.15
     top, width = person.nose.tip_y + 0.1, person.mouth.width
-    moustache = np.array([(-1.15 * width, lips.corners[0, 1] + 0.03), (-0.5 * width, top), (0.5 * width, top),
-                          (1.15 * width, lips.corners[1, 1] + 0.03), (0, person.mouth.y)])
-    goatee = np.array([(-1.1 * width, person.mouth.y), (1.1 * width, person.mouth.y), (0.9 * width, reach),
-                       (-0.9 * width, reach)])
-    jaw = np.array([(-0.95, 0.0), (-0.66, 0.1), (-0.5, 0.45), (-0.4, top + 0.02), (0.4, top + 0.02), (0.5, 0.45),
-                    (0.66, 0.1), (0.95, 0.0), (0.95, reach), (-0.95, reach)])
-    return {'none': [], 'stubble': [(jaw, 0.35)], 'moustache': [(moustache, 0.85)],
-            'goatee': [(moustache, 0.8), (goatee, 0.85)], 'full': [(jaw, 0.9)]}[person.beard]
+    moustache = np.array(
+        [
+            (-1.15 * width, lips.corners[0, 1] + 0.03),
+            (-0.5 * width, top),
+            (0.5 * width, top),
+            (1.15 * width, lips.corners[1, 1] + 0.03),
+            (0, person.mouth.y),
+        ]
+    )
+    goatee = np.array(
+        [(-1.1 * width, person.mouth.y), (1.1 * width, person.mouth.y), (0.9 * width, reach), (-0.9 * width, reach)]
+    )
+    jaw = np.array(
+        [
+            (-0.95, 0.0),
+            (-0.66, 0.1),
+            (-0.5, 0.45),
+            (-0.4, top + 0.02),
+            (0.4, top + 0.02),
+            (0.5, 0.45),
+            (0.66, 0.1),
+            (0.95, 0.0),
+            (0.95, reach),
+            (-0.95, reach),
+        ]
+    )
+    return {
+        'none': [],
+        'stubble': [(jaw, 0.35)],
+        'moustache': [(moustache, 0.85)],
+        'goatee': [(moustache, 0.8), (goatee, 0.85)],
+        'full': [(jaw, 0.9)],
+    }[person.beard]
 
 
 def landmarks(person, expression):

@@ -37,14 +37,17 @@ def _shape(person, x):
     temples = 0.9 * np.maximum(np.abs(x) - 0.58, 0)
     rng = np.random.default_rng((person.seed, 2))
     wave = np.interp(x, np.linspace(-1.2, 1.2, 15), rng.normal(0, 0.03, 15))
-    return temples + {
-        'short': 0.25 * x ** 2 - 0.05 + 0.3 * wave,
-        'fringe': 0.2 + 0.1 * x ** 2 + wave,
-        'parted': 0.45 * np.abs(x - parting) ** 1.2 - 0.12,
-        'receding': -0.1 - 0.28 * np.exp(-((np.abs(x) - 0.4) / 0.16) ** 2),
-        'peak': 0.14 * np.exp(-(x / 0.13) ** 2) - 0.12 + 0.1 * x ** 2,
-        'curly': 0.05 + 0.06 * np.sin(14 * x) + 1.5 * wave,
-    }[person.hair.hairline]
+    return (
+        temples
+        + {
+            'short': 0.25 * x**2 - 0.05 + 0.3 * wave,
+            'fringe': 0.2 + 0.1 * x**2 + wave,
+            'parted': 0.45 * np.abs(x - parting) ** 1.2 - 0.12,
+            'receding': -0.1 - 0.28 * np.exp(-(((np.abs(x) - 0.4) / 0.16) ** 2)),
+            'peak': 0.14 * np.exp(-((x / 0.13) ** 2)) - 0.12 + 0.1 * x**2,
+            'curly': 0.05 + 0.06 * np.sin(14 * x) + 1.5 * wave,
+        }[person.hair.hairline]
+    )
 
 
 def _sides(person):

@@ -9,8 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 SKIN = np.array([[0.76, 0.84, 0.97], [0.58, 0.72, 0.91], [0.40, 0.56, 0.78], [0.25, 0.38, 0.58], [0.15, 0.22, 0.36]])
-HAIR = np.array([[0.06, 0.06, 0.07], [0.09, 0.14, 0.22], [0.14, 0.25, 0.42], [0.32, 0.55, 0.76], [0.10, 0.24, 0.56],
-                 [0.66, 0.68, 0.70]])
+HAIR = np.array(
+    [
+        [0.06, 0.06, 0.07],
+        [0.09, 0.14, 0.22],
+        [0.14, 0.25, 0.42],
+        [0.32, 0.55, 0.76],
+        [0.10, 0.24, 0.56],
+        [0.66, 0.68, 0.70],
+    ]
+)
 IRIS = np.array([[0.08, 0.14, 0.24], [0.10, 0.22, 0.38], [0.62, 0.48, 0.30], [0.32, 0.50, 0.36], [0.50, 0.50, 0.46]])
 HAIRLINES = ('bald', 'short', 'fringe', 'parted', 'receding', 'peak', 'curly')
 BEARDS = ('none', 'none', 'none', 'none', 'stubble', 'moustache', 'goatee', 'full')
@@ -138,10 +146,17 @@ def sample_person(rng):
     skin, hair = _skin(rng), _hair(rng)
     eyes = _eyes(rng)
     return Person(
-        seed=int(rng.integers(1 << 31)), head=_head(rng), skin=skin, hair=hair, eyes=eyes,
-        brows=_brows(rng, hair.colour), nose=_nose(rng), mouth=_mouth(rng, skin.colour),
+        seed=int(rng.integers(1 << 31)),
+        head=_head(rng),
+        skin=skin,
+        hair=hair,
+        eyes=eyes,
+        brows=_brows(rng, hair.colour),
+        nose=_nose(rng),
+        mouth=_mouth(rng, skin.colour),
         ears=Ears(rng.uniform(0.15, 0.27), rng.uniform(0.08, 0.17), rng.uniform(-0.05, 0.12)),
-        beard=str(rng.choice(BEARDS)), habit_glasses=float(rng.choice([0.05, 0.05, 0.05, 0.6])),
+        beard=str(rng.choice(BEARDS)),
+        habit_glasses=float(rng.choice([0.05, 0.05, 0.05, 0.6])),
         frame=(rng.uniform(0.2, 0.27), rng.uniform(0.13, 0.22), rng.uniform(2, 6), rng.uniform(0.02, 0.35)),
     )
 
@@ -160,15 +175,23 @@ def _head(rng):
     middle = np.array([1.0, 0.98, 0.86, 0.78, 0.82, 0.96, 1.05])
     spread = np.array([0.07, 0.08, 0.09, 0.07, 0.06, 0.06, 0.06])
     radii = (middle + spread * rng.uniform(-1, 1, 7)) * rng.uniform(0.96, 1.04)
-    return Head(_tuple(radii), rng.uniform(0.62, 0.85), rng.uniform(2.0, 2.8), rng.uniform(0, 0.09),
-                rng.uniform(0, 0.12), rng.uniform(0, 0.07))
+    return Head(
+        _tuple(radii),
+        rng.uniform(0.62, 0.85),
+        rng.uniform(2.0, 2.8),
+        rng.uniform(0, 0.09),
+        rng.uniform(0, 0.12),
+        rng.uniform(0, 0.07),
+    )
 
 
 def _skin(rng):
     colour = np.clip(_along(SKIN, rng.beta(1.1, 1.5)) + rng.uniform(-0.03, 0.03, 3), 0.08, 0.98)
     freckles = int(rng.choice([0, 0, 0, rng.integers(20, 70)]))
-    moles = tuple(_tuple((rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.85), rng.uniform(0.015, 0.035)))
-                  for _ in range(rng.integers(0, 4)))
+    moles = tuple(
+        _tuple((rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.85), rng.uniform(0.015, 0.035)))
+        for _ in range(rng.integers(0, 4))
+    )
     return Skin(_tuple(colour), rng.uniform(0, 0.25), freckles, moles, rng.choice([0.0, rng.uniform(0, 0.5)]))
 
 
@@ -178,30 +201,66 @@ def _hair(rng):
     hairline = str(rng.choice(HAIRLINES, p=[0.07, 0.18, 0.18, 0.18, 0.13, 0.12, 0.14]))
     if hairline == 'bald':
         length = 0.0
-    return Hair(_tuple(colour), hairline, rng.uniform(-0.72, -0.5), length - 0.25, length, rng.uniform(-0.45, 0.45),
-                rng.uniform(0.03, 0.16))
+    return Hair(
+        _tuple(colour),
+        hairline,
+        rng.uniform(-0.72, -0.5),
+        length - 0.25,
+        length,
+        rng.uniform(-0.45, 0.45),
+        rng.uniform(0.03, 0.16),
+    )
 
 
 def _eyes(rng):
     iris = np.clip(IRIS[rng.integers(len(IRIS))] * rng.uniform(0.8, 1.2), 0, 1)
-    return Eyes(rng.uniform(0.29, 0.38), rng.uniform(-0.14, -0.06), rng.uniform(0.115, 0.175),
-                rng.uniform(0.045, 0.085), rng.uniform(-0.25, 0.25), _tuple(iris), rng.uniform(0.055, 0.075),
-                rng.uniform(0.05, 0.14), rng.uniform(0, 1))
+    return Eyes(
+        rng.uniform(0.29, 0.38),
+        rng.uniform(-0.14, -0.06),
+        rng.uniform(0.115, 0.175),
+        rng.uniform(0.045, 0.085),
+        rng.uniform(-0.25, 0.25),
+        _tuple(iris),
+        rng.uniform(0.055, 0.075),
+        rng.uniform(0.05, 0.14),
+        rng.uniform(0, 1),
+    )
 
 
 def _brows(rng, hair_colour):
     colour = np.array(hair_colour) * rng.uniform(0.45, 0.95)
-    return Brows(_tuple(colour), rng.uniform(0.06, 0.16), rng.uniform(0.13, 0.23), rng.uniform(0.28, 0.4),
-                 rng.uniform(0.018, 0.06), rng.uniform(0, 0.08), rng.uniform(-0.2, 0.2))
+    return Brows(
+        _tuple(colour),
+        rng.uniform(0.06, 0.16),
+        rng.uniform(0.13, 0.23),
+        rng.uniform(0.28, 0.4),
+        rng.uniform(0.018, 0.06),
+        rng.uniform(0, 0.08),
+        rng.uniform(-0.2, 0.2),
+    )
 
 
 def _nose(rng):
-    return Nose(rng.uniform(0.24, 0.4), rng.uniform(0.13, 0.24), rng.uniform(0.06, 0.17), rng.uniform(0.07, 0.12),
-                rng.uniform(0.17, 0.32), rng.uniform(0.08, 0.13), rng.uniform(-0.05, 0.05))
+    return Nose(
+        rng.uniform(0.24, 0.4),
+        rng.uniform(0.13, 0.24),
+        rng.uniform(0.06, 0.17),
+        rng.uniform(0.07, 0.12),
+        rng.uniform(0.17, 0.32),
+        rng.uniform(0.08, 0.13),
+        rng.uniform(-0.05, 0.05),
+    )
 
 
 def _mouth(rng, skin_colour):
     tint = np.array([0.38, 0.34, 0.72]) * rng.uniform(0.7, 1.1)
     colour = np.clip(np.array(skin_colour) * rng.uniform(0.45, 0.75) + tint * rng.uniform(0.15, 0.5), 0, 1)
-    return Mouth(rng.uniform(0.54, 0.66), rng.uniform(0.2, 0.34), rng.uniform(0.025, 0.07), rng.uniform(0.04, 0.1),
-                 rng.uniform(0, 0.03), rng.uniform(-0.03, 0.03), _tuple(colour))
+    return Mouth(
+        rng.uniform(0.54, 0.66),
+        rng.uniform(0.2, 0.34),
+        rng.uniform(0.025, 0.07),
+        rng.uniform(0.04, 0.1),
+        rng.uniform(0, 0.03),
+        rng.uniform(-0.03, 0.03),
+        _tuple(colour),
+    )

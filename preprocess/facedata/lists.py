@@ -10,8 +10,11 @@ def choose(people, without=(), min_pictures=1):
     if min_pictures < 1:
         raise FaceDataError(f'min-pictures is {min_pictures}, expected at least 1')
     left_out = set(without)
-    return {person: pictures for person, pictures in people.items()
-            if person not in left_out and len(pictures) >= min_pictures}
+    return {
+        person: pictures
+        for person, pictures in people.items()
+        if person not in left_out and len(pictures) >= min_pictures
+    }
 
 
 def as_text(people):

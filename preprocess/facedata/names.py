@@ -4,9 +4,11 @@ import numpy as np
 
 from facedata.errors import FaceDataError
 
-FIRST = ('Ada Alin Benno Bria Cale Cora Dario Delia Edo Elin Fabo Fenna Gero Gilda Hanno Hedy Ilio Ines Jaro Jolin '
-         'Karo Kian Lenz Livia Milo Mira Nilo Noela Odo Oriel Pina Perrin Quin Rhea Rufo Silas Sunna Tavi Thea Ulf '
-         'Vera Wido Xenia Ylva Zeno').split()
+FIRST = (
+    'Ada Alin Benno Bria Cale Cora Dario Delia Edo Elin Fabo Fenna Gero Gilda Hanno Hedy Ilio Ines Jaro Jolin '
+    'Karo Kian Lenz Livia Milo Mira Nilo Noela Odo Oriel Pina Perrin Quin Rhea Rufo Silas Sunna Tavi Thea Ulf '
+    'Vera Wido Xenia Ylva Zeno'
+).split()
 HEADS = 'Bar Bel Cor Dal Dor Fen Gal Har Jor Kel Lan Mar Nor Ost Pel Ral Sor Tal Ver Wyn'.split()
 TAILS = 'beck bridge by dale den fell field ford gard ham holt land lin mont ner rick son stad ton wick'.split()
 

@@ -14,8 +14,10 @@ def draw(people, pictures, folds, count, rng):
     (name1, i, name2, j), pictures counted from 1; no pair occurs twice. Raises FaceDataError when there are too few.
     """
     groups = np.array_split(np.array(people)[rng.permutation(len(people))], folds)
-    return [(_matched(group.tolist(), pictures, count, rng), _mismatched(group.tolist(), pictures, count, rng))
-            for group in groups]
+    return [
+        (_matched(group.tolist(), pictures, count, rng), _mismatched(group.tolist(), pictures, count, rng))
+        for group in groups
+    ]
 
 
 def as_text(folds):
@@ -37,6 +39,8 @@ def _mismatched(names, pictures, count, rng):
 
 def _some(options, count, kind, rng):
     if len(options) < count:
-        raise FaceDataError(f'a fold has only {len(options)} {kind} pairs, expected at least {count}: '
-                            'more test people or pictures, or fewer folds or pairs')
+        raise FaceDataError(
+            f'a fold has only {len(options)} {kind} pairs, expected at least {count}: '
+            'more test people or pictures, or fewer folds or pairs'
+        )
     return [options[k] for k in sorted(rng.choice(len(options), count, replace=False))]

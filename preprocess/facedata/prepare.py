@@ -1,10 +1,10 @@
 """Real aligned faces brought into the form of a set of synthetic ones.
 
-    aligned/<Person>/<picture>   112×96 pictures of the people to train on and of those in the pairs
-    train.txt                    `path label` below aligned/, of people who are not in the pairs
-    pairs.txt                    the pairs
-    left_out.txt                 pictures that could not be used, and why
-    prepare.json                 the settings
+aligned/<Person>/<picture>   112×96 pictures of the people to train on and of those in the pairs
+train.txt                    `path label` below aligned/, of people who are not in the pairs
+pairs.txt                    the pairs
+left_out.txt                 pictures that could not be used, and why
+prepare.json                 the settings
 """
 
 import hashlib
@@ -52,8 +52,12 @@ def prepare(faces, pairs, out, min_pictures=4, anchor='centre', progress=lambda 
 
 def _claim(out, faces, pairs, min_pictures, anchor):
     """Note the settings in `out`, or refuse when it was made with others."""
-    settings = {'faces': str(Path(faces).resolve()), 'pairs': hashlib.sha256(Path(pairs).read_bytes()).hexdigest(),
-                'min_pictures': min_pictures, 'crop': anchor}
+    settings = {
+        'faces': str(Path(faces).resolve()),
+        'pairs': hashlib.sha256(Path(pairs).read_bytes()).hexdigest(),
+        'min_pictures': min_pictures,
+        'crop': anchor,
+    }
     mark = out / 'prepare.json'
     if mark.is_file():
         if json.loads(mark.read_text()) != settings:

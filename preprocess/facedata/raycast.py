@@ -44,7 +44,7 @@ def see_ellipsoid(centre, radii, pose, size):
     u, v = u - middle[0], v - middle[1]
     linear = shape[0, 2] * u + shape[1, 2] * v
     rest = shape[0, 0] * u * u + 2 * shape[0, 1] * u * v + shape[1, 1] * v * v - 1
-    square = linear ** 2 - shape[2, 2] * rest
+    square = linear**2 - shape[2, 2] * rest
     depth = (-linear + np.sqrt(np.maximum(square, 0))) / shape[2, 2]
     point = np.stack([u, v, depth], -1).astype(np.float32)
     normal = point @ shape.astype(np.float32)
@@ -102,7 +102,8 @@ def _march(z, base, ray):
 def _map_normals(z, x, y):
     # Beyond the outline z drops without end; a low floor there keeps the normals at the outline sideways, not noise.
     smooth = cv2.GaussianBlur(np.maximum(z, -0.3), (0, 0), 1.2)
-    slopes = [_sample(cv2.Sobel(smooth, cv2.CV_32F, *order, scale=canvas.DENSITY / 8), x, y)
-              for order in ((1, 0), (0, 1))]
+    slopes = [
+        _sample(cv2.Sobel(smooth, cv2.CV_32F, *order, scale=canvas.DENSITY / 8), x, y) for order in ((1, 0), (0, 1))
+    ]
     normal = np.stack([-slopes[0], -slopes[1], np.ones_like(x)], -1)
     return normal / np.linalg.norm(normal, axis=-1, keepdims=True)

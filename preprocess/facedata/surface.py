@@ -17,7 +17,7 @@ def heights(person, expression, hair):
     """
     x, y = canvas.axes()
     q = np.hypot(x, y) / _outline(person.head, expression.jaw)
-    dome = np.sqrt(np.maximum(1 - q ** person.head.roundness, 0))
+    dome = np.sqrt(np.maximum(1 - q**person.head.roundness, 0))
     z = person.head.depth * dome + person.head.depth * 0.12 * y
     z += _bones(person, expression) + _nose(person.nose) + _mouth(person, expression)
     z += 0.6 * person.hair.volume * cv2.GaussianBlur(hair, (0, 0), 2.5)
@@ -44,7 +44,7 @@ def _outline(head, jaw):
 def _bump(x0, y0, width, height, amount):
     """A Gaussian hill; product of two one-dimensional ones."""
     x, y = canvas.axes()
-    return amount * np.exp(-((x - x0) / width) ** 2) * np.exp(-((y - y0) / height) ** 2)
+    return amount * np.exp(-(((x - x0) / width) ** 2)) * np.exp(-(((y - y0) / height) ** 2))
 
 
 def _bones(person, expression):
@@ -55,8 +55,9 @@ def _bones(person, expression):
         z = z + _bump(side * eyes.spacing, eyes.y, 0.2, 0.13, -eyes.depth)
         z = z + _bump(side * eyes.spacing, eyes.y, 0.9 * eyes.width, 0.08, 0.05)
         z = z + _bump(side * eyes.spacing, brow_y, 0.25, 0.08, head.brow_ridge)
-        z = z + _bump(side * 0.5, 0.2 - 0.06 * expression.smile, 0.2, 0.17,
-                      head.cheekbones + 0.05 * max(expression.smile, 0))
+        z = z + _bump(
+            side * 0.5, 0.2 - 0.06 * expression.smile, 0.2, 0.17, head.cheekbones + 0.05 * max(expression.smile, 0)
+        )
     return z
 
 
@@ -64,10 +65,11 @@ def _nose(nose):
     x, y = canvas.axes()
     top = -0.15
     along = np.clip((y - top) / (nose.tip_y - top), 0, 1)
-    ridge = np.interp(y, [top - 0.2, top, nose.tip_y - 0.03, nose.tip_y + 0.09],
-                      [0, nose.bridge, nose.tip, 0]).astype(np.float32)
+    ridge = np.interp(y, [top - 0.2, top, nose.tip_y - 0.03, nose.tip_y + 0.09], [0, nose.bridge, nose.tip, 0]).astype(
+        np.float32
+    )
     width = nose.bridge_width + along * (nose.tip_radius - nose.bridge_width)
-    z = ridge * np.exp(-((x - nose.bend * along) / width) ** 2)
+    z = ridge * np.exp(-(((x - nose.bend * along) / width) ** 2))
     for side in features.SIDES:
         z = z + _bump(nose.bend + side * 0.7 * nose.width, nose.tip_y + 0.02, 0.065, 0.06, 0.4 * nose.tip)
     return z

@@ -33,8 +33,13 @@ def _skin(person, rng):
     image[:] = skin.colour
     image *= 1 + 0.025 * canvas.noise(rng, SHAPE, (14, 13))[..., None]
     for side in features.SIDES:
-        _fill(image, canvas.ellipse((side * 0.45, 0.25), (0.2, 0.16)), np.array(skin.colour) * (0.75, 0.72, 1),
-              skin.blush, 0.09)
+        _fill(
+            image,
+            canvas.ellipse((side * 0.45, 0.25), (0.2, 0.16)),
+            np.array(skin.colour) * (0.75, 0.72, 1),
+            skin.blush,
+            0.09,
+        )
     for x, y in rng.normal((0, 0.12), (0.35, 0.14), (skin.freckles, 2)):
         _fill(image, canvas.ellipse((x, y), (0.014, 0.014), count=8), np.array(skin.colour) * 0.62, 0.7)
     for x, y, radius in skin.moles:

@@ -81,8 +81,15 @@ def sample_view(rng, habit_glasses, size):
     glasses = 'none'
     if rng.random() < habit_glasses:
         glasses = 'dark' if rng.random() < 0.15 else 'clear'
-    return View(int(rng.integers(1 << 31)), _pose(rng, size), _light(rng), _expression(rng), _camera(rng), glasses,
-                str(rng.choice(OCCLUSIONS, p=CHANCES)))
+    return View(
+        int(rng.integers(1 << 31)),
+        _pose(rng, size),
+        _light(rng),
+        _expression(rng),
+        _camera(rng),
+        glasses,
+        str(rng.choice(OCCLUSIONS, p=CHANCES)),
+    )
 
 
 def _rotation(angle, first, second):
@@ -104,17 +111,25 @@ def _light(rng):
     direction = np.array([np.sin(angle) * np.cos(height), np.sin(height), np.cos(angle) * np.cos(height)])
     warmth = np.array([1.0, 0.0, -1.0]) * rng.normal(0, 0.08)
     strength, share = rng.uniform(0.8, 1.25), rng.uniform(0.2, 0.65)
-    return Light(tuple(direction.tolist()), tuple((strength * share * (1 + warmth)).tolist()),
-                 tuple((strength * (1 - share) * (1 - rng.uniform(-0.5, 1) * warmth)).tolist()), rng.uniform(0, 0.25))
+    return Light(
+        tuple(direction.tolist()),
+        tuple((strength * share * (1 + warmth)).tolist()),
+        tuple((strength * (1 - share) * (1 - rng.uniform(-0.5, 1) * warmth)).tolist()),
+        rng.uniform(0, 0.25),
+    )
 
 
 def _expression(rng):
     jaw = float(rng.choice([0.0, rng.uniform(0, 1)]))
     lids = float(rng.choice([1.0, rng.uniform(0.3, 1.15)]))
-    return Expression(rng.uniform(-0.4, 1.0), jaw, rng.normal(0, 0.5), lids,
-                      tuple(rng.uniform(-1, 1, 2).tolist()))
+    return Expression(rng.uniform(-0.4, 1.0), jaw, rng.normal(0, 0.5), lids, tuple(rng.uniform(-1, 1, 2).tolist()))
 
 
 def _camera(rng):
-    return Camera(rng.uniform(0, 1.2), float(rng.choice([0.0, 0.0, rng.uniform(1, 4)])), rng.uniform(1, 9),
-                  rng.uniform(0.85, 1.2), rng.uniform(0.85, 1.15))
+    return Camera(
+        rng.uniform(0, 1.2),
+        float(rng.choice([0.0, 0.0, rng.uniform(1, 4)])),
+        rng.uniform(1, 9),
+        rng.uniform(0.85, 1.2),
+        rng.uniform(0.85, 1.15),
+    )

@@ -14,8 +14,18 @@ from sphereslim.files import cache_folder  # noqa: E402
 from sphereslim.lock import only_one, only_one_at  # noqa: E402
 from sphereslim.progress import bar  # noqa: E402
 
-__all__ = ['SlimError', 'cache_folder', 'command_parser', 'only_one', 'only_one_at', 'people_of', 'progress',
-           'read_pairs', 'run', 'whole']
+__all__ = [
+    'SlimError',
+    'cache_folder',
+    'command_parser',
+    'only_one',
+    'only_one_at',
+    'people_of',
+    'progress',
+    'read_pairs',
+    'run',
+    'whole',
+]
 
 
 def progress(desc, unit):
@@ -30,6 +40,7 @@ def run(main):
 
 def _named(main):
     from facedata.errors import FaceDataError
+
     try:
         return main()
     except FaceDataError as error:

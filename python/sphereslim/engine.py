@@ -21,17 +21,22 @@ def _use(root):
     """Put a genuine build first on the path; ends the program with one line where there is none to import."""
     for path, what in ((root / 'python' / 'caffe', 'folder'), (root / 'build' / 'tools' / 'caffe', 'command')):
         if not path.exists():
-            sys.exit(f'error: CAFFE_ROOT={root}: no {what} {path.relative_to(root)} there, expected the root of a '
-                     'built Caffe with pycaffe')
+            sys.exit(
+                f'error: CAFFE_ROOT={root}: no {what} {path.relative_to(root)} there, expected the root of a '
+                'built Caffe with pycaffe'
+            )
     folder = (root / 'python').resolve()
     sys.path.insert(0, str(folder))
     try:
         from caffe.proto import caffe_pb2
+
         if not Path(caffe_pb2.__file__).is_relative_to(folder):
             raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {caffe_pb2.__file__}')
     except (ImportError, TypeError) as error:  # TypeError: descriptors of an old protoc under a new protobuf
-        sys.exit(f'error: CAFFE_ROOT={root}: its pycaffe cannot be imported by {sys.executable} '
-                 f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs')
+        sys.exit(
+            f'error: CAFFE_ROOT={root}: its pycaffe cannot be imported by {sys.executable} '
+            f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs'
+        )
 
 
 # A Caffe that is loaded already is the one that runs: this is a Python layer of its nets.

@@ -24,8 +24,10 @@ def checked(values, kinds, where):
     missing = sorted(name for name in kinds if name[-1] != '?' and name not in values)
     unknown = sorted(set(values) - set(known))
     if missing or unknown:
-        raise SlimError(f'{where}: missing {missing or "nothing"}, unknown {unknown or "nothing"}; '
-                        f'expected values of: {", ".join(sorted(known))}')
+        raise SlimError(
+            f'{where}: missing {missing or "nothing"}, unknown {unknown or "nothing"}; '
+            f'expected values of: {", ".join(sorted(known))}'
+        )
     for name, value in values.items():
         expected, fits = KINDS[known[name]]
         if not fits(value):

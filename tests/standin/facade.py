@@ -59,9 +59,16 @@ def _facade(kind, real_class):
     return type(kind, (Facade,), {'_kind': kind, '_real_class': real_class})
 
 
-_KINDS = {real: _facade(kind, real) for kind, real in
-          (('Net', _engine.Net), ('Blob', Blob), ('Layer', Layer), ('Solver', Solver),
-           ('SolverParameter', _engine.proto.caffe_pb2.SolverParameter))}
+_KINDS = {
+    real: _facade(kind, real)
+    for kind, real in (
+        ('Net', _engine.Net),
+        ('Blob', Blob),
+        ('Layer', Layer),
+        ('Solver', Solver),
+        ('SolverParameter', _engine.proto.caffe_pb2.SolverParameter),
+    )
+}
 
 
 def _is_vector(kind, name):
@@ -81,8 +88,9 @@ def show(value, vectors=True):
     if isinstance(value, types.ModuleType):
         return value
     if isinstance(value, dict):
-        return OrderedDict((key, show(item, vectors=not isinstance(item, list) or not _names(item)))
-                           for key, item in value.items())
+        return OrderedDict(
+            (key, show(item, vectors=not isinstance(item, list) or not _names(item))) for key, item in value.items()
+        )
     if callable(value):
         return lambda *args, **named: show(value(*map(hide, args), **{k: hide(v) for k, v in named.items()}))
     if isinstance(value, _PLAIN):

@@ -47,8 +47,9 @@ class _Finder(importlib.abc.MetaPathFinder):
         if not file.is_file():
             return None
         loader = _Loader(fullname, str(file), self.name)
-        return importlib.util.spec_from_file_location(fullname, file, loader=loader,
-                                                      submodule_search_locations=[str(place)] if package else None)
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=loader, submodule_search_locations=[str(place)] if package else None
+        )
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

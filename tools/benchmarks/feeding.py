@@ -20,10 +20,13 @@ FEWEST = 20  # iterations of a training
 
 # Forty layers that compute next to nothing, as those of a net whose work a GPU does: what they take is what Python and
 # PyTorch take to start the work.
-LAUNCHES = ''.join(f'''
+LAUNCHES = ''.join(
+    f"""
 layer {{ name: "ip{i}" type: "InnerProduct" bottom: "x{i}" top: "x{i + 1}"
         inner_product_param {{ num_output: 16 weight_filler {{ type: "xavier" }} }} }}
-layer {{ name: "relu{i}" type: "ReLU" bottom: "x{i + 1}" top: "x{i + 1}" }}''' for i in range(20))
+layer {{ name: "relu{i}" type: "ReLU" bottom: "x{i + 1}" top: "x{i + 1}" }}"""
+    for i in range(20)
+)
 
 GPU = '''
 import time
@@ -41,20 +44,44 @@ class Gpu(caffe.Layer):
         pass
 '''
 
-NOTHING = f'''layer {{ name: "data" type: "DummyData" top: "data" top: "label"
-dummy_data_param {{ shape {{ dim: {BATCH} dim: 3 dim: 112 dim: 96 }} shape {{ dim: {BATCH} }} }} }}'''
+NOTHING = f"""layer {{ name: "data" type: "DummyData" top: "data" top: "label"
+dummy_data_param {{ shape {{ dim: {BATCH} dim: 3 dim: 112 dim: 96 }} shape {{ dim: {BATCH} }} }} }}"""
 
 
 def feed(folder, paths, args):
     """Print what a net that takes batches at the rate of a GPU waits for, and what it costs the net's own work."""
-    rows = [[kind, workers, cores, *take(kind, folder, args, workers, cores)]
-            for kind in LAYERS for workers in WORKERS for cores in allowed()]
+    rows = [
+        [kind, workers, cores, *take(kind, folder, args, workers, cores)]
+        for kind in LAYERS
+        for workers in WORKERS
+        for cores in allowed()
+    ]
     print(f'{NETWORK} at {args.tflops:g} TFLOP/s, {args.host_cores} cores a GPU, batches of {BATCH}')
-    print(text_table(['source', 'workers', 'cores', 'wanted/s', 'taken/s', 'waiting %', 'ready ms', 'p50', 'p99',
-                      'longest', 'launches', 'at most/s'], rows, left=2))
+    print(
+        text_table(
+            [
+                'source',
+                'workers',
+                'cores',
+                'wanted/s',
+                'taken/s',
+                'waiting %',
+                'ready ms',
+                'p50',
+                'p99',
+                'longest',
+                'launches',
+                'at most/s',
+            ],
+            rows,
+            left=2,
+        )
+    )
     warm, cold = (once(folder, paths, drop) for drop in (False, True))
-    print(f'ImageData, all {len(paths)} pictures once, {len(os.sched_getaffinity(0))} processes: {warm:.0f}/s; '
-          f'{cold:.0f}/s when their files were dropped from the page cache before')
+    print(
+        f'ImageData, all {len(paths)} pictures once, {len(os.sched_getaffinity(0))} processes: {warm:.0f}/s; '
+        f'{cold:.0f}/s when their files were dropped from the page cache before'
+    )
 
 
 def once(folder, paths, drop):
@@ -94,8 +121,14 @@ def take(kind, folder, args, workers, cores):
     waits, taken = forwards(next_batch, BATCH / wanted, args.seconds)
     slowdown = launching(next_batch, BATCH / wanted, args.seconds, folder)
     waiting = np.maximum(waits - ready, 0).sum() / (len(waits) * BATCH / taken)
-    return [f'{wanted:.0f}', f'{taken:.0f}', f'{100 * waiting:.2f}', *milliseconds(ready, waits), f'{slowdown:.2f}',
-            f'{most:.0f}']
+    return [
+        f'{wanted:.0f}',
+        f'{taken:.0f}',
+        f'{100 * waiting:.2f}',
+        *milliseconds(ready, waits),
+        f'{slowdown:.2f}',
+        f'{most:.0f}',
+    ]
 
 
 def milliseconds(ready, waits):
@@ -124,8 +157,10 @@ def launching(next_batch, period, seconds, folder):
     The time in the data layer's own forward is not counted.
     """
     path = Path(folder) / 'launches.prototxt'
-    path.write_text('force_backward: true layer { name: "in" type: "Input" top: "x0" input_param '
-                    '{ shape { dim: 8 dim: 16 } } }' + LAUNCHES)
+    path.write_text(
+        'force_backward: true layer { name: "in" type: "Input" top: "x0" input_param '
+        '{ shape { dim: 8 dim: 16 } } }' + LAUNCHES
+    )
     net = caffe.Net(str(path), caffe.TRAIN)
     time.sleep(0.3)
     idle = [passes(net, lambda: None, seconds / 2, seconds / 2)]
@@ -168,14 +203,22 @@ def train(folder, args):
             fed = iterations(layer_text(kind, folder), seconds, count, folder)
             rows.append([kind, workers, cores, f'{BATCH / period:.0f}', *row(fed, alone)])
     print(f'caffe train at the rate of {NETWORK} at {args.tflops:g} TFLOP/s, {args.host_cores} cores a GPU')
-    print(text_table(['source', 'workers', 'cores', 'wanted/s', 'taken/s', 'mean ms', 'p50', 'p99', 'longest',
-                      'stall %'], rows, left=2))
+    print(
+        text_table(
+            ['source', 'workers', 'cores', 'wanted/s', 'taken/s', 'mean ms', 'p50', 'p99', 'longest', 'stall %'],
+            rows,
+            left=2,
+        )
+    )
 
 
 def row(times, alone):
     lost = 1 - alone.mean() / times.mean()
-    return [f'{BATCH / times.mean():.0f}', *(f'{1e3 * v:.2f}' for v in (times.mean(), *np.quantile(times, (0.5, 0.99)),
-                                                                        times.max())), f'{100 * lost:.2f}']
+    return [
+        f'{BATCH / times.mean():.0f}',
+        *(f'{1e3 * v:.2f}' for v in (times.mean(), *np.quantile(times, (0.5, 0.99)), times.max())),
+        f'{100 * lost:.2f}',
+    ]
 
 
 def iterations(data, seconds, count, folder):
@@ -185,20 +228,32 @@ def iterations(data, seconds, count, folder):
     """
     folder = Path(folder)
     (folder / 'gpu.py').write_text(GPU)
-    (folder / 'train.prototxt').write_text(data + f'''
+    (folder / 'train.prototxt').write_text(
+        data
+        + f'''
 layer {{ name: "gpu" type: "Python" bottom: "data" top: "x0"
         python_param {{ module: "gpu" layer: "Gpu" param_str: "{seconds}" }} }} {LAUNCHES}
 layer {{ name: "loss" type: "Reduction" bottom: "x20" top: "loss" loss_weight: 1 }}
-layer {{ name: "labels" type: "Silence" bottom: "label" }}''')
+layer {{ name: "labels" type: "Silence" bottom: "label" }}'''
+    )
     (folder / 'solver.prototxt').write_text(
         f'net: "{folder}/train.prototxt" base_lr: 0.0001 lr_policy: "fixed" momentum: 0.9 display: 1 '
-        f'max_iter: {count + FEWEST // 2} snapshot_after_train: false snapshot_prefix: "{folder}/out"')
-    done = subprocess.run([sys.executable, '-m', 'caffe', 'train', '--solver', folder / 'solver.prototxt'], text=True,
-                          env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(folder), *sys.path]),
-                               'GLOG_minloglevel': '0', 'OMP_NUM_THREADS': '1'}, capture_output=True)
+        f'max_iter: {count + FEWEST // 2} snapshot_after_train: false snapshot_prefix: "{folder}/out"'
+    )
+    done = subprocess.run(
+        [sys.executable, '-m', 'caffe', 'train', '--solver', folder / 'solver.prototxt'],
+        text=True,
+        env={
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join([str(folder), *sys.path]),
+            'GLOG_minloglevel': '0',
+            'OMP_NUM_THREADS': '1',
+        },
+        capture_output=True,
+    )
     if done.returncode:
         raise SystemExit(f'caffe train ended with {done.returncode}: {done.stderr.splitlines()[-1]}')
     clock = Clock()
     logged = [message for line in done.stderr.splitlines() for message in messages(line, clock)]
     times = [message.time for message in logged if message.text.startswith('Iteration') and 'iter/s' in message.text]
-    return np.diff(times)[FEWEST // 2:]
+    return np.diff(times)[FEWEST // 2 :]

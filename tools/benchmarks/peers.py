@@ -74,7 +74,8 @@ def training(name, batch, peers, device):
         contenders['torch'] = torch_step(Peer(param, net, loss), net, device)
     if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(
-            lambda: _first_call(torch_step(Peer(param, net, loss), net, device, compiled=True)))
+            lambda: _first_call(torch_step(Peer(param, net, loss), net, device, compiled=True))
+        )
     return contenders
 
 
@@ -85,7 +86,8 @@ def engine_step(param):
         write_prototxt(str(path / 'train.prototxt'), param)
         (path / 'solver.prototxt').write_text(
             f'net: "{path}/train.prototxt" base_lr: {RATE} lr_policy: "fixed" momentum: {MOMENTUM} '
-            f'weight_decay: {DECAY} max_iter: 1000000 snapshot_prefix: "{path}/run"')
+            f'weight_decay: {DECAY} max_iter: 1000000 snapshot_prefix: "{path}/run"'
+        )
         solver = caffe.SGDSolver(str(path / 'solver.prototxt'))
     net, random = solver.net, np.random.default_rng(0)
     classes = next(layer for layer in reversed(param.layer) if 'InnerProduct' in layer.type)
@@ -120,6 +122,7 @@ def _torch_forward(module, image, device):
     def forward():
         with torch.inference_mode():
             return module(image.to(device)).cpu().numpy()
+
     return forward
 
 
@@ -145,6 +148,7 @@ def _onnx(peer, picture, device):
 
 def _onnxruntime(peer, param, net, picture, threads, device):
     import onnxruntime
+
     provider = 'CPUExecutionProvider' if device.type == 'cpu' else 'CUDAExecutionProvider'
     if provider not in onnxruntime.get_available_providers():
         raise RuntimeError(f'this onnxruntime has no {provider}')
@@ -216,6 +220,7 @@ def _or_skipped(make, *arguments):
 def _limit(seconds):
     def stop(*_):
         raise TimeoutError(f'took more than {seconds} s')
+
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
     try:

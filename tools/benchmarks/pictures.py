@@ -12,11 +12,11 @@ MEAN, SCALE = 127.5, 0.0078125
 TRANSFORM = f'transform_param {{ scale: {SCALE} mirror: true mean_value: {MEAN} }}'
 LAYERS = {
     'ImageData': 'layer {{ name: "data" type: "ImageData" top: "data" top: "label" {transform} image_data_param '
-                 '{{ source: "{folder}/list.txt" batch_size: {batch} }} }}',
+    '{{ source: "{folder}/list.txt" batch_size: {batch} }} }}',
     'LMDB': 'layer {{ name: "data" type: "Data" top: "data" top: "label" {transform} data_param '
-            '{{ source: "{folder}/raw" backend: LMDB batch_size: {batch} }} }}',
+    '{{ source: "{folder}/raw" backend: LMDB batch_size: {batch} }} }}',
     'LMDB, encoded': 'layer {{ name: "data" type: "Data" top: "data" top: "label" {transform} data_param '
-                     '{{ source: "{folder}/encoded" backend: LMDB batch_size: {batch} }} }}',
+    '{{ source: "{folder}/encoded" backend: LMDB batch_size: {batch} }} }}',
 }
 
 
@@ -60,8 +60,11 @@ def make_pictures(folder, count):
         paths.append(str(folder / f'{i}.jpg'))
         cv2.imwrite(paths[-1], image)
         encoded.append(caffe_pb2.Datum(data=Path(paths[-1]).read_bytes(), encoded=True, label=i))
-        raw.append(caffe_pb2.Datum(channels=3, height=HEIGHT, width=WIDTH, label=i,
-                                   data=cv2.imread(paths[-1]).transpose(2, 0, 1).tobytes()))
+        raw.append(
+            caffe_pb2.Datum(
+                channels=3, height=HEIGHT, width=WIDTH, label=i, data=cv2.imread(paths[-1]).transpose(2, 0, 1).tobytes()
+            )
+        )
     (folder / 'list.txt').write_text(''.join(f'{path} {i}\n' for i, path in enumerate(paths)))
     for name, items in (('raw', raw), ('encoded', encoded)):
         with lmdb.open(str(folder / name), map_size=1 << 30) as database, database.begin(write=True) as write:

@@ -79,7 +79,7 @@ class AngularMargin(nn.Module):
         cosine = (F.normalize(x) @ F.normalize(self.weight).t()).clamp(-1, 1)
         own = cosine.gather(1, label.long()[:, None])
         k = (4 * own.detach().acos() / math.pi).floor()
-        psi = (1 - 2 * (k % 2)) * (8 * own ** 4 - 8 * own ** 2 + 1) - 2 * k
+        psi = (1 - 2 * (k % 2)) * (8 * own**4 - 8 * own**2 + 1) - 2 * k
         return length * cosine.scatter(1, label.long()[:, None], (mix * own + psi) / (1 + mix))
 
 
@@ -102,8 +102,16 @@ def _weights(layer, net):
 def _convolution(layer, weights):
     p = layer.convolution_param
     kernel = tuple(weights[0].shape[2:])
-    return nn.Conv2d(weights[0].shape[1] * p.group, p.num_output, kernel, _pair(p, 'stride', 1), _pair(p, 'pad', 0),
-                     tuple(p.dilation) * (3 - len(p.dilation)) if p.dilation else 1, p.group, bias=len(weights) > 1)
+    return nn.Conv2d(
+        weights[0].shape[1] * p.group,
+        p.num_output,
+        kernel,
+        _pair(p, 'stride', 1),
+        _pair(p, 'pad', 0),
+        tuple(p.dilation) * (3 - len(p.dilation)) if p.dilation else 1,
+        p.group,
+        bias=len(weights) > 1,
+    )
 
 
 def _pair(param, name, default):
@@ -132,8 +140,9 @@ def _pooling(layer, _):
 def _batch_norm(layer, scale, weights, net):
     mean, variance, factor = weights
     axes = net.blobs[layer.top[0]].data.ndim
-    module = (nn.BatchNorm2d if axes == 4 else nn.BatchNorm1d)(len(mean), layer.batch_norm_param.eps,
-                                                              affine=scale is not None)
+    module = (nn.BatchNorm2d if axes == 4 else nn.BatchNorm1d)(
+        len(mean), layer.batch_norm_param.eps, affine=scale is not None
+    )
     share = 1 / factor.item() if factor.item() else 0.0
     module.running_mean, module.running_var = mean * share, variance * share
     if scale is not None:
@@ -143,14 +152,17 @@ def _batch_norm(layer, scale, weights, net):
 
 
 _BUILDERS = {
-    'Convolution': _convolution, 'InnerProduct': _inner_product, 'Pooling': _pooling,
+    'Convolution': _convolution,
+    'InnerProduct': _inner_product,
+    'Pooling': _pooling,
     'PReLU': lambda layer, weights: nn.PReLU(weights[0].numel()),
     'ReLU': lambda layer, weights: nn.ReLU(),
     'Eltwise': lambda layer, weights: Sum(),
     'Softmax': lambda layer, weights: nn.Softmax(1),
     'Concat': lambda layer, weights: Concatenation(),
-    'LRN': lambda layer, weights: nn.LocalResponseNorm(layer.lrn_param.local_size, layer.lrn_param.alpha,
-                                                       layer.lrn_param.beta, layer.lrn_param.k),
+    'LRN': lambda layer, weights: nn.LocalResponseNorm(
+        layer.lrn_param.local_size, layer.lrn_param.alpha, layer.lrn_param.beta, layer.lrn_param.k
+    ),
     'Dropout': lambda layer, weights: nn.Dropout(layer.dropout_param.dropout_ratio),
     'MarginInnerProduct': lambda layer, weights: AngularMargin(layer.margin_inner_product_param, weights),
     'SoftmaxWithLoss': lambda layer, weights: Loss(),

@@ -82,6 +82,11 @@ def _bilinear(shape, param):
 
 
 _FILLERS = {
-    'constant': _constant, 'uniform': _uniform, 'gaussian': _gaussian, 'positive_unitball': _positive_unitball,
-    'xavier': _xavier, 'msra': _msra, 'bilinear': _bilinear,
+    'constant': _constant,
+    'uniform': _uniform,
+    'gaussian': _gaussian,
+    'positive_unitball': _positive_unitball,
+    'xavier': _xavier,
+    'msra': _msra,
+    'bilinear': _bilinear,
 }

@@ -24,20 +24,30 @@ class Memory:
     `before_change()` before the values may change.
     """
 
-    __slots__ = ('_tensor', '_host', '_host_is_newest', '_host_stamp', '_view', '_lent', '_buffer', '_source',
-                 '_watchers', '_changes')
+    __slots__ = (
+        '_tensor',
+        '_host',
+        '_host_is_newest',
+        '_host_stamp',
+        '_view',
+        '_lent',
+        '_buffer',
+        '_source',
+        '_watchers',
+        '_changes',
+    )
 
     def __init__(self):
-        self._tensor = None           # the values, None while they are all zero or deferred
-        self._host = None             # a GPU's copy on the host, which numpy views show
+        self._tensor = None  # the values, None while they are all zero or deferred
+        self._host = None  # a GPU's copy on the host, which numpy views show
         self._host_is_newest = False  # Python may have written to that copy since a layer read it last
-        self._host_stamp = None       # Stamp of the values on the GPU that the copy has as well, None where unknown
-        self._view = None             # weak reference to the numpy view on the CPU
-        self._lent = False            # `_tensor` is somebody else's: copied before Python sees it
-        self._buffer = None           # memory kept for `accumulator`
-        self._source = None           # who sets deferred values
-        self._watchers = None         # who is told before a change
-        self._changes = 0             # counts `before_change`, for stamps
+        self._host_stamp = None  # Stamp of the values on the GPU that the copy has as well, None where unknown
+        self._view = None  # weak reference to the numpy view on the CPU
+        self._lent = False  # `_tensor` is somebody else's: copied before Python sees it
+        self._buffer = None  # memory kept for `accumulator`
+        self._source = None  # who sets deferred values
+        self._watchers = None  # who is told before a change
+        self._changes = 0  # counts `before_change`, for stamps
 
     def get(self, shape, device):
         """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
@@ -190,5 +200,6 @@ def _zeros(shape, device):
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
-        raise CaffeError(f'no memory for a blob of shape {tuple(shape)} ({4 * prod(shape)} bytes), expected a smaller '
-                         'one') from None
+        raise CaffeError(
+            f'no memory for a blob of shape {tuple(shape)} ({4 * prod(shape)} bytes), expected a smaller one'
+        ) from None

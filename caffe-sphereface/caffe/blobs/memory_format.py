@@ -32,13 +32,13 @@ def plainly_laid_out(tensor):
 
 def lies_channels_inside(tensor):
     """Whether a tensor of pictures has its channels innermost and no other order."""
-    return tensor.dim() == 4 and not tensor.is_contiguous() and \
-        tensor.is_contiguous(memory_format=torch.channels_last)
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def laid_out_like(tensor, other):
     """The values of `tensor` in the order in memory of `other`, so that kernels over both run along memory."""
     if tensor.stride() == other.stride() or tensor.shape != other.shape:
         return tensor
-    return tensor.contiguous(memory_format=torch.channels_last if lies_channels_inside(other)
-                             else torch.contiguous_format)
+    return tensor.contiguous(
+        memory_format=torch.channels_last if lies_channels_inside(other) else torch.contiguous_format
+    )

@@ -13,9 +13,12 @@ from caffe.proto import caffe_pb2
 from caffe.proto.files import write_bytes
 
 _SOURCE = 'compute_image_mean'
-_SPEC = Spec('compute_image_mean', 'Write the mean picture of a database of Datums, and log the mean of each channel.',
-             (Flag('backend', 'lmdb', 'lmdb or leveldb'),),
-             (('INPUT_DB', 'the database'), ('OUTPUT_FILE?', 'the .binaryproto to write')))
+_SPEC = Spec(
+    'compute_image_mean',
+    'Write the mean picture of a database of Datums, and log the mean of each channel.',
+    (Flag('backend', 'lmdb', 'lmdb or leveldb'),),
+    (('INPUT_DB', 'the database'), ('OUTPUT_FILE?', 'the .binaryproto to write')),
+)
 
 
 def main(argv=None):

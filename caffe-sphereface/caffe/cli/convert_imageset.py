@@ -20,17 +20,23 @@ from caffe.proto import caffe_pb2
 _SOURCE = 'convert_imageset'
 _AT_ONCE = 1000
 _SPEC = Spec(
-    'convert_imageset', 'Put the pictures of a list (lines of "path label") as Datums into a new database. Keys are '
+    'convert_imageset',
+    'Put the pictures of a list (lines of "path label") as Datums into a new database. Keys are '
     'the eight-digit position and the path. A picture that cannot be read is reported and left out.',
-    (Flag('gray', False, 'store grey pictures'),
-     Flag('shuffle', False, 'mix the order of the pictures'),
-     Flag('backend', 'lmdb', 'lmdb or leveldb'),
-     Flag('resize_width', 0, 'width to resize to, 0 keeps it'),
-     Flag('resize_height', 0, 'height to resize to, 0 keeps it'),
-     Flag('check_size', False, 'stop when pictures differ in size'),
-     Flag('encoded', False, 'store files as they are, or encoded anew where they are resized or another type is asked'),
-     Flag('encode_type', '', 'how to encode: png, jpg, …; by default like the file')),
-    (('ROOTFOLDER/', 'put in front of every path'), ('LISTFILE', 'the list'), ('DB_NAME', 'the new database')))
+    (
+        Flag('gray', False, 'store grey pictures'),
+        Flag('shuffle', False, 'mix the order of the pictures'),
+        Flag('backend', 'lmdb', 'lmdb or leveldb'),
+        Flag('resize_width', 0, 'width to resize to, 0 keeps it'),
+        Flag('resize_height', 0, 'height to resize to, 0 keeps it'),
+        Flag('check_size', False, 'stop when pictures differ in size'),
+        Flag(
+            'encoded', False, 'store files as they are, or encoded anew where they are resized or another type is asked'
+        ),
+        Flag('encode_type', '', 'how to encode: png, jpg, …; by default like the file'),
+    ),
+    (('ROOTFOLDER/', 'put in front of every path'), ('LISTFILE', 'the list'), ('DB_NAME', 'the new database')),
+)
 
 
 def main(argv=None):
@@ -41,8 +47,9 @@ def main(argv=None):
 def _convert(flags, positionals):
     root, source, target = positionals
     if bool(flags.resize_width) != bool(flags.resize_height) or min(flags.resize_width, flags.resize_height) < 0:
-        raise CaffeError(f'--resize_width {flags.resize_width} and --resize_height {flags.resize_height}: '
-                         'expected both or none')
+        raise CaffeError(
+            f'--resize_width {flags.resize_width} and --resize_height {flags.resize_height}: expected both or none'
+        )
     listing, backend = read_list(source), backend_named(flags.backend)
     order = list(range(len(listing.paths)))
     if flags.shuffle:
@@ -61,7 +68,7 @@ def _write(order, listing, root, flags, pool, put):
     written, shape, left_out = 0, None, None
     make = partial(_tried, listing, root, flags)
     for start in range(0, len(order), _AT_ONCE):
-        chunk = order[start:start + _AT_ONCE]
+        chunk = order[start : start + _AT_ONCE]
         for position, index, made in zip(range(start, len(order)), chunk, pool.map(make, chunk)):
             if isinstance(made, CaffeError):
                 left_out = made
@@ -69,8 +76,10 @@ def _write(order, listing, root, flags, pool, put):
                 continue
             datum, its_shape = made
             if flags.check_size and shape not in (None, its_shape):
-                raise CaffeError(f'{listing.where(index)}: {listing.paths[index]}: has size {its_shape}, '
-                                 f'the pictures before {shape}; expected the same')
+                raise CaffeError(
+                    f'{listing.where(index)}: {listing.paths[index]}: has size {its_shape}, '
+                    f'the pictures before {shape}; expected the same'
+                )
             shape = its_shape
             put(f'{position:08d}_{listing.paths[index]}'.encode(errors='surrogateescape'), datum.SerializeToString())
             written += 1

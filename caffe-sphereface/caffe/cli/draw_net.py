@@ -9,11 +9,16 @@ from caffe.errors import CaffeError
 from caffe.proto.files import read_net
 
 _PHASES = {'ALL': None, 'TRAIN': caffe.TRAIN, 'TEST': caffe.TEST}
-_SPEC = Spec('draw_net', 'Draw a network as a graph; the ending of the picture says its format.',
-             (Flag('rankdir', 'LR', 'direction of the graph: LR, TB, RL or BT'),
-              Flag('phase', 'ALL', 'which layers to draw: ALL, TRAIN or TEST'),
-              Flag('display_lrm', False, 'write the learning rate multipliers into the layers')),
-             (('NET', 'the net prototxt'), ('PICTURE', 'the picture to write: .png, .svg, .dot, …')))
+_SPEC = Spec(
+    'draw_net',
+    'Draw a network as a graph; the ending of the picture says its format.',
+    (
+        Flag('rankdir', 'LR', 'direction of the graph: LR, TB, RL or BT'),
+        Flag('phase', 'ALL', 'which layers to draw: ALL, TRAIN or TEST'),
+        Flag('display_lrm', False, 'write the learning rate multipliers into the layers'),
+    ),
+    (('NET', 'the net prototxt'), ('PICTURE', 'the picture to write: .png, .svg, .dot, …')),
+)
 
 
 def main(argv=None):

@@ -12,12 +12,21 @@ from caffe.proto import caffe_pb2
 
 _SOURCE = 'extract_features'
 _SPEC = Spec(
-    'extract_features', 'Run a net with a data layer in phase TEST and write blobs as Datums of floats, one an item, '
-    'into new databases. Keys are the ten-digit position.', (),
-    (('PRETRAINED', 'the .caffemodel'), ('PROTO', 'the net prototxt'), ('BLOB1[,BLOB2…]', 'names of blobs'),
-     ('DB1[,DB2…]', 'as many names of new databases'), ('NUM_MINI_BATCHES', 'how often to run the net'),
-     ('DB_TYPE', 'lmdb or leveldb'), ('CPU|GPU?', 'where to run, by default CPU'),
-     ('DEVICE_ID?', 'the number of the GPU, by default 0')))
+    'extract_features',
+    'Run a net with a data layer in phase TEST and write blobs as Datums of floats, one an item, '
+    'into new databases. Keys are the ten-digit position.',
+    (),
+    (
+        ('PRETRAINED', 'the .caffemodel'),
+        ('PROTO', 'the net prototxt'),
+        ('BLOB1[,BLOB2…]', 'names of blobs'),
+        ('DB1[,DB2…]', 'as many names of new databases'),
+        ('NUM_MINI_BATCHES', 'how often to run the net'),
+        ('DB_TYPE', 'lmdb or leveldb'),
+        ('CPU|GPU?', 'where to run, by default CPU'),
+        ('DEVICE_ID?', 'the number of the GPU, by default 0'),
+    ),
+)
 
 
 def main(argv=None):
@@ -29,8 +38,10 @@ def _extract(flags, positionals):
     weights, proto, blobs, targets, batches, backend, place, device = positionals
     blobs, targets, backend = blobs.split(','), targets.split(','), backend_named(backend)
     if len(blobs) != len(targets) or not batches.isdigit() or (device and not device.isdigit()):
-        raise CaffeError(f'{len(blobs)} blobs, {len(targets)} databases, {batches} mini-batches, device {device or 0}: '
-                         'expected a database a blob and whole numbers')
+        raise CaffeError(
+            f'{len(blobs)} blobs, {len(targets)} databases, {batches} mini-batches, device {device or 0}: '
+            'expected a database a blob and whole numbers'
+        )
     if place not in (None, 'CPU', 'GPU'):
         raise CaffeError(f"'{place}': expected CPU or GPU")
     if place == 'GPU':

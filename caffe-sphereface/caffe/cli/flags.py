@@ -54,9 +54,14 @@ def parse(argv, spec):
 
 
 def _build(spec):
-    parser = _Parser(spec.prog, description=spec.about, allow_abbrev=False, add_help=False,
-                     epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME. '
-                            'Of the flags of glog -log_dir and -minloglevel work, the others change nothing.')
+    parser = _Parser(
+        spec.prog,
+        description=spec.about,
+        allow_abbrev=False,
+        add_help=False,
+        epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME. '
+        'Of the flags of glog -log_dir and -minloglevel work, the others change nothing.',
+    )
     kinds = {}
     for flag in spec.flags:
         kinds[flag.name] = type(flag.default)
@@ -65,14 +70,25 @@ def _build(spec):
         text = (flag.help + shown).replace('%', '%%')
         if isinstance(flag.default, bool):
             parser.add_argument(f'--{flag.name}', dest=flag.name, action='store_true', default=flag.default, help=text)
-            parser.add_argument(f'--no{flag.name}', dest=flag.name, action='store_false', default=flag.default,
-                                help=argparse.SUPPRESS)
+            parser.add_argument(
+                f'--no{flag.name}', dest=flag.name, action='store_false', default=flag.default, help=argparse.SUPPRESS
+            )
         else:
-            parser.add_argument(f'--{flag.name}', dest=flag.name, type=type(flag.default), default=flag.default,
-                                metavar=type(flag.default).__name__.upper(), help=text)
+            parser.add_argument(
+                f'--{flag.name}',
+                dest=flag.name,
+                type=type(flag.default),
+                default=flag.default,
+                metavar=type(flag.default).__name__.upper(),
+                help=text,
+            )
     for i, (name, text) in enumerate(spec.positionals):
-        parser.add_argument(f'positional_{i}', metavar=name.rstrip('?*'), help=text.replace('%', '%%'),
-                            nargs=name[-1] if name[-1] in '?*' else None)
+        parser.add_argument(
+            f'positional_{i}',
+            metavar=name.rstrip('?*'),
+            help=text.replace('%', '%%'),
+            nargs=name[-1] if name[-1] in '?*' else None,
+        )
     parser.add_argument('--help', action='help', help='show this and exit')
     return parser, {**kinds, 'help': bool}
 

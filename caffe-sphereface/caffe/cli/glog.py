@@ -9,10 +9,10 @@ import os
 from caffe import log
 from caffe.errors import CaffeError
 
-_SWITCHES = frozenset(('alsologtostderr', 'colorlogtostderr', 'log_prefix', 'logtostderr',
-                       'stop_logging_if_full_disk'))
-_VALUES = frozenset(('log_dir', 'logbuflevel', 'logbufsecs', 'max_log_size', 'minloglevel', 'stderrthreshold', 'v',
-                     'vmodule'))
+_SWITCHES = frozenset(('alsologtostderr', 'colorlogtostderr', 'log_prefix', 'logtostderr', 'stop_logging_if_full_disk'))
+_VALUES = frozenset(
+    ('log_dir', 'logbuflevel', 'logbufsecs', 'max_log_size', 'minloglevel', 'stderrthreshold', 'v', 'vmodule')
+)
 
 
 def take(argv, program):

@@ -15,14 +15,18 @@ from caffe.layer_errors import in_one_line
 from caffe.solvers import report
 
 _FLAGS = (
-    Flag('gpu', '', 'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '
-                    'explicitly says; train runs a process on each'),
+    Flag(
+        'gpu',
+        '',
+        'GPUs to run on: a number, several with commas, or "all"; without it the CPU, or what the solver '
+        'explicitly says; train runs a process on each',
+    ),
     Flag('processes', 1, 'processes that train together on the CPU (train)'),
     Flag('solver', '', 'the solver prototxt (train)'),
     Flag('model', '', 'the net prototxt (test, time, export)'),
     Flag('phase', '', 'TRAIN or TEST; by default TEST for test and TRAIN for time'),
-    Flag('level', 0, 'the net state\'s level'),
-    Flag('stage', '', 'the net state\'s stages, separated by commas'),
+    Flag('level', 0, "the net state's level"),
+    Flag('stage', '', "the net state's stages, separated by commas"),
     Flag('snapshot', '', 'a .solverstate to continue from (train)'),
     Flag('weights', '', 'caffemodels to start from, separated by commas; excludes -snapshot'),
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
@@ -31,14 +35,27 @@ _FLAGS = (
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
     Flag('out', '', 'the caffemodel to write (import-torch)'),
-    Flag('precision', 'fp32', 'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
-                              'Deconvolution and InnerProduct (train, test, time)'),
+    Flag(
+        'precision',
+        'fp32',
+        'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
+        'Deconvolution and InnerProduct (train, test, time)',
+    ),
     Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
-_SPEC = Spec('caffe', 'Train, test, time, export and import networks.', _FLAGS,
-             (('COMMAND', 'train -solver S | test -model M -weights W | time -model M | export -onnx OUT -model M '
-              '-weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N'),))
+_SPEC = Spec(
+    'caffe',
+    'Train, test, time, export and import networks.',
+    _FLAGS,
+    (
+        (
+            'COMMAND',
+            'train -solver S | test -model M -weights W | time -model M | export -onnx OUT -model M '
+            '-weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N',
+        ),
+    ),
+)
 
 
 def main(argv=None):
@@ -47,8 +64,14 @@ def main(argv=None):
 
 
 def _dispatch(flags, positionals):
-    commands = {'train': _train, 'test': _test, 'time': _time, 'export': export.export,
-                'import-torch': export.import_torch, 'device_query': _device_query}
+    commands = {
+        'train': _train,
+        'test': _test,
+        'time': _time,
+        'export': export.export,
+        'import-torch': export.import_torch,
+        'device_query': _device_query,
+    }
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
@@ -107,10 +130,14 @@ def _device_query(flags):
         raise CaffeError('device_query: PyTorch sees no CUDA device')
     for index in named_gpus(flags.gpu) or [0]:
         device = torch.cuda.get_device_properties(index)
-        for what, value in (('Device id', index), ('Name', device.name),
-                            ('Major revision number', device.major), ('Minor revision number', device.minor),
-                            ('Total global memory', device.total_memory),
-                            ('Number of multiprocessors', device.multi_processor_count)):
+        for what, value in (
+            ('Device id', index),
+            ('Name', device.name),
+            ('Major revision number', device.major),
+            ('Minor revision number', device.minor),
+            ('Total global memory', device.total_memory),
+            ('Number of multiprocessors', device.multi_processor_count),
+        ):
             log.info('common.cpp:168', f'{what + ":":<31}{value}')
 
 

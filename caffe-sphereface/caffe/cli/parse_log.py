@@ -18,10 +18,13 @@ _ITERATION = re.compile(r'Iteration (\d+)')
 _RATE = re.compile(rf'lr = {_NUMBER}')
 _OUTPUT = re.compile(rf'(Train|Test) net output #\d+: (\S+) = {_NUMBER}')
 
-_SPEC = Spec('parse_log', 'Write the net outputs of a training log as CSV tables LOGNAME.train and LOGNAME.test with '
-             'the columns NumIters, Seconds, LearningRate and one an output.',
-             (Flag('verbose', False, 'print the tables too'), Flag('delimiter', ',', 'what separates columns')),
-             (('LOGFILE', 'the log'), ('OUTPUT_DIR', 'the folder to write the tables to')))
+_SPEC = Spec(
+    'parse_log',
+    'Write the net outputs of a training log as CSV tables LOGNAME.train and LOGNAME.test with '
+    'the columns NumIters, Seconds, LearningRate and one an output.',
+    (Flag('verbose', False, 'print the tables too'), Flag('delimiter', ',', 'what separates columns')),
+    (('LOGFILE', 'the log'), ('OUTPUT_DIR', 'the folder to write the tables to')),
+)
 
 
 def main(argv=None):

@@ -54,8 +54,10 @@ def _read_param(flags):
 def _launch(flags, gpus, arguments):
     if gpus:
         if flags.processes > 1:
-            raise CaffeError(f'-processes {flags.processes} and -gpu {flags.gpu}: expected one of them '
-                             '(every GPU has a process of its own)')
+            raise CaffeError(
+                f'-processes {flags.processes} and -gpu {flags.gpu}: expected one of them '
+                '(every GPU has a process of its own)'
+            )
         check_gpu(max(gpus))
         launcher.launch(arguments, len(gpus))
         return
@@ -68,8 +70,9 @@ def _train_as_one_of(flags, param, gpus, rank, count, local):
     if rank:
         log.init_log(1)
     if gpus and flags.gpu and local >= len(gpus):
-        raise CaffeError(f'-gpu {flags.gpu}: process {rank} is number {local} on its machine, '
-                         f'expected at least {local + 1} GPUs')
+        raise CaffeError(
+            f'-gpu {flags.gpu}: process {rank} is number {local} on its machine, expected at least {local + 1} GPUs'
+        )
     if gpus:
         gpus = [gpus[local] if flags.gpu else local]
     try:
@@ -95,8 +98,11 @@ def _train_with_others(flags, param, gpus, rank, count):
 
 def _end_at_once(text, rank):
     """Tell what went wrong and end without clearing up: torch's threads abort or wait when a peer is gone."""
-    print(f'caffe: {text}' if text.startswith('process ') else f'caffe: process {rank}: {text}', file=sys.stderr,
-          flush=True)
+    print(
+        f'caffe: {text}' if text.startswith('process ') else f'caffe: process {rank}: {text}',
+        file=sys.stderr,
+        flush=True,
+    )
     os._exit(1)
 
 

@@ -8,14 +8,22 @@ from caffe.proto.upgrade import upgrade_net
 
 
 def _spec(prog, kind):
-    return Spec(prog, f'Write {kind} of any age in the form of Caffe 1.0.', (),
-                (('INPUT', 'the old file'), ('OUTPUT', 'the file to write')))
+    return Spec(
+        prog,
+        f'Write {kind} of any age in the form of Caffe 1.0.',
+        (),
+        (('INPUT', 'the old file'), ('OUTPUT', 'the file to write')),
+    )
 
 
 def net_text(argv=None):
     """Run upgrade_net_proto_text; the exit status."""
-    return _run('upgrade_net_proto_text', 'a net prototxt', lambda source, target:
-                write_text_message(target, read_net(source)), argv)
+    return _run(
+        'upgrade_net_proto_text',
+        'a net prototxt',
+        lambda source, target: write_text_message(target, read_net(source)),
+        argv,
+    )
 
 
 def net_binary(argv=None):
@@ -30,12 +38,15 @@ def net_binary(argv=None):
 
 def solver_text(argv=None):
     """Run upgrade_solver_proto_text; the exit status."""
-    return _run('upgrade_solver_proto_text', 'a solver prototxt', lambda source, target:
-                write_text_message(target, read_solver(source)), argv)
+    return _run(
+        'upgrade_solver_proto_text',
+        'a solver prototxt',
+        lambda source, target: write_text_message(target, read_solver(source)),
+        argv,
+    )
 
 
 def _run(prog, kind, convert, argv):
-
     def action(flags, positionals):
         convert(*positionals)
         log.info(prog, f'Wrote upgraded file to {positionals[1]}')

@@ -44,11 +44,14 @@ class Transformer:
         if self.crop > min(height, width):
             raise CaffeError(f'crop_size {self.crop} is larger than the picture of {height}x{width} (height x width)')
         if len(self.mean_value) not in (0, 1, channels):
-            raise CaffeError(f'mean_value is given {len(self.mean_value)} times, expected once or {channels} times '
-                             '(once a channel)')
+            raise CaffeError(
+                f'mean_value is given {len(self.mean_value)} times, expected once or {channels} times (once a channel)'
+            )
         if self.mean_image is not None and self.mean_image.shape != (channels, height, width):
-            raise CaffeError(f'the mean of {self.mean_file} has shape {self.mean_image.shape}, '
-                             f'the picture {(channels, height, width)}; expected the same')
+            raise CaffeError(
+                f'the mean of {self.mean_file} has shape {self.mean_image.shape}, '
+                f'the picture {(channels, height, width)}; expected the same'
+            )
         return (channels, self.crop, self.crop) if self.crop else (channels, height, width)
 
     def place(self, image, draw, slot):

@@ -38,5 +38,6 @@ def datum_picture(datum, color=None):
 def planes_to_datum(planes, label):
     """A Datum of uint8 values (channels, height, width)."""
     channels, height, width = planes.shape
-    return caffe_pb2.Datum(channels=channels, height=height, width=width, data=planes.tobytes(), label=label,
-                           encoded=False)
+    return caffe_pb2.Datum(
+        channels=channels, height=height, width=width, data=planes.tobytes(), label=label, encoded=False
+    )

@@ -84,8 +84,10 @@ def _plyvel(path):
     try:
         import plyvel
     except ImportError:
-        raise CaffeError(f"{path}: LevelDB needs the package plyvel (pip install 'caffe-sphereface[leveldb]'), "
-                         'or convert the data to LMDB') from None
+        raise CaffeError(
+            f"{path}: LevelDB needs the package plyvel (pip install 'caffe-sphereface[leveldb]'), "
+            'or convert the data to LMDB'
+        ) from None
     return plyvel
 
 

@@ -37,8 +37,9 @@ class LmdbFile:
             raise CaffeError(f'{folder}: is not a readable LMDB (no meta page)')
         self._page_size, self.count, self._root, last, _ = max(metas, key=lambda meta: meta[-1])
         if self._size < (last + 1) * self._page_size and not self._is_whole():
-            raise CaffeError(f'{folder}: LMDB is truncated, data.mdb has {self._size} bytes, '
-                             f'expected {(last + 1) * self._page_size}')
+            raise CaffeError(
+                f'{folder}: LMDB is truncated, data.mdb has {self._size} bytes, expected {(last + 1) * self._page_size}'
+            )
 
     def _meta(self, offset):
         """(page size, records, root page, last page, transaction) of a meta page, None where it is none."""
@@ -103,7 +104,7 @@ class LmdbFile:
         if flags not in (0, _BIG_VALUE) or value + (8 if flags else size) > self._page_size:
             self._damaged(f'page {number}')
         if not flags:
-            return page[start:value], partial(bytes, page[value:value + size])
+            return page[start:value], partial(bytes, page[value : value + size])
         offset = struct.unpack_from('<Q', page, value)[0] * self._page_size + _HEADER.size
         if offset + size > self._size:
             self._damaged(f'page {number}')

@@ -25,7 +25,7 @@ class PictureList:
 def whole_number(text):
     """The whole number of 32 bits that `text` states; ValueError where it does not."""
     number = int(text)
-    if not -2**31 <= number < 2**31:
+    if not -(2**31) <= number < 2**31:
         raise ValueError(f'{text[:20]}… is no number of 32 bits')
     return number
 

@@ -85,7 +85,7 @@ def cut_window(image, box, size, context_pad, square, mirror):
     top, left = _round(top * scale_y), _round((right if mirror else left) * scale_x)
     patch_width = max(1, min(_round((x2 - x1 + 1) * scale_x), size - left))
     patch_height = max(1, min(_round((y2 - y1 + 1) * scale_y), size - top))
-    patch = cv2.resize(image[y1:y2 + 1, x1:x2 + 1], (patch_width, patch_height), interpolation=cv2.INTER_LINEAR)
+    patch = cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (patch_width, patch_height), interpolation=cv2.INTER_LINEAR)
     return (cv2.flip(patch, 1) if mirror else patch), min(top, size - 1), min(left, size - 1)
 
 
@@ -98,8 +98,12 @@ def _with_context(box, size, context_pad, square):
     if square:
         half_width = half_height = max(half_width, half_height)
     grow = size / (size - 2 * context_pad)
-    return (_round(centre_x - half_width * grow), _round(centre_y - half_height * grow),
-            _round(centre_x + half_width * grow), _round(centre_y + half_height * grow))
+    return (
+        _round(centre_x - half_width * grow),
+        _round(centre_y - half_height * grow),
+        _round(centre_x + half_width * grow),
+        _round(centre_y + half_height * grow),
+    )
 
 
 def _round(value):

@@ -11,10 +11,16 @@ def _window(layer, shape):
     """ONNX attributes of a layer's window over a bottom of `shape`."""
     window = layer.window
     if window.axis != 1 or not window.axes:
-        layer.error(f'has {window.axes} spatial axes from axis {window.axis} on, '
-                    'ONNX expects 1 to 3 of them behind (num, channels)')
-    return {'kernel_shape': window.kernel, 'strides': window.stride, 'dilations': window.dilation,
-            'pads': window.pad * 2}
+        layer.error(
+            f'has {window.axes} spatial axes from axis {window.axis} on, '
+            'ONNX expects 1 to 3 of them behind (num, channels)'
+        )
+    return {
+        'kernel_shape': window.kernel,
+        'strides': window.stride,
+        'dilations': window.dilation,
+        'pads': window.pad * 2,
+    }
 
 
 @converts('Convolution', 'Deconvolution')
@@ -22,8 +28,9 @@ def convolution(graph, layer, x, shapes, tops):
     """Each bottom through Conv or ConvTranspose with the same weights."""
     kind = 'ConvTranspose' if layer.transposed else 'Conv'
     weights = [graph.constant(parameter(blob), hint) for blob, hint in zip(layer.blobs, ('weight', 'bias'))]
-    return [graph.op(kind, value, *weights, group=layer.group, **_window(layer, shape))
-            for value, shape in zip(x, shapes)]
+    return [
+        graph.op(kind, value, *weights, group=layer.group, **_window(layer, shape)) for value, shape in zip(x, shapes)
+    ]
 
 
 @converts('Im2col')
@@ -31,14 +38,21 @@ def im2col(graph, layer, x, shapes, tops):
     """A convolution whose filters each pick one place of the window of one channel."""
     channels, kernel = shapes[0][1], layer.window.kernel
     picks = np.eye(prod(kernel), dtype=np.float32).reshape(-1, 1, *kernel)
-    return [graph.op('Conv', x[0], graph.constant(np.tile(picks, (channels, *[1] * (picks.ndim - 1))), 'picks'),
-                     group=channels, **_window(layer, shapes[0]))]
+    return [
+        graph.op(
+            'Conv',
+            x[0],
+            graph.constant(np.tile(picks, (channels, *[1] * (picks.ndim - 1))), 'picks'),
+            group=channels,
+            **_window(layer, shapes[0]),
+        )
+    ]
 
 
 @converts('InnerProduct')
 def inner_product(graph, layer, x, shapes, tops):
     """Gemm over the flattened bottom, with learned weights or those of further bottoms."""
-    kept = shapes[0][:layer.from_axis]
+    kept = shapes[0][: layer.from_axis]
     flat = graph.reshape(x[0], (prod(kept), layer.inputs)) if len(shapes[0]) != 2 or layer.from_axis != 1 else x[0]
     y = graph.op('Gemm', flat, *_weights(graph, layer, x), transB=int(not layer.transpose))
     return [y if layer.from_axis == 1 else graph.reshape(y, (*kept, layer.outputs))]

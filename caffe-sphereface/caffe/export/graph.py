@@ -26,8 +26,10 @@ def converts(*types):
 def converter_of(layer):
     """The converter of a layer's type; CaffeError where ONNX export does not know it."""
     if layer.type not in _converters:
-        raise CaffeError(f"layer '{layer.name}' ({layer.type}): has no form in ONNX, expected a net for inference "
-                         f'of: {", ".join(sorted(_converters))}')
+        raise CaffeError(
+            f"layer '{layer.name}' ({layer.type}): has no form in ONNX, expected a net for inference "
+            f'of: {", ".join(sorted(_converters))}'
+        )
     return _converters[layer.type]
 
 

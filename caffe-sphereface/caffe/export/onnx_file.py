@@ -22,8 +22,10 @@ def export_onnx(net, path, any_batch=False):
         raise CaffeError(f'{path}: the net is in the TRAIN phase, expected TEST for ONNX')
     unrolled = [layer.name for layer in net.layers if layer.type in _UNROLLED]
     if any_batch and unrolled:
-        raise CaffeError(f'{path}: layers {", ".join(unrolled)} are unrolled over sequences of one size, '
-                         'expected -any_batch for nets without them only')
+        raise CaffeError(
+            f'{path}: layers {", ".join(unrolled)} are unrolled over sequences of one size, '
+            'expected -any_batch for nets without them only'
+        )
     net.reshape()
     graph = Graph(onnx)
     values = _convert(net, graph)
@@ -65,8 +67,10 @@ def _model(onnx, net, graph, values, any_batch):
     sources = [name for layer in net.layers if layer.type in _DATA_TYPES for name in layer.param.top]
     outputs = [name for name in net.outputs if name not in sources]
     if not sources or not outputs:
-        raise CaffeError(f"net '{net.name}': has inputs {sources} and outputs {outputs}, "
-                         'expected at least one Input layer and one output')
+        raise CaffeError(
+            f"net '{net.name}': has inputs {sources} and outputs {outputs}, "
+            'expected at least one Input layer and one output'
+        )
     for name in outputs:
         graph.rename(values[name], name)
 
@@ -76,7 +80,17 @@ def _model(onnx, net, graph, values, any_batch):
             shape[0] = 'N'
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
-    made = onnx.helper.make_graph(graph.nodes, net.name or 'net', [described(name) for name in sources],
-                                  [described(name) for name in outputs], graph.constants)
-    return onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=8,
-                                  producer_name='caffe-sphereface', producer_version=caffe.__version__)
+    made = onnx.helper.make_graph(
+        graph.nodes,
+        net.name or 'net',
+        [described(name) for name in sources],
+        [described(name) for name in outputs],
+        graph.constants,
+    )
+    return onnx.helper.make_model(
+        made,
+        opset_imports=[onnx.helper.make_opsetid('', OPSET)],
+        ir_version=8,
+        producer_name='caffe-sphereface',
+        producer_version=caffe.__version__,
+    )

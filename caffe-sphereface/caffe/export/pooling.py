@@ -71,8 +71,10 @@ def pooling(graph, layer, x, shapes, tops):
 def spp(graph, layer, x, shapes, tops):
     """Each level pooled and flattened, one behind the other."""
     param = layer.param.spp_param
-    levels = [_maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else
-              _average(graph, x[0], level.geometry) for level in layer.levels]
+    levels = [
+        _maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else _average(graph, x[0], level.geometry)
+        for level in layer.levels
+    ]
     if len(levels) == 1:
         return levels
     return [graph.op('Concat', *[graph.op('Flatten', level, axis=1) for level in levels], axis=1)]
@@ -83,7 +85,13 @@ def lrn(graph, layer, x, shapes, tops):
     """LRN over channels, or within each from an average of squares."""
     if not layer.within:
         return [graph.op('LRN', x[0], size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)]
-    mean = graph.op('AveragePool', graph.op('Mul', x[0], x[0]), kernel_shape=[layer.size] * 2, strides=[1, 1],
-                    pads=[layer.size // 2] * 4, count_include_pad=1)
+    mean = graph.op(
+        'AveragePool',
+        graph.op('Mul', x[0], x[0]),
+        kernel_shape=[layer.size] * 2,
+        strides=[1, 1],
+        pads=[layer.size // 2] * 4,
+        count_include_pad=1,
+    )
     base = graph.scaled(mean, layer.alpha, layer.k)
     return [graph.op('Mul', x[0], graph.op('Pow', base, graph.constant(-layer.beta, 'power')))]

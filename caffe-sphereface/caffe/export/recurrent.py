@@ -57,7 +57,7 @@ def _drive(graph, layer, x):
 
 def _initial(graph, layer, x):
     if layer.exposed:
-        return [graph.op('Squeeze', value, graph.integers([0], 'axes')) for value in x[2 + layer.static:]]
+        return [graph.op('Squeeze', value, graph.integers([0], 'axes')) for value in x[2 + layer.static :]]
     zeros = graph.constant(np.zeros((layer.streams, layer.hidden)), 'zeros')
     return [zeros] * layer.cell.states
 
@@ -66,5 +66,7 @@ def _output(graph, layer, hidden):
     if not layer.cell.output:
         return hidden
     weight, bias = (parameter(blob) for blob in layer.blobs[-2:])
-    return graph.op('Tanh', graph.op('Add', graph.op('MatMul', hidden, graph.constant(weight.T, 'weight')),
-                                     graph.constant(bias, 'bias')))
+    return graph.op(
+        'Tanh',
+        graph.op('Add', graph.op('MatMul', hidden, graph.constant(weight.T, 'weight')), graph.constant(bias, 'bias')),
+    )

@@ -12,8 +12,9 @@ def batch_norm(graph, layer, x, shapes, tops):
         layer.error('uses the statistics of its batch, expected use_global_stats or the TEST phase')
     mean, variance = (values.cpu().numpy() for values in layer.running_statistics())
     ones, zeros = np.ones_like(mean), np.zeros_like(mean)
-    values = [graph.constant(v, hint) for v, hint in zip((ones, zeros, mean, variance),
-                                                         ('scale', 'bias', 'mean', 'variance'))]
+    values = [
+        graph.constant(v, hint) for v, hint in zip((ones, zeros, mean, variance), ('scale', 'bias', 'mean', 'variance'))
+    ]
     return [graph.op('BatchNormalization', x[0], *values, epsilon=layer.eps)]
 
 
@@ -72,7 +73,7 @@ def normalize(graph, layer, x, shapes, tops):
     tops = [graph.op('Div', x[0], norm)]
     if len(layer.param.top) > 1:
         shape = shapes[0]
-        tops.append(graph.reshape(norm, (shape[0], 1, *(shape[2:] + (1, 1))[:max(2, len(shape) - 2)])))
+        tops.append(graph.reshape(norm, (shape[0], 1, *(shape[2:] + (1, 1))[: max(2, len(shape) - 2)])))
     return tops
 
 
@@ -101,8 +102,9 @@ def argmax(graph, layer, x, shapes, tops):
         value, shape = graph.op('Flatten', value, axis=1), (shape[0], int(np.prod(shape[1:])))
     axis, size = (1, shape[1]) if along is None else (along, shape[along])
     ends = [graph.integers([v], hint) for v, hint in ((-1, 'start'), (-size - 1, 'end'), (axis, 'axis'), (-1, 'step'))]
-    values, index = graph.op('TopK', graph.op('Slice', value, *ends), graph.integers([param.top_k], 'k'), outputs=2,
-                             axis=axis)
+    values, index = graph.op(
+        'TopK', graph.op('Slice', value, *ends), graph.integers([param.top_k], 'k'), outputs=2, axis=axis
+    )
     index = graph.op('Cast', graph.op('Sub', graph.integers([size - 1], 'last'), index), to=1)
     if along is not None:
         return [values if param.out_max_val else index]

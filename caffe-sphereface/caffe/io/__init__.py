@@ -14,6 +14,16 @@ from caffe.io.arrays import (
 )
 from caffe.io.transformer import Transformer
 
-__all__ = ['Transformer', 'array_to_blobproto', 'array_to_datum', 'arraylist_to_blobprotovector_str',
-           'blobproto_to_array', 'blobprotovector_str_to_arraylist', 'caffe_pb2', 'datum_to_array', 'load_image',
-           'oversample', 'resize_image']
+__all__ = [
+    'Transformer',
+    'array_to_blobproto',
+    'array_to_datum',
+    'arraylist_to_blobprotovector_str',
+    'blobproto_to_array',
+    'blobprotovector_str_to_arraylist',
+    'caffe_pb2',
+    'datum_to_array',
+    'load_image',
+    'oversample',
+    'resize_image',
+]

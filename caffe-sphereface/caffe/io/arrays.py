@@ -103,11 +103,20 @@ def oversample(images, crop_dims):
     crops = np.empty((len(images), 10, crop_h, crop_w, channels), np.float32)
     for image, ten in zip(images, crops):
         for crop, top, left in zip(ten, tops, lefts):
-            crop[...] = image[top:top + crop_h, left:left + crop_w]
+            crop[...] = image[top : top + crop_h, left : left + crop_w]
         ten[5:] = ten[:5, :, ::-1]
     return crops.reshape(-1, crop_h, crop_w, channels)
 
 
-__all__ = ['Transformer', 'array_to_blobproto', 'array_to_datum', 'arraylist_to_blobprotovector_str',
-           'blobproto_to_array', 'blobprotovector_str_to_arraylist', 'datum_to_array', 'load_image', 'oversample',
-           'resize_image']
+__all__ = [
+    'Transformer',
+    'array_to_blobproto',
+    'array_to_datum',
+    'arraylist_to_blobprotovector_str',
+    'blobproto_to_array',
+    'blobprotovector_str_to_arraylist',
+    'datum_to_array',
+    'load_image',
+    'oversample',
+    'resize_image',
+]

@@ -38,7 +38,7 @@ def _batches(net, arrays):
     count = len(next(iter(arrays.values())))
     size = net.blobs[next(iter(arrays))].shape[0]
     for start in range(0, count, size):
-        batch = {name: np.asarray(values[start:start + size]) for name, values in arrays.items()}
+        batch = {name: np.asarray(values[start : start + size]) for name, values in arrays.items()}
         short = size - min(size, count - start)
         yield {name: np.concatenate([v, np.zeros((short, *v.shape[1:]), v.dtype)]) for name, v in batch.items()}
 

@@ -27,12 +27,16 @@ def copy_from(net, path):
             chosen.append((layer, arrays))
     for layer, arrays in chosen:
         if len(arrays) != len(layer.blobs):
-            raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}) has {len(arrays)} parameter blobs, "
-                             f'the net expects {len(layer.blobs)}')
+            raise CaffeError(
+                f"{path}: layer '{layer.name}' ({layer.type}) has {len(arrays)} parameter blobs, "
+                f'the net expects {len(layer.blobs)}'
+            )
         for i, (array, blob) in enumerate(zip(arrays, layer.blobs)):
             if not same_shape(array.shape, blob.shape):
-                raise CaffeError(f"{path}: layer '{layer.name}' ({layer.type}), blob {i} has shape {array.shape}, "
-                                 f'the net expects {blob.shape}')
+                raise CaffeError(
+                    f"{path}: layer '{layer.name}' ({layer.type}), blob {i} has shape {array.shape}, "
+                    f'the net expects {blob.shape}'
+                )
     for layer, arrays in chosen:
         for array, blob in zip(arrays, layer.blobs):
             set_values(blob, array)

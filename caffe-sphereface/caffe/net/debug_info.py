@@ -20,8 +20,10 @@ class DebugInfo:
         for name, blob in zip(layer.param.top, self.net.wiring.tops[index]):
             log.info('net.cpp:591', f'    [Forward] Layer {layer.name}, top blob {name} data: {_mean(blob.tensor)}')
         for i, blob in enumerate(layer.blobs):
-            log.info('net.cpp:601', f'    [Forward] Layer {layer.name}, param blob {_param_name(layer, i)} data: '
-                                    f'{_mean(blob.tensor)}')
+            log.info(
+                'net.cpp:601',
+                f'    [Forward] Layer {layer.name}, param blob {_param_name(layer, i)} data: {_mean(blob.tensor)}',
+            )
 
     def _backward(self, index):
         if not self.active:
@@ -36,8 +38,9 @@ class DebugInfo:
         bottoms = zip(layer.param.bottom, self.net.wiring.bottoms[index], self.net.wiring.bottom_needs[index])
         for name, blob, needed in bottoms:
             if needed:
-                log.info('net.cpp:619', f'    [Backward] Layer {layer.name}, bottom blob {name} diff: '
-                                        f'{_mean(blob.grad)}')
+                log.info(
+                    'net.cpp:619', f'    [Backward] Layer {layer.name}, bottom blob {name} diff: {_mean(blob.grad)}'
+                )
         for i, blob in enumerate(layer.blobs):
             if layer.param_propagate_down[i]:
                 log.info('net.cpp:630', f'    [Backward] Layer {layer.name}, param blob {i} diff: {_mean(blob.grad)}')
@@ -46,19 +49,25 @@ class DebugInfo:
         blobs = self.net.learnable.blobs
         if not blobs:
             return
-        norms = [_norm([getattr(blob, side) for blob in blobs], order)
-                 for order in (1, 2) for side in ('tensor', 'grad')]
+        norms = [
+            _norm([getattr(blob, side) for blob in blobs], order) for order in (1, 2) for side in ('tensor', 'grad')
+        ]
         first, first_diff, second, second_diff = map(log.number, norms)
-        log.info('net.cpp:575', f'    [Backward] All net params (data, diff): L1 norm = ({first}, {first_diff}); '
-                                f'L2 norm = ({second}, {second_diff})')
+        log.info(
+            'net.cpp:575',
+            f'    [Backward] All net params (data, diff): L1 norm = ({first}, {first_diff}); '
+            f'L2 norm = ({second}, {second_diff})',
+        )
 
     def updated(self):
         """Log every learned parameter and the update that it just got."""
         if not self.active:
             return
         for (layer, index), blob in zip(self.net.learnable.names, self.net.learnable.blobs):
-            log.info('net.cpp:646', f'    [Update] Layer {layer}, param {index} data: {_mean(blob.tensor)}; '
-                                    f'diff: {_mean(blob.grad)}')
+            log.info(
+                'net.cpp:646',
+                f'    [Update] Layer {layer}, param {index} data: {_mean(blob.tensor)}; diff: {_mean(blob.grad)}',
+            )
 
 
 def _norm(tensors, order):

@@ -47,8 +47,9 @@ def _packed_convolution(layers, weight, bias, shape):
     relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
     activation = relu, [slope] if relu == 'leaky_relu' else [], ''
     try:
-        kernel = _packed_rows(layers[0], weight, bias, shape, activation) or \
-            _packed_windows(layers[0], weight, bias, shape, activation)
+        kernel = _packed_rows(layers[0], weight, bias, shape, activation) or _packed_windows(
+            layers[0], weight, bias, shape, activation
+        )
     except (AttributeError, NotImplementedError, RuntimeError):
         return None
     return (lambda x: kernel(x.bfloat16()).float()) if kernel and precision.is_bf16() else kernel
@@ -81,7 +82,7 @@ def _convolution(layer, weight, bias):
 
 
 def _product(weight, bias):
-    matrix, = precision.rounded(weight.t())
+    (matrix,) = precision.rounded(weight.t())
     return lambda x: precision.product(x.reshape(len(x), -1), matrix, bias)
 
 

@@ -21,10 +21,14 @@ def find_groups(layers, bottoms, tops, loss_terms):
     while i < len(layers):
         end = i
         if _starts(layers[i], bottoms[i]):
-            while end + 1 < len(layers) and not loss_terms[end] and layers[end].type not in _ACTIVATIONS and \
-                    _continues(layers[end + 1], bottoms[end + 1], tops[end]):
+            while (
+                end + 1 < len(layers)
+                and not loss_terms[end]
+                and layers[end].type not in _ACTIVATIONS
+                and _continues(layers[end + 1], bottoms[end + 1], tops[end])
+            ):
                 end += 1
-            if not loss_terms[end] and tops[i][0] is not bottoms[i][0] and _pays(layers[i:end + 1]):
+            if not loss_terms[end] and tops[i][0] is not bottoms[i][0] and _pays(layers[i : end + 1]):
                 chain = slice(i, end + 1)
                 groups[i] = Group(layers[chain], bottoms[i][0], [top[0] for top in tops[chain]], end)
         i = end + 1
@@ -67,9 +71,9 @@ class Group:
         self.top = tops[-1]
         self.hidden = [blob for blob in dict.fromkeys(tops) if blob is not self.top]
         self.blobs = [bottom, *tops]
-        self.compute = None   # function of the bottom's tensor, over packed weights
-        self._packed = None   # State that `compute` was made for
-        self._seen = None     # State of the last forward that `compute` did not fit
+        self.compute = None  # function of the bottom's tensor, over packed weights
+        self._packed = None  # State that `compute` was made for
+        self._seen = None  # State of the last forward that `compute` did not fit
         self._pending = None  # the bottom's tensor from which the hidden blobs of the last run follow
 
     def run(self):
@@ -129,7 +133,7 @@ class Group:
         if x is None:
             return
         wires = [(layer, [source], [top]) for layer, source, top in zip(self.layers, self.blobs, self.tops)]
-        values = replay(wires[:self.tops.index(self.top)], {self.bottom: x})
+        values = replay(wires[: self.tops.index(self.top)], {self.bottom: x})
         for blob in self.hidden:
             if blob.is_deferred_to(self):
                 blob.tensor = values[blob].tensor

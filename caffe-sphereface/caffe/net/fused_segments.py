@@ -30,7 +30,7 @@ def find_segments(layers, bottoms, tops, loss_terms, groups):
         else:
             if sum(first in groups for first, _ in parts) > 1:
                 start, stop = parts[0][0], parts[-1][1]
-                wires = list(zip(layers, bottoms, tops))[start:stop + 1]
+                wires = list(zip(layers, bottoms, tops))[start : stop + 1]
                 segments[start] = Segment(wires, [groups.get(first) or first - start for first, _ in parts], stop)
             parts = []
         i = end + 1
@@ -56,10 +56,10 @@ class Segment:
         self.bottoms, self.tops = self._ends()
         given = {self._origin[blob] for blob in [*self.bottoms, *self.tops]}
         self.hidden = [blob for blob in self.blobs if self._origin[blob] not in given]
-        self._state = None     # State that the three below fit, None while groups are not packed
-        self._steps = None     # what `_plan` gives
+        self._state = None  # State that the three below fit, None while groups are not packed
+        self._steps = None  # what `_plan` gives
         self._pictures = None  # how many pictures make a piece, None for all at once
-        self._pending = None   # {bottom: tensor} from which the hidden blobs of the last run follow
+        self._pending = None  # {bottom: tensor} from which the hidden blobs of the last run follow
         self._was_read = False  # somebody read a hidden blob: the groups do the work from now on
 
     def _ends(self):
@@ -145,7 +145,7 @@ class Segment:
         counts = {blob.shape[:1] for blob in self.blobs}
         if device.device().type != 'cpu' or len(counts) > 1 or not all(counts):
             return None
-        (count,), = counts
+        ((count,),) = counts
         fit = max(1, MOST_BYTES // (4 * max(blob.count for blob in self.blobs) // count))
         pieces = -(-count // fit)
         return -(-count // pieces) if pieces > 1 else None
@@ -170,8 +170,10 @@ class Segment:
                 function = layer.infer
             sources = [self._origin[blob] for blob in bottom]
             # of an operand that comes twice only the last one may be taken away
-            operands = [(dict.get if source in needed or source in sources[k + 1:] else dict.pop, source)
-                        for k, source in enumerate(sources)]
+            operands = [
+                (dict.get if source in needed or source in sources[k + 1 :] else dict.pop, source)
+                for k, source in enumerate(sources)
+            ]
             steps.append((self._origin[top], function, operands))
             needed.update(sources)
         return steps[::-1]

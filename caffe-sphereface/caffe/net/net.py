@@ -30,7 +30,7 @@ class Net:
         if args and isinstance(args[0], (str, bytes)):
             weights, args = args[0], args[1:]
         if args:
-            phase, level, stages, weights = (*args, *(level, stages, weights)[len(args) - 1:])
+            phase, level, stages, weights = (*args, *(level, stages, weights)[len(args) - 1 :])
         if not isinstance(level, int):
             raise CaffeError(f'level {level!r}: expected a whole number')
         self.phase = read_phase(phase)

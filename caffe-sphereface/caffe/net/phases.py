@@ -12,8 +12,11 @@ def filter_net(net):
     for layer in net.layer:
         if layer.include and layer.exclude:
             raise CaffeError(f"layer '{layer.name}' ({layer.type}): has include and exclude rules, expected one kind")
-        included = any(_meets(net.state, rule) for rule in layer.include) if layer.include else \
-            not any(_meets(net.state, rule) for rule in layer.exclude)
+        included = (
+            any(_meets(net.state, rule) for rule in layer.include)
+            if layer.include
+            else not any(_meets(net.state, rule) for rule in layer.exclude)
+        )
         if included:
             out.layer.add().CopyFrom(layer)
     return out

@@ -46,8 +46,10 @@ def _trace(net):
     for i, layer in enumerate(net.layer):
         for j, name in enumerate(layer.bottom):
             if name not in latest:
-                raise CaffeError(f"layer '{layer.name}' ({layer.type}): unknown bottom blob '{name}' (index {j}), "
-                                 'expected the top of an earlier layer')
+                raise CaffeError(
+                    f"layer '{layer.name}' ({layer.type}): unknown bottom blob '{name}' (index {j}), "
+                    'expected the top of an earlier layer'
+                )
             source[i, j] = latest[name]
             readers[latest[name]] += 1
         for j, name in enumerate(layer.top):

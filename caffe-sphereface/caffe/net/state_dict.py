@@ -33,8 +33,9 @@ def import_state_dict(net, state_path, map_path):
             chosen.update(_sources(layer, blob, source, tensors, f'{where}, {state_path}'))
         else:
             chosen.update({(layer_name, i): None for i in range(len(layer.blobs))})
-    missing = [f'{layer.name}[{i}]' for layer in net.layers for i in range(len(layer.blobs))
-               if (layer.name, i) not in chosen]
+    missing = [
+        f'{layer.name}[{i}]' for layer in net.layers for i in range(len(layer.blobs)) if (layer.name, i) not in chosen
+    ]
     if missing:
         raise CaffeError(f'{map_path}: has no line for {", ".join(missing)}, expected one each ("LAYER -" to leave it)')
     for (name, i), values in chosen.items():
@@ -91,13 +92,15 @@ def _fit(layer, index, value, source, where):
     """`value` in the blob's shape; axes of length 1 may differ (a 1x1 convolution and an inner product)."""
     shape = layer.blobs[index].shape
     if [n for n in value.shape if n != 1] != [n for n in shape if n != 1]:
-        raise CaffeError(f"{where}: '{source}' has shape {tuple(value.shape)} for blob {index} of layer "
-                         f"'{layer.name}' ({layer.type}), which has {shape}")
+        raise CaffeError(
+            f"{where}: '{source}' has shape {tuple(value.shape)} for blob {index} of layer "
+            f"'{layer.name}' ({layer.type}), which has {shape}"
+        )
     return np.ascontiguousarray(value).reshape(shape)
 
 
 def _weight_and_bias(layer, module, tensor):
-    names = ('weight', 'bias')[:len(layer.blobs)]
+    names = ('weight', 'bias')[: len(layer.blobs)]
     values = [tensor(f'{module}.{name}') for name in names]
     if layer.type == 'InnerProduct' and layer.transpose:
         values[0] = values[0].T

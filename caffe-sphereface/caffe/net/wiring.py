@@ -47,8 +47,10 @@ class Wiring:
         layer = create_layer(param, param.phase)
         layer.blobs = BlobVec()
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
-            layer.error(f'propagate_down is given {len(param.propagate_down)} times, expected once a bottom '
-                        f'({len(param.bottom)}) or not at all')
+            layer.error(
+                f'propagate_down is given {len(param.propagate_down)} times, expected once a bottom '
+                f'({len(param.bottom)}) or not at all'
+            )
         bottom, needs = self._take_bottoms(layer, param)
         top = self._make_tops(layer, param)
         layer.check_counts(bottom, top)
@@ -98,8 +100,9 @@ class Wiring:
 
     def _note_needs(self, layer, param, needs, top):
         if len(param.param) > len(layer.blobs):
-            layer.error(f'has {len(param.param)} param blocks, expected at most one for each of '
-                        f'{len(layer.blobs)} blobs')
+            layer.error(
+                f'has {len(param.param)} param blocks, expected at most one for each of {len(layer.blobs)} blobs'
+            )
         rates = [param.param[i].lr_mult if i < len(param.param) else 1.0 for i in range(len(layer.blobs))]
         layer.param_propagate_down = [rate != 0 for rate in rates]
         self.bottom_needs.append(needs)
@@ -177,14 +180,18 @@ class LearnableParameters:
         source = self.blobs[owner]
         permissive = spec.share_mode == spec.PERMISSIVE
         if (blob.count != source.count) if permissive else (blob.shape != source.shape):
-            layer.error(f"shares parameter '{spec.name}' with layer '{self.names[owner][0]}' whose shape is "
-                        f'{source.shape}, its own is {blob.shape}')
+            layer.error(
+                f"shares parameter '{spec.name}' with layer '{self.names[owner][0]}' whose shape is "
+                f'{source.shape}, its own is {blob.shape}'
+            )
         for field, values in (('lr_mult', self.lr), ('decay_mult', self.decay)):
             if spec.HasField(field):
                 value = getattr(spec, field)
                 if self._given[owner][field] and values[owner] != value:
-                    layer.error(f"shared parameter '{spec.name}' has {field} {value}, layer '{self.names[owner][0]}' "
-                                f'gave {values[owner]}; expected the same')
+                    layer.error(
+                        f"shared parameter '{spec.name}' has {field} {value}, layer '{self.names[owner][0]}' "
+                        f'gave {values[owner]}; expected the same'
+                    )
                 values[owner], self._given[owner][field] = value, True
         blob.share_data(source)
         blob.share_diff(source)

@@ -20,8 +20,9 @@ class Gradients:
         for index, layer in enumerate(net.layers):
             first.setdefault(layer.name, index)
         # a shared parameter belongs to its first user, whose backward is the last one
-        order = sorted(((first[name], k) for k, (name, _) in enumerate(learnable.names) if learnable.lr[k]),
-                       reverse=True)
+        order = sorted(
+            ((first[name], k) for k, (name, _) in enumerate(learnable.names) if learnable.lr[k]), reverse=True
+        )
         self._blobs = [learnable.blobs[k] for _, k in order]
         counts = [blob.count for blob in self._blobs]
         self._flat = torch.empty(sum(counts) + extra, device=device.device())

@@ -67,8 +67,9 @@ def _connect(host, port, rank):
     try:
         return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
     except RuntimeError as error:
-        raise CaffeError(f'process {rank}: the training at {host}:{port} does not answer any more '
-                         f'({first_line(error)})') from None
+        raise CaffeError(
+            f'process {rank}: the training at {host}:{port} does not answer any more ({first_line(error)})'
+        ) from None
 
 
 def _beat(pulse, over):
@@ -85,5 +86,7 @@ def _watch(pulse, over, name, end):
     while not over.wait(PERIOD_SECONDS):
         silent = pulse.silent(LIMIT_SECONDS)
         if silent:
-            end(f'{name} stops: nothing was heard of process {", ".join(map(str, silent))} for {LIMIT_SECONDS} s, its '
-                'machine or the network is down')
+            end(
+                f'{name} stops: nothing was heard of process {", ".join(map(str, silent))} for {LIMIT_SECONDS} s, its '
+                'machine or the network is down'
+            )

@@ -33,15 +33,24 @@ def launch(arguments, count, threads=None):
 
 
 def _start(arguments, rank, count, port, threads):
-    environment = {**os.environ, 'RANK': str(rank), 'LOCAL_RANK': str(rank), 'WORLD_SIZE': str(count),
-                   'LOCAL_WORLD_SIZE': str(count), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port),
-                   'TORCHELASTIC_USE_AGENT_STORE': 'True', 'TORCHELASTIC_RESTART_COUNT': '0',
-                   'CAFFE_LAUNCHER': str(os.getpid())}
+    environment = {
+        **os.environ,
+        'RANK': str(rank),
+        'LOCAL_RANK': str(rank),
+        'WORLD_SIZE': str(count),
+        'LOCAL_WORLD_SIZE': str(count),
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': str(port),
+        'TORCHELASTIC_USE_AGENT_STORE': 'True',
+        'TORCHELASTIC_RESTART_COUNT': '0',
+        'CAFFE_LAUNCHER': str(os.getpid()),
+    }
     if threads:
         environment.setdefault('OMP_NUM_THREADS', str(threads))
     # sessions of their own: a Ctrl-C in the terminal reaches them once, through this process
-    return subprocess.Popen([sys.executable, '-c', _PROGRAM.format(path=sys.path), *arguments], env=environment,
-                            start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, '-c', _PROGRAM.format(path=sys.path), *arguments], env=environment, start_new_session=True
+    )
 
 
 def _wait(children):
@@ -76,6 +85,7 @@ def follow_launcher():
     parent = os.environ.get('CAFFE_LAUNCHER')
     if parent and sys.platform == 'linux':
         import ctypes
+
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         if os.getppid() != int(parent):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -29,14 +29,14 @@ class Peers:
 
     def __init__(self, store, rank, count):
         self.rank, self.count = rank, count
-        self._gradients = None        # made for the first exchange
+        self._gradients = None  # made for the first exchange
         self._signals = lambda: None  # the solver's own `action`
-        self._local = []              # requests that only this process knows so far
-        self._agreed = None           # a request that all know, until the solver takes it
-        self._stopping = False        # a signal has asked this process to stop
-        self._answer = None           # on the host, the sums of requests that came with the last gradients
-        self._copied = None           # the event that ends their copy from a GPU
-        self._unread = False          # whether `_agreed` lacks them still
+        self._local = []  # requests that only this process knows so far
+        self._agreed = None  # a request that all know, until the solver takes it
+        self._stopping = False  # a signal has asked this process to stop
+        self._answer = None  # on the host, the sums of requests that came with the last gradients
+        self._copied = None  # the event that ends their copy from a GPU
+        self._unread = False  # whether `_agreed` lacks them still
         backend = 'nccl' if mode.device().type == 'cuda' else 'gloo'
         with self._together():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
@@ -52,8 +52,10 @@ class Peers:
                 raise
             # whoever watches all processes shall see the end of that one first
             time.sleep(_DELAY_SECONDS)
-            raise CaffeError(f'process {self.rank} of {self.count} stops: another process of this training ended or '
-                             f'cannot be reached ({first_line(error)})') from None
+            raise CaffeError(
+                f'process {self.rank} of {self.count} stops: another process of this training ended or '
+                f'cannot be reached ({first_line(error)})'
+            ) from None
 
     # -- one start ----------------------------------------------------------------------------------------------------
 

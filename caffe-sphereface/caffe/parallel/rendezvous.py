@@ -23,8 +23,10 @@ def place():
     try:
         rank, count, local = (int(value or 0) for value in values)
     except ValueError:
-        raise CaffeError(f'RANK={values[0]}, WORLD_SIZE={values[1]}, LOCAL_RANK={values[2]} in the environment: '
-                         'expected numbers as torchrun sets them') from None
+        raise CaffeError(
+            f'RANK={values[0]}, WORLD_SIZE={values[1]}, LOCAL_RANK={values[2]} in the environment: '
+            'expected numbers as torchrun sets them'
+        ) from None
     return rank, count, local
 
 
@@ -37,8 +39,10 @@ def join():
         store, rank, count = next(iter(dist.rendezvous('env://', timeout=_MEETING)))
         return Peers(store, rank, count), store
     except (RuntimeError, ValueError) as error:
-        raise CaffeError(f'process {os.environ["RANK"]}: the training at {os.environ["MASTER_ADDR"]}:'
-                         f'{os.environ.get("MASTER_PORT")} cannot be joined ({first_line(error)})') from None
+        raise CaffeError(
+            f'process {os.environ["RANK"]}: the training at {os.environ["MASTER_ADDR"]}:'
+            f'{os.environ.get("MASTER_PORT")} cannot be joined ({first_line(error)})'
+        ) from None
 
 
 def address():
@@ -64,6 +68,7 @@ def meet(address, rank, count):
     try:
         store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)
     except (RuntimeError, ValueError) as error:
-        raise CaffeError(f'NCCL: process {rank} of {count} cannot meet the others at {address!r} '
-                         f'({first_line(error)})') from None
+        raise CaffeError(
+            f'NCCL: process {rank} of {count} cannot meet the others at {address!r} ({first_line(error)})'
+        ) from None
     return Peers(store, rank, count)

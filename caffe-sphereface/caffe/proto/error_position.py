@@ -7,7 +7,7 @@ _LAYER = re.compile(r'\blayers?\s*:?\s*$')
 
 
 def layer_at(text, line):
-    """"layer 'NAME' (TYPE)" of the block that `line` (from 1) is in, or '' outside of layers."""
+    """ "layer 'NAME' (TYPE)" of the block that `line` (from 1) is in, or '' outside of layers."""
     for start, end in _layer_blocks(text):
         if text.count('\n', 0, start) < line <= text.count('\n', 0, end) + 1:
             name, kind = (_field(text[start:end], key) for key in ('name', 'type'))

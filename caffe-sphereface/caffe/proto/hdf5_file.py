@@ -65,7 +65,7 @@ def append_rows(path, rows):
             for name, values in rows.items():
                 dataset = file[name]
                 dataset.resize(len(dataset) + len(values), axis=0)
-                dataset[len(dataset) - len(values):] = values
+                dataset[len(dataset) - len(values) :] = values
     except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
         raise CaffeError(f'{path}: cannot be written ({" ".join(str(error).split())})') from None
 

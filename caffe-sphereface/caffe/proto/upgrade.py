@@ -5,9 +5,14 @@ from caffe.proto import caffe_pb2
 from caffe.proto.upgrade_v0 import is_v0, upgrade_v0
 from caffe.proto.upgrade_v1 import upgrade_v1
 
-_SOLVER_TYPES = {caffe_pb2.SolverParameter.SGD: 'SGD', caffe_pb2.SolverParameter.NESTEROV: 'Nesterov',
-                 caffe_pb2.SolverParameter.ADAGRAD: 'AdaGrad', caffe_pb2.SolverParameter.RMSPROP: 'RMSProp',
-                 caffe_pb2.SolverParameter.ADADELTA: 'AdaDelta', caffe_pb2.SolverParameter.ADAM: 'Adam'}
+_SOLVER_TYPES = {
+    caffe_pb2.SolverParameter.SGD: 'SGD',
+    caffe_pb2.SolverParameter.NESTEROV: 'Nesterov',
+    caffe_pb2.SolverParameter.ADAGRAD: 'AdaGrad',
+    caffe_pb2.SolverParameter.RMSPROP: 'RMSProp',
+    caffe_pb2.SolverParameter.ADADELTA: 'AdaDelta',
+    caffe_pb2.SolverParameter.ADAM: 'Adam',
+}
 
 
 def upgrade_net(net, origin):
@@ -36,11 +41,13 @@ def _upgrade_input(net, origin):
 
     Of nets that have both `input_shape` counts, as for Caffe 1.0.
     """
-    fours = [net.input_dim[i:i + 4] for i in range(0, len(net.input_dim), 4)]
+    fours = [net.input_dim[i : i + 4] for i in range(0, len(net.input_dim), 4)]
     shapes = [shape.dim for shape in net.input_shape] or fours
     if shapes and (len(shapes) != len(net.input) or (not net.input_shape and len(net.input_dim) % 4)):
-        raise CaffeError(f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
-                         f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim an input')
+        raise CaffeError(
+            f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
+            f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim an input'
+        )
     old = type(net)()
     old.CopyFrom(net)
     for field in ('input', 'input_shape', 'input_dim', 'layer'):

@@ -5,18 +5,30 @@ from caffe.proto import caffe_pb2
 
 _DATA = ('data', 'images', 'window_data')
 _TRANSFORM = {'scale': 'scale', 'meanfile': 'mean_file', 'cropsize': 'crop_size', 'mirror': 'mirror'}
-_WINDOW = {'det_fg_threshold': 'fg_threshold', 'det_bg_threshold': 'bg_threshold', 'det_fg_fraction': 'fg_fraction',
-           'det_context_pad': 'context_pad', 'det_crop_mode': 'crop_mode'}
+_WINDOW = {
+    'det_fg_threshold': 'fg_threshold',
+    'det_bg_threshold': 'bg_threshold',
+    'det_fg_fraction': 'fg_fraction',
+    'det_context_pad': 'context_pad',
+    'det_crop_mode': 'crop_mode',
+}
 
 # V0 type -> (V1 enum name, field of the type's own parameters, {V0 field: field in there})
-_FILLED = {'num_output': 'num_output', 'biasterm': 'bias_term', 'weight_filler': 'weight_filler',
-           'bias_filler': 'bias_filler'}
+_FILLED = {
+    'num_output': 'num_output',
+    'biasterm': 'bias_term',
+    'weight_filler': 'weight_filler',
+    'bias_filler': 'bias_filler',
+}
 _TYPES = {
     'accuracy': ('ACCURACY', None, {}),
     'bnll': ('BNLL', None, {}),
     'concat': ('CONCAT', 'concat_param', {'concat_dim': 'concat_dim'}),
-    'conv': ('CONVOLUTION', 'convolution_param',
-             {**_FILLED, 'pad': 'pad', 'kernelsize': 'kernel_size', 'group': 'group', 'stride': 'stride'}),
+    'conv': (
+        'CONVOLUTION',
+        'convolution_param',
+        {**_FILLED, 'pad': 'pad', 'kernelsize': 'kernel_size', 'group': 'group', 'stride': 'stride'},
+    ),
     'data': ('DATA', 'data_param', {'source': 'source', 'batchsize': 'batch_size', 'rand_skip': 'rand_skip'}),
     'dropout': ('DROPOUT', 'dropout_param', {'dropout_ratio': 'dropout_ratio'}),
     'euclidean_loss': ('EUCLIDEAN_LOSS', None, {}),
@@ -24,15 +36,27 @@ _TYPES = {
     'hdf5_data': ('HDF5_DATA', 'hdf5_data_param', {'source': 'source', 'batchsize': 'batch_size'}),
     'hdf5_output': ('HDF5_OUTPUT', None, {}),
     'im2col': ('IM2COL', 'convolution_param', {'pad': 'pad', 'kernelsize': 'kernel_size', 'stride': 'stride'}),
-    'images': ('IMAGE_DATA', 'image_data_param',
-               {'source': 'source', 'batchsize': 'batch_size', 'rand_skip': 'rand_skip', 'shuffle_images': 'shuffle',
-                'new_height': 'new_height', 'new_width': 'new_width'}),
+    'images': (
+        'IMAGE_DATA',
+        'image_data_param',
+        {
+            'source': 'source',
+            'batchsize': 'batch_size',
+            'rand_skip': 'rand_skip',
+            'shuffle_images': 'shuffle',
+            'new_height': 'new_height',
+            'new_width': 'new_width',
+        },
+    ),
     'infogain_loss': ('INFOGAIN_LOSS', 'infogain_loss_param', {'source': 'source'}),
     'innerproduct': ('INNER_PRODUCT', 'inner_product_param', _FILLED),
     'lrn': ('LRN', 'lrn_param', {'local_size': 'local_size', 'alpha': 'alpha', 'beta': 'beta', 'k': 'k'}),
     'multinomial_logistic_loss': ('MULTINOMIAL_LOGISTIC_LOSS', None, {}),
-    'pool': ('POOLING', 'pooling_param',
-             {'pool': 'pool', 'pad': 'pad', 'kernelsize': 'kernel_size', 'stride': 'stride'}),
+    'pool': (
+        'POOLING',
+        'pooling_param',
+        {'pool': 'pool', 'pad': 'pad', 'kernelsize': 'kernel_size', 'stride': 'stride'},
+    ),
     'relu': ('RELU', None, {}),
     'sigmoid': ('SIGMOID', None, {}),
     'softmax': ('SOFTMAX', None, {}),
@@ -56,8 +80,9 @@ def upgrade_v0(net, origin):
     producers = dict.fromkeys(net.input)
     for outer in old.layers:
         if not outer.HasField('layer'):
-            raise CaffeError(f"{origin}: layer '{outer.name}' is of version 1 among layers of version 0, "
-                             'expected one version')
+            raise CaffeError(
+                f"{origin}: layer '{outer.name}' is of version 1 among layers of version 0, expected one version"
+            )
         if outer.layer.type != 'padding':
             _merge_padding(outer, producers, origin)
             _convert(outer, net.layers.add(), origin)
@@ -73,8 +98,10 @@ def _merge_padding(outer, producers, origin):
         if source is None or source.layer.type != 'padding':
             continue
         if layer.type not in ('conv', 'pool') or len(outer.bottom) != 1 or len(source.bottom) != 1:
-            raise CaffeError(f"{origin}: padding layer '{source.layer.name}' feeds layer '{layer.name}' "
-                             f'({layer.type}), expected a conv or pool layer, one bottom each')
+            raise CaffeError(
+                f"{origin}: padding layer '{source.layer.name}' feeds layer '{layer.name}' "
+                f'({layer.type}), expected a conv or pool layer, one bottom each'
+            )
         layer.pad = source.layer.pad
         outer.bottom[i] = source.bottom[0]
 
@@ -82,8 +109,10 @@ def _merge_padding(outer, producers, origin):
 def _convert(outer, new, origin):
     layer = outer.layer
     if layer.type not in _TYPES:
-        raise CaffeError(f"{origin}: layer '{layer.name}': unknown old type '{layer.type}', "
-                         f'expected one of: {", ".join(sorted(_TYPES))}')
+        raise CaffeError(
+            f"{origin}: layer '{layer.name}': unknown old type '{layer.type}', "
+            f'expected one of: {", ".join(sorted(_TYPES))}'
+        )
     kind, parameters, fields = _TYPES[layer.type]
     new.type = caffe_pb2.V1LayerParameter.LayerType.Value(kind)
     new.bottom.extend(outer.bottom)

@@ -45,8 +45,9 @@ def parse_raw(path, name):
     try:
         message.ParseFromString(content)
     except DecodeError:
-        raise CaffeError(f'{path}: is not a whole binary {name} ({len(content)} bytes; truncated or another format)') \
-            from None
+        raise CaffeError(
+            f'{path}: is not a whole binary {name} ({len(content)} bytes; truncated or another format)'
+        ) from None
     return whole(message, path)
 
 
@@ -84,13 +85,20 @@ def read_weights(path):
     """The layers of a .caffemodel in order: a list of (layer name, [arrays]), for every age of the format."""
     net = parse_raw(path, 'NetParameter')
     layers = [layer for layer in (*net.layer, *net.layers)]
-    named = [layer.layer if layer.DESCRIPTOR.name == 'V1LayerParameter' and layer.HasField('layer') else layer
-             for layer in layers]
+    named = [
+        layer.layer if layer.DESCRIPTOR.name == 'V1LayerParameter' and layer.HasField('layer') else layer
+        for layer in layers
+    ]
     if not named:
         raise CaffeError(f'{path}: holds no layers, expected a .caffemodel')
     try:
-        return [(layer.name, [blob_array(blob, f"{path}: layer '{layer.name}', blob {i}")
-                              for i, blob in enumerate(layer.blobs)]) for layer in named]
+        return [
+            (
+                layer.name,
+                [blob_array(blob, f"{path}: layer '{layer.name}', blob {i}") for i, blob in enumerate(layer.blobs)],
+            )
+            for layer in named
+        ]
     except UnicodeDecodeError:
         raise CaffeError(f'{path}: has a layer name that is not UTF-8 text') from None
 

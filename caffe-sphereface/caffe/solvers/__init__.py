@@ -8,8 +8,9 @@ from caffe.solvers.solver import Solver
 
 def get_solver(source, origin=None):
     """The solver that a prototxt path describes, or a SolverParameter that was read from file `origin`."""
-    kinds = {cls.kind: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver,
-                                       AdamSolver)}
+    kinds = {
+        cls.kind: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)
+    }
     param, origin = read_solver(source), source if isinstance(source, (str, Path)) else origin
     return kinds.get(param.type, Solver)(param, origin)
 
@@ -50,5 +51,13 @@ class AdamSolver(Solver):
     kind = 'Adam'
 
 
-__all__ = ['AdaDeltaSolver', 'AdaGradSolver', 'AdamSolver', 'NesterovSolver', 'RMSPropSolver', 'SGDSolver', 'Solver',
-           'get_solver']
+__all__ = [
+    'AdaDeltaSolver',
+    'AdaGradSolver',
+    'AdamSolver',
+    'NesterovSolver',
+    'RMSPropSolver',
+    'SGDSolver',
+    'Solver',
+    'get_solver',
+]

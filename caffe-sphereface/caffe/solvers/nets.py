@@ -10,8 +10,10 @@ def train_net_param(solver, origin):
     given = [f for f in ('net', 'net_param', 'train_net', 'train_net_param') if solver.HasField(f)]
     if len(given) != 1:
         named = ', '.join(given) if given else 'none'
-        raise CaffeError(f'{origin}: the training net is given by {named}, expected exactly one of net, net_param, '
-                         'train_net, train_net_param')
+        raise CaffeError(
+            f'{origin}: the training net is given by {named}, expected exactly one of net, net_param, '
+            'train_net, train_net_param'
+        )
     return _with_state(getattr(solver, given[0]), given[0], solver.train_state, caffe_pb2.TRAIN)
 
 
@@ -21,12 +23,14 @@ def test_net_params(solver, origin):
     generic = [(getattr(solver, f), f) for f in ('net_param', 'net') if solver.HasField(f)]
     missing = len(solver.test_iter) - len(sources)
     if missing < 0 or (missing and not generic):
-        raise CaffeError(f'{origin}: {len(solver.test_iter)} test_iter for {len(sources)} test nets, '
-                         'expected one test_iter each')
+        raise CaffeError(
+            f'{origin}: {len(solver.test_iter)} test_iter for {len(sources)} test nets, expected one test_iter each'
+        )
     sources += generic[:1] * missing
     if solver.test_state and len(solver.test_state) != len(sources):
-        raise CaffeError(f'{origin}: {len(solver.test_state)} test_state for {len(sources)} test nets, '
-                         'expected one each or none')
+        raise CaffeError(
+            f'{origin}: {len(solver.test_state)} test_state for {len(sources)} test nets, expected one each or none'
+        )
     if sources and solver.test_interval <= 0:
         raise CaffeError(f'{origin}: test_iter for {len(sources)} test nets but no test_interval, expected at least 1')
     states = list(solver.test_state) or [caffe_pb2.NetState()] * len(sources)

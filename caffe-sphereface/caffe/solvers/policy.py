@@ -6,10 +6,10 @@ from caffe.errors import CaffeError
 
 _POLICIES = {
     'fixed': lambda p, it, step: p.base_lr,
-    'step': lambda p, it, step: p.base_lr * p.gamma ** step,
-    'exp': lambda p, it, step: p.base_lr * p.gamma ** it,
+    'step': lambda p, it, step: p.base_lr * p.gamma**step,
+    'exp': lambda p, it, step: p.base_lr * p.gamma**it,
     'inv': lambda p, it, step: p.base_lr * (1 + p.gamma * it) ** -p.power,
-    'multistep': lambda p, it, step: p.base_lr * p.gamma ** step,
+    'multistep': lambda p, it, step: p.base_lr * p.gamma**step,
     'poly': lambda p, it, step: p.base_lr * (1 - it / p.max_iter) ** p.power,
     # beyond exp(700), where Python stops, the rate is 0
     'sigmoid': lambda p, it, step: p.base_lr / (1 + math.exp(min(700, -p.gamma * (it - p.stepsize)))),
@@ -45,6 +45,8 @@ def learning_rate(param, iteration, step, origin='solver'):
     except (OverflowError, ZeroDivisionError):
         rate = math.inf
     if isinstance(rate, complex) or not math.isfinite(rate):
-        raise CaffeError(f'{origin}: lr_policy {param.lr_policy} gives no learning rate at iteration {iteration}, '
-                         'expected other base_lr, gamma, power or max_iter')
+        raise CaffeError(
+            f'{origin}: lr_policy {param.lr_policy} gives no learning rate at iteration {iteration}, '
+            'expected other base_lr, gamma, power or max_iter'
+        )
     return rate

@@ -22,8 +22,11 @@ class Clock:
 def training(net, iteration, loss, clock, display):
     """Log speed, smoothed loss and every value of the net's outputs."""
     speed, seconds = clock.lap(iteration)
-    log.info('solver.cpp:218', f'Iteration {iteration} ({log.number(speed)} iter/s, {log.number(seconds)}s/{display} '
-                               f'iters), loss = {log.number(loss)}')
+    log.info(
+        'solver.cpp:218',
+        f'Iteration {iteration} ({log.number(speed)} iter/s, {log.number(seconds)}s/{display} '
+        f'iters), loss = {log.number(loss)}',
+    )
     values = [(name, v) for name in net.outputs for v in net.blobs[name].tensor.reshape(-1).tolist()]
     for index, (name, value) in enumerate(values):
         log.info('solver.cpp:237', f'    Train net output #{index}: {output(net, name, value)}')

@@ -28,8 +28,18 @@ def sgd(w, g, h, s):
         torch._foreach_sub_(w, h[0])
         return h[0]
     # torch's kernel computes buf = momentum·buf + (1−dampening)·(g + decay·w); w −= lr·buf in one pass over memory
-    fused_sgd(w, g, h[0], fused=True, weight_decay=s.decay, momentum=s.param.momentum, lr=1.0, dampening=1.0 - s.rate,
-              nesterov=False, maximize=False)
+    fused_sgd(
+        w,
+        g,
+        h[0],
+        fused=True,
+        weight_decay=s.decay,
+        momentum=s.param.momentum,
+        lr=1.0,
+        dampening=1.0 - s.rate,
+        nesterov=False,
+        maximize=False,
+    )
     return h[0]
 
 
@@ -73,7 +83,7 @@ def adam(w, g, h, s):
     m, v = h
     torch._foreach_lerp_(m, g, 1 - beta1)
     _average_square(v, g, beta2)
-    correction = (1 - beta2 ** t) ** 0.5 / (1 - beta1 ** t)
+    correction = (1 - beta2**t) ** 0.5 / (1 - beta1**t)
     return _subtract(w, _over_root(m, v, s.rate * correction, s.param.delta))
 
 
@@ -99,5 +109,11 @@ def _subtract(w, update):
     return update
 
 
-RULES = {'SGD': (sgd, 1), 'Nesterov': (nesterov, 1), 'AdaGrad': (adagrad, 1), 'RMSProp': (rmsprop, 1),
-         'AdaDelta': (adadelta, 2), 'Adam': (adam, 2)}
+RULES = {
+    'SGD': (sgd, 1),
+    'Nesterov': (nesterov, 1),
+    'AdaGrad': (adagrad, 1),
+    'RMSProp': (rmsprop, 1),
+    'AdaDelta': (adadelta, 2),
+    'Adam': (adam, 2),
+}

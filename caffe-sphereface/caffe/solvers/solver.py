@@ -137,8 +137,12 @@ class Solver:
         return self.param.display and self.iter % self.param.display == 0 and is_root()
 
     def _is_test_time(self):
-        return self.param.test_interval and self.iter % self.param.test_interval == 0 and self.test_nets and (
-            self.iter > 0 or self.param.test_initialization)
+        return (
+            self.param.test_interval
+            and self.iter % self.param.test_interval == 0
+            and self.test_nets
+            and (self.iter > 0 or self.param.test_initialization)
+        )
 
     def smoothed_loss(self):
         """The mean loss over the last `average_loss` iterations of this `step` call."""

@@ -92,8 +92,11 @@ class Updater:
         norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in blobs])).norm())
         if not norm > limit:  # not a number is left where it is, and scales no other gradient
             return 1.0
-        log.info('sgd_solver.cpp:84', f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
-                                      f'{log.number(limit)}) by scale factor {log.number(limit / norm)}')
+        log.info(
+            'sgd_solver.cpp:84',
+            f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
+            f'{log.number(limit)}) by scale factor {log.number(limit / norm)}',
+        )
         return limit / norm
 
 

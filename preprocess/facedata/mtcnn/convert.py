@@ -32,6 +32,7 @@ def _package_weights():
     if package is None:
         raise FaceDataError(advice)
     import joblib  # the package brings it
+
     folder = Path(package.origin).parent / 'assets' / 'weights'
     files = {name: folder / f'{stored}.lz4' for name, stored in STORED.items()}
     if not all(path.is_file() for path in files.values()):

@@ -90,11 +90,8 @@ def _run_on_boxes(networks, name, size, images, squares):
     """Per picture the outputs of a network for its boxes; boxes of all pictures share the runs."""
     parts = [cut(image, box, size) for image, boxes in zip(images, squares) for box in boxes]
     parts.append(np.zeros((size, size, 3), np.uint8))  # so that there is a run, and shapes, even without any box
-    runs = [networks.run(name, np.stack(parts[start:start + AT_ONCE])) for start in range(0, len(parts), AT_ONCE)]
+    runs = [networks.run(name, np.stack(parts[start : start + AT_ONCE])) for start in range(0, len(parts), AT_ONCE)]
     outputs = {blob: np.concatenate([run[blob] for run in runs])[:-1] for blob in runs[0]}
     ends = np.cumsum([len(boxes) for boxes in squares])[:-1]
     split = {blob: np.split(values, ends) for blob, values in outputs.items()}
     return [{blob: values[k] for blob, values in split.items()} for k in range(len(images))]
-
-
-

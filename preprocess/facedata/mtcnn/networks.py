@@ -23,8 +23,10 @@ class Networks:
         for path in paths:
             if not path.is_file():
                 raise FaceDataError(f'{path}: no such file, expected det1, det2 and det3.caffemodel in {weights}')
-        self._nets = {name: caffe.Net(str(PROTOTXT / f'{name}.prototxt'), str(path), caffe.TEST)
-                      for name, path in zip(NAMES, paths)}
+        self._nets = {
+            name: caffe.Net(str(PROTOTXT / f'{name}.prototxt'), str(path), caffe.TEST)
+            for name, path in zip(NAMES, paths)
+        }
 
     def run(self, name, images):
         """{output blob: array} of network `name` for uint8 BGR pictures (N, height, width, 3)."""
@@ -52,7 +54,7 @@ def resize(image, width, height):
 def cut(image, box, size):
     """The part of a picture within `box` (whole pixels; black outside the picture) at `size`×`size`."""
     x1, y1, x2, y2 = (int(edge) for edge in box)
-    inside = image[max(y1, 0):max(y2, 0), max(x1, 0):max(x2, 0)]
+    inside = image[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
     part = np.zeros((y2 - y1, x2 - x1, 3), np.uint8)
-    part[max(-y1, 0):max(-y1, 0) + inside.shape[0], max(-x1, 0):max(-x1, 0) + inside.shape[1]] = inside
+    part[max(-y1, 0) : max(-y1, 0) + inside.shape[0], max(-x1, 0) : max(-x1, 0) + inside.shape[1]] = inside
     return resize(part, size, size)

@@ -26,7 +26,7 @@ def propose(networks, images, settings):
         size = int(np.ceil(width * scale)), int(np.ceil(height * scale))
         at_once = max(1, MOST_PIXELS // (size[0] * size[1]))
         for start in range(0, len(images), at_once):
-            level = np.stack([resize(image, *size) for image in images[start:start + at_once]])
+            level = np.stack([resize(image, *size) for image in images[start : start + at_once]])
             maps = networks.run('det1', level)
             for k in range(len(level)):
                 found[start + k].append(_in_level(maps['prob1'][k, 1], maps['conv4-2'][k], scale, settings))

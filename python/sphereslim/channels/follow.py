@@ -23,8 +23,10 @@ def follow(*nets):
 
 def _check(net):
     if len(net.layers):
-        raise SlimError(f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
-                        'run upgrade_net_proto_text on it first')
+        raise SlimError(
+            f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
+            'run upgrade_net_proto_text on it first'
+        )
     if not len(net.layer):
         raise SlimError(f"net '{net.name}' has no layers")
 

@@ -113,8 +113,9 @@ class Groups:
         for name, indices in kept.items():
             group = self.of(name)
             if group.name in asked:
-                raise SlimError(f"layers '{asked[group.name]}' and '{name}' lose their channels together, "
-                                   'expected one of them')
+                raise SlimError(
+                    f"layers '{asked[group.name]}' and '{name}' lose their channels together, expected one of them"
+                )
             asked[group.name] = name
             stays = np.zeros(group.size, bool)
             stays[_checked(name, indices, group.size)] = True
@@ -167,8 +168,10 @@ def build_groups(trace, group_of, unit_of):
     """The Group records of a trace whose ids have been partitioned, by group index."""
     members = _members(trace, group_of, unit_of)
     pins, caveats = _texts(trace.pins, group_of), _texts(trace.caveats, group_of)
-    return [_group(trace, members[i], group_of == i, unit_of, pins.get(i, [''])[0], tuple(caveats.get(i, ())))
-            for i in range(group_of.max(initial=-1) + 1)]
+    return [
+        _group(trace, members[i], group_of == i, unit_of, pins.get(i, [''])[0], tuple(caveats.get(i, ())))
+        for i in range(group_of.max(initial=-1) + 1)
+    ]
 
 
 def _group(trace, members, own, unit_of, reason, caveats):
@@ -176,11 +179,24 @@ def _group(trace, members, own, unit_of, reason, caveats):
     carriers = dict.fromkeys((*makers, *(m.layer for m in members if m.role == 'output')))
     readers = dict.fromkeys(m.layer for m in members if m.role == 'input')
     filters = [layer for layer in carriers if trace.layers[layer].type not in PER_CHANNEL]
-    points = dict.fromkeys(_finished(trace, layer, top) for layer in filters for top in trace.layers[layer].top
-                           if (layer, top) in trace.tops)
+    points = dict.fromkeys(
+        _finished(trace, layer, top)
+        for layer in filters
+        for top in trace.layers[layer].top
+        if (layer, top) in trace.tops
+    )
     order = list(trace.layers).index
-    return Group(makers[0], int(unit_of[own].max()) + 1, tuple(makers), tuple(sorted(carriers, key=order)),
-                 tuple(readers), tuple(points), tuple(members), reason, caveats)
+    return Group(
+        makers[0],
+        int(unit_of[own].max()) + 1,
+        tuple(makers),
+        tuple(sorted(carriers, key=order)),
+        tuple(readers),
+        tuple(points),
+        tuple(members),
+        reason,
+        caveats,
+    )
 
 
 def _members(trace, group_of, unit_of):

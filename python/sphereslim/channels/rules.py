@@ -8,18 +8,34 @@ import numpy as np
 from sphereslim.channels.trace import Flow
 from sphereslim.errors import SlimError
 
-NEURONS = ('ReLU', 'PReLU', 'Sigmoid', 'TanH', 'AbsVal', 'BNLL', 'Dropout', 'ELU', 'Exp', 'Log', 'Power', 'Threshold',
-           'Swish', 'Clip')
+NEURONS = (
+    'ReLU',
+    'PReLU',
+    'Sigmoid',
+    'TanH',
+    'AbsVal',
+    'BNLL',
+    'Dropout',
+    'ELU',
+    'Exp',
+    'Log',
+    'Power',
+    'Threshold',
+    'Swish',
+    'Clip',
+)
 PER_CHANNEL = (*NEURONS, 'BatchNorm', 'Scale', 'Bias')  # keep the shape and treat each channel by itself
-JUDGES = ('Accuracy', 'HDF5Output')                     # besides the losses
+JUDGES = ('Accuracy', 'HDF5Output')  # besides the losses
 RULES = {}
 
 
 def rule(*types):
     """Register a rule for layer types."""
+
     def register(function):
         RULES.update(dict.fromkeys(types, function))
         return function
+
     return register
 
 
@@ -159,8 +175,7 @@ def _slice(trace, layer, flows):
     count = len(layer.top)
     points = list(param.slice_point) or [len(flow.ids) * i // count for i in range(1, count)]
     if len(points) != count - 1:
-        raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, "
-                        f'expected {count - 1}')
+        raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, expected {count - 1}")
     trace.points_field(layer, 'slice_param.slice_point', flow.ids, points)
     return [Flow(ids) for ids in np.split(flow.ids, points)]
 
@@ -225,8 +240,11 @@ def _lrn(trace, layer, flows):
 
 @rule('MVN')
 def _mvn(trace, layer, flows):
-    return _mixes(trace, layer, flows[0], 'takes its mean over all channels') if layer.mvn_param.across_channels \
+    return (
+        _mixes(trace, layer, flows[0], 'takes its mean over all channels')
+        if layer.mvn_param.across_channels
         else [flows[0]]
+    )
 
 
 @rule('Softmax')

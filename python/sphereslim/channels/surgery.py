@@ -88,21 +88,26 @@ def _check_weights(groups, weights):
             _check_axis(axis, layers[axis.layer].blobs)
     for name, layer in layers.items():
         if not all(np.isfinite(blob_array(blob)).all() for blob in layer.blobs):
-            raise SlimError(f"weights of layer '{name}' are not all numbers, expected those of a training that did not "
-                            'explode')
+            raise SlimError(
+                f"weights of layer '{name}' are not all numbers, expected those of a training that did not explode"
+            )
 
 
 def _check_axis(axis, blobs):
     if len(blobs) <= axis.blob:
-        raise SlimError(f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
-                        f'expected at least {axis.blob + 1}: they belong to another net')
+        raise SlimError(
+            f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
+            f'expected at least {axis.blob + 1}: they belong to another net'
+        )
     shape = blob_shape(blobs[axis.blob])
     place = _place(shape, axis)
     size = shape[place] if place < len(shape) else 0
     if size % len(axis.ids) or not size or size != len(axis.ids) and not axis.block:
         expected = f'a multiple of {len(axis.ids)}' if axis.block else len(axis.ids)
-        raise SlimError(f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
-                        f'expected {expected} along axis {axis.axis}: they belong to another net')
+        raise SlimError(
+            f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
+            f'expected {expected} along axis {axis.axis}: they belong to another net'
+        )
 
 
 def _place(shape, axis):

@@ -57,23 +57,24 @@ class Edit:
 class Trace:
     """What following the channels of one or more nets has shown so far."""
 
-    made: dict = field(default_factory=dict)      # layer → Flow of the channels it makes
-    axes: dict = field(default_factory=dict)      # (layer, blob, axis) → Axis
-    edits: dict = field(default_factory=dict)     # (layer, path) → Edit
-    tops: dict = field(default_factory=dict)      # (layer, top) → Flow
-    readers: dict = field(default_factory=dict)   # (layer, top) → {names of the layers that read this version}
-    layers: dict = field(default_factory=dict)    # layer → LayerParameter
-    ties: list = field(default_factory=list)      # (ids, ids): must go together, one by one
-    pins: list = field(default_factory=list)      # (ids, reason): must stay
-    caveats: list = field(default_factory=list)   # (ids, note): masking and removing differ
-    shared: dict = field(default_factory=dict)    # name of a shared parameter → {(layer, blob): None}, in order
+    made: dict = field(default_factory=dict)  # layer → Flow of the channels it makes
+    axes: dict = field(default_factory=dict)  # (layer, blob, axis) → Axis
+    edits: dict = field(default_factory=dict)  # (layer, path) → Edit
+    tops: dict = field(default_factory=dict)  # (layer, top) → Flow
+    readers: dict = field(default_factory=dict)  # (layer, top) → {names of the layers that read this version}
+    layers: dict = field(default_factory=dict)  # layer → LayerParameter
+    ties: list = field(default_factory=list)  # (ids, ids): must go together, one by one
+    pins: list = field(default_factory=list)  # (ids, reason): must stay
+    caveats: list = field(default_factory=list)  # (ids, note): masking and removing differ
+    shared: dict = field(default_factory=dict)  # name of a shared parameter → {(layer, blob): None}, in order
     count: int = 0
 
     def make(self, layer, number):
         """The flow of the channels a layer makes; the same one for a layer of the same name in another net."""
         if not 0 < number <= MOST_CHANNELS:
-            raise SlimError(f"layer '{layer.name}' ({layer.type}): num_output is {number}, "
-                            f'expected 1 to {MOST_CHANNELS}')
+            raise SlimError(
+                f"layer '{layer.name}' ({layer.type}): num_output is {number}, expected 1 to {MOST_CHANNELS}"
+            )
         if layer.name not in self.made:
             self.made[layer.name] = self.fresh(number)
         flow = self.made[layer.name]
@@ -103,8 +104,9 @@ class Trace:
         entry = Axis(layer.name, blob, axis, flow.ids, role, ndim, block or flow.flat)
         known = self.axes.setdefault((layer.name, blob, axis), entry)
         if len(known.ids) != len(flow.ids):
-            raise SlimError(f"layer '{layer.name}' reads {len(known.ids)} channels in one place and "
-                            f'{len(flow.ids)} in another')
+            raise SlimError(
+                f"layer '{layer.name}' reads {len(known.ids)} channels in one place and {len(flow.ids)} in another"
+            )
         self.tie(known.ids, flow.ids)
 
     def count_field(self, layer, path, ids):

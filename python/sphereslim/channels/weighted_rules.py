@@ -20,8 +20,10 @@ def _convolve(trace, layer, flow):
     if flow is None or flow.flat:
         return _convolve_unknown(trace, layer, flow)
     if len(flow.ids) % groups or param.num_output % groups:
-        raise SlimError(f"layer '{layer.name}' ({layer.type}): {len(flow.ids)} input channels and "
-                        f'{param.num_output} outputs, expected multiples of its {groups} groups')
+        raise SlimError(
+            f"layer '{layer.name}' ({layer.type}): {len(flow.ids)} input channels and "
+            f'{param.num_output} outputs, expected multiples of its {groups} groups'
+        )
     read, made = len(flow.ids) // groups, param.num_output // groups
     if groups > 1 and 1 in (read, made):
         return _convolve_whole_groups(trace, layer, flow, read, made)

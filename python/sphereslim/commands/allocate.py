@@ -27,12 +27,17 @@ def main():
     found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
     counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs'))
     write_json(args.out, counts)
-    print(text_table(('group', 'channels', 'kept', 'share'),
-                     [[name, found[name].size, kept, f'{kept / found[name].size:.2f}']
-                      for name, kept in counts.items()]))
+    print(
+        text_table(
+            ('group', 'channels', 'kept', 'share'),
+            [[name, found[name].size, kept, f'{kept / found[name].size:.2f}'] for name, kept in counts.items()],
+        )
+    )
     macs, parameters = cost_of_counts(model, counts)
-    print(f'{args.out}: {with_unit(macs)} MACs, {with_unit(parameters)} parameters; the budget is {with_unit(limit)} '
-          f'{args.cost}')
+    print(
+        f'{args.out}: {with_unit(macs)} MACs, {with_unit(parameters)} parameters; the budget is {with_unit(limit)} '
+        f'{args.cost}'
+    )
 
 
 def budget(text, whole_cost):

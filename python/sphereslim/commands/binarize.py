@@ -43,14 +43,19 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--solver', required=True, help='a solver prototxt')
     parser.add_argument('--weights', help='a caffemodel to start from')
     parser.add_argument('--snapshot', help='a solverstate to go on from')
     parser.add_argument('--output', required=True, help='path of the results, without a suffix')
-    parser.add_argument('--layers', choices=['conv', 'all'], default='all',
-                        help='make the weights of convolutions binary, or of every layer (default)')
+    parser.add_argument(
+        '--layers',
+        choices=['conv', 'all'],
+        default='all',
+        help='make the weights of convolutions binary, or of every layer (default)',
+    )
     parser.add_argument('--keep', default='', help='layers that keep full precision, with commas between')
     return parser
 

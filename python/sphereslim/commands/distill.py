@@ -70,8 +70,9 @@ def _pair(text):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--student', help="the student's train prototxt")
     parser.add_argument('--teacher', help="the teacher's train or deploy prototxt")
     parser.add_argument('--teacher-weights', help="the teacher's caffemodel")

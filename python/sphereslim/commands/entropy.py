@@ -32,8 +32,17 @@ from sphereslim.training.schedule import Schedule
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / 'published'
 SETTINGS = {'batches': 'count', 'seed': 'whole', 'time_batch': 'count', 'nets': 'settings', 'single': 'settings'}
-NET = {'net': 'text', 'layers': 'texts', 'rates': 'numbers', 'base': 'settings', 'fine_tune': 'settings',
-       'width?': 'positive', 'size?': 'count', 'fit_start?': 'switch', 'own?': 'settings'}
+NET = {
+    'net': 'text',
+    'layers': 'texts',
+    'rates': 'numbers',
+    'base': 'settings',
+    'fine_tune': 'settings',
+    'width?': 'positive',
+    'size?': 'count',
+    'fit_start?': 'switch',
+    'own?': 'settings',
+}
 SINGLE = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'seeds': 'wholes', 'fine_tune': 'settings'}
 
 
@@ -47,8 +56,11 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         bases = {name: make_base(args, settings, faces, name) for name in nets}
-        runs = [(base, rate, make_run(args, settings, base, rate))
-                for base in bases.values() for rate in settings['nets'][base.name]['rates']]
+        runs = [
+            (base, rate, make_run(args, settings, base, rate))
+            for base in bases.values()
+            for rate in settings['nets'][base.name]['rates']
+        ]
         single = settings['single']
         tries = single_runs(args, single, bases[single['net']]) if single['net'] in bases else {}
         plans = [*(base.plan for base in bases.values()), *(plan for _, _, plan in runs), *tries.values()]
@@ -73,19 +85,33 @@ def make_base(args, settings, faces, name):
     chosen = settings['nets'][name]
     folder = Path(args.out) / name
     net = scaled_folder(args.root / chosen['net'], folder / 'net', chosen.get('width', 1), chosen.get('size'))
-    schedules = {part: Schedule.from_dict(chosen[part], f'{args.settings}: {name}: {part}')
-                 for part in ('base', 'fine_tune')}
-    plan = pipeline.Plan(folder, net, faces, (), 1.0, 'entropy', last_round=None, batches=settings['batches'],
-                         seed=settings['seed'], crop='resize',
-                         fit_start=chosen.get('fit_start', False), **schedules)
+    schedules = {
+        part: Schedule.from_dict(chosen[part], f'{args.settings}: {name}: {part}') for part in ('base', 'fine_tune')
+    }
+    plan = pipeline.Plan(
+        folder,
+        net,
+        faces,
+        (),
+        1.0,
+        'entropy',
+        last_round=None,
+        batches=settings['batches'],
+        seed=settings['seed'],
+        crop='resize',
+        fit_start=chosen.get('fit_start', False),
+        **schedules,
+    )
     return Base(name, plan, args.root / chosen['net'])
 
 
 def make_run(args, settings, base, rate):
     """The Plan that prunes the layers of a base one after another, each with a schedule of its own where it has one."""
     chosen = settings['nets'][base.name]
-    own = {layer: Schedule.from_dict(values, f'{args.settings}: {base.name}: {layer}')
-           for layer, values in chosen.get('own', {}).items()}
+    own = {
+        layer: Schedule.from_dict(values, f'{args.settings}: {base.name}: {layer}')
+        for layer, values in chosen.get('own', {}).items()
+    }
     return base.pruned(f'rate-{rate:g}', chosen['layers'], rate, own=own or None)
 
 
@@ -93,25 +119,54 @@ def single_runs(args, single, base):
     """{(layer, criterion, seed): Plan} of the runs that prune one layer alone."""
     schedule = Schedule.from_dict(single['fine_tune'], f'{args.settings}: single')
     seeds = single['seeds'] if args.seeds is None else list(range(1, args.seeds + 1))
-    return {(layer, criterion, seed): base.pruned(f'single/{layer}-{criterion}-{seed}', [layer], single['rate'],
-                                                  criterion=criterion, seed=seed, fine_tune=schedule)
-            for layer in single['layers'] for criterion in ('entropy', 'random') for seed in seeds}
+    return {
+        (layer, criterion, seed): base.pruned(
+            f'single/{layer}-{criterion}-{seed}',
+            [layer],
+            single['rate'],
+            criterion=criterion,
+            seed=seed,
+            fine_tune=schedule,
+        )
+        for layer in single['layers']
+        for criterion in ('entropy', 'random')
+        for seed in seeds
+    }
 
 
 def report(args, settings, bases, runs, tries):
     """Write the page of all runs into --out, and print its tables."""
     out = Path(args.out)
-    speed = whole_times(out / 'times.json', bases, runs, lambda todo: bar(todo, desc='caffe time', leave=False),
-                        batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    speed = whole_times(
+        out / 'times.json',
+        bases,
+        runs,
+        lambda todo: bar(todo, desc='caffe time', leave=False),
+        batch=settings['time_batch'],
+        gpu=args.gpu and args.gpu.split(',')[0],
+    )
     printed = read_json(PUBLISHED / 'entropy.json')
     nets, layers = net_rows(bases, runs, speed, printed), layer_rows(tries, printed)
     tables = [net_table(nets), *([layer_table(layers)] if layers else [])]
-    facts = [('settings', args.settings), ('trained nets', '; '.join(form_of(base, settings) for base in bases)),
-             ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
-             ('made by', shlex.join(['python', *sys.argv]))]
-    page = write_simple(out, 'Entropy-based filter selection', facts, tables,
-                        [*([layers_figure(layers)] if layers else []), *course_figures(bases, runs),
-                         *base_figures(bases, PUBLISHED), *channel_figures(runs)], {'nets': nets, 'layers': layers})
+    facts = [
+        ('settings', args.settings),
+        ('trained nets', '; '.join(form_of(base, settings) for base in bases)),
+        ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
+        ('made by', shlex.join(['python', *sys.argv])),
+    ]
+    page = write_simple(
+        out,
+        'Entropy-based filter selection',
+        facts,
+        tables,
+        [
+            *([layers_figure(layers)] if layers else []),
+            *course_figures(bases, runs),
+            *base_figures(bases, PUBLISHED),
+            *channel_figures(runs),
+        ],
+        {'nets': nets, 'layers': layers},
+    )
     for table in tables:
         print(f'\n{table.title}\n{table_text(table)}')
     print(f'report: {page} (also report.md and report.json beside it)')
@@ -125,8 +180,11 @@ def form_of(base, settings):
 
 def arguments():
     parser = command_parser(__doc__)
-    parser.add_argument('--settings', default=str(ROOT / 'python/settings/entropy.small.json'),
-                        help='JSON: nets with layers, rates and schedules (default: the small ones)')
+    parser.add_argument(
+        '--settings',
+        default=str(ROOT / 'python/settings/entropy.small.json'),
+        help='JSON: nets with layers, rates and schedules (default: the small ones)',
+    )
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--nets', help='only these nets of the settings, separated by commas')

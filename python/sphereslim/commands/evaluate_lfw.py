@@ -26,17 +26,30 @@ def main():
     check_writable(args.json, args.roc)
     form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
     with staged(args.deploy, args.stage) as deploy:
-        result, scores, same = score(deploy, args.weights, args.pairs, args.pictures, form=form, feature=args.feature,
-                                     mirror=args.mirror, batch=args.batch, progress=progress_of(args.batch),
-                                     cache=None if args.no_cache else args.cache)
+        result, scores, same = score(
+            deploy,
+            args.weights,
+            args.pairs,
+            args.pictures,
+            form=form,
+            feature=args.feature,
+            mirror=args.mirror,
+            batch=args.batch,
+            progress=progress_of(args.batch),
+            cache=None if args.no_cache else args.cache,
+        )
     far, tar = roc(scores, same)
-    values = {**result.as_dict(), 'eer': 100 * equal_error_rate(far, tar),
-              **{f'tar_at_far_{limit:g}': 100 * tar_at(far, tar, limit) for limit in FARS}}
+    values = {
+        **result.as_dict(),
+        'eer': 100 * equal_error_rate(far, tar),
+        **{f'tar_at_far_{limit:g}': 100 * tar_at(far, tar, limit) for limit in FARS},
+    }
     print('\n'.join(lines(values, int((~same).sum()))))
     if args.json:
         write_json(args.json, values)
     if args.roc:
         from sphereslim.evaluation.roc_plot import plot_roc
+
         plot_roc(args.roc, far, tar, f'{Path(args.weights).name}: {values["accuracy"]:.2f} %')
 
 
@@ -57,20 +70,25 @@ def parse_arguments():
     parser.add_argument('weights', help='caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
     parser.add_argument('--pictures', required=True, help='folder of <Name>/<Name>_0001.jpg, aligned as in training')
-    parser.add_argument('--mean', type=float, nargs='+', default=[127.5],
-                        help='subtracted: one, or one per channel (default 127.5)')
-    parser.add_argument('--scale', type=float, default=0.0078125,
-                        help='multiplied after the subtraction (default 1/128)')
+    parser.add_argument(
+        '--mean', type=float, nargs='+', default=[127.5], help='subtracted: one, or one per channel (default 127.5)'
+    )
+    parser.add_argument(
+        '--scale', type=float, default=0.0078125, help='multiplied after the subtraction (default 1/128)'
+    )
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
-    parser.add_argument('--crop', choices=CROPS, default='centre',
-                        help='the part of larger pictures that the net sees (default centre)')
+    parser.add_argument(
+        '--crop', choices=CROPS, default='centre', help='the part of larger pictures that the net sees (default centre)'
+    )
     add_stages(parser)
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
-    parser.add_argument('--mirror', action=argparse.BooleanOptionalAction, default=True,
-                        help='also use the mirror image (default)')
+    parser.add_argument(
+        '--mirror', action=argparse.BooleanOptionalAction, default=True, help='also use the mirror image (default)'
+    )
     parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
-    parser.add_argument('--cache', default=str(cache_folder('features')),
-                        help='folder that keeps features (default %(default)s)')
+    parser.add_argument(
+        '--cache', default=str(cache_folder('features')), help='folder that keeps features (default %(default)s)'
+    )
     parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
     parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')

@@ -33,8 +33,9 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     settings = read_settings(options.settings)
     if settings.distillation.student not in VARIANTS:
-        raise SlimError(f'{options.settings}: student {settings.distillation.student}, '
-                        f'expected one of: {", ".join(VARIANTS)}')
+        raise SlimError(
+            f'{options.settings}: student {settings.distillation.student}, expected one of: {", ".join(VARIANTS)}'
+        )
     # networks name a Python layer of the library, which `caffe train` has to find
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT / 'python'), os.environ.get('PYTHONPATH')]))
     steps.check(settings, _under_root(settings.net))
@@ -49,8 +50,9 @@ def main(arguments=None):
         sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
         binary = binarize(run)
         chosen = choose(run, results, sweeps)
-        page, tables = report.write(run, results, sweeps, binary, chosen, options.published,
-                                    shlex.join(['python', *sys.argv]))
+        page, tables = report.write(
+            run, results, sweeps, binary, chosen, options.published, shlex.join(['python', *sys.argv])
+        )
     for table in tables:
         print(f'\n{table.title}\n{table_text(table)}')
     print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
@@ -67,9 +69,26 @@ def _pictures(options, settings):
     if not settings.people:
         raise SlimError(f'{options.settings}: is for real pictures, expected --pictures and --lists')
     faces = options.faces
-    command = [sys.executable, str(ROOT / 'preprocess/make_faces.py'), '--out', str(faces), '--people',
-               str(settings.people), '--pictures', str(settings.pictures), '--test-people', '10',
-               '--test-pictures', '2', '--folds', '2', '--pairs', '2', '--seed', str(settings.seed)]
+    command = [
+        sys.executable,
+        str(ROOT / 'preprocess/make_faces.py'),
+        '--out',
+        str(faces),
+        '--people',
+        str(settings.people),
+        '--pictures',
+        str(settings.pictures),
+        '--test-people',
+        '10',
+        '--test-pictures',
+        '2',
+        '--folds',
+        '2',
+        '--pairs',
+        '2',
+        '--seed',
+        str(settings.seed),
+    ]
     if subprocess.run(command).returncode:
         raise SlimError(f'{faces}: the faces could not be made')
     return faces / 'aligned', faces
@@ -101,8 +120,19 @@ def binarize(run):
     if not output.with_suffix('.qcaffemodel').is_file():
         states = sorted(stage.folder.glob('*.solverstate'), key=lambda path: path.stat().st_mtime)
         start = ['--snapshot', str(states[-1])] if states else ['--weights', str(run.stage(BASELINE).final)]
-        command = [sys.executable, str(ROOT / 'python/binarize.py'), '--solver', str(stage.solver), *start, '--output',
-                   str(output), '--layers', 'conv', '--keep', steps.first_convolution(stage)]
+        command = [
+            sys.executable,
+            str(ROOT / 'python/binarize.py'),
+            '--solver',
+            str(stage.solver),
+            *start,
+            '--output',
+            str(output),
+            '--layers',
+            'conv',
+            '--keep',
+            steps.first_convolution(stage),
+        ]
         if subprocess.run(command).returncode or not output.with_suffix('.qcaffemodel').is_file():
             raise SlimError(f'{stage.folder}: training with binary weights did not end; the same command continues')
     result = steps.evaluate(run, 'binary', output.with_suffix('.caffemodel'))
@@ -116,21 +146,30 @@ def choose(run, results, sweeps):
     row = steps.smallest(sweeps[variant], results[variant]['accuracy'], run.settings.sweep.tolerance)
     path = run.folder / 'flame.qcaffemodel'
     size = steps.write_file(run, variant, row, path)
-    text = (f'{path.name}: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
-            f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32)')
+    text = (
+        f'{path.name}: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
+        f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32)'
+    )
     unpack = f'python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt'
     return {'variant': variant, **row, 'file_bytes': size, 'text': text, 'unpack': unpack}
 
 
 def _parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--settings', default=str(ROOT / 'python/settings/flame.small.json'), help='JSON of the run '
-                        '(default: the small one)')
+    parser.add_argument(
+        '--settings',
+        default=str(ROOT / 'python/settings/flame.small.json'),
+        help='JSON of the run (default: the small one)',
+    )
     parser.add_argument('--out', type=Path, default=Path('work/flame'), help='folder of the run (default work/flame)')
     parser.add_argument('--pictures', type=Path, help="folder that the lists' paths start from")
     parser.add_argument('--lists', type=Path, help='folder with train.txt, and val.txt or it is split off')
-    parser.add_argument('--faces', type=Path, default=Path('data/flame-faces'), help='where synthetic faces are made '
-                        '(default data/flame-faces)')
+    parser.add_argument(
+        '--faces',
+        type=Path,
+        default=Path('data/flame-faces'),
+        help='where synthetic faces are made (default data/flame-faces)',
+    )
     parser.add_argument('--published', type=Path, default=ROOT / 'published', help="folder of the sources' figures")
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
     return parser

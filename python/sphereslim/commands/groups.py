@@ -22,9 +22,22 @@ def main():
     if args.json:
         print(json.dumps([as_dict(group) for group in groups], indent=1))
         return
-    print(text_table(('group', 'channels', 'made by', 'carried by', 'read by', 'pruning'),
-                     [[group.name, group.size, names(group.makers), len(set(group.carriers) - set(group.makers)),
-                       names(group.readers), group.reason or '; '.join(('yes', *group.caveats))] for group in groups]))
+    print(
+        text_table(
+            ('group', 'channels', 'made by', 'carried by', 'read by', 'pruning'),
+            [
+                [
+                    group.name,
+                    group.size,
+                    names(group.makers),
+                    len(set(group.carriers) - set(group.makers)),
+                    names(group.readers),
+                    group.reason or '; '.join(('yes', *group.caveats)),
+                ]
+                for group in groups
+            ],
+        )
+    )
     print(f'{len(groups.prunable())} of {len(groups)} groups can be pruned; --json shows every layer of them')
 
 
@@ -35,8 +48,10 @@ def names(layers):
 
 def as_dict(group):
     """A Group as plain values."""
-    return {name: getattr(group, name) for name in
-            ('name', 'size', 'makers', 'carriers', 'readers', 'reason', 'caveats', 'prunable', 'is_trunk')}
+    return {
+        name: getattr(group, name)
+        for name in ('name', 'size', 'makers', 'carriers', 'readers', 'reason', 'caveats', 'prunable', 'is_trunk')
+    }
 
 
 def arguments():

@@ -24,9 +24,18 @@ from sphereslim.training.schedule import Schedule
 
 PUBLISHED = Path(__file__).resolve().parents[3] / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
-SETTINGS = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'criterion': 'text', 'batches?': 'count',
-            'multiple?': 'count', 'seed?': 'whole', 'crop?': 'text', 'fit_start?': 'switch',
-            **dict.fromkeys(TRAININGS, 'settings')}
+SETTINGS = {
+    'net': 'text',
+    'layers': 'texts',
+    'rate': 'positive',
+    'criterion': 'text',
+    'batches?': 'count',
+    'multiple?': 'count',
+    'seed?': 'whole',
+    'crop?': 'text',
+    'fit_start?': 'switch',
+    **dict.fromkeys(TRAININGS, 'settings'),
+}
 
 
 def arguments():
@@ -50,8 +59,9 @@ def make_plan(args):
     if args.layers:
         values['layers'] = args.layers.split(',')
     values.update({name: Schedule.from_dict(values[name], f'{args.settings}: {name}') for name in TRAININGS})
-    values.update(folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces),
-                  layers=tuple(values['layers']))
+    values.update(
+        folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces), layers=tuple(values['layers'])
+    )
     return pipeline.Plan(**values)
 
 

@@ -55,8 +55,9 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     _add_quantize(commands)
     _add_dequantize(commands)
@@ -68,9 +69,11 @@ def _parser():
 
 def _in_stages(run):
     """A command `run` for which `options.deploy` is in the stages of `options.stage`."""
+
     def call(options):
         with staged(options.deploy, options.stage) as options.deploy:
             run(options)
+
     return call
 
 
@@ -78,36 +81,55 @@ def _add_quantize(commands):
     command = commands.add_parser('quantize', help='caffemodel -> qcaffemodel')
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('output', help='the qcaffemodel to write')
-    command.add_argument('--bits', help='1 to 16; or conv1=8,conv2=6,*=5 (* all others, 32 keeps a layer '
-                         'as it is, without * layers not named stay as they are); or a JSON file of names and bits '
-                         '(default 6, or 1 for the binary scheme)')
+    command.add_argument(
+        '--bits',
+        help='1 to 16; or conv1=8,conv2=6,*=5 (* all others, 32 keeps a layer '
+        'as it is, without * layers not named stay as they are); or a JSON file of names and bits '
+        '(default 6, or 1 for the binary scheme)',
+    )
     _add_scheme(command)
-    command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm '
-                         'statistics of the chosen layers (they stay float32 otherwise)')
+    command.add_argument(
+        '--vectors',
+        type=int,
+        metavar='BITS',
+        help='also quantize biases, slopes and norm statistics of the chosen layers (they stay float32 otherwise)',
+    )
     command.add_argument('--deploy', help='deploy prototxt: weights are checked against it, the file keeps it')
     command.set_defaults(run=run_quantize)
 
 
 def _add_scheme(command):
-    command.add_argument('--scheme', choices=SCHEMES, default='log',
-                         help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
-                         'one bit more per weight); linear min-max; linear-filter: '
-                         'linear with a scale per filter; binary: sign times mean magnitude per filter')
-    command.add_argument('--scope', choices=SCOPES, default='layer',
-                         help='one range and dictionary per blob (default), or for the whole network')
+    command.add_argument(
+        '--scheme',
+        choices=SCHEMES,
+        default='log',
+        help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
+        'one bit more per weight); linear min-max; linear-filter: '
+        'linear with a scale per filter; binary: sign times mean magnitude per filter',
+    )
+    command.add_argument(
+        '--scope',
+        choices=SCOPES,
+        default='layer',
+        help='one range and dictionary per blob (default), or for the whole network',
+    )
     _add_layers_and_coding(command)
 
 
 def _add_layers_and_coding(command):
-    command.add_argument('--layers', choices=LAYERS, default='all',
-                         help='quantize convolutions only, or every layer (default)')
-    command.add_argument('--coding', choices=CODINGS, default='none',
-                         help='entropy coding of the indices (default none)')
+    command.add_argument(
+        '--layers', choices=LAYERS, default='all', help='quantize convolutions only, or every layer (default)'
+    )
+    command.add_argument(
+        '--coding', choices=CODINGS, default='none', help='entropy coding of the indices (default none)'
+    )
 
 
 def _add_images(command):
-    command.add_argument('--images', help='a folder, or a list file (paths from its own folder on), of pictures '
-                         'whose outputs are compared')
+    command.add_argument(
+        '--images',
+        help='a folder, or a list file (paths from its own folder on), of pictures whose outputs are compared',
+    )
     command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
     command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
     command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
@@ -115,8 +137,9 @@ def _add_images(command):
 
 
 def _add_sweep(commands):
-    command = commands.add_parser('sweep', help='accuracy against size over bits: one table, one plot; goes on where '
-                                  'it was stopped')
+    command = commands.add_parser(
+        'sweep', help='accuracy against size over bits: one table, one plot; goes on where it was stopped'
+    )
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('folder', help='where files, sweep.json, sweep.md and sweep.png go')
     command.add_argument('--deploy', required=True, help='the prototxt to measure with')
@@ -126,21 +149,30 @@ def _add_sweep(commands):
     command.add_argument('--scopes', nargs='+', choices=SCOPES, default=list(SCOPES), help='default both')
     command.add_argument('--layers', nargs='+', choices=LAYERS, default=['all'], help='default all')
     command.add_argument('--coding', choices=CODINGS, default='none', help='entropy coding (default none)')
-    command.add_argument('--accuracy', metavar='MODULE:FUNCTION', help='measure with a function of (prototxt, '
-                         'caffemodel) that gives an accuracy')
-    command.add_argument('--pairs', help="measure verification accuracy on a pairs.txt in LFW's form over the folder "
-                         '--images')
+    command.add_argument(
+        '--accuracy',
+        metavar='MODULE:FUNCTION',
+        help='measure with a function of (prototxt, caffemodel) that gives an accuracy',
+    )
+    command.add_argument(
+        '--pairs', help="measure verification accuracy on a pairs.txt in LFW's form over the folder --images"
+    )
     command.add_argument('--mirror', action='store_true', help='with --pairs: features of the mirrored picture too')
-    command.add_argument('--test-iterations', type=int, metavar='N', help='measure the mean of --top over N batches of '
-                         "the prototxt's own TEST data")
+    command.add_argument(
+        '--test-iterations',
+        type=int,
+        metavar='N',
+        help="measure the mean of --top over N batches of the prototxt's own TEST data",
+    )
     command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
     _add_images(command)
     command.set_defaults(run=_in_stages(run_sweep))
 
 
 def _add_allocate(commands):
-    command = commands.add_parser('allocate', help='bits per layer by sensitivity under a size budget; goes on where '
-                                  'it was stopped')
+    command = commands.add_parser(
+        'allocate', help='bits per layer by sensitivity under a size budget; goes on where it was stopped'
+    )
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
     command.add_argument('--deploy', required=True, help='the deploy prototxt')
@@ -164,10 +196,13 @@ def _add_dequantize(commands):
 
 
 def _add_inspect(commands):
-    command = commands.add_parser('inspect', help='what is in a qcaffemodel, blob by blob, and what it takes',
-                                  description='Print a line for every blob: bits a weight, entries of its dictionary, '
-                                  'bytes, and error, the length of what quantizing changed over that of the weights '
-                                  '(0.02 is 2 %); then the bytes of each use and of the file.')
+    command = commands.add_parser(
+        'inspect',
+        help='what is in a qcaffemodel, blob by blob, and what it takes',
+        description='Print a line for every blob: bits a weight, entries of its dictionary, '
+        'bytes, and error, the length of what quantizing changed over that of the weights '
+        '(0.02 is 2 %); then the bytes of each use and of the file.',
+    )
     command.add_argument('quantized', help='a qcaffemodel')
     command.set_defaults(run=lambda options: print(inspect_text(options.quantized)))
 
@@ -209,8 +244,12 @@ def run_sweep(options):
     net = read_caffemodel(options.weights)
     measure, name, logarithmic = _measure(options)
     os.makedirs(options.folder, exist_ok=True)
-    subject = {'weights': file_digest(options.weights, options.deploy), 'measure': name, 'coding': options.coding,
-               'images': [options.images, options.count, options.mean, options.scale, options.rgb]}
+    subject = {
+        'weights': file_digest(options.weights, options.deploy),
+        'measure': name,
+        'coding': options.coding,
+        'images': [options.images, options.count, options.mean, options.scale, options.rgb],
+    }
     if options.pairs:
         subject['pairs'] = [file_digest(options.pairs), options.mirror]
     rows = Rows(options.folder, subject)
@@ -229,8 +268,13 @@ def _measure(options):
     """(measure, its name, whether it is a distance, for a logarithmic axis)."""
     if options.pairs:
         form = InputForm(options.mean, options.scale, options.rgb)
-        measure = Verification(options.pairs, options.images, form, options.mirror,
-                               progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False))
+        measure = Verification(
+            options.pairs,
+            options.images,
+            form,
+            options.mirror,
+            progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False),
+        )
         return measure, 'verification accuracy, %', False
     if options.accuracy:
         return named_measure(options.accuracy), options.accuracy, False
@@ -252,16 +296,31 @@ def run_allocate(options):
     net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
     distance, paths = _distance(options)
-    subject = {'files': file_digest(options.weights, options.deploy, *paths), 'scheme': options.scheme,
-               'coding': options.coding, 'pixels': [options.mean, options.scale, options.rgb]}
+    subject = {
+        'files': file_digest(options.weights, options.deploy, *paths),
+        'scheme': options.scheme,
+        'coding': options.coding,
+        'pixels': [options.mean, options.scale, options.rgb],
+    }
     layers = quantizable_layers(net, options.scheme, options.layers)
-    costs = measure_costs(net, distance, layers, parse_range(options.bits), options.scheme, options.coding,
-                          f'{options.output}.costs.json', subject, lambda todo: bar(todo, desc='layers x bits'))
+    costs = measure_costs(
+        net,
+        distance,
+        layers,
+        parse_range(options.bits),
+        options.scheme,
+        options.coding,
+        f'{options.output}.costs.json',
+        subject,
+        lambda todo: bar(todo, desc='layers x bits'),
+    )
     quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
     size = write_quantized(quantized, options.output, options.coding)
     write_json(f'{options.output}.bits.json', bits)
     for name in layers:
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)
-    print(f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance.distance():.6g} '
-          f'on {len(paths)} images')
+    print(
+        f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance.distance():.6g} '
+        f'on {len(paths)} images'
+    )

@@ -24,8 +24,7 @@ def main():
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     check_weights(Groups(net), weights, args.weights)
     feed, batches = source(args, net)
-    result = recalibrate(net, weights, feed, batches,
-                         lambda batches: bar(batches, desc='measuring', unit='batch'))
+    result = recalibrate(net, weights, feed, batches, lambda batches: bar(batches, desc='measuring', unit='batch'))
     write_bytes(args.out, result.SerializeToString())
     print(args.out)
 

@@ -19,8 +19,10 @@ from sphereslim.pruning.selection_files import read_selections
 def main():
     args = arguments()
     check_writable(args.out)
-    whole_net, pruned = (open_model(*files, args.stage) for files in
-                         ((args.deploy, args.weights), (args.pruned_deploy, args.pruned_weights)))
+    whole_net, pruned = (
+        open_model(*files, args.stage)
+        for files in ((args.deploy, args.weights), (args.pruned_deploy, args.pruned_weights))
+    )
     lacking = {layer.name for layer in whole_net.net.layer} - {layer.name for layer in pruned.net.layer}
     if lacking:
         raise SlimError(f"{args.pruned_deploy}: has no layer '{min(lacking)}', expected the layers of {args.deploy}")
@@ -29,11 +31,20 @@ def main():
     for name, indices in kept.items():
         size = pruned.groups.of(name).size
         if size != len(indices):
-            raise SlimError(f"{args.pruned_deploy}: layer '{name}' has {size} channels, the selection keeps "
-                            f'{len(indices)}: expected the net that was pruned by it')
+            raise SlimError(
+                f"{args.pruned_deploy}: layer '{name}' has {size} channels, the selection keeps "
+                f'{len(indices)}: expected the net that was pruned by it'
+            )
     feed = feeds(args, whole_net.net)[0]
-    refitted = refit(whole_net, pruned, kept, feed, Fit(args.places, args.ridge), args.seed,
-                     lambda done: bar(done, desc='refitting', total=len(layers), unit='layer'))
+    refitted = refit(
+        whole_net,
+        pruned,
+        kept,
+        feed,
+        Fit(args.places, args.ridge),
+        args.seed,
+        lambda done: bar(done, desc='refitting', total=len(layers), unit='layer'),
+    )
     write_bytes(args.out, refitted.weights.SerializeToString())
     print(f'{args.out}: {len(layers)} layers refitted on {len(feed.paths)} pictures')
 
@@ -46,8 +57,9 @@ def arguments():
     parser.add_argument('pruned_weights', help='its caffemodel')
     parser.add_argument('--selection', nargs='+', required=True, help='the selection.json it was pruned by')
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
-    parser.add_argument('--ridge', type=not_negative, default=1e-4,
-                        help='how much the old weights count (default 1e-4)')
+    parser.add_argument(
+        '--ridge', type=not_negative, default=1e-4, help='how much the old weights count (default 1e-4)'
+    )
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_stages(parser)
     add_pictures(parser)

@@ -11,8 +11,9 @@ from sphereslim.studies.pipeline_report.write import write_figure
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     epilog='Example: python python/report.py work/sphereface-4 --figure loss-00-base')
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='Example: python python/report.py work/sphereface-4 --figure loss-00-base'
+    )
     parser.add_argument('run', metavar='RUN', type=Path, help='folder of a run that has a report.json')
     parser.add_argument('--figure', metavar='NAME', help='draw only this figure, a PNG in the folder')
     return parser.parse_args()

@@ -37,8 +37,9 @@ def main():
     sampler = make_sampler(args, net, weights)
     chosen = []
     for layer, rate in wanted.items():
-        selection = select(groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple,
-                           exact=bool(args.allocation))
+        selection = select(
+            groups, layer, args.criterion, sampler(layer), rate, args.seed, args.multiple, exact=bool(args.allocation)
+        )
         chosen.append({'layer': layer, **selection.as_dict()})
         print(f'{layer}: {len(selection.kept)} of {len(selection.scores)} channels stay', flush=True)
     write_json(args.out, chosen[0] if len(chosen) == 1 else {'selections': chosen})
@@ -51,8 +52,11 @@ def shares(args, groups):
         counts = read_json(args.allocation)
         if not isinstance(counts, dict) or not all(isinstance(n, int) and n > 0 for n in counts.values()):
             raise SlimError(f'{args.allocation}: expected {{group: number of channels kept}}')
-        return {name: checked(groups, name, n / groups.of(name).size) for name, n in counts.items()
-                if n < groups.of(name).size}
+        return {
+            name: checked(groups, name, n / groups.of(name).size)
+            for name, n in counts.items()
+            if n < groups.of(name).size
+        }
     if not args.layer:
         raise SlimError('expected --layer with --rate, or --allocation')
     return {name: checked(groups, name, args.rate) for name in args.layer.split(',')}
@@ -70,8 +74,9 @@ def make_sampler(args, net, weights):
     feed, batches = source(args, net)
     caffe.set_random_seed(args.seed)
     opened = open_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
-    return lambda layer: Sampler(opened, feed, batches,
-                                 lambda batches: bar(batches, desc=layer, unit='batch', leave=False))
+    return lambda layer: Sampler(
+        opened, feed, batches, lambda batches: bar(batches, desc=layer, unit='batch', leave=False)
+    )
 
 
 def arguments():

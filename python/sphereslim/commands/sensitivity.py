@@ -36,11 +36,35 @@ def main():
     check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
     harm = accuracy_loss(args) if args.pairs else Shift(model, test)
     table = Table(out / 'sensitivity.json', about(args))
-    study(model, table, args.rates, args.criterion, harm, feed, Fit(args.places), args.refit, args.seed,
-          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
+    study(
+        model,
+        table,
+        args.rates,
+        args.criterion,
+        harm,
+        feed,
+        Fit(args.places),
+        args.refit,
+        args.seed,
+        lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
+    )
     draw(out / 'sensitivity.png', table.rows, table.about)
-    print(text_table(COLUMNS, [[row.group or '(whole)', f'{row.rate:g}', row.kept or '', with_unit(row.macs),
-                                with_unit(row.parameters), f'{row.harm:.4f}'] for row in table.rows]))
+    print(
+        text_table(
+            COLUMNS,
+            [
+                [
+                    row.group or '(whole)',
+                    f'{row.rate:g}',
+                    row.kept or '',
+                    with_unit(row.macs),
+                    with_unit(row.parameters),
+                    f'{row.harm:.4f}',
+                ]
+                for row in table.rows
+            ],
+        )
+    )
     print(f'{out}/sensitivity.json, {out}/sensitivity.png')
 
 
@@ -54,8 +78,16 @@ def accuracy_loss(args):
 def about(args):
     """What decides the figures, to know a table of the same study by."""
     harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
-    return {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.criterion, 'harm': harm,
-            'refitted': args.refit, 'pictures': args.count, 'seed': args.seed, 'stage': args.stage or None}
+    return {
+        'deploy': args.deploy,
+        'weights': args.weights,
+        'criterion': args.criterion,
+        'harm': harm,
+        'refitted': args.refit,
+        'pictures': args.count,
+        'seed': args.seed,
+        'stage': args.stage or None,
+    }
 
 
 def arguments():
@@ -64,12 +96,17 @@ def arguments():
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--out', required=True, help='folder for sensitivity.json and sensitivity.png')
     parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
-    parser.add_argument('--rates', type=rates, default=[0.75, 0.5, 0.25],
-                        help='shares of channels to keep (default 0.75,0.5,0.25)')
+    parser.add_argument(
+        '--rates', type=rates, default=[0.75, 0.5, 0.25], help='shares of channels to keep (default 0.75,0.5,0.25)'
+    )
     parser.add_argument('--pairs', help="pairs.txt in LFW's form: measure verification accuracy instead")
     parser.add_argument('--pictures', help='folder of the pictures of --pairs')
-    parser.add_argument('--refit', action=argparse.BooleanOptionalAction, default=True,
-                        help='refit the readers of removed channels first (default)')
+    parser.add_argument(
+        '--refit',
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help='refit the readers of removed channels first (default)',
+    )
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
     add_stages(parser)

@@ -22,8 +22,14 @@ from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 
 PUBLISHED = Path(__file__).resolve().parents[3] / 'published' / 'sphereface_plus.json'
-SETTINGS = {'net': 'text', 'heads': 'text', 'runs': 'count', 'compared': 'texts', 'base': 'settings',
-            'margins': 'settings'}
+SETTINGS = {
+    'net': 'text',
+    'heads': 'text',
+    'runs': 'count',
+    'compared': 'texts',
+    'base': 'settings',
+    'margins': 'settings',
+}
 MARGIN = {'alpha': 'number', **SCHEDULE}
 
 
@@ -45,7 +51,7 @@ def make_plan(args):
     margins = []
     for name in names:
         if name not in values['margins']:
-            raise SlimError(f"--margins {name}: expected some of {', '.join(values['margins'])}")
+            raise SlimError(f'--margins {name}: expected some of {", ".join(values["margins"])}')
         chosen = dict(checked(values['margins'][name], MARGIN, f'{args.settings}: {name}'))
         alpha = chosen.pop('alpha')
         head = Path(values['heads']) / name / 'train.prototxt'
@@ -54,18 +60,23 @@ def make_plan(args):
     if runs < 1:
         raise SlimError(f'--runs {runs}: expected at least 1')
     net, base = Path(values['net']), schedule(args, values['base'], 'base')
-    check_engine([net / 'train.prototxt', net / 'deploy.prototxt', *(margin.head for margin in margins)],
-                 [net / 'solver.prototxt'])
-    return sphereface_plus.Plan(Path(args.out), net, open_faces(args.faces), base, tuple(margins), runs,
-                     tuple(values['compared']))
+    check_engine(
+        [net / 'train.prototxt', net / 'deploy.prototxt', *(margin.head for margin in margins)],
+        [net / 'solver.prototxt'],
+    )
+    return sphereface_plus.Plan(
+        Path(args.out), net, open_faces(args.faces), base, tuple(margins), runs, tuple(values['compared'])
+    )
 
 
 def schedule(args, values, name):
     """A Schedule; two GPUs take the two forwards of iter_size 2 at once. SlimError where their number is not known."""
     made = Schedule.from_dict(values, f'{args.settings}: {name}')
     if args.gpu == 'all' and made.iter_size > 1:
-        raise SlimError(f"--gpu all: {name} of {args.settings} shares the forwards of iter_size {made.iter_size} among "
-                        'the GPUs, expected their numbers, such as 0,1')
+        raise SlimError(
+            f'--gpu all: {name} of {args.settings} shares the forwards of iter_size {made.iter_size} among '
+            'the GPUs, expected their numbers, such as 0,1'
+        )
     gpus = len(args.gpu.split(',')) if args.gpu else 1
     return Schedule(**{**vars(made), 'iter_size': max(1, made.iter_size // gpus)})
 
@@ -91,8 +102,13 @@ def run(plan, gpu):
             place += 1
             if not stage.is_emitted():
                 sphereface_plus.emit_run(plan, margin, stage, seed, alpha)
-            finish(plan, stage, f'[{place}/{total}] {margin.name}/{stage.name}', gpu,
-                   harvest=lambda snapshots, stage=stage: sphereface_plus.measure_centres(stage, snapshots))
+            finish(
+                plan,
+                stage,
+                f'[{place}/{total}] {margin.name}/{stage.name}',
+                gpu,
+                harvest=lambda snapshots, stage=stage: sphereface_plus.measure_centres(stage, snapshots),
+            )
 
 
 def main():

@@ -30,8 +30,13 @@ from sphereslim.training.schedule import Schedule
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
-SETTINGS = {'width': 'positive', 'batches': 'count', 'seed': 'whole', 'time_batch': 'count',
-            **dict.fromkeys(TRAININGS, 'settings')}
+SETTINGS = {
+    'width': 'positive',
+    'batches': 'count',
+    'seed': 'whole',
+    'time_batch': 'count',
+    **dict.fromkeys(TRAININGS, 'settings'),
+}
 
 
 def main():
@@ -59,8 +64,17 @@ def make_base(args, settings, faces, word):
     folder = Path(args.out) / source.name
     net = scaled_folder(source, folder / 'net', settings['width'])
     values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
-    plan = pipeline.Plan(folder, net, faces, (), 1.0, args.criterion, batches=settings['batches'],
-                         seed=settings['seed'], **{**values, 'last_round': None})
+    plan = pipeline.Plan(
+        folder,
+        net,
+        faces,
+        (),
+        1.0,
+        args.criterion,
+        batches=settings['batches'],
+        seed=settings['seed'],
+        **{**values, 'last_round': None},
+    )
     return Base(source.name, plan, source)
 
 
@@ -74,29 +88,52 @@ def make_run(args, settings, base, rate):
 def report(args, settings, bases, plans):
     """Write the page of all runs into --out, and print its table."""
     out = Path(args.out)
-    speed = whole_times(out / 'times.json', bases, plans, lambda todo: bar(todo, desc='caffe time', leave=False),
-                        batch=settings['time_batch'], gpu=args.gpu and args.gpu.split(',')[0])
+    speed = whole_times(
+        out / 'times.json',
+        bases,
+        plans,
+        lambda todo: bar(todo, desc='caffe time', leave=False),
+        batch=settings['time_batch'],
+        gpu=args.gpu and args.gpu.split(',')[0],
+    )
     printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)
-    facts = [('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
-             ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
-             ('criterion', args.criterion), ('made by', shlex.join(['python', *sys.argv]))]
-    page = write_simple(out, 'Sphereface-Prune', facts, [table],
-                        [comparison_figure(data), *course_figures(bases, plans), *base_figures(bases, PUBLISHED),
-                         *channel_figures(plans)], {'rows': data})
+    facts = [
+        ('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
+        ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
+        ('criterion', args.criterion),
+        ('made by', shlex.join(['python', *sys.argv])),
+    ]
+    page = write_simple(
+        out,
+        'Sphereface-Prune',
+        facts,
+        [table],
+        [
+            comparison_figure(data),
+            *course_figures(bases, plans),
+            *base_figures(bases, PUBLISHED),
+            *channel_figures(plans),
+        ],
+        {'rows': data},
+    )
     print(table_text(table))
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
 def arguments():
     parser = command_parser(__doc__)
-    parser.add_argument('--settings', default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
-                        help='JSON: width, batches, schedules (default: the small ones)')
+    parser.add_argument(
+        '--settings',
+        default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
+        help='JSON: width, batches, schedules (default: the small ones)',
+    )
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
-    parser.add_argument('--nets', default='4,10,20',
-                        help='nets: 10 means sphereface-10, else a folder (default 4,10,20)')
+    parser.add_argument(
+        '--nets', default='4,10,20', help='nets: 10 means sphereface-10, else a folder (default 4,10,20)'
+    )
     parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')

@@ -55,8 +55,7 @@ def main():
         tell('original', job.original()['all'])
         best = table(args, job, criteria)
         for budget in args.budgets:
-            tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted',
-                 job.headline(best[budget], budget, more)['all'])
+            tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted', job.headline(best[budget], budget, more)['all'])
         for budget in args.distill or ():
             distil(args, job, budget, more)
         report(args, job, out)
@@ -66,24 +65,59 @@ def make_study(args, model, out):
     """(Study, Feed of more pictures), its sensitivities measured."""
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
-    about = {'deploy': args.deploy, 'weights': args.weights, 'criterion': args.ranked_by,
-             'harm': '1 - cosine of outputs', 'refitted': True, 'pictures': args.count, 'seed': args.seed,
-             'stage': args.stage or None}
+    about = {
+        'deploy': args.deploy,
+        'weights': args.weights,
+        'criterion': args.ranked_by,
+        'harm': '1 - cosine of outputs',
+        'refitted': True,
+        'pictures': args.count,
+        'seed': args.seed,
+        'stage': args.stage or None,
+    }
     table = Table(out / 'sensitivity.json', about)
-    study(model, table, args.rates, args.ranked_by, Shift(model, test_feed), fit_feed, fit, True, args.seed,
-          lambda todo: bar(todo, desc='pruning each group alone', unit='cut'))
+    study(
+        model,
+        table,
+        args.rates,
+        args.ranked_by,
+        Shift(model, test_feed),
+        fit_feed,
+        fit,
+        True,
+        args.seed,
+        lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
+    )
     draw(out / 'sensitivity.png', table.rows, about)
     few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
-    job = Study(out, model, Path(args.pairs), few, Path(args.pictures), form_of(args), fit_feed, test_feed,
-                curves(table.rows), fit, Fit(args.refit_places, args.ridge), args.seed, args.batch,
-                lambda batches: bar(batches, 'verifying', leave=False))
+    job = Study(
+        out,
+        model,
+        Path(args.pairs),
+        few,
+        Path(args.pictures),
+        form_of(args),
+        fit_feed,
+        test_feed,
+        curves(table.rows),
+        fit,
+        Fit(args.refit_places, args.ridge),
+        args.seed,
+        args.batch,
+        lambda batches: bar(batches, 'verifying', leave=False),
+    )
     return job, more
 
 
 def table(args, job, criteria):
     """Fill the table of all criteria; {budget: criterion whose refitted net is nearest to the original}."""
-    todo = [(c, b, refitted, uniform) for c in criteria for b in args.budgets for refitted in (False, True)
-            for uniform in ((False, True) if c == args.ranked_by else (False,))]
+    todo = [
+        (c, b, refitted, uniform)
+        for c in criteria
+        for b in args.budgets
+        for refitted in (False, True)
+        for uniform in ((False, True) if c == args.ranked_by else (False,))
+    ]
     found = {}
     for criterion, budget, refitted, uniform in bar(todo, desc='one shot', unit='net'):
         result = job.one_shot(criterion, budget, refitted, uniform)
@@ -101,14 +135,30 @@ def distil(args, job, budget, more):
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
             measured_on = set(job.test_feed.paths)
-            paths = [path.resolve() for path in shuffled_pictures(args.images, args.seed, args.not_in)
-                     if path not in measured_on]
-            distillation.emit(stage, student, job.model, form_of(args), paths, args.cpu_minutes,
-                              args.base_lr, args.distill_batch, args.seed)
+            paths = [
+                path.resolve()
+                for path in shuffled_pictures(args.images, args.seed, args.not_in)
+                if path not in measured_on
+            ]
+            distillation.emit(
+                stage,
+                student,
+                job.model,
+                form_of(args),
+                paths,
+                args.cpu_minutes,
+                args.base_lr,
+                args.distill_batch,
+                args.seed,
+            )
         before = cpu_of_children()
         train_with_bar(stage, name, args.gpu)
-        more = {'criterion': headline['criterion'], 'cpu_seconds': cpu_of_children() - before,
-                'iterations': read_solver(stage.solver).max_iter, 'batch': args.distill_batch}
+        more = {
+            'criterion': headline['criterion'],
+            'cpu_seconds': cpu_of_children() - before,
+            'iterations': read_solver(stage.solver).max_iter,
+            'batch': args.distill_batch,
+        }
         job.final(name, budget, distillation.distilled(stage, student), more)
     tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
 
@@ -130,9 +180,13 @@ def report(args, job, out):
     few = f'the first {args.few_pairs} matched and mismatched pairs of {args.few_folds} folds'
     shown = page.tables(results, few)
     figure = page.figure(results, Path(args.doc).stem if args.doc else 'accuracy-macs')
-    facts = [('model', f'{args.deploy}, {args.weights}'), ('verified on', args.pairs),
-             ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
-             ('allocated by', f'sensitivity of {args.ranked_by}'), ('made by', shlex.join(['python', *sys.argv]))]
+    facts = [
+        ('model', f'{args.deploy}, {args.weights}'),
+        ('verified on', args.pairs),
+        ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
+        ('allocated by', f'sensitivity of {args.ranked_by}'),
+        ('made by', shlex.join(['python', *sys.argv])),
+    ]
     written = write_simple(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
     if args.doc:
         page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
@@ -148,21 +202,28 @@ def arguments():
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
     parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
     parser.add_argument('--out', required=True, help='folder of the study')
-    parser.add_argument('--budgets', type=rates, default=[0.85, 0.7, 0.5],
-                        help='shares of the MACs to keep (default 0.85,0.7,0.5)')
+    parser.add_argument(
+        '--budgets', type=rates, default=[0.85, 0.7, 0.5], help='shares of the MACs to keep (default 0.85,0.7,0.5)'
+    )
     parser.add_argument('--criteria', help=f'criteria of the table (default: all: {",".join(CRITERIA)})')
     parser.add_argument('--ranked-by', default='obs', help='criterion that sensitivities are measured with')
     parser.add_argument('--rates', type=rates, default=[0.7, 0.4], help='rates of the sensitivities (default 0.7,0.4)')
     parser.add_argument('--few-folds', type=whole, default=2, help='folds of the table of criteria (default 2)')
-    parser.add_argument('--few-pairs', type=whole, default=100,
-                        help='matched and mismatched pairs of each of them (default 100)')
+    parser.add_argument(
+        '--few-pairs', type=whole, default=100, help='matched and mismatched pairs of each of them (default 100)'
+    )
     parser.add_argument('--places', type=whole, default=60, help='outputs a picture to refit on (default 60)')
     parser.add_argument('--test-count', type=whole, default=40, help='pictures to measure distances on (default 40)')
-    parser.add_argument('--refit-count', type=whole, default=160,
-                        help='pictures that the best of each budget is refitted on (default 160)')
+    parser.add_argument(
+        '--refit-count',
+        type=whole,
+        default=160,
+        help='pictures that the best of each budget is refitted on (default 160)',
+    )
     parser.add_argument('--refit-places', type=whole, default=120, help='and outputs a picture of them (default 120)')
-    parser.add_argument('--ridge', type=not_negative, default=1e-3,
-                        help='how much the old weights count in that (default 1e-3)')
+    parser.add_argument(
+        '--ridge', type=not_negative, default=1e-3, help='how much the old weights count in that (default 1e-3)'
+    )
     parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
     parser.add_argument('--base-lr', type=float, default=5e-4, help='learning rate of the distillation (default 5e-4)')

@@ -62,17 +62,24 @@ def _costs(net, shape):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and deploy prototxts of one net')
     parser.add_argument('--output', required=True, metavar='FOLDER', help='where the rewritten files go')
     parser.add_argument('--module', choices=list(MODULES), help='what takes the place of convolutions')
-    parser.add_argument('--layers', type=names, metavar='A,B', help='convolutions to replace (default: all 3x3 ones '
-                        'that do not read the picture)')
-    parser.add_argument('--s-ratio', type=positive, default=0.125, help='squeezed channels per output channel '
-                        '(default 0.125)')
+    parser.add_argument(
+        '--layers',
+        type=names,
+        metavar='A,B',
+        help='convolutions to replace (default: all 3x3 ones that do not read the picture)',
+    )
+    parser.add_argument(
+        '--s-ratio', type=positive, default=0.125, help='squeezed channels per output channel (default 0.125)'
+    )
     parser.add_argument('--shrink', action='store_true', help='halve the filters, except in the last two convolutions')
-    parser.add_argument('--shallow', type=names, default=[], metavar='A,B', help='convolutions to drop with their '
-                        'norm and neuron')
+    parser.add_argument(
+        '--shallow', type=names, default=[], metavar='A,B', help='convolutions to drop with their norm and neuron'
+    )
     parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
     return parser

@@ -3,8 +3,10 @@
 from sphereslim.criteria import apoz, entropy, fpgm, greedy_pair, l1, l2, lasso, obs, random, taylor, thinet
 from sphereslim.errors import SlimError
 
-CRITERIA = {module.CRITERION.name: module.CRITERION
-            for module in (greedy_pair, thinet, entropy, random, l1, l2, fpgm, apoz, taylor, lasso, obs)}
+CRITERIA = {
+    module.CRITERION.name: module.CRITERION
+    for module in (greedy_pair, thinet, entropy, random, l1, l2, fpgm, apoz, taylor, lasso, obs)
+}
 
 
 def criterion(name):

@@ -20,8 +20,10 @@ class Context:
 
     def stops(self):
         """[(stop, unit per channel)] of the blobs where the group's finished channels are seen."""
-        return [(self.sampler.after(layer, top), self.groups.units_of(self.group, layer, top))
-                for layer, top in self.group.points]
+        return [
+            (self.sampler.after(layer, top), self.groups.units_of(self.group, layer, top))
+            for layer, top in self.group.points
+        ]
 
     def filters(self):
         """The filters of every layer that makes the group's channels, biases left out, as matrices (units, weights).

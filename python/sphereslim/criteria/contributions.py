@@ -36,8 +36,10 @@ def readers_in(context):
     layers = context.groups.trace.layers
     members = [m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layers[m.layer].type in READERS]
     if not members:
-        raise SlimError(f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
-                           'expected one to measure contributions at')
+        raise SlimError(
+            f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
+            'expected one to measure contributions at'
+        )
     return members
 
 

@@ -38,5 +38,9 @@ def _entropy(counts):
     return float(-(p * np.log(p)).sum())
 
 
-CRITERION = Criterion('entropy', 'Deep Face Model Compression Using Entropy-based Filter Selection', measure,
-                      options={'bins': 32, 'pictures': 8192})
+CRITERION = Criterion(
+    'entropy',
+    'Deep Face Model Compression Using Entropy-based Filter Selection',
+    measure,
+    options={'bins': 32, 'pictures': 8192},
+)

@@ -55,5 +55,6 @@ def _remove_pairs(sums, alive, keep):
                 return
 
 
-CRITERION = Criterion('greedy_pair', 'Sphereface-Prune: pairs of channels with the smallest |x + y|', measure, choose,
-                      pairs=True)
+CRITERION = Criterion(
+    'greedy_pair', 'Sphereface-Prune: pairs of channels with the smallest |x + y|', measure, choose, pairs=True
+)

@@ -10,9 +10,9 @@ import numpy as np
 from sphereslim.criteria.contributions import contributions, total
 from sphereslim.criteria.criterion import Criterion
 
-_HALVINGS = 30       # of the interval in which λ is sought
-_SWEEPS = 200        # of coordinate descent per λ at most
-_TOLERANCE = 1e-6    # largest change of a factor at which descent ends
+_HALVINGS = 30  # of the interval in which λ is sought
+_SWEEPS = 200  # of coordinate descent per λ at most
+_TOLERANCE = 1e-6  # largest change of a factor at which descent ends
 
 
 def measure(context, places):
@@ -68,5 +68,10 @@ def _soft(value, penalty):
     return np.sign(value) * max(abs(value) - penalty, 0.0)
 
 
-CRITERION = Criterion('lasso', 'He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017',
-                      measure, choose, options={'places': 10})
+CRITERION = Criterion(
+    'lasso',
+    'He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017',
+    measure,
+    choose,
+    options={'places': 10},
+)

@@ -52,9 +52,11 @@ def measure(context, places):
             for blob in read:
                 for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
                     equation.add(x, np.zeros((len(x), 0)))
-    return [System(equation.products, matrix, _units(member, layer, len(matrix)), context.group.size)
-            for member, layer, start, equations in zip(members, layers, starts, sums)
-            for matrix, equation in zip(start, equations)]
+    return [
+        System(equation.products, matrix, _units(member, layer, len(matrix)), context.group.size)
+        for member, layer, start, equations in zip(members, layers, starts, sums)
+        for matrix, equation in zip(start, equations)
+    ]
 
 
 def _by_contributions(context, places):
@@ -91,7 +93,7 @@ class _State:
         # units of fewer inputs than others are filled up with inputs of no weight, one for each place
         self._places = count + np.tile(np.arange(width), (system.size, 1))
         for unit, own in enumerate(found):
-            self._places[unit, :len(own)] = own
+            self._places[unit, : len(own)] = own
         penalty = _RIDGE * np.trace(system.products) / count or 1.0
         self._inverse = np.eye(count + width)
         self._inverse[:count, :count] = np.linalg.inv(system.products + penalty * np.eye(count))
@@ -116,5 +118,6 @@ class _State:
         self._inverse[own, own] = 1
 
 
-CRITERION = Criterion('obs', 'Dong et al., Layer-wise Optimal Brain Surgeon, NIPS 2017', measure, choose,
-                      options={'places': 60})
+CRITERION = Criterion(
+    'obs', 'Dong et al., Layer-wise Optimal Brain Surgeon, NIPS 2017', measure, choose, options={'places': 60}
+)

@@ -24,7 +24,7 @@ class Feed:
 
     def __call__(self):
         for start in range(0, len(self.paths), self.batch):
-            pictures = [load(path, *self.shape, self.form.crop) for path in self.paths[start:start + self.batch]]
+            pictures = [load(path, *self.shape, self.form.crop) for path in self.paths[start : start + self.batch]]
             yield {self.blob: prepare(np.stack(pictures), self.form)}
 
 

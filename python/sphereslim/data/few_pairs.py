@@ -13,6 +13,6 @@ def write_few(source, path, folds=2, count=100):
     if not 1 < folds <= whole_folds or not 0 < count <= whole_count:
         raise SlimError(f'{source}: {whole_folds} folds of 2 x {whole_count} pairs, cannot take {folds} of 2 x {count}')
     starts = [half * whole_count for half in range(2 * folds)]
-    chosen = ['\t'.join(words) for start in starts for _, words in lines[start:start + count]]
+    chosen = ['\t'.join(words) for start in starts for _, words in lines[start : start + count]]
     write_bytes(Path(path), '\n'.join([f'{folds}\t{count}', *chosen, '']).encode())
     return Path(path)

@@ -45,14 +45,18 @@ def people_of(path):
 def _read(path):
     """([((person, number), (person, number)) of each pair], matched pairs per fold) of a pairs file."""
     _, count, lines = pair_lines(path)
-    return [_names(path, number, words, same=place % (2 * count) < count)
-            for place, (number, words) in enumerate(lines)], count
+    return [
+        _names(path, number, words, same=place % (2 * count) < count) for place, (number, words) in enumerate(lines)
+    ], count
 
 
 def pair_lines(path):
     """(folds, matched pairs per fold, [(line number, words) of each pair]) of a pairs file, as many as promised."""
-    lines = [(number, line.split()) for number, line in enumerate(read_text(path, 'a list of pairs').splitlines(), 1)
-             if line.strip()]
+    lines = [
+        (number, line.split())
+        for number, line in enumerate(read_text(path, 'a list of pairs').splitlines(), 1)
+        if line.strip()
+    ]
     if not lines:
         raise SlimError(f'{path}: is empty, expected a header and pairs')
     folds, count = _header(path, *lines[0])

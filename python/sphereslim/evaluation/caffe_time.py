@@ -41,8 +41,9 @@ def _batched(deploy, path, batch):
 def _measure(path, deploy, iterations, gpu):
     command = [*caffe_command(), 'time', f'--model={path}', f'--iterations={iterations}', '--phase=TEST']
     command += [f'--gpu={gpu}'] if gpu is not None else []
-    done = subprocess.run(command, capture_output=True, text=True,
-                          env={**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'}
+    )
     times = {name.lower(): float(value) for name, value in _PASS.findall(done.stderr)}
     if done.returncode or len(times) < 2:
         last = next(iter(reversed(done.stderr.strip().splitlines())), 'no output')

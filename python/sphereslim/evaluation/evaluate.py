@@ -44,7 +44,9 @@ def score(deploy, weights, pairs, folder, **how):
     features = features_of(deploy, weights, listed.pictures, **how)
     broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(broken):
-        raise SlimError(f'{weights}: the features of {len(broken)} of {len(features)} pictures are not all numbers, '
-                        f'the first being {listed.pictures[broken[0]]}')
+        raise SlimError(
+            f'{weights}: the features of {len(broken)} of {len(features)} pictures are not all numbers, '
+            f'the first being {listed.pictures[broken[0]]}'
+        )
     folds, scores = verify(features, listed)
     return summarise(folds, len(listed.same)), scores, listed.same

@@ -39,8 +39,10 @@ def extract(net, pictures, form=None, feature=None, mirror=True, batch=32, progr
     shape = net.blobs[net.inputs[0]].data.shape[1:]
     found = []
     with ThreadPoolExecutor() as pool:
+
         def begin(start):
-            return [pool.submit(load, path, *shape, form.crop) for path in pictures[start:start + batch]]
+            return [pool.submit(load, path, *shape, form.crop) for path in pictures[start : start + batch]]
+
         waiting = begin(0)
         for start in progress(range(0, len(pictures), batch)):
             images = np.stack([job.result() for job in waiting])
@@ -53,8 +55,7 @@ def check(net, form, feature=None):
     """SlimError unless `net` takes pictures of `form` and has the blob `feature`."""
     shape = tuple(net.blobs[net.inputs[0]].data.shape) if net.inputs else ()
     if len(shape) != 4 or shape[1] not in (1, 3):
-        raise SlimError(f'net {net.name}: its input is {shape}, '
-                        'expected pictures (N, 1 or 3, height, width)')
+        raise SlimError(f'net {net.name}: its input is {shape}, expected pictures (N, 1 or 3, height, width)')
     if np.size(form.mean) not in (1, shape[1]):
         raise SlimError(f'{np.size(form.mean)} means for {shape[1]} channels, expected 1 or {shape[1]}')
     if form.crop not in CROPS:
@@ -83,6 +84,7 @@ def load(path, channels, height, width, crop='centre'):
 def open_deploy(deploy, weights):
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
     from sphereslim.engine import caffe  # here, since it takes seconds to load and cached features need none of it
+
     for path in (deploy, weights):
         read_bytes(path)
     return caffe.Net(str(deploy), str(weights), caffe.TEST)
@@ -93,7 +95,7 @@ def _cut(path, image, height, width, crop):
     if top < 0 or left < 0:
         raise SlimError(f'{path}: is {image.shape[1]}x{image.shape[0]}, the net expects at least {width}x{height}')
     left = 0 if crop == 'left' else left
-    return image[top:top + height, left:left + width]
+    return image[top : top + height, left : left + width]
 
 
 def prepare(images, form):

@@ -31,12 +31,12 @@ class Top1:
         net = caffe.Net(str(deploy), str(weights), caffe.TEST)
         right = 0
         for start in range(0, len(self.images), self.batch):
-            part = self.images[start:start + self.batch].astype(np.float32)
+            part = self.images[start : start + self.batch].astype(np.float32)
             data = net.blobs[net.inputs[0]]
             data.reshape(*part.shape)
             data.data[...] = (part - np.float32(127.5)) / np.float32(128)
             output = net.forward()[net.outputs[0]]
-            right += int((output.argmax(axis=1) == self.labels[start:start + self.batch]).sum())
+            right += int((output.argmax(axis=1) == self.labels[start : start + self.batch]).sum())
         return 100 * right / len(self.images)
 
     @property
@@ -47,4 +47,4 @@ class Top1:
     def _load(self, path):
         image = cv2.resize(read_picture(path), (self.resize, self.resize))
         edge = (self.resize - self.crop) // 2
-        return image[edge:edge + self.crop, edge:edge + self.crop].transpose(2, 0, 1)
+        return image[edge : edge + self.crop, edge : edge + self.crop].transpose(2, 0, 1)

@@ -25,6 +25,8 @@ class Verification:
             shape = net.blobs[net.inputs[0]].data.shape[1:]
             self.images = np.stack([load(path, *shape, self.form.crop) for path in self.pairs.pictures])
         starts = range(0, len(self.images), self.batch)
-        found = [features(net, self.images[start:start + self.batch], self.form, mirror=self.mirror)
-                 for start in self.progress(starts)]
+        found = [
+            features(net, self.images[start : start + self.batch], self.form, mirror=self.mirror)
+            for start in self.progress(starts)
+        ]
         return float(np.mean(verify(np.concatenate(found), self.pairs)[0]))

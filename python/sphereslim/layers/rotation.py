@@ -21,8 +21,9 @@ class RandomRotation(caffe.Layer):
             self.degrees = float(param['degrees'])
             self.random = np.random.default_rng(int(param.get('seed', 0)))
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f'RandomRotation: param_str {self.param_str!r}, expected {{"degrees": 10, "seed": 0}}') \
-                from None
+            raise ValueError(
+                f'RandomRotation: param_str {self.param_str!r}, expected {{"degrees": 10, "seed": 0}}'
+            ) from None
 
     def reshape(self, bottom, top):
         top[0].reshape(*bottom[0].data.shape)

@@ -1,10 +1,10 @@
 """Training logs: read them (`parse_log`), join what belongs together (`stages`), line up, judge and draw.
 
-    from sphereslim.logs import parse_log
-    for run in parse_log('train.log'):
-        print(run.name, run.ending, len(run.train))
-        for row in run.train:
-            print(row.iteration, row.seconds, row.loss, row.lr, row.outputs)
+from sphereslim.logs import parse_log
+for run in parse_log('train.log'):
+    print(run.name, run.ending, len(run.train))
+    for row in run.train:
+        print(row.iteration, row.seconds, row.loss, row.lr, row.outputs)
 """
 
 from sphereslim.logs.lines import LogError

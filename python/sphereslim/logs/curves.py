@@ -13,6 +13,7 @@ class Curve:
 
     reading_error: how far a value may be off because it was read off a printed figure.
     """
+
     quantity: str
     iteration: np.ndarray
     value: np.ndarray
@@ -93,12 +94,12 @@ class _Sums:
         n, su, suu, sy, suy = (total[last] - total[first] for total in self.totals)
         with np.errstate(divide='ignore', invalid='ignore'):
             mean_u, mean_y = su / n, sy / n
-            spread = suu - n * mean_u ** 2
+            spread = suu - n * mean_u**2
             flat = (n < 3) | (spread < 1e-12)
             slope = np.where(flat, 0.0, (suy - n * mean_u * mean_y) / spread)
             off = (at - self.origin) / self.scale - mean_u
             value = mean_y + slope * off
-            leverage = 1 / n + np.where(flat, 0.0, off ** 2 / spread)
+            leverage = 1 / n + np.where(flat, 0.0, off**2 / spread)
         outside = (at < self.x[0]) | (at > self.x[-1])
         return np.where(outside, np.nan, value), leverage
 
@@ -113,8 +114,14 @@ def steps(curve):
     curve = curve.finite()
     before, after = curve.value[:-1], curve.value[1:]
     changed = np.flatnonzero(np.abs(after - before) > PLATEAU * np.maximum(np.abs(before), np.abs(after)))
-    return [(int(curve.iteration[place]), int(curve.iteration[place + 1]),
-             float(after[place] / before[place]) if before[place] else np.inf) for place in changed]
+    return [
+        (
+            int(curve.iteration[place]),
+            int(curve.iteration[place + 1]),
+            float(after[place] / before[place]) if before[place] else np.inf,
+        )
+        for place in changed
+    ]
 
 
 def first_reaching(curve, level, falling, half_width, breaks=()):

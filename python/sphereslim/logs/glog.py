@@ -11,6 +11,7 @@ HALF_A_YEAR = 183 * 86400
 
 class Message(NamedTuple):
     """One message: its severity letter, writing thread, time in seconds (None without a prefix) and text."""
+
     severity: str | None
     thread: int | None
     time: float | None
@@ -55,10 +56,10 @@ def messages(line, clock):
     found = list(PREFIX.finditer(line))
     if not found:
         return [Message(None, None, None, line)]
-    head = line[:found[0].start()]
+    head = line[: found[0].start()]
     result = [Message(None, None, None, head)] if head.strip() else []
     ends = [match.start() for match in found[1:]] + [len(line)]
     for match, end in zip(found, ends):
         severity, *moment, thread = match.groups()
-        result.append(Message(severity, int(thread), clock.seconds(*moment), line[match.end():end]))
+        result.append(Message(severity, int(thread), clock.seconds(*moment), line[match.end() : end]))
     return result

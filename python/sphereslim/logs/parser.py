@@ -87,8 +87,12 @@ class LogParser:
             self._read_event(message)
 
     def _read_iteration(self, message):
-        for form, use in ((LOSS, self._use_loss), (LR, self._use_lr), (TESTING, self._use_testing),
-                          (STEP, lambda writer, found, _: writer.run.steps.append((int(found[1]), int(found[2]))))):
+        for form, use in (
+            (LOSS, self._use_loss),
+            (LR, self._use_lr),
+            (TESTING, self._use_testing),
+            (STEP, lambda writer, found, _: writer.run.steps.append((int(found[1]), int(found[2])))),
+        ):
             found = form.search(message.text)
             if found and found[1]:
                 writer = self._writer_at(message, int(found[1]))

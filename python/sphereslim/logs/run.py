@@ -7,9 +7,11 @@ from sphereslim.logs import textformat
 from sphereslim.logs.table import Table
 
 ITERATION_OF_STATE = re.compile(r'_iter_(\d+)\.solverstate')
-ROLES_BY_NAME = (('lambda', re.compile('lambda', re.I)),
-                 ('inter-class distance', re.compile(r'inter.?class|\bmhe\b', re.I)),
-                 ('accuracy', re.compile(r'acc|top-?\d', re.I)))
+ROLES_BY_NAME = (
+    ('lambda', re.compile('lambda', re.I)),
+    ('inter-class distance', re.compile(r'inter.?class|\bmhe\b', re.I)),
+    ('accuracy', re.compile(r'acc|top-?\d', re.I)),
+)
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Run:
     clock           'time stamps', 'iter/s' (summed up from the rates) or None: what `seconds` of the rows come from
     done            the log says `Optimization Done.`; failure: the line that says why it died, or None
     """
+
     path: str
     line: int
     train: Table = field(default_factory=Table)
@@ -90,8 +93,11 @@ class Run:
 
 
 def _tops_by_role(net):
-    places = {'MarginInnerProduct': ('lambda', 1), 'InterClass': ('inter-class distance', 0),
-              'Accuracy': ('accuracy', 0)}
+    places = {
+        'MarginInnerProduct': ('lambda', 1),
+        'InterClass': ('inter-class distance', 0),
+        'Accuracy': ('accuracy', 0),
+    }
     tops = {}
     for layer in net.get('layer', []):
         if not isinstance(layer, dict) or textformat.one(layer, 'type') not in places:

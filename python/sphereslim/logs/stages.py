@@ -20,6 +20,7 @@ class Stage:
     curves   {quantity: Curve}, quantities as in QUANTITIES, further outputs by their own name
     runs     the Runs it consists of, [] for a figure
     """
+
     label: str
     names: str
     curves: dict
@@ -79,8 +80,10 @@ def _labels(groups, label):
     if len(groups) == 1:
         return [label]
     own = [_own_label(group[0]) for group in groups]
-    return [f'{label} {name}' if name and own.count(name) == 1 else f'{label} stage {place}'
-            for place, name in enumerate(own, 1)]
+    return [
+        f'{label} {name}' if name and own.count(name) == 1 else f'{label} stage {place}'
+        for place, name in enumerate(own, 1)
+    ]
 
 
 def _own_label(run):
@@ -114,9 +117,12 @@ def _elapsed(group):
     """(run, table, iteration it is replaced from, seconds to add) so that training time leaves out the pauses."""
     parts, offset = [], 0.0
     for place, run in enumerate(group):
-        end = min([later.start for later in group[place + 1:]], default=np.inf)
-        seconds = [_seconds(table, np.arange(len(table)))[table.iteration < end]
-                   for table in (run.train, run.test) if len(table)]
+        end = min([later.start for later in group[place + 1 :]], default=np.inf)
+        seconds = [
+            _seconds(table, np.arange(len(table)))[table.iteration < end]
+            for table in (run.train, run.test)
+            if len(table)
+        ]
         known = np.concatenate(seconds) if seconds else np.empty(0)
         known = known[np.isfinite(known)]
         first = known.min() if known.size else 0.0

@@ -9,6 +9,7 @@ import numpy as np
 @dataclass
 class Row:
     """One displayed iteration. A value the log does not give is None; `outputs` maps blob names to numbers."""
+
     iteration: int
     seconds: float | None = None
     loss: float | None = None

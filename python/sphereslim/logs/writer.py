@@ -20,8 +20,9 @@ class RunWriter:
     @property
     def iteration(self):
         """The furthest iteration so far, -1 before the first."""
-        return max(-1 if table.last_iteration is None else table.last_iteration
-                   for table in (self.run.train, self.run.test))
+        return max(
+            -1 if table.last_iteration is None else table.last_iteration for table in (self.run.train, self.run.test)
+        )
 
     def loss(self, iteration, value, time, interval):
         """`Iteration N, loss = value`; `interval` are the seconds since the line before, None in logs without."""

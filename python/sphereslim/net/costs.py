@@ -16,8 +16,11 @@ from sphereslim.net.roles import CLASSIFIER, DATA, LOSS, NETWORK, opened_layers,
 from sphereslim.net.weights import read_weights, weight_layers
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
-_PRODUCTS = {'Convolution': 'convolution_param', 'InnerProduct': 'inner_product_param',
-             'MarginInnerProduct': 'margin_inner_product_param'}
+_PRODUCTS = {
+    'Convolution': 'convolution_param',
+    'InnerProduct': 'inner_product_param',
+    'MarginInnerProduct': 'margin_inner_product_param',
+}
 
 
 @dataclass

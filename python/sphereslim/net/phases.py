@@ -22,8 +22,9 @@ def with_stages(net, stages):
     result = copy_of(net)
     result.state.stage[:] = stages
     del result.layer[:]
-    result.layer.extend(layer for layer in net.layer
-                        if any(_is_included(layer, phase, set(stages)) for phase in (TRAIN, TEST)))
+    result.layer.extend(
+        layer for layer in net.layer if any(_is_included(layer, phase, set(stages)) for phase in (TRAIN, TEST))
+    )
     return result
 
 
@@ -75,9 +76,13 @@ def _is_included(layer, phase, stages):
 
 
 def _meets(rule, phase, stages):
-    return ((not rule.HasField('phase') or rule.phase == phase) and rule.min_level <= 0
-            and (not rule.HasField('max_level') or rule.max_level >= 0)
-            and stages.issuperset(rule.stage) and stages.isdisjoint(rule.not_stage))
+    return (
+        (not rule.HasField('phase') or rule.phase == phase)
+        and rule.min_level <= 0
+        and (not rule.HasField('max_level') or rule.max_level >= 0)
+        and stages.issuperset(rule.stage)
+        and stages.isdisjoint(rule.not_stage)
+    )
 
 
 def _is_whole(layers):

@@ -7,7 +7,7 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes
 
-_DATA_TAG = b'\x2a'         # wire tag of BlobProto.data: field 5, length-delimited
+_DATA_TAG = b'\x2a'  # wire tag of BlobProto.data: field 5, length-delimited
 _DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
 
 
@@ -17,8 +17,9 @@ def read_weights(path):
     try:
         weights.ParseFromString(content)
     except (DecodeError, ValueError):  # ValueError: text that is no UTF-8
-        raise SlimError(f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)') \
-            from None
+        raise SlimError(
+            f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)'
+        ) from None
     if not weights.layer and not weights.layers:
         raise SlimError(f'{path}: holds no layers, expected a caffemodel')
     return weights
@@ -31,8 +32,9 @@ def weight_layers(weights):
 
 def count_values(weights):
     """The number of values in all blobs of a NetParameter."""
-    return sum(len(blob.data) + len(blob.double_data) for layer in (*weights.layer, *weights.layers)
-               for blob in layer.blobs)
+    return sum(
+        len(blob.data) + len(blob.double_data) for layer in (*weights.layer, *weights.layers) for blob in layer.blobs
+    )
 
 
 def blob_shape(blob):
@@ -66,8 +68,8 @@ def set_blob_array(blob, array):
 
 def _varint(number):
     out = bytearray()
-    while number > 0x7f:
-        out.append(number & 0x7f | 0x80)
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
         number >>= 7
     out.append(number)
     return bytes(out)

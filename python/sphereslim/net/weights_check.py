@@ -11,13 +11,14 @@ def check_fits(net, prototxt):
     Layers that only `net` has are fine, as they are for Caffe: training leaves some behind.
     """
     given = {name: [blob_shape(blob) for blob in layer.blobs] for name, layer in weight_layers(net).items()}
-    wanted = {name: [tuple(blob.data.shape) for blob in blobs]
-              for name, blobs in caffe.Net(str(prototxt), caffe.TEST).params.items()}
+    wanted = {
+        name: [tuple(blob.data.shape) for blob in blobs]
+        for name, blobs in caffe.Net(str(prototxt), caffe.TEST).params.items()
+    }
     for name, shapes in wanted.items():
         found = given.get(name, [])
         if [_core(shape) for shape in found] != [_core(shape) for shape in shapes]:
-            raise SlimError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, '
-                            f'the weights have {_text(found)}')
+            raise SlimError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, the weights have {_text(found)}')
 
 
 def _core(shape):

@@ -13,8 +13,11 @@ def evidence(model, names, criterion, feed, seed=0):
 
 def selections(model, criterion, measured, counts, seed=0):
     """[Selection] of the groups in {group name: number kept} from `measured` as `evidence` gives it."""
-    return [choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed, exact=True)
-            for name, number in counts.items() if number < model.groups.of(name).size]
+    return [
+        choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed, exact=True)
+        for name, number in counts.items()
+        if number < model.groups.of(name).size
+    ]
 
 
 def apply(model, chosen, feed=None, fit=None, seed=0, every=False):

@@ -58,5 +58,5 @@ def _add(known, blob):
     values = np.moveaxis(blob, 1, 0).reshape(blob.shape[1], -1)
     added, own = values.shape[1], values.mean(axis=1)
     total, shift = count + added, own - mean
-    squares = squares + ((values - own[:, None]) ** 2).sum(axis=1) + shift ** 2 * (count * added / total)
+    squares = squares + ((values - own[:, None]) ** 2).sum(axis=1) + shift**2 * (count * added / total)
     return total, mean + shift * (added / total), squares

@@ -33,8 +33,12 @@ class Fit:
 
 def readers_of(groups, kept):
     """The layers that can be refitted and lose inputs under {group or layer name: kept indices}, in net order."""
-    found = {reader for name, indices in kept.items() if len(indices) < groups.of(name).size
-             for reader in groups.of(name).readers}
+    found = {
+        reader
+        for name, indices in kept.items()
+        if len(indices) < groups.of(name).size
+        for reader in groups.of(name).readers
+    }
     return [name for name, layer in groups.trace.layers.items() if name in found and layer.type in TYPES]
 
 
@@ -89,5 +93,7 @@ def _examples(trace, name, outputs, whole, pruned):
         for before, after, shortcut in zip(read, own, shortcuts):
             usual = original[after][:, outputs]
             others = [given[Stop(before.index, blob)] for _, blob in shortcut.others] if shortcut else ()
-            yield given[before], (shortcut.wanted(original[sums[shortcut]][:, outputs], others, usual) if shortcut
-                                  else usual)
+            yield (
+                given[before],
+                (shortcut.wanted(original[sums[shortcut]][:, outputs], others, usual) if shortcut else usual),
+            )

@@ -32,8 +32,10 @@ def measure(groups, layer, criterion, sampler, seed=0, **options):
     found = find_criterion(criterion)
     unknown = set(options) - set(found.options)
     if unknown:
-        raise SlimError(f"criterion '{criterion}' has no option '{sorted(unknown)[0]}', "
-                        f"expected one of: {', '.join(found.options) or 'none'}")
+        raise SlimError(
+            f"criterion '{criterion}' has no option '{sorted(unknown)[0]}', "
+            f'expected one of: {", ".join(found.options) or "none"}'
+        )
     context = Context(groups, groups.of(layer), sampler, np.random.default_rng(seed))
     return found.measure(context, **{**found.options, **options})
 

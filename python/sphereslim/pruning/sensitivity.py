@@ -35,8 +35,10 @@ class Table:
             known = read_json(path)
             for name, value in about.items():
                 if known.get('about', {}).get(name) != value:
-                    raise SlimError(f"{path}: is of another study ({name} {known.get('about', {}).get(name)}, asked "
-                                    f'for {value}); expected a new file or the same settings')
+                    raise SlimError(
+                        f'{path}: is of another study ({name} {known.get("about", {}).get(name)}, asked '
+                        f'for {value}); expected a new file or the same settings'
+                    )
             self.rows = [Row(**row) for row in known['rows']]
 
     def has(self, group, rate):

@@ -79,7 +79,7 @@ def _sum(trace, name, here, layer, scale, shift, net):
     if layer.eltwise_param.operation != _SUM or list(layer.bottom).count(here[1]) != 1:
         return None
     order = list(net._layer_names)
-    before = set(order[:order.index(name)])
+    before = set(order[: order.index(name)])
     coefficients = list(layer.eltwise_param.coeff) or [1.0] * len(layer.bottom)
     own, others = 0.0, []
     for coefficient, blob in zip(coefficients, layer.bottom):

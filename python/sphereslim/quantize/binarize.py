@@ -22,9 +22,13 @@ def binary_layers(net, only='all', keep=()):
     unknown = sorted(set(keep) - set(net.params))
     if unknown:
         raise SlimError(f'layer {unknown[0]} to keep: the net has no such layer with weights')
-    return [name for name, blobs in net.params.items()
-            if name not in keep and not is_vector(blobs[0].data.shape)
-            and (only == 'all' or is_convolution(net.layer_dict[name].type))]
+    return [
+        name
+        for name, blobs in net.params.items()
+        if name not in keep
+        and not is_vector(blobs[0].data.shape)
+        and (only == 'all' or is_convolution(net.layer_dict[name].type))
+    ]
 
 
 def binary_weights(weights):

@@ -70,6 +70,7 @@ def allocate(costs, budget, overhead):
 
 def fit_budget(net, costs, budget, scheme, coding, vectors=None):
     """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes."""
+
     def build(bits):
         quantized = quantize_net(net, {**bits}, scheme, vectors=vectors)
         return quantized, len(to_bytes(quantized, coding))
@@ -121,7 +122,9 @@ def _bytes(quantized, coding):
     network = pack_network(quantized, CODINGS[coding])
     return sum(len(d.values) for d in network.dictionary) + sum(
         len(b.indices) + len(b.scales) + len(b.floats) + sum(len(e.positions) for e in b.escape)
-        for layer in network.layer for b in layer.blob)
+        for layer in network.layer
+        for b in layer.blob
+    )
 
 
 def _write(params, values):

@@ -46,8 +46,11 @@ def bits_of_layers(bits, layers, scheme, only):
         raise SlimError(f'bits of layer {unknown[0]}: the net has no such layer with weights')
     candidates = [name for name, kind in layers if name in asked or only == 'all' or is_convolution(kind)]
     widths = {name: asked.get(name, asked.get('*', FLOAT_BITS)) for name in candidates}
-    return {name: check_bits(width, scheme, f'bits of layer {name}' if name in asked else 'bits')
-            for name, width in widths.items() if width != FLOAT_BITS}
+    return {
+        name: check_bits(width, scheme, f'bits of layer {name}' if name in asked else 'bits')
+        for name, width in widths.items()
+        if width != FLOAT_BITS
+    }
 
 
 def parse_bits(text):

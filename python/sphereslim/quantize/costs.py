@@ -14,8 +14,9 @@ def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject,
     refused. `progress` wraps the list of (layer, bits) still to measure, as tqdm does.
     """
     known = _read(cache, subject)
-    missing = [(name, bits) for name in layers for bits in widths
-               if bits not in {cost.bits for cost in known.get(name, [])}]
+    missing = [
+        (name, bits) for name in layers for bits in widths if bits not in {cost.bits for cost in known.get(name, [])}
+    ]
     for position, (name, bits) in enumerate(progress(missing)):
         known.setdefault(name, []).append(layer_cost(net, distance, name, bits, scheme, coding))
         if position + 1 == len(missing) or missing[position + 1][0] != name:

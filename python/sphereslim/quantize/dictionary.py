@@ -15,7 +15,7 @@ def build_dictionary(codes, table, bits):
     counts = sum(np.bincount(c, minlength=len(table)) for c in codes)
     used = np.flatnonzero(counts)
     frequent_first = used[np.argsort(-counts[used], kind='stable')]
-    order = np.concatenate([np.sort(frequent_first[:2 ** bits]), np.sort(frequent_first[2 ** bits:])])
+    order = np.concatenate([np.sort(frequent_first[: 2**bits]), np.sort(frequent_first[2**bits :])])
     entry_of = np.zeros(len(table), np.uint32)
     entry_of[order] = np.arange(len(order), dtype=np.uint32)
     return Dictionary(bits, table[order]), entry_of
@@ -25,7 +25,7 @@ def index(codes, entry_of, dictionary):
     """(indices, escapes) of one blob's `codes`; an escaped weight holds index 0."""
     entries = entry_of[codes]
     escapes = {}
-    for entry in range(2 ** dictionary.bits, len(dictionary.values)):
+    for entry in range(2**dictionary.bits, len(dictionary.values)):
         positions = np.flatnonzero(entries == entry)
         if len(positions):
             escapes[entry] = positions.astype(np.uint32)

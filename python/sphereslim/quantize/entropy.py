@@ -46,8 +46,9 @@ def decode(coding, data, count, bits):
 
 
 def _planes(indices, bits):
-    return b''.join((indices >> np.array(8 * i, indices.dtype)).astype(np.uint8).tobytes()
-                    for i in range((bits + 7) // 8))
+    return b''.join(
+        (indices >> np.array(8 * i, indices.dtype)).astype(np.uint8).tobytes() for i in range((bits + 7) // 8)
+    )
 
 
 def _deflate(planes):

@@ -40,16 +40,22 @@ class Sizes(NamedTuple):
 
 def blob_rows(network):
     """A BlobRow per blob of a Network message."""
-    return [_row(network, layer.name, number, blob)
-            for layer in network.layer for number, blob in enumerate(layer.blob)]
+    return [
+        _row(network, layer.name, number, blob) for layer in network.layer for number, blob in enumerate(layer.blob)
+    ]
 
 
 def sizes(network, file_bytes):
     """Sizes of a Network message that came from a file of `file_bytes` bytes."""
     blobs = [blob for layer in network.layer for blob in layer.blob]
-    parts = [sum(len(b.indices) for b in blobs), sum(len(b.scales) for b in blobs),
-             sum(len(e.positions) for b in blobs for e in b.escape), sum(len(b.floats) for b in blobs),
-             sum(len(d.values) for d in network.dictionary), len(network.deploy)]
+    parts = [
+        sum(len(b.indices) for b in blobs),
+        sum(len(b.scales) for b in blobs),
+        sum(len(e.positions) for b in blobs for e in b.escape),
+        sum(len(b.floats) for b in blobs),
+        sum(len(d.values) for d in network.dictionary),
+        len(network.deploy),
+    ]
     return Sizes(*parts, file_bytes - sum(parts), file_bytes)
 
 
@@ -60,9 +66,13 @@ def inspect_text(path):
     rows = blob_rows(network)
     weights = sum(row.count for row in rows)
     lines = [f'{path}: net "{network.name}", scheme {network.scheme}, scope {network.scope}', '']
-    lines += [_table(rows), '', ', '.join(f'{name} {value}' for name, value in zip(total._fields[:-1], total[:-1])),
-              f'{total.file} bytes for {weights} weights, {8 * total.file / max(weights, 1):.3f} bits per weight, '
-              f'{4 * weights / total.file:.2f} times smaller than float32']
+    lines += [
+        _table(rows),
+        '',
+        ', '.join(f'{name} {value}' for name, value in zip(total._fields[:-1], total[:-1])),
+        f'{total.file} bytes for {weights} weights, {8 * total.file / max(weights, 1):.3f} bits per weight, '
+        f'{4 * weights / total.file:.2f} times smaller than float32',
+    ]
     return '\n'.join(lines)
 
 
@@ -70,13 +80,35 @@ def _row(network, layer, number, blob):
     count = math.prod(blob.dim)
     dictionary = network.dictionary[blob.dictionary - 1] if blob.dictionary else None
     data = len(blob.indices) + len(blob.scales) + len(blob.floats) + sum(len(e.positions) for e in blob.escape)
-    return BlobRow(layer, number, tuple(blob.dim), count, dictionary.bits if dictionary else 32, blob.dictionary,
-                   len(dictionary.values) // 4 if dictionary else 0,
-                   pb.Coding.Name(blob.coding).lower() if dictionary else 'float32', data, blob.error)
+    return BlobRow(
+        layer,
+        number,
+        tuple(blob.dim),
+        count,
+        dictionary.bits if dictionary else 32,
+        blob.dictionary,
+        len(dictionary.values) // 4 if dictionary else 0,
+        pb.Coding.Name(blob.coding).lower() if dictionary else 'float32',
+        data,
+        blob.error,
+    )
 
 
 def _table(rows):
     head = ('layer', 'blob', 'shape', 'weights', 'bits', 'dictionary', 'entries', 'coding', 'bytes', 'error')
-    cells = [(row.layer, row.blob, 'x'.join(map(str, row.shape)), row.count, row.bits, row.dictionary or '-',
-              row.entries or '-', row.coding, row.data, f'{row.error:.5f}') for row in rows]
+    cells = [
+        (
+            row.layer,
+            row.blob,
+            'x'.join(map(str, row.shape)),
+            row.count,
+            row.bits,
+            row.dictionary or '-',
+            row.entries or '-',
+            row.coding,
+            row.data,
+            f'{row.error:.5f}',
+        )
+        for row in rows
+    ]
     return text_table(head, cells, left=3)

@@ -42,7 +42,7 @@ class OutputDistance:
         """(N, D): all outputs of the net side by side."""
         rows = []
         for start in range(0, len(self.images), self.batch):
-            part = self.images[start:start + self.batch]
+            part = self.images[start : start + self.batch]
             self.net.blobs[self.net.inputs[0]].reshape(*part.shape)
             self.net.blobs[self.net.inputs[0]].data[...] = part
             tops = self.net.forward()

@@ -34,8 +34,9 @@ def pack(indices, bits):
 def unpack(data, count, bits):
     """The `count` indices of `bits` bits in `data`; raises SlimError when its length does not fit."""
     if len(data) != packed_size(count, bits):
-        raise SlimError(f'{len(data)} bytes of indices, expected {packed_size(count, bits)} '
-                        f'for {count} indices of {bits} bits')
+        raise SlimError(
+            f'{len(data)} bytes of indices, expected {packed_size(count, bits)} for {count} indices of {bits} bits'
+        )
     whole, rest = divmod(bits, 8)
     indices = np.zeros(count, index_type(bits))
     columns = _byte_columns(indices)
@@ -59,11 +60,11 @@ def _pack_stream(values, bits):
         return np.packbits(values, bitorder='little').tobytes()
     groups = -(-len(values) // 8)
     padded = np.zeros((groups, 8), np.uint8)
-    padded.reshape(-1)[:len(values)] = values
+    padded.reshape(-1)[: len(values)] = values
     words = np.zeros(groups, '<u8')
     for i in range(8):
         words |= padded[:, i].astype('<u8') << np.uint64(i * bits)
-    return words.view(np.uint8).reshape(groups, 8)[:, :bits].tobytes()[:packed_size(len(values), bits)]
+    return words.view(np.uint8).reshape(groups, 8)[:, :bits].tobytes()[: packed_size(len(values), bits)]
 
 
 def _unpack_stream(data, count, bits):
@@ -71,11 +72,11 @@ def _unpack_stream(data, count, bits):
         return np.unpackbits(data, count=count, bitorder='little')
     groups = -(-count // 8)
     padded = np.zeros(groups * bits, np.uint8)
-    padded[:len(data)] = data
+    padded[: len(data)] = data
     octets = np.zeros((groups, 8), np.uint8)
     octets[:, :bits] = padded.reshape(groups, bits)
     words = octets.view('<u8').reshape(groups)
     values = np.empty((groups, 8), np.uint8)
     for i in range(8):
-        values[:, i] = (words >> np.uint64(i * bits)) & np.uint64(2 ** bits - 1)
+        values[:, i] = (words >> np.uint64(i * bits)) & np.uint64(2**bits - 1)
     return values.reshape(-1)[:count]

@@ -45,19 +45,19 @@ def log_span(x):
 def log_table(span, b):
     """-exp(Q') descending in magnitude, 0, exp(Q') ascending: 2 * (2^b + 1) + 1 levels."""
     low, high = span
-    magnitudes = np.exp(np.arange(2 ** b + 1) * ((high - low) / 2 ** b) + low)
+    magnitudes = np.exp(np.arange(2**b + 1) * ((high - low) / 2**b) + low)
     return np.concatenate([-magnitudes[::-1], [0.0], magnitudes]).astype(np.float32)
 
 
 def log_codes(x, span, b):
     """Positions in `log_table`."""
     low, high = span
-    step = (high - low) / 2 ** b
+    step = (high - low) / 2**b
     magnitudes = np.abs(x.astype(np.float64))
     magnitudes[magnitudes == 0] = np.exp(low)
     levels = np.floor((np.log(magnitudes) - low) / step) if step else np.zeros(x.shape)
-    levels = np.clip(levels, 0, 2 ** b).astype(np.int32)
-    return 2 ** b + 1 + np.sign(x).astype(np.int32) * (levels + 1)
+    levels = np.clip(levels, 0, 2**b).astype(np.int32)
+    return 2**b + 1 + np.sign(x).astype(np.int32) * (levels + 1)
 
 
 def linear_span(x):
@@ -68,20 +68,24 @@ def linear_span(x):
 def linear_table(span, bits):
     """2^bits levels from min to max."""
     low, high = span
-    return (np.arange(2 ** bits) * ((high - low) / (2 ** bits - 1)) + low).astype(np.float32)
+    return (np.arange(2**bits) * ((high - low) / (2**bits - 1)) + low).astype(np.float32)
 
 
 def linear_codes(x, span, bits):
     """Positions in `linear_table`."""
     low, high = span
-    step = (high - low) / (2 ** bits - 1)
+    step = (high - low) / (2**bits - 1)
     levels = np.round((x.astype(np.float64) - low) / step) if step else np.zeros(x.shape)
-    return np.clip(levels, 0, 2 ** bits - 1).astype(np.int32)
+    return np.clip(levels, 0, 2**bits - 1).astype(np.int32)
 
 
 SCHEMES = {
-    'log': Scheme(log_span, lambda span, bits: log_table(span, bits - 1),
-                  lambda x, span, bits: log_codes(x, span, bits - 1), lambda bits: bits),
+    'log': Scheme(
+        log_span,
+        lambda span, bits: log_table(span, bits - 1),
+        lambda x, span, bits: log_codes(x, span, bits - 1),
+        lambda bits: bits,
+    ),
     'log+sign': Scheme(log_span, log_table, log_codes, lambda bits: bits + 1),
     'linear': Scheme(linear_span, linear_table, linear_codes, lambda bits: bits),
 }

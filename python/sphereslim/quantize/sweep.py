@@ -14,8 +14,13 @@ ROWS_FILE = 'sweep.json'
 
 def combinations(schemes, layers, scopes, bits):
     """The rows to fill, bits varying fastest."""
-    return [{'scheme': scheme, 'layers': only, 'scope': scope, 'bits': width}
-            for scheme in schemes for only in layers for scope in scopes for width in bits]
+    return [
+        {'scheme': scheme, 'layers': only, 'scope': scope, 'bits': width}
+        for scheme in schemes
+        for only in layers
+        for scope in scopes
+        for width in bits
+    ]
 
 
 def run_point(net, point, folder, prototxt, measure, coding='none'):
@@ -76,8 +81,18 @@ def table_text(rows, reference, name):
     """A Markdown table; `reference` is (bytes, value) of the network as it was, `name` that of the measure."""
     before, value = reference
     cells = [['none', '', '', 32, before, '1.00', f'{value:.6g}']]
-    cells += [[row['scheme'], row['layers'], row['scope'], row['bits'], row['bytes'], f'{before / row["bytes"]:.2f}',
-               f'{row["value"]:.6g}'] for row in rows]
+    cells += [
+        [
+            row['scheme'],
+            row['layers'],
+            row['scope'],
+            row['bits'],
+            row['bytes'],
+            f'{before / row["bytes"]:.2f}',
+            f'{row["value"]:.6g}',
+        ]
+        for row in rows
+    ]
     return markdown_table(['scheme', 'layers', 'scope', 'bits', 'bytes', 'times smaller', name], cells, left=3) + '\n'
 
 
@@ -88,8 +103,14 @@ def plot(rows, reference, name, path, logarithmic):
         line = [row for row in rows if (row['scheme'], row['layers'], row['scope']) == key]
         axes.plot([row['bytes'] / 1e6 for row in line], [row['value'] for row in line], 'o-', label=', '.join(key))
         for row in line:
-            axes.annotate(str(row['bits']), (row['bytes'] / 1e6, row['value']), textcoords='offset points',
-                          xytext=(0, 5), ha='center', fontsize=7)
+            axes.annotate(
+                str(row['bits']),
+                (row['bytes'] / 1e6, row['value']),
+                textcoords='offset points',
+                xytext=(0, 5),
+                ha='center',
+                fontsize=7,
+            )
     if logarithmic:
         axes.set_yscale('log')
     else:

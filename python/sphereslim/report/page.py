@@ -48,8 +48,10 @@ def table_html(table):
     """A Table as HTML, every number marked with its source."""
     head = ''.join(f'<th>{escape(column)}</th>' for column in table.columns)
     body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>' for row in table.rows)
-    return (f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-            f'<tbody>{body}</tbody></table></div><p>{escape(table.note)}</p>')
+    return (
+        f'<h2>{escape(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<tbody>{body}</tbody></table></div><p>{escape(table.note)}</p>'
+    )
 
 
 def _cell(cell):
@@ -70,8 +72,10 @@ def _figure(report, figure, content):
 def figure_html(figure, content, below=''):
     """A Figure drawn as PNG bytes, within the page, with HTML `below` its words."""
     data = base64.b64encode(content).decode()
-    return (f'<figure><h3>{escape(figure.title)}</h3><img alt="{escape(figure.text)}" '
-            f'src="data:image/png;base64,{data}"><figcaption>{escape(figure.text)} {below}</figcaption></figure>')
+    return (
+        f'<figure><h3>{escape(figure.title)}</h3><img alt="{escape(figure.text)}" '
+        f'src="data:image/png;base64,{data}"><figcaption>{escape(figure.text)} {below}</figcaption></figure>'
+    )
 
 
 def _code(text):

@@ -40,7 +40,14 @@ def _markdown(title, facts, tables, drawn, notes):
 def _html(title, facts, tables, drawn, notes):
     marked = {cell.source for table in tables for row in table.rows for cell in row}
     sources = legend([name for name in SOURCES if name in marked])
-    parts = [f'<h1>{escape(title)}</h1>', definitions((name, escape(text)) for name, text in facts),
-             *map(table_html, tables), f'<p>{sources}</p>', *[f'<p>{escape(note)}</p>' for note in notes],
-             '<div class="figures">', *[figure_html(figure, content) for figure, content in drawn], '</div>']
+    parts = [
+        f'<h1>{escape(title)}</h1>',
+        definitions((name, escape(text)) for name, text in facts),
+        *map(table_html, tables),
+        f'<p>{sources}</p>',
+        *[f'<p>{escape(note)}</p>' for note in notes],
+        '<div class="figures">',
+        *[figure_html(figure, content) for figure, content in drawn],
+        '</div>',
+    ]
     return document(title, STYLE, ''.join(parts))

@@ -58,13 +58,26 @@ def add_logits_loss(net, student, teacher, temperature, weight, shape=None):
     """The net with the softened cross entropy between the blobs `student` and `teacher`, (N, classes)."""
     classes = _width(net, student, teacher, shape)
     result = copy_of(net)
-    probabilities = [_softened(result, f'distill_{name}', blob, temperature)
-                     for name, blob in (('student', student), ('teacher', teacher))]
+    probabilities = [
+        _softened(result, f'distill_{name}', blob, temperature)
+        for name, blob in (('student', student), ('teacher', teacher))
+    ]
     _add(result, 'distill_log', 'Log', probabilities[:1], log_param={'shift': _TINY})
-    _add(result, 'distill_product', 'Eltwise', [probabilities[1], 'distill_log'],
-         eltwise_param={'operation': caffe_pb2.EltwiseParameter.PROD})
-    _add(result, 'distill_loss', 'Reduction', ['distill_product'], loss_weight=[-weight * temperature**2 * classes],
-         reduction_param={'operation': caffe_pb2.ReductionParameter.MEAN})
+    _add(
+        result,
+        'distill_product',
+        'Eltwise',
+        [probabilities[1], 'distill_log'],
+        eltwise_param={'operation': caffe_pb2.EltwiseParameter.PROD},
+    )
+    _add(
+        result,
+        'distill_loss',
+        'Reduction',
+        ['distill_product'],
+        loss_weight=[-weight * temperature**2 * classes],
+        reduction_param={'operation': caffe_pb2.ReductionParameter.MEAN},
+    )
     return result
 
 
@@ -72,8 +85,10 @@ def add_embedding_loss(net, student, teacher, weight, shape=None):
     """The net with the squared distance between the normalised blobs `student` and `teacher` of one length."""
     _width(net, student, teacher, shape)
     result = copy_of(net)
-    units = [_normalised(result, f'distill_{name}_feature', blob)
-             for name, blob in (('student', student), ('teacher', teacher))]
+    units = [
+        _normalised(result, f'distill_{name}_feature', blob)
+        for name, blob in (('student', student), ('teacher', teacher))
+    ]
     _add(result, 'distill_feature_loss', 'EuclideanLoss', units, loss_weight=[weight])
     return result
 
@@ -98,12 +113,15 @@ def without_teacher(weights):
 
 def _open_both(student, teacher, shape):
     opened = open_with_inputs(teacher, shape)
-    expected, given = (tuple(blobs.data.shape[1:]) for blobs in
-                       (opened.blobs[_picture(teacher)], open_with_inputs(student, shape).blobs[_picture(student)]))
+    expected, given = (
+        tuple(blobs.data.shape[1:])
+        for blobs in (opened.blobs[_picture(teacher)], open_with_inputs(student, shape).blobs[_picture(student)])
+    )
     own = input_shape(teacher)
     if expected != given or (own and tuple(own[1:]) != given):
-        raise SlimError(f"teacher '{teacher.name}': takes pictures of {tuple((own or shape)[1:])}, "
-                        f'the student of {given}')
+        raise SlimError(
+            f"teacher '{teacher.name}': takes pictures of {tuple((own or shape)[1:])}, the student of {given}"
+        )
     return opened
 
 
@@ -145,8 +163,9 @@ def _width(net, student, teacher, shape):
             raise SlimError(f"net '{net.name}': no blob '{blob}', expected one of: {', '.join(opened.blobs)}")
     sizes = [opened.blobs[blob].count // opened.blobs[blob].data.shape[0] for blob in (student, teacher)]
     if sizes[0] != sizes[1]:
-        raise SlimError(f"blobs '{student}' and '{teacher}': {sizes[0]} and {sizes[1]} numbers a picture, "
-                        'expected as many')
+        raise SlimError(
+            f"blobs '{student}' and '{teacher}': {sizes[0]} and {sizes[1]} numbers a picture, expected as many"
+        )
     return sizes[0]
 
 
@@ -160,8 +179,13 @@ def _softened(net, name, blob, temperature):
 def _normalised(net, name, blob):
     """x / |x| per picture by layers that every Caffe 1.0 has."""
     _add(net, f'{name}_flat', 'Flatten', [blob])
-    _add(net, f'{name}_square', 'Reduction', [f'{name}_flat'],
-         reduction_param={'operation': caffe_pb2.ReductionParameter.SUMSQ, 'axis': 1})
+    _add(
+        net,
+        f'{name}_square',
+        'Reduction',
+        [f'{name}_flat'],
+        reduction_param={'operation': caffe_pb2.ReductionParameter.SUMSQ, 'axis': 1},
+    )
     _add(net, f'{name}_inverse', 'Power', [f'{name}_square'], power_param={'power': -0.5, 'shift': _TINY})
     return _add(net, f'{name}_unit', 'Scale', [f'{name}_flat', f'{name}_inverse'], scale_param={'axis': 0})
 

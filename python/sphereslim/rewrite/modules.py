@@ -84,8 +84,14 @@ def _branches(site, squeeze, branch3):
     """The squeeze, both branches and their concatenation into the convolution's own top."""
     expand1 = _conv(site, 'expand1', 'squeeze', site.outputs // 2, strided=True)
     tops = [expand1.top[0], branch3[-1].top[0]]
-    concat = caffe_pb2.LayerParameter(name=f'{site.conv.name}_concat', type='Concat', bottom=tops,
-                                      top=site.conv.top, include=site.conv.include, exclude=site.conv.exclude)
+    concat = caffe_pb2.LayerParameter(
+        name=f'{site.conv.name}_concat',
+        type='Concat',
+        bottom=tops,
+        top=site.conv.top,
+        include=site.conv.include,
+        exclude=site.conv.exclude,
+    )
     return [*squeeze, *_ending(site, expand1), *branch3, concat]
 
 
@@ -96,9 +102,14 @@ def _conv(site, part, source, filters, group=1, spatial=False, strided=False):
     """
     old = site.conv.convolution_param
     new = caffe_pb2.LayerParameter(
-        name=f'{site.conv.name}_{part}', type='Convolution', top=[f'{site.conv.name}_{part}'],
+        name=f'{site.conv.name}_{part}',
+        type='Convolution',
+        top=[f'{site.conv.name}_{part}'],
         bottom=[f'{site.conv.name}_{source}' if source else site.conv.bottom[0]],
-        param=site.conv.param[:1], include=site.conv.include, exclude=site.conv.exclude)
+        param=site.conv.param[:1],
+        include=site.conv.include,
+        exclude=site.conv.exclude,
+    )
     param = new.convolution_param
     param.num_output, param.bias_term = filters, False
     param.kernel_size.extend(old.kernel_size if spatial else [1])
@@ -122,8 +133,9 @@ def _followed(conv, norm=True, neuron=True):
         frozen = [{'lr_mult': 0, 'decay_mult': 0}] * 3 if trained else []
         layers.append(_in_place(f'{conv.name}_bn', 'BatchNorm', blob, param=frozen, **rules))
         free = [{'lr_mult': 1, 'decay_mult': 0}] * 2 if trained else []
-        layers.append(_in_place(f'{conv.name}_scale', 'Scale', blob, param=free, scale_param={'bias_term': True},
-                                **rules))
+        layers.append(
+            _in_place(f'{conv.name}_scale', 'Scale', blob, param=free, scale_param={'bias_term': True}, **rules)
+        )
     if neuron:
         layers.append(_in_place(f'{conv.name}_relu', 'ReLU', blob, **rules))
     return layers
@@ -142,20 +154,26 @@ def check_site(conv, module):
     """SlimError unless a module can replace the convolution without changing the size of its output."""
     param = conv.convolution_param
     if conv.type != 'Convolution' or param.group != 1 or len(conv.bottom) != 1:
-        raise SlimError(f"layer '{conv.name}' ({conv.type}, group {param.group}, bottoms {len(conv.bottom)}): "
-                        'expected a Convolution of one group and one bottom')
+        raise SlimError(
+            f"layer '{conv.name}' ({conv.type}, group {param.group}, bottoms {len(conv.bottom)}): "
+            'expected a Convolution of one group and one bottom'
+        )
     shared = next((spec.name for spec in conv.param if spec.name), None)
     if shared:
-        raise SlimError(f"layer '{conv.name}': its parameter '{shared}' may be shared by name, expected a Convolution "
-                        'with parameters of its own')
+        raise SlimError(
+            f"layer '{conv.name}': its parameter '{shared}' may be shared by name, expected a Convolution "
+            'with parameters of its own'
+        )
     if any(d != 1 for d in param.dilation) or param.kernel_h or param.pad_h or param.pad_w or param.stride_h:
         raise SlimError(f"layer '{conv.name}': expected a square kernel without dilation")
     kernel, pad = list(param.kernel_size)[:1] or [0], list(param.pad)[:1] or [0]
     if kernel[0] < 2:
         raise SlimError(f"layer '{conv.name}': its kernel is {kernel[0]}x{kernel[0]}, expected 3x3")
     if module != 'dwpw' and (kernel != [3] or pad != [1]):
-        raise SlimError(f"layer '{conv.name}': kernel {kernel[0]} with pad {pad[0]}, "
-                        f'{module} expects kernel 3 with pad 1')
+        raise SlimError(
+            f"layer '{conv.name}': kernel {kernel[0]} with pad {pad[0]}, {module} expects kernel 3 with pad 1"
+        )
     if module != 'dwpw' and param.num_output == 1:
-        raise SlimError(f"layer '{conv.name}': makes 1 channel, {module} expects at least 2, one for each of its "
-                        'branches')
+        raise SlimError(
+            f"layer '{conv.name}': makes 1 channel, {module} expects at least 2, one for each of its branches"
+        )

@@ -49,8 +49,13 @@ def with_unit_feature(net, feature, scale):
             added.bottom[:] = [f'{feature}_scaled' if blob == feature else blob for blob in layer.bottom]
         if index == makers[-1]:
             result.layer.add(name=f'{feature}_unit', type='Normalize', bottom=[feature], top=[f'{feature}_unit'])
-            result.layer.add(name=f'{feature}_scaled', type='Power', bottom=[f'{feature}_unit'],
-                             top=[f'{feature}_scaled'], power_param={'scale': scale})
+            result.layer.add(
+                name=f'{feature}_scaled',
+                type='Power',
+                bottom=[f'{feature}_unit'],
+                top=[f'{feature}_scaled'],
+                power_param={'scale': scale},
+            )
     return result
 
 

@@ -15,8 +15,11 @@ def replaceable(net):
     Those that read the net's input are not among them: a squeeze would starve them.
     """
     inputs = {top for layer in net.layer if is_data(layer) for top in layer.top}
-    return [layer.name for layer in net.layer if layer.type == 'Convolution' and _is_plain(layer)
-            and not inputs.intersection(layer.bottom)]
+    return [
+        layer.name
+        for layer in net.layer
+        if layer.type == 'Convolution' and _is_plain(layer) and not inputs.intersection(layer.bottom)
+    ]
 
 
 def _is_plain(layer):
@@ -55,5 +58,10 @@ def _site(net, layer, opened, s_ratio):
     if bottom not in opened.blobs:
         raise SlimError(f"layer '{layer.name}': reads blob '{bottom}', which phase TEST does not have")
     kinds = [net.layer[index].type for index in tail_of(net, layer)[0]]
-    return Site(layer, opened.blobs[bottom].data.shape[1], any(k in NORMS for k in kinds),
-                any(k in NEURONS for k in kinds), s_ratio)
+    return Site(
+        layer,
+        opened.blobs[bottom].data.shape[1],
+        any(k in NORMS for k in kinds),
+        any(k in NEURONS for k in kinds),
+        s_ratio,
+    )

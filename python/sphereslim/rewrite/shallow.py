@@ -20,8 +20,10 @@ def drop_layers(net, names):
 def _without(net, layer):
     stride = [s for s in layer.convolution_param.stride if s != 1]
     if layer.type != 'Convolution' or stride or layer.convolution_param.stride_h > 1:
-        raise SlimError(f"layer '{layer.name}' ({layer.type}{f', stride {stride[0]}' if stride else ''}): expected a "
-                        'Convolution of stride 1 to drop')
+        raise SlimError(
+            f"layer '{layer.name}' ({layer.type}{f', stride {stride[0]}' if stride else ''}): expected a "
+            'Convolution of stride 1 to drop'
+        )
     tail, end = tail_of(net, layer)
     gone = {position(net, layer), *tail}
     result = copy_of(net)

@@ -19,12 +19,16 @@ def shrink_alike(nets, share=0.5, keep_last=2):
     """Forms of one net, such as train and deploy, by `shrink`: what is an output of one keeps its width in all."""
     if not 0 < share <= 1:
         raise SlimError(f'share {share}: expected above 0 and at most 1')
-    plain = [layer.name for layer in nets[0].layer
-             if layer.type == 'Convolution' and layer.convolution_param.group == 1]
-    last = set(plain[len(plain) - keep_last:])
+    plain = [
+        layer.name for layer in nets[0].layer if layer.type == 'Convolution' and layer.convolution_param.group == 1
+    ]
+    last = set(plain[len(plain) - keep_last :])
     groups = Groups(*nets)
-    kept = {group.name: _kept_units(groups, group, share) for group in groups.prunable()
-            if last.isdisjoint(group.makers) and not set(plain).isdisjoint(group.makers)}
+    kept = {
+        group.name: _kept_units(groups, group, share)
+        for group in groups.prunable()
+        if last.isdisjoint(group.makers) and not set(plain).isdisjoint(group.makers)
+    }
     return prune_prototxt(nets, kept, groups)
 
 
@@ -38,6 +42,6 @@ def _kept_units(groups, group, share):
     kept, seen = np.zeros(group.size, bool), np.zeros(group.size, bool)
     for units in made:
         wanted = max(1, round(share * len(units))) - kept[units].sum()
-        kept[units[~seen[units]][:max(0, wanted)]] = True
+        kept[units[~seen[units]][: max(0, wanted)]] = True
         seen[units] = True
     return np.flatnonzero(kept)

@@ -17,8 +17,14 @@ def is_linear(trace, name):
 def sharers(trace, name, net):
     """The layers `LinearLayer` takes, `name` among them, of which a caffe.Net holds some parameter only once."""
     own = [blob.data for blob in net.params[name]]
-    return [other for other in trace.layers if other == name or is_linear(trace, other) and other in net.params and any(
-        np.may_share_memory(one, blob.data) for one, blob in zip(own, net.params[other]))]
+    return [
+        other
+        for other in trace.layers
+        if other == name
+        or is_linear(trace, other)
+        and other in net.params
+        and any(np.may_share_memory(one, blob.data) for one, blob in zip(own, net.params[other]))
+    ]
 
 
 class LinearLayer:
@@ -30,8 +36,10 @@ class LinearLayer:
     def __init__(self, trace, name, net):
         self.layer = trace.layers.get(name)
         if not is_linear(trace, name):
-            raise SlimError(f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
-                               'that is not depthwise')
+            raise SlimError(
+                f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
+                'that is not depthwise'
+            )
         self._weights, *bias = net.params[name]
         self.has_bias = bool(bias)
         self._added, self._factor = (bias[0], 1.0) if bias else _batch_mean(trace, self.layer, net)

@@ -18,8 +18,10 @@ class Window:
 
     def outputs(self, height, width):
         """(rows, columns) of the output for an input of this height and width; Caffe rounds down."""
-        return tuple((size + 2 * p - d * (k - 1) - 1) // s + 1
-                     for size, k, s, p, d in zip((height, width), self.kernel, self.stride, self.pad, self.dilation))
+        return tuple(
+            (size + 2 * p - d * (k - 1) - 1) // s + 1
+            for size, k, s, p, d in zip((height, width), self.kernel, self.stride, self.pad, self.dilation)
+        )
 
 
 def window_of(layer):
@@ -27,8 +29,12 @@ def window_of(layer):
     param = layer.convolution_param
     if any(len(getattr(param, name)) > 2 for name in ('kernel_size', 'stride', 'pad', 'dilation')):
         raise SlimError(f"layer '{layer.name}' ({layer.type}): expected two spatial dimensions")
-    return Window(_pair(param, 'kernel_size', 'kernel', 1), _pair(param, 'stride', 'stride', 1),
-                  _pair(param, 'pad', 'pad', 0), _pair(param, 'dilation', None, 1))
+    return Window(
+        _pair(param, 'kernel_size', 'kernel', 1),
+        _pair(param, 'stride', 'stride', 1),
+        _pair(param, 'pad', 'pad', 0),
+        _pair(param, 'dilation', None, 1),
+    )
 
 
 def _pair(param, repeated, single, default):
@@ -51,5 +57,9 @@ def patches_at(blob, window, places):
     pictures, rows, columns = places
     rows = rows[:, None] * window.stride[0] + np.arange(window.kernel[0]) * window.dilation[0]
     columns = columns[:, None] * window.stride[1] + np.arange(window.kernel[1]) * window.dilation[1]
-    return padded[pictures[:, None, None, None], np.arange(blob.shape[1])[:, None, None],
-                  rows[:, None, :, None], columns[:, None, None, :]]
+    return padded[
+        pictures[:, None, None, None],
+        np.arange(blob.shape[1])[:, None, None],
+        rows[:, None, :, None],
+        columns[:, None, None, :],
+    ]

@@ -15,7 +15,7 @@ class Reservoir:
         if self._rows is None:
             self._rows = np.empty((self._capacity, *rows.shape[1:]), rows.dtype)
         free = max(self._capacity - self._seen, 0)
-        self._rows[self._seen:self._seen + len(rows)][:free] = rows[:free]
+        self._rows[self._seen : self._seen + len(rows)][:free] = rows[:free]
         late = rows[free:]
         places = self._rng.integers(0, self._seen + free + 1 + np.arange(len(late))) if len(late) else ()
         for place, row in zip(places, late):
@@ -25,4 +25,4 @@ class Reservoir:
 
     def rows(self):
         """The sample, in no particular order once the stream was longer than the capacity."""
-        return self._rows[:self._seen] if self._rows is not None else np.empty((0,))
+        return self._rows[: self._seen] if self._rows is not None else np.empty((0,))

@@ -49,7 +49,7 @@ class Sampler:
     def through(self, layer):
         """[(what goes in, what comes out)] of a layer's weights: a pair for every bottom of a convolution, else one."""
         several = self.net.layers[self._number(layer)].type in ('Convolution', 'Deconvolution')
-        tops = self.net.top_names[layer][:None if several else 1]
+        tops = self.net.top_names[layer][: None if several else 1]
         return [(self.before(layer, place), self.after(layer, top)) for place, top in enumerate(tops)]
 
     def blobs(self, stops):
@@ -81,7 +81,7 @@ class Sampler:
     def _read_after(self, index):
         """The blobs that layers after number `index` read as they are then."""
         names, written = {}, set()
-        for name in list(self._index)[index + 1:]:
+        for name in list(self._index)[index + 1 :]:
             names.update(dict.fromkeys(blob for blob in self.net.bottom_names[name] if blob not in written))
             written.update(self.net.top_names[name])
         return list(names)
@@ -127,8 +127,10 @@ class Sampler:
             start = self._run_to(start, stop.index)
             found[stop] = np.array(self.net.blobs[stop.blob].data)
             if not np.isfinite(found[stop]).all():
-                raise SlimError(f"blob '{stop.blob}' behind layer '{self.net._layer_names[stop.index]}' is not all "
-                                'numbers, expected weights and pictures that give finite values')
+                raise SlimError(
+                    f"blob '{stop.blob}' behind layer '{self.net._layer_names[stop.index]}' is not all "
+                    'numbers, expected weights and pictures that give finite values'
+                )
         return [found[stop] for stop in stops]
 
     def _run_to(self, start, end):

@@ -7,8 +7,14 @@ from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 
-_PRINTED = {('vgg16', 0.5): 'VGG-16 pruned 0.5', ('webface', 0.9): 'Pruned-90', ('webface', 0.75): 'Pruned-75',
-            ('webface', 0.5): 'Pruned-50', ('vgg16', None): 'VGG-16', ('webface', None): 'WebFace'}
+_PRINTED = {
+    ('vgg16', 0.5): 'VGG-16 pruned 0.5',
+    ('webface', 0.9): 'Pruned-90',
+    ('webface', 0.75): 'Pruned-75',
+    ('webface', 0.5): 'Pruned-50',
+    ('vgg16', None): 'VGG-16',
+    ('webface', None): 'WebFace',
+}
 
 
 def net_rows(bases, runs, speed, printed):
@@ -26,11 +32,19 @@ def _net_row(base, rate, plan, speed):
     whole, own = sizes(whole_deploy(base)), sizes(deploy)
     before, after = speed[str(whole_deploy(base))], speed[str(deploy)]
     result = accuracy_of(stage)
-    return {'net': base.name, 'rate': rate, 'macs_ratio': whole.macs / own.macs, 'macs': own.macs,
-            'parameters_ratio': whole.weights / own.weights, 'parameters': own.weights,
-            'speed_ratio': before['forward'] / after['forward'], 'trained_parameters': sizes(stage.deploy).weights,
-            'accuracy': result['accuracy'], 'error': result['error'],
-            'lost': accuracy_of(base.stage())['accuracy'] - result['accuracy']}
+    return {
+        'net': base.name,
+        'rate': rate,
+        'macs_ratio': whole.macs / own.macs,
+        'macs': own.macs,
+        'parameters_ratio': whole.weights / own.weights,
+        'parameters': own.weights,
+        'speed_ratio': before['forward'] / after['forward'],
+        'trained_parameters': sizes(stage.deploy).weights,
+        'accuracy': result['accuracy'],
+        'error': result['error'],
+        'lost': accuracy_of(base.stage())['accuracy'] - result['accuracy'],
+    }
 
 
 def _printed(table, name, rate):
@@ -39,33 +53,60 @@ def _printed(table, name, rate):
     if row is None or whole is None:
         return {}
     if 'flops' in row:
-        ratios = {'macs_ratio': whole['flops'] / row['flops'], 'parameters_ratio': whole['params'] / row['params'],
-                  'speed_ratio': whole['ms'] / row['ms']}
+        ratios = {
+            'macs_ratio': whole['flops'] / row['flops'],
+            'parameters_ratio': whole['params'] / row['params'],
+            'speed_ratio': whole['ms'] / row['ms'],
+        }
     else:
-        ratios = {'macs_ratio': row['flops_x'], 'parameters_ratio': row['compression_x'],
-                  'speed_ratio': row['speedup_x']}
+        ratios = {
+            'macs_ratio': row['flops_x'],
+            'parameters_ratio': row['compression_x'],
+            'speed_ratio': row['speedup_x'],
+        }
     return ratios | {'lost': whole['lfw'] - row['lfw']}
 
 
 def net_table(rows):
     """Nets pruned layer by layer."""
-    columns = ['net', 'weights', 'fewer', 'published', 'MACs', 'fewer', 'published', 'faster', 'published',
-               'trained here', 'accuracy', 'lost', 'published']
+    columns = [
+        'net',
+        'weights',
+        'fewer',
+        'published',
+        'MACs',
+        'fewer',
+        'published',
+        'faster',
+        'published',
+        'trained here',
+        'accuracy',
+        'lost',
+        'published',
+    ]
     cells = []
     for row in rows:
-        line = [Cell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
-                Cell(with_unit(row['parameters']), ANALYTIC), *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
-                Cell(with_unit(row['macs']), ANALYTIC), *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
-                *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
-                Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-                Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
-                *_beside(row, 'lost', MEASURED, '{:.2f}')]
+        line = [
+            Cell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
+            Cell(with_unit(row['parameters']), ANALYTIC),
+            *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
+            Cell(with_unit(row['macs']), ANALYTIC),
+            *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
+            *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
+            Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
+            Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+            *_beside(row, 'lost', MEASURED, '{:.2f}'),
+        ]
         cells.append(line)
-    return Table('Pruned layer by layer', columns, cells,
-                 'Weights, MACs and times are of nets at full width and size. Faster: forward by caffe time on this '
-                 'machine, all nets in turns. Trained here: the weights of the net whose accuracy stands beside it. '
-                 'Lost: points of accuracy against the unpruned net, which are other than the source\'s unless the '
-                 'faces are its own.')
+    return Table(
+        'Pruned layer by layer',
+        columns,
+        cells,
+        'Weights, MACs and times are of nets at full width and size. Faster: forward by caffe time on this '
+        'machine, all nets in turns. Trained here: the weights of the net whose accuracy stands beside it. '
+        "Lost: points of accuracy against the unpruned net, which are other than the source's unless the "
+        'faces are its own.',
+    )
 
 
 def _beside(row, name, source, form):
@@ -79,10 +120,17 @@ def layer_rows(tries, printed):
     rows = []
     for layer, criterion in dict.fromkeys((layer, criterion) for layer, criterion, _ in tries):
         stages = [last_stage(plan) for key, plan in tries.items() if key[:2] == (layer, criterion)]
-        values = {moment: [accuracy_of(stage, moment)['accuracy'] for stage in stages]
-                  for moment in ('before', 'after')}
-        rows.append({'layer': layer, 'criterion': criterion, **values,
-                     'published': _printed_layer(printed['table5'][criterion], layer)})
+        values = {
+            moment: [accuracy_of(stage, moment)['accuracy'] for stage in stages] for moment in ('before', 'after')
+        }
+        rows.append(
+            {
+                'layer': layer,
+                'criterion': criterion,
+                **values,
+                'published': _printed_layer(printed['table5'][criterion], layer),
+            }
+        )
     return rows
 
 
@@ -102,10 +150,13 @@ def layer_table(rows):
             line.append(Cell(f'{row["published"][place]:.2f} %', PUBLISHED) if row['published'] else Cell(''))
         cells.append(line)
     number = max((len(row['before']) for row in rows), default=0)
-    return Table('Entropy against random filters, one layer pruned alone',
-                 ['layer', 'criterion', 'at 0 iterations', 'published', 'after fine-tuning', 'published'], cells,
-                 f'Mean and standard deviation over {number} seeds; each seed draws its own pictures, random filters '
-                 'and order of training.')
+    return Table(
+        'Entropy against random filters, one layer pruned alone',
+        ['layer', 'criterion', 'at 0 iterations', 'published', 'after fine-tuning', 'published'],
+        cells,
+        f'Mean and standard deviation over {number} seeds; each seed draws its own pictures, random filters '
+        'and order of training.',
+    )
 
 
 def _spread(values):
@@ -114,8 +165,12 @@ def _spread(values):
 
 def layers_figure(rows):
     """The Figure of entropy against random filters."""
-    return Figure('entropy-random', 'Entropy against random filters', 'Mean and standard deviation over seeds.',
-                  lambda: _draw(rows))
+    return Figure(
+        'entropy-random',
+        'Entropy against random filters',
+        'Mean and standard deviation over seeds.',
+        lambda: _draw(rows),
+    )
 
 
 def _draw(rows):
@@ -124,8 +179,14 @@ def _draw(rows):
     for axes, moment, words in zip(both, ('before', 'after'), ('pruned, not trained', 'after fine-tuning')):
         for shift, criterion in ((-0.1, 'entropy'), (0.1, 'random')):
             own = {row['layer']: row[moment] for row in rows if row['criterion'] == criterion}
-            axes.errorbar([place + shift for place in range(len(layers))], [np.mean(own[name]) for name in layers],
-                          [_spread(own[name]) for name in layers], fmt='o', capsize=3, label=criterion)
+            axes.errorbar(
+                [place + shift for place in range(len(layers))],
+                [np.mean(own[name]) for name in layers],
+                [_spread(own[name]) for name in layers],
+                fmt='o',
+                capsize=3,
+                label=criterion,
+            )
         axes.set(title=words, xticks=range(len(layers)), xticklabels=layers)
         axes.grid(alpha=0.3)
     both[0].set_ylabel('verification accuracy, %')

@@ -72,15 +72,19 @@ def keep_settings(plan):
     known = values | (read_json(path) if path.is_file() else {})
     other = [name for name in values if known.get(name) != values[name]]
     if other:
-        raise SlimError(f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
-                        'give another folder or remove it')
+        raise SlimError(
+            f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
+            'give another folder or remove it'
+        )
     write_json(path, values)
 
 
 def emit_base(plan, stage):
     """Write the prototxts of the base training."""
-    train = with_classes(with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/',
-                                   plan.base.batch), plan.faces.people)
+    train = with_classes(
+        with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/', plan.base.batch),
+        plan.faces.people,
+    )
     if plan.fit_start:
         stage.folder.mkdir(parents=True, exist_ok=True)
         write_prototxt(stage.train, train)
@@ -102,9 +106,17 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
     weights = read_weights(before.final)
     (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
     write_bytes(stage.init, pruned.SerializeToString())
-    write_json(stage.selection, {'layer': layer, **selection.as_dict(), 'batches': plan.batches,
-                                 'data': str(plan.faces.train), 'parameters_before': count_values(weights),
-                                 'parameters_after': count_values(pruned)})
+    write_json(
+        stage.selection,
+        {
+            'layer': layer,
+            **selection.as_dict(),
+            'batches': plan.batches,
+            'data': str(plan.faces.train),
+            'parameters_before': count_values(weights),
+            'parameters_after': count_values(pruned),
+        },
+    )
     schedule = plan.fine_tuning_of(layer)
     _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', schedule.batch), deploy, schedule)
 
@@ -139,8 +151,9 @@ def evaluate_stage(plan, stage, moment, **how):
     known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     if moment not in known:
         weights = {'before': stage.init, 'after': stage.final}[moment]
-        known[moment] = evaluate(stage.deploy, weights, plan.faces.pairs, plan.faces.pictures,
-                                 form=InputForm(crop=plan.crop), **how).as_dict()
+        known[moment] = evaluate(
+            stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, form=InputForm(crop=plan.crop), **how
+        ).as_dict()
         write_json(stage.evaluation, known)
     return known[moment]
 

@@ -20,15 +20,22 @@ def _base_figure(base, printed):
     curve = printed and printed['curves'].get('base')
     words = f'Loss of {base.name} from its first weights on'
     text = f'{words}; grey the published curve over its own iterations, at the top.' if curve else f'{words}.'
-    return Figure(f'loss-{base.name}', f'{base.name}: training', text,
-                  lambda: losses(stage_curves(base.stage()), curve))
+    return Figure(
+        f'loss-{base.name}', f'{base.name}: training', text, lambda: losses(stage_curves(base.stage()), curve)
+    )
 
 
 def course_figures(bases, runs):
     """A Figure of the accuracy after every stage for each base; runs are [(Base, rate, Plan)]."""
-    return [Figure(f'course-{base.name}', f'{base.name}: stage by stage',
-                   'Accuracy right after the cut (triangles) and after training on (line).',
-                   lambda base=base: _draw_course(base, [run for run in runs if run[0] is base])) for base in bases]
+    return [
+        Figure(
+            f'course-{base.name}',
+            f'{base.name}: stage by stage',
+            'Accuracy right after the cut (triangles) and after training on (line).',
+            lambda base=base: _draw_course(base, [run for run in runs if run[0] is base]),
+        )
+        for base in bases
+    ]
 
 
 def _draw_course(base, runs):
@@ -48,9 +55,15 @@ def _draw_course(base, runs):
 
 def channel_figures(runs):
     """A Figure of every layer's filters by score for each of the runs [(Base, rate, Plan)]."""
-    return [Figure(f'channels-{base.name}-{rate:g}', f'{base.name} at {rate:g}: filters kept and removed',
-                   f'Every filter of a pruned layer by its score ({plan.criterion}).', lambda plan=plan: _draw(plan))
-            for base, rate, plan in runs]
+    return [
+        Figure(
+            f'channels-{base.name}-{rate:g}',
+            f'{base.name} at {rate:g}: filters kept and removed',
+            f'Every filter of a pruned layer by its score ({plan.criterion}).',
+            lambda plan=plan: _draw(plan),
+        )
+        for base, rate, plan in runs
+    ]
 
 
 def _draw(plan):
@@ -58,7 +71,7 @@ def _draw(plan):
     rows = -(-len(selections) // _COLUMNS)
     columns = min(_COLUMNS, len(selections))
     figure, grid = panels((1.7 * columns + 0.6, 1.5 * rows + 0.5), rows, columns, squeeze=False)
-    for axes in grid.flat[len(selections):]:
+    for axes in grid.flat[len(selections) :]:
         axes.set_axis_off()
     for axes, selection in zip(grid.flat, selections):
         channel_bars(axes, selection)

@@ -29,8 +29,14 @@ class Base:
 
     def pruned(self, folder, layers, rate, **changes):
         """The Plan of a run that starts from this base; `changes` are further fields of the Plan."""
-        return replace(self.plan, folder=self.plan.folder / folder, start=self.stage().folder, layers=tuple(layers),
-                       rate=rate, **changes)
+        return replace(
+            self.plan,
+            folder=self.plan.folder / folder,
+            start=self.stage().folder,
+            layers=tuple(layers),
+            rate=rate,
+            **changes,
+        )
 
 
 def convolution_groups(folder, trunk=False):
@@ -40,8 +46,11 @@ def convolution_groups(folder, trunk=False):
     """
     groups = Groups(read_net(Path(folder) / 'train.prototxt'), read_net(Path(folder) / 'deploy.prototxt'))
     kinds = groups.trace.layers
-    return tuple(group.name for group in groups.prunable()
-                 if kinds[group.name].type == 'Convolution' and (trunk or not group.is_trunk))
+    return tuple(
+        group.name
+        for group in groups.prunable()
+        if kinds[group.name].type == 'Convolution' and (trunk or not group.is_trunk)
+    )
 
 
 def last_stage(plan):

@@ -73,8 +73,14 @@ def webface(prototxt, published):
     return Table('Entropy paper, Table 4: WebFace net', print_['source'], cells, notes)
 
 
-TABLES = {'sphereface-prune': sphereface_prune, 'vgg16': vgg16, 'webface': webface, 'flame-stage1': flame.stage1,
-          'flame-stage2': flame.stage2, 'flame-quantizers': flame.quantizers}
+TABLES = {
+    'sphereface-prune': sphereface_prune,
+    'vgg16': vgg16,
+    'webface': webface,
+    'flame-stage1': flame.stage1,
+    'flame-stage2': flame.stage2,
+    'flame-quantizers': flame.quantizers,
+}
 
 
 def _deploy(prototxt, name):
@@ -117,7 +123,7 @@ def _ratios(cells, printed):
         before, after = totals[column], totals[f'{column}_pruned']
         cell = Cell('original / pruned', column, before.ours / after.ours, printed[key])
         if not cell.agrees:
-            cell.note = f"the printed totals give {before.printed / after.printed:.3f}; see the note on the total"
+            cell.note = f'the printed totals give {before.printed / after.printed:.3f}; see the note on the total'
         result.append(cell)
     return result
 

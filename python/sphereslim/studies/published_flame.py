@@ -12,8 +12,12 @@ from sphereslim.net.roles import NETWORK
 from sphereslim.report.published_table import Cell, Table, read_published
 
 NETS = {
-    'VGG11_bn': 'vgg11bn', 'fire': 'vgg11bn/fire', 'depthwise+pointwise': 'vgg11bn/dwpw', 'flame': 'vgg11bn/flame',
-    'flame+shrink': 'vgg11bn/flame-shrink', 'flame+shallow': 'vgg11bn/flame-shallow',
+    'VGG11_bn': 'vgg11bn',
+    'fire': 'vgg11bn/fire',
+    'depthwise+pointwise': 'vgg11bn/dwpw',
+    'flame': 'vgg11bn/flame',
+    'flame+shrink': 'vgg11bn/flame-shrink',
+    'flame+shallow': 'vgg11bn/flame-shallow',
     'flame+shrink+shallow': 'vgg11bn/flame-shrink-shallow',
 }
 CLASSES = 2360
@@ -40,8 +44,11 @@ def stage1(prototxt, published):
         macs = total(measure(net)).macs
         cell = Cell(name, 'flops', macs, row['flops_m'].scaleb(6).normalize())
         cells.append(_explained(cell, _at_other_size(net, cell)))
-    notes = [*NOTES, 'flops are multiply-accumulates of a 120x120 picture with the classifier of prototxt/vgg11bn; '
-             'zeros at the end of a printed figure are not counted as digits']
+    notes = [
+        *NOTES,
+        'flops are multiply-accumulates of a 120x120 picture with the classifier of prototxt/vgg11bn; '
+        'zeros at the end of a printed figure are not counted as digits',
+    ]
     return Table('1.13 MB model, stage 1: module substitution', print_['source'], cells, notes)
 
 
@@ -67,8 +74,14 @@ def quantizers(prototxt, published):
         coded = whole if 'whole' in row['method'] or row['method'] == 'none' else convolutions
         cell = Cell(row['method'], 'size, MB', whole - coded * (32 - int(row['bits'])) / 32, row['size_mb'])
         float_part = (float(row['size_mb']) * 32 - 42.94 * int(row['bits'])) / max(32 - int(row['bits']), 1)
-        note = (f'the print leaves {float_part:.2f} MB as float32, less than any classifier of {CLASSES} people and '
-                '512 features: part of it must have been quantized too') if coded is convolutions else _NO_HEAD_FITS
+        note = (
+            (
+                f'the print leaves {float_part:.2f} MB as float32, less than any classifier of {CLASSES} people and '
+                '512 features: part of it must have been quantized too'
+            )
+            if coded is convolutions
+            else _NO_HEAD_FITS
+        )
         cells.append(_explained(cell, note))
     return Table('1.13 MB model: quantizers of VGG11_bn', print_['source'], cells, NOTES)
 

@@ -41,8 +41,13 @@ def emit(plan, stages, place, title):
     elif place > len(plan.layers):
         pipeline.emit_last(plan, stages[place - 1], stage)
     else:
-        pipeline.emit_pruned(plan, stages[place - 1], stage, plan.layers[place - 1],
-                             lambda batches: bar(batches, desc=f'{title}: sampling', leave=False))
+        pipeline.emit_pruned(
+            plan,
+            stages[place - 1],
+            stage,
+            plan.layers[place - 1],
+            lambda batches: bar(batches, desc=f'{title}: sampling', leave=False),
+        )
 
 
 def tell(plan, stage, moment, title):

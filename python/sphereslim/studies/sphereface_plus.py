@@ -1,8 +1,8 @@
 """SphereFace+ after SphereFace: a base for every margin, then runs with the inter-class term, and without it.
 
-    <out>/base-<margin>/            the pretrained net
-    <out>/<margin>/run-01/ …        from the base with the term, another seed each
-    <out>/<margin>/without-01/ …    the same with alpha 0, to see what the term does
+<out>/base-<margin>/            the pretrained net
+<out>/<margin>/run-01/ …        from the base with the term, another seed each
+<out>/<margin>/without-01/ …    the same with alpha 0, to see what the term does
 """
 
 from dataclasses import dataclass
@@ -51,10 +51,18 @@ class Plan:
 
     def runs_of(self, margin):
         """[(Stage, seed, alpha)] of a margin's runs with the term, then without."""
-        with_term = [(Stage(self.folder / margin.name / f'run-{k:02d}'), self.seed + k, margin.alpha)
-                     for k in range(1, self.runs + 1)]
-        without = [(Stage(self.folder / margin.name / f'without-{k:02d}'), self.seed + k, 0.0)
-                   for k in range(1, self.runs + 1)] if margin.name in self.compared else []
+        with_term = [
+            (Stage(self.folder / margin.name / f'run-{k:02d}'), self.seed + k, margin.alpha)
+            for k in range(1, self.runs + 1)
+        ]
+        without = (
+            [
+                (Stage(self.folder / margin.name / f'without-{k:02d}'), self.seed + k, 0.0)
+                for k in range(1, self.runs + 1)
+            ]
+            if margin.name in self.compared
+            else []
+        )
         return with_term + without
 
 
@@ -130,8 +138,9 @@ def accuracy(plan, stage):
 
 def release(plan, margin):
     """Copy the run with the median accuracy to <out>/released; (run number, accuracy) of it."""
-    scored = sorted((accuracy(plan, stage)['accuracy'], k) for k, (stage, _, _) in
-                    enumerate(plan.runs_of(margin)[:plan.runs], 1))
+    scored = sorted(
+        (accuracy(plan, stage)['accuracy'], k) for k, (stage, _, _) in enumerate(plan.runs_of(margin)[: plan.runs], 1)
+    )
     value, number = scored[(len(scored) - 1) // 2]
     folder = plan.folder / 'released'
     folder.mkdir(exist_ok=True)

@@ -23,7 +23,10 @@ def collect(plan, published):
     """What the report shows, as plain values, from the stages of a plus.Plan and the published figures."""
     return {
         'title': f'SphereFace+ on {plan.net.name}',
-        'net': str(plan.net), 'folder': str(plan.folder), 'people': plan.faces.people, 'pictures': plan.faces.count,
+        'net': str(plan.net),
+        'folder': str(plan.folder),
+        'people': plan.faces.people,
+        'pictures': plan.faces.count,
         'margins': [_margin(plan, margin, published) for margin in plan.margins],
     }
 
@@ -33,11 +36,15 @@ def _margin(plan, margin, published):
     number, _ = sphereface_plus.release(plan, margin)
     start = [0, *sphereface_plus.base_angles(plan, margin)]
     found = {
-        'name': margin.name, 'alpha': margin.alpha, 'released': number, 'batch': margin.schedule.batch,
-        'momentum': read_solver(runs[0][0].solver).momentum, 'iterations': margin.schedule.iterations,
+        'name': margin.name,
+        'alpha': margin.alpha,
+        'released': number,
+        'batch': margin.schedule.batch,
+        'momentum': read_solver(runs[0][0].solver).momentum,
+        'iterations': margin.schedule.iterations,
         'base': sphereface_plus.accuracy(plan, plan.base_of(margin))['accuracy'],
-        'with': [_run(plan, stage, start) for stage, _, _ in runs[:plan.runs]],
-        'without': [_run(plan, stage, start) for stage, _, _ in runs[plan.runs:]],
+        'with': [_run(plan, stage, start) for stage, _, _ in runs[: plan.runs]],
+        'without': [_run(plan, stage, start) for stage, _, _ in runs[plan.runs :]],
         'published': {'base': published['pretrained_lfw'].get(margin.name), **published['runs'].get(margin.name, {})},
     }
     return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
@@ -61,9 +68,11 @@ def strength(margin, people):
 
 def _run(plan, stage, start):
     centres = stage.folder / 'centres.json'
-    return {'accuracy': sphereface_plus.accuracy(plan, stage)['accuracy'],
-            'centres': [start, *read_json(centres)] if centres.is_file() else [],
-            'curves': {name: points for name, points in stage_curves(stage).items() if name in CURVES}}
+    return {
+        'accuracy': sphereface_plus.accuracy(plan, stage)['accuracy'],
+        'centres': [start, *read_json(centres)] if centres.is_file() else [],
+        'curves': {name: points for name, points in stage_curves(stage).items() if name in CURVES},
+    }
 
 
 def rows(report):
@@ -80,8 +89,13 @@ def rows(report):
 
 def _summary(base, accuracies, released):
     spread = f'{stdev(accuracies):.2f}' if len(accuracies) > 1 else ''
-    return [f'{base:.2f}', ' '.join(f'{a:.2f}' for a in accuracies), f'{mean(accuracies):.2f}', spread,
-            f'#{released}: {accuracies[released - 1]:.2f}']
+    return [
+        f'{base:.2f}',
+        ' '.join(f'{a:.2f}' for a in accuracies),
+        f'{mean(accuracies):.2f}',
+        spread,
+        f'#{released}: {accuracies[released - 1]:.2f}',
+    ]
 
 
 def table_text(report):
@@ -116,46 +130,88 @@ def _change(gains):
 def _seen(margin):
     """A sentence on what the term did to the class centres, beside what its formula lets it do."""
     strength = margin['strength']
-    ends = [mean(run['centres'][-1][1] for run in margin[kind] if run['centres'])
-            for kind in ('with', 'without') if any(run['centres'] for run in margin[kind])]
+    ends = [
+        mean(run['centres'][-1][1] for run in margin[kind] if run['centres'])
+        for kind in ('with', 'without')
+        if any(run['centres'] for run in margin[kind])
+    ]
     if len(ends) < 2 or not strength:
         return []
-    return [f'{margin["name"]}: at the end the mean angle between class centres is {ends[0]:.4f} degrees with the term '
-            f'and {ends[1]:.4f} without. By its formula, 4 alpha / (M D^2), the term turns a class centre by about '
-            f'{strength["turn_degrees"]:.3f} degrees over the whole run, and the distance D is at '
-            f'{strength["distance"]:.2f} of the {strength["bound"]:g} that it can reach.']
+    return [
+        f'{margin["name"]}: at the end the mean angle between class centres is {ends[0]:.4f} degrees with the term '
+        f'and {ends[1]:.4f} without. By its formula, 4 alpha / (M D^2), the term turns a class centre by about '
+        f'{strength["turn_degrees"]:.3f} degrees over the whole run, and the distance D is at '
+        f'{strength["distance"]:.2f} of the {strength["bound"]:g} that it can reach.'
+    ]
 
 
 def write(report, folder, command):
     """Write the report into `folder`; the path of the page."""
-    cells = [[Cell(row[0]), Cell(row[1]), *[Cell(text, (MEASURED if row[1] == 'ours' else PUBLISHED) if text else '')
-                                            for text in row[2:]]] for row in rows(report)]
-    note = ('Accuracy in percent. Published: SphereFace-20 on CASIA-WebFace, verified on LFW. The run with the median '
-            'accuracy is kept in released/.')
-    facts = [('network', report['net']), ('faces', f'{report["pictures"]} pictures of {report["people"]} people'),
-             ('run with', command)]
+    cells = [
+        [
+            Cell(row[0]),
+            Cell(row[1]),
+            *[Cell(text, (MEASURED if row[1] == 'ours' else PUBLISHED) if text else '') for text in row[2:]],
+        ]
+        for row in rows(report)
+    ]
+    note = (
+        'Accuracy in percent. Published: SphereFace-20 on CASIA-WebFace, verified on LFW. The run with the median '
+        'accuracy is kept in released/.'
+    )
+    facts = [
+        ('network', report['net']),
+        ('faces', f'{report["pictures"]} pictures of {report["people"]} people'),
+        ('run with', command),
+    ]
     figures = [figure for margin in report['margins'] for figure in _figures(margin)]
-    return write_simple(folder, report['title'], facts, [Table('The table of runs', list(COLUMNS), cells, note)],
-                        figures, report | {'command': command}, verdicts(report))
+    return write_simple(
+        folder,
+        report['title'],
+        facts,
+        [Table('The table of runs', list(COLUMNS), cells, note)],
+        figures,
+        report | {'command': command},
+        verdicts(report),
+    )
 
 
 def _figures(margin):
     name = margin['name']
-    found = [Figure(f'loss-{name}', f'{name}: classification loss', 'Without the inter-class distance, which is part '
-                    'of the loss that the log shows.', lambda: _draw(margin, _classification_loss, 'loss')),
-             Figure(f'distance-{name}', f'{name}: inter-class distance',
-                    'Hovers near a constant, twice the batch size, as rows are of unit length.',
-                    lambda: _draw(margin, _curve('inter-class distance'), 'distance'))]
+    found = [
+        Figure(
+            f'loss-{name}',
+            f'{name}: classification loss',
+            'Without the inter-class distance, which is part of the loss that the log shows.',
+            lambda: _draw(margin, _classification_loss, 'loss'),
+        ),
+        Figure(
+            f'distance-{name}',
+            f'{name}: inter-class distance',
+            'Hovers near a constant, twice the batch size, as rows are of unit length.',
+            lambda: _draw(margin, _curve('inter-class distance'), 'distance'),
+        ),
+    ]
     if any(run['centres'] for run in margin['with']):
-        found += [_angles(margin, 'mean', 1, 'Mean over all pairs of classes at every snapshot; their mean cosine '
-                          'cannot be below -1/(classes - 1).'),
-                  _angles(margin, 'nearest', 2, 'Angle to the nearest other class centre, mean over the classes.')]
+        found += [
+            _angles(
+                margin,
+                'mean',
+                1,
+                'Mean over all pairs of classes at every snapshot; their mean cosine cannot be below -1/(classes - 1).',
+            ),
+            _angles(margin, 'nearest', 2, 'Angle to the nearest other class centre, mean over the classes.'),
+        ]
     return found
 
 
 def _angles(margin, kind, place, text):
-    return Figure(f'angle-{kind}-{margin["name"]}', f'{margin["name"]}: {kind} angle between class centres', text,
-                  lambda: _draw(margin, lambda run: [(row[0], row[place]) for row in run['centres']], 'degrees'))
+    return Figure(
+        f'angle-{kind}-{margin["name"]}',
+        f'{margin["name"]}: {kind} angle between class centres',
+        text,
+        lambda: _draw(margin, lambda run: [(row[0], row[place]) for row in run['centres']], 'degrees'),
+    )
 
 
 def _classification_loss(run):
@@ -173,8 +229,14 @@ def _draw(margin, points, label):
         for place, run in enumerate(margin[kind]):
             line = np.array(points(run))
             if len(line):
-                axes.plot(*line.T, style, color=colour, lw=1.1, marker='.' if len(line) < 20 else '',
-                          label=f'{kind} the term' if not place else None)
+                axes.plot(
+                    *line.T,
+                    style,
+                    color=colour,
+                    lw=1.1,
+                    marker='.' if len(line) < 20 else '',
+                    label=f'{kind} the term' if not place else None,
+                )
     axes.set(xlabel='iteration', ylabel=label)
     axes.ticklabel_format(useOffset=False)
     axes.grid(alpha=0.3)

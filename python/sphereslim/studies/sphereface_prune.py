@@ -5,12 +5,25 @@ from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
 
-COLUMNS = ['network', 'parameters', 'published', 'forward', 'published', 'backward', 'published', 'trained here',
-           'accuracy', 'lost', 'published']
-NOTE = ('Parameters and times are of nets at full width. Forward and backward say how many times faster than the '
-        'original a net is by caffe time on this machine, all nets in turns. Trained here: the parameters of the net '
-        'whose accuracy stands beside it. Accuracies depend on the faces: what to compare is how many points pruning '
-        'loses. A published cell is empty where the source printed none.')
+COLUMNS = [
+    'network',
+    'parameters',
+    'published',
+    'forward',
+    'published',
+    'backward',
+    'published',
+    'trained here',
+    'accuracy',
+    'lost',
+    'published',
+]
+NOTE = (
+    'Parameters and times are of nets at full width. Forward and backward say how many times faster than the '
+    'original a net is by caffe time on this machine, all nets in turns. Trained here: the parameters of the net '
+    'whose accuracy stands beside it. Accuracies depend on the faces: what to compare is how many points pruning '
+    'loses. A published cell is empty where the source printed none.'
+)
 
 
 def comparison(bases, plans, speed, printed):
@@ -26,11 +39,19 @@ def _row(base, rate, plan, speed, printed):
     stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
     start, own = speed[str(whole_deploy(base))], speed[str(deploy)]
     size, result, before = sizes(deploy), accuracy_of(stage), accuracy_of(base.stage())
-    return {'net': base.name, 'rate': rate, 'parameters': size.parameters, 'macs': size.macs,
-            'forward_ratio': start['forward'] / own['forward'], 'backward_ratio': start['backward'] / own['backward'],
-            'trained_parameters': sizes(stage.deploy).parameters, 'accuracy': result['accuracy'],
-            'error': result['error'], 'lost': before['accuracy'] - result['accuracy'],
-            'published': _published(printed, base.name, rate)}
+    return {
+        'net': base.name,
+        'rate': rate,
+        'parameters': size.parameters,
+        'macs': size.macs,
+        'forward_ratio': start['forward'] / own['forward'],
+        'backward_ratio': start['backward'] / own['backward'],
+        'trained_parameters': sizes(stage.deploy).parameters,
+        'accuracy': result['accuracy'],
+        'error': result['error'],
+        'lost': before['accuracy'] - result['accuracy'],
+        'published': _published(printed, base.name, rate),
+    }
 
 
 def _published(printed, name, rate):
@@ -50,13 +71,20 @@ def _published(printed, name, rate):
 def _cells(row):
     name = row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'
     printed = row['published']
-    cells = [Cell(name), Cell(f'{row["parameters"] / 1e6:.1f} M', ANALYTIC),
-             _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M')]
+    cells = [
+        Cell(name),
+        Cell(f'{row["parameters"] / 1e6:.1f} M', ANALYTIC),
+        _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M'),
+    ]
     for quantity in ('forward_ratio', 'backward_ratio'):
         cells += [Cell(f'{row[quantity]:.2f}×', MEASURED), _printed(printed, quantity, '{:.2f}×'.format)]
-    return [*cells, Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-            Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED), Cell(f'{row["lost"]:.2f}', MEASURED),
-            _printed(printed, 'lost', '{:.2f}'.format)]
+    return [
+        *cells,
+        Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
+        Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+        Cell(f'{row["lost"]:.2f}', MEASURED),
+        _printed(printed, 'lost', '{:.2f}'.format),
+    ]
 
 
 def _printed(values, name, form):
@@ -65,16 +93,27 @@ def _printed(values, name, form):
 
 def comparison_figure(rows):
     """The Figure of accuracy over parameters, one line per network."""
-    return Figure('accuracy-size', 'Accuracy against size', 'Each network from its original down to the lowest rate.',
-                  lambda: _draw(rows))
+    return Figure(
+        'accuracy-size',
+        'Accuracy against size',
+        'Each network from its original down to the lowest rate.',
+        lambda: _draw(rows),
+    )
 
 
 def _draw(rows):
     figure, axes = panels((4.6, 3.2))
     for name in dict.fromkeys(row['net'] for row in rows):
         own = [row for row in rows if row['net'] == name]
-        axes.errorbar([row['trained_parameters'] / 1e6 for row in own], [row['accuracy'] for row in own],
-                      [row['error'] for row in own], fmt='o-', ms=4, capsize=3, label=name)
+        axes.errorbar(
+            [row['trained_parameters'] / 1e6 for row in own],
+            [row['accuracy'] for row in own],
+            [row['error'] for row in own],
+            fmt='o-',
+            ms=4,
+            capsize=3,
+            label=name,
+        )
     axes.set(xlabel='million parameters trained here', ylabel='verification accuracy, %')
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -36,8 +36,9 @@ def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progr
     # the log is read here, however quiet the rest of the workflow is asked to be
     environment = {**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'}
     # a session of its own, so that Ctrl-C reaches the process only through here
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               start_new_session=True, env=environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True, env=environment
+    )
     try:
         last = _follow(process, log, watch, solver)
     except BaseException as error:
@@ -71,8 +72,10 @@ def _is_dead(loss):
 
 
 def _advice(solver, progress):
-    return (f'{solver}: the loss exploded at iteration {progress.iteration} (loss {progress.loss:g}); try a smaller '
-            'base_lr, a larger lambda_min or a smaller alpha, or start from trained weights')
+    return (
+        f'{solver}: the loss exploded at iteration {progress.iteration} (loss {progress.loss:g}); try a smaller '
+        'base_lr, a larger lambda_min or a smaller alpha, or start from trained weights'
+    )
 
 
 def _end(process, number):

@@ -6,9 +6,18 @@ from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.settings import checked
 
-SETTINGS = {'iterations': 'count', 'base_lr': 'positive', 'batch': 'count', 'steps?': 'wholes', 'gamma?': 'positive',
-            'display?': 'whole', 'snapshot?': 'whole', 'iter_size?': 'count', 'average_loss?': 'count',
-            'extra?': 'settings'}
+SETTINGS = {
+    'iterations': 'count',
+    'base_lr': 'positive',
+    'batch': 'count',
+    'steps?': 'wholes',
+    'gamma?': 'positive',
+    'display?': 'whole',
+    'snapshot?': 'whole',
+    'iter_size?': 'count',
+    'average_loss?': 'count',
+    'extra?': 'settings',
+}
 
 
 _TESTS = ('test_net', 'test_net_param', 'test_state', 'test_iter', 'test_interval', 'test_initialization')

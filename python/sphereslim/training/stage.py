@@ -1,10 +1,10 @@
 """A stage: a folder with everything that a person needs to run or inspect one training by hand.
 
-    train.prototxt deploy.prototxt solver.prototxt   what is trained, and how
-    init.caffemodel                                  where it starts (missing: from random weights)
-    selection.json                                   what was removed to get there (missing: nothing)
-    train.log final.caffemodel                       what came out
-    evaluation.json                                  accuracy before and after
+train.prototxt deploy.prototxt solver.prototxt   what is trained, and how
+init.caffemodel                                  where it starts (missing: from random weights)
+selection.json                                   what was removed to get there (missing: nothing)
+train.log final.caffemodel                       what came out
+evaluation.json                                  accuracy before and after
 """
 
 import re
@@ -68,8 +68,14 @@ class Stage:
         state, iteration = self._newest_state()
         keep = bool(solver.snapshot)
         if state:
-            train(self._resume_solver(solver, iteration), self.log, snapshot=state, gpu=gpu, watch=watch,
-                  keep_on_interrupt=keep)
+            train(
+                self._resume_solver(solver, iteration),
+                self.log,
+                snapshot=state,
+                gpu=gpu,
+                watch=watch,
+                keep_on_interrupt=keep,
+            )
         else:
             self.log.unlink(missing_ok=True)
             weights = self.init if self.init.is_file() else None
@@ -95,8 +101,9 @@ class Stage:
     def _finish(self, iterations, harvest):
         last = self.folder / f'snapshot_iter_{iterations}.caffemodel'
         if not last.is_file():
-            raise SlimError(f'{self.folder}: training stopped before iteration {iterations}; '
-                            'the same command continues')
+            raise SlimError(
+                f'{self.folder}: training stopped before iteration {iterations}; the same command continues'
+            )
         found = self.folder.glob('snapshot_iter_*.caffemodel')
         harvest({int(path.stem.rsplit('_', 1)[1]): path for path in found})
         last.replace(self.final)

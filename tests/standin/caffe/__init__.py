@@ -14,6 +14,7 @@ _without = contract.left_out()
 
 def _publish():
     from facade import show
+
     for name in contract.MODULE:
         if name.removesuffix('Solver') not in _without:
             globals()[name] = show(getattr(_engine, name))
@@ -21,6 +22,7 @@ def _publish():
 
 def layer_type_list():
     from facade import Vector
+
     return Vector([name for name in _engine.layer_type_list() if name not in _without])
 
 

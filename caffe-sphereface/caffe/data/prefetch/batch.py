@@ -54,9 +54,11 @@ class Filling:
             if self.data is None:
                 self._decide(shape, dtype)
         if self._array.shape[1:] != tuple(shape) or self._array.dtype != dtype:
-            raise CaffeError(f'has shape {tuple(shape)} and type {np.dtype(dtype)}, others of its batch '
-                             f'{self._array.shape[1:]} and {self._array.dtype}; expected the same (new_height and '
-                             'new_width, or crop_size, make pictures alike)')
+            raise CaffeError(
+                f'has shape {tuple(shape)} and type {np.dtype(dtype)}, others of its batch '
+                f'{self._array.shape[1:]} and {self._array.dtype}; expected the same (new_height and '
+                'new_width, or crop_size, make pictures alike)'
+            )
         return self._array[index]
 
     def _decide(self, shape, dtype):

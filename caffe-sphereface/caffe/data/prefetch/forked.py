@@ -75,8 +75,10 @@ class ProcessPrefetcher:
             self._slots = [Slot() for _ in range(self._workers + self._ahead)]
             self._team = Team(_filler(*self._source, self._slots), self._workers)
         except OSError as error:
-            raise CaffeError(f'{self._workers} worker processes cannot be started ({error.strerror}); '
-                             'CAFFE_DATA_WORKERS sets how many') from None
+            raise CaffeError(
+                f'{self._workers} worker processes cannot be started ({error.strerror}); '
+                'CAFFE_DATA_WORKERS sets how many'
+            ) from None
         self.stop = weakref.finalize(self, self._team.kill)
         for slot in range(len(self._slots)):
             self._order(slot)

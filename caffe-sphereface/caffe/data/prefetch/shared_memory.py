@@ -35,4 +35,4 @@ class Slot:
         if on_return:
             weakref.finalize(window, on_return).atexit = False
         memory = torch.frombuffer(window, dtype=torch.uint8)
-        return memory[start:].view(dtype).view(shape), memory[:4 * shape[0]].view(torch.float32)
+        return memory[start:].view(dtype).view(shape), memory[: 4 * shape[0]].view(torch.float32)

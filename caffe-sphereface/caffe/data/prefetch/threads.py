@@ -64,7 +64,7 @@ class _Work:
         else:
             batch = Filling(len(items), self._allocate)
         self.batches.append(batch)
-        self.jobs.extend((batch, i, items[i:i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
+        self.jobs.extend((batch, i, items[i : i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
         self.wanted.notify(len(self.jobs))
         self.ready.notify()
 

@@ -33,8 +33,11 @@ def _tanh(layer):
 def _elu(layer):
     """y = x above 0, alpha·(eˣ − 1) below."""
     alpha = layer.param.elu_param.alpha
-    return (lambda x: torch.nn.functional.elu(x, alpha),
-            lambda dy, x: _aten.elu_backward(dy, alpha, 1, 1, False, x), 'x')
+    return (
+        lambda x: torch.nn.functional.elu(x, alpha),
+        lambda dy, x: _aten.elu_backward(dy, alpha, 1, 1, False, x),
+        'x',
+    )
 
 
 def _log_of_base(layer, base):
@@ -61,8 +64,11 @@ def _log(layer):
     if log_base == 0:
         layer.error('base is 1, expected another base')
     scale, shift = param.scale, param.shift
-    return (lambda x: torch.log(scale * x + shift) / log_base,
-            lambda dy, x: dy * (scale / log_base) / (scale * x + shift), 'x')
+    return (
+        lambda x: torch.log(scale * x + shift) / log_base,
+        lambda dy, x: dy * (scale / log_base) / (scale * x + shift),
+        'x',
+    )
 
 
 def _power(layer):
@@ -73,8 +79,11 @@ def _power(layer):
         return lambda x: scale * x + shift, lambda dy, x: dy * scale, 'x'
     if power == 0 or scale == 0:
         return lambda x: (scale * x + shift).pow(power), lambda dy, x: torch.zeros_like(dy), 'x'
-    return (lambda x: (scale * x + shift).pow(power),
-            lambda dy, x: dy * (scale * x + shift).pow(power - 1) * (power * scale), 'x')
+    return (
+        lambda x: (scale * x + shift).pow(power),
+        lambda dy, x: dy * (scale * x + shift).pow(power - 1) * (power * scale),
+        'x',
+    )
 
 
 def _threshold(layer):
@@ -109,8 +118,17 @@ def _clip(layer):
 
 
 _RULES = {
-    'AbsVal': _absval, 'BNLL': _bnll, 'Clip': _clip, 'ELU': _elu, 'Exp': _exp, 'Log': _log, 'Power': _power,
-    'Sigmoid': _sigmoid, 'Swish': _swish, 'TanH': _tanh, 'Threshold': _threshold,
+    'AbsVal': _absval,
+    'BNLL': _bnll,
+    'Clip': _clip,
+    'ELU': _elu,
+    'Exp': _exp,
+    'Log': _log,
+    'Power': _power,
+    'Sigmoid': _sigmoid,
+    'Swish': _swish,
+    'TanH': _tanh,
+    'Threshold': _threshold,
 }
 
 

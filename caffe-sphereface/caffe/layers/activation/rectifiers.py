@@ -37,8 +37,9 @@ class ReLU(Layer):
             slope = self.param.relu_param.negative_slope
             x = bottom[0].tensor
             dy = laid_out_like(top[0].grad, x)
-            bottom[0].grad = _aten.leaky_relu_backward(dy, x, slope, False) if slope else \
-                _aten.threshold_backward(dy, x, 0)
+            bottom[0].grad = (
+                _aten.leaky_relu_backward(dy, x, slope, False) if slope else _aten.threshold_backward(dy, x, 0)
+            )
 
 
 @register('PReLU')
@@ -53,8 +54,7 @@ class PReLU(Layer):
     def setup(self, bottom, top):
         param = self.param.prelu_param
         channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
-        filler = param.filler if param.HasField('filler') else \
-            caffe_pb2.FillerParameter(type='constant', value=0.25)
+        filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(type='constant', value=0.25)
         add_parameter(self, () if param.channel_shared else (channels,), filler)
 
     def reshape(self, bottom, top):

@@ -14,8 +14,9 @@ class BatchReindex(Layer):
 
     def reshape(self, bottom, top):
         if len(bottom[1].shape) != 1 or not bottom[0].shape:
-            self.error(f'bottoms have shapes {bottom[0].shape} and {bottom[1].shape}, '
-                       'expected the second to have 1 axis')
+            self.error(
+                f'bottoms have shapes {bottom[0].shape} and {bottom[1].shape}, expected the second to have 1 axis'
+            )
         top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
 
     def forward(self, bottom, top):

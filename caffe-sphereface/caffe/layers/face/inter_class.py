@@ -32,7 +32,7 @@ class InterClass(Layer):
         if not self.outputs:
             self.error('num_output is 0, expected at least 1')
         self.from_axis = self.axis(param.axis, bottom[0])
-        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        self.inputs = prod(bottom[0].shape[self.from_axis :])
         self.iteration, self.alpha, self._step = param.iteration, 0.0, 0
         self._energy = self._make_energy(param) if param.type in (param.MHE, param.MHE_BATCH) else None
         add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
@@ -46,9 +46,9 @@ class InterClass(Layer):
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape
-        if prod(shape[self.from_axis:]) != self.inputs:
+        if prod(shape[self.from_axis :]) != self.inputs:
             self.error(f'bottom of shape {shape} has other inputs than the {self.inputs} of the weights')
-        rows = prod(shape[:self.from_axis])
+        rows = prod(shape[: self.from_axis])
         if bottom[1].count != rows:
             self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
         top[0].reshape()

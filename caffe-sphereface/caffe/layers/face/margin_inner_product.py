@@ -27,19 +27,19 @@ class MarginInnerProduct(Layer):
         self.outputs, self.margin = param.num_output, param.type + 1
         self.iteration = param.iteration
         self.from_axis = self.axis(param.axis, bottom[0])
-        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        self.inputs = prod(bottom[0].shape[self.from_axis :])
         if not self.outputs:
             self.error('num_output is 0, expected at least 1')
         add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape
-        rows, inputs = prod(shape[:self.from_axis]), prod(shape[self.from_axis:])
+        rows, inputs = prod(shape[: self.from_axis]), prod(shape[self.from_axis :])
         if inputs != self.inputs:
             self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
         if bottom[1].count != rows:
             self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
-        top[0].reshape(*shape[:self.from_axis], self.outputs)
+        top[0].reshape(*shape[: self.from_axis], self.outputs)
         if len(top) > 1:
             top[1].reshape(1)
 
@@ -103,12 +103,12 @@ def _triple_signs(c):
 
 def _triple(c):
     s1, s2 = _triple_signs(c)
-    return s1 * (4 * c ** 3 - 3 * c) + s2
+    return s1 * (4 * c**3 - 3 * c) + s2
 
 
 def _triple_slopes(c):
     s1, s2 = _triple_signs(c)
-    return s1 * (12 * c.square() - 3), -(8 * s1 * c ** 3 - s2)
+    return s1 * (12 * c.square() - 3), -(8 * s1 * c**3 - s2)
 
 
 def _quadruple_signs(c):
@@ -126,7 +126,7 @@ def _quadruple(c):
 def _quadruple_slopes(c):
     s3, s4 = _quadruple_signs(c)
     square = c.square()
-    return s3 * (32 * c ** 3 - 16 * c), -(s3 * (8 * square * (3 * square - 1) - 1) - s4)
+    return s3 * (32 * c**3 - 16 * c), -(s3 * (8 * square * (3 * square - 1) - 1) - s4)
 
 
 # ψ(θ) by margin, from c = cos θ

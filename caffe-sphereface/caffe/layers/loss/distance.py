@@ -49,8 +49,10 @@ class ContrastiveLoss(Layer):
     def reshape(self, bottom, top):
         a, b, similar = bottom
         if a.shape != b.shape or similar.count != a.num:
-            self.error(f'bottoms have shapes {a.shape}, {b.shape} and {similar.shape}, expected two equal ones '
-                       'and one value a pair')
+            self.error(
+                f'bottoms have shapes {a.shape}, {b.shape} and {similar.shape}, expected two equal ones '
+                'and one value a pair'
+            )
         top[0].reshape()
 
     def forward(self, bottom, top):

@@ -14,8 +14,9 @@ def _one_label_an_item(layer, bottom, top):
     """A layer's `reshape`: `extent` is (items, classes, 1) with every axis after the first taken as classes."""
     items = bottom[0].num
     if bottom[1].count != items:
-        layer.error(f'has labels of shape {bottom[1].shape} for predictions of shape {bottom[0].shape}, '
-                    f'expected {items} labels')
+        layer.error(
+            f'has labels of shape {bottom[1].shape} for predictions of shape {bottom[0].shape}, expected {items} labels'
+        )
     layer.extent = items, bottom[0].count // max(1, items), 1
     top[0].reshape()
 

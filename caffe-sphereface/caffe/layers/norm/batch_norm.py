@@ -88,9 +88,17 @@ class BatchNorm(Layer):
         else:
             y = self._y
             # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
-            dx, _, _ = _aten.native_batch_norm_backward(laid_out_like(dy, y), y, self._factor, None, None,
-                                                        *self._unit_statistics(y), True, self.eps,
-                                                        [True, False, False])
+            dx, _, _ = _aten.native_batch_norm_backward(
+                laid_out_like(dy, y),
+                y,
+                self._factor,
+                None,
+                None,
+                *self._unit_statistics(y),
+                True,
+                self.eps,
+                [True, False, False],
+            )
         bottom[0].grad = dx.reshape(bottom[0].shape)
 
     def _unit_statistics(self, y):

@@ -23,7 +23,7 @@ class LRN(Layer):
         self.size, self.alpha, self.beta = param.local_size, param.alpha, param.beta
         self.within = param.norm_region == param.WITHIN_CHANNEL
         self.k = 1.0 if self.within else param.k
-        self.area = self.size ** 2 if self.within else self.size
+        self.area = self.size**2 if self.within else self.size
         if self.size % 2 == 0:
             self.error(f'local_size is {self.size}, expected an odd number')
 
@@ -79,5 +79,5 @@ def _sum_along_lines(lines, size):
     padded = F.pad(lines, (size // 2, size // 2))
     total = padded[..., :count].clone()
     for start in range(1, size):
-        total += padded[..., start:start + count]
+        total += padded[..., start : start + count]
     return total

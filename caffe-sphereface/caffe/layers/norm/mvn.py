@@ -23,7 +23,7 @@ class MVN(Layer):
             self.error(f'bottom of shape {shape}, expected at least {self.row_axes} axes')
 
     def _as_rows(self, tensor):
-        return tensor.reshape(*tensor.shape[:self.row_axes], -1)
+        return tensor.reshape(*tensor.shape[: self.row_axes], -1)
 
     def forward(self, bottom, top):
         x = self._as_rows(bottom[0].tensor)

@@ -27,7 +27,7 @@ class Normalize(Layer):
             self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
         top[0].reshape(*shape)
         if len(top) > 1:
-            top[1].reshape(shape[0], 1, *(shape[2:] + (1, 1))[:max(2, len(shape) - 2)])
+            top[1].reshape(shape[0], 1, *(shape[2:] + (1, 1))[: max(2, len(shape) - 2)])
 
     def forward(self, bottom, top):
         x = bottom[0].tensor

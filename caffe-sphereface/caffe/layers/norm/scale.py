@@ -25,7 +25,7 @@ class _Broadcast:
     def _learned_shape(self, axes, shape):
         if axes < -1 or (axes >= 0 and self.axis + axes > len(shape)):
             self.layer.error(f'num_axes {axes} from axis {self.axis} does not fit a bottom of shape {shape}')
-        return shape[self.axis:] if axes == -1 else shape[self.axis:self.axis + axes]
+        return shape[self.axis :] if axes == -1 else shape[self.axis : self.axis + axes]
 
     def check(self, bottom):
         """Take the shape of the second bottom, if any, and hold it against the first."""
@@ -33,10 +33,10 @@ class _Broadcast:
             self.shape = bottom[1].shape
         axis = self.axis if self.shape else 0
         whole = bottom[0].shape
-        if whole[axis:axis + len(self.shape)] != self.shape:
+        if whole[axis : axis + len(self.shape)] != self.shape:
             self.layer.error(f'values of shape {self.shape} do not fit a bottom of shape {whole} from axis {axis} on')
         self.count = prod(self.shape)
-        self.view = (prod(whole[:axis]), self.count, prod(whole[axis + len(self.shape):]))
+        self.view = (prod(whole[:axis]), self.count, prod(whole[axis + len(self.shape) :]))
 
 
 @register('Scale')
@@ -83,8 +83,10 @@ class Scale(Layer):
     def _no_statistics(self):
         """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
         if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
-            self._unit = (torch.zeros(self.place.count, device=self.device),
-                          torch.ones(self.place.count, device=self.device))
+            self._unit = (
+                torch.zeros(self.place.count, device=self.device),
+                torch.ones(self.place.count, device=self.device),
+            )
         return self._unit
 
     def backward(self, top, propagate_down, bottom):
@@ -96,8 +98,16 @@ class Scale(Layer):
         needed = propagate_down[1] if place.given else self.param_propagate_down[0]
         bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
         dx, dscale, dbias = _aten.native_batch_norm_backward(
-            laid_out_like(self._with_channels(top[0].grad), self._x), self._x, scale.tensor.reshape(-1),
-            *self._no_statistics(), None, None, False, 0.0, [propagate_down[0], needed, bias])
+            laid_out_like(self._with_channels(top[0].grad), self._x),
+            self._x,
+            scale.tensor.reshape(-1),
+            *self._no_statistics(),
+            None,
+            None,
+            False,
+            0.0,
+            [propagate_down[0], needed, bias],
+        )
         if propagate_down[0]:
             bottom[0].grad = dx.reshape(bottom[0].shape)
         if bias:

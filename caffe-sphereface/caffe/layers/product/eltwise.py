@@ -24,8 +24,10 @@ class Eltwise(Layer):
         if param.coeff and param.operation == param.PROD:
             self.error('coeff goes with operation: SUM only')
         self.infer, self._backward = {
-            param.PROD: (self._multiply, self._multiply_back), param.SUM: (self._add, self._add_back),
-            param.MAX: (self._maximum, self._maximum_back)}[param.operation]
+            param.PROD: (self._multiply, self._multiply_back),
+            param.SUM: (self._add, self._add_back),
+            param.MAX: (self._maximum, self._maximum_back),
+        }[param.operation]
 
     def reshape(self, bottom, top):
         for i, blob in enumerate(bottom):
@@ -52,7 +54,7 @@ class Eltwise(Layer):
 
     def _multiply_back(self, dy, i):
         if self.param.eltwise_param.stable_prod_grad:
-            return reduce(torch.mul, self._x[:i] + self._x[i + 1:], dy)
+            return reduce(torch.mul, self._x[:i] + self._x[i + 1 :], dy)
         return dy * self._y / self._x[i]
 
     def _add(self, *x):

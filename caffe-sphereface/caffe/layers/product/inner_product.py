@@ -25,7 +25,7 @@ class InnerProduct(Layer):
         param = self.param.inner_product_param
         self.outputs, self.bias, self.transpose = param.num_output, param.bias_term, param.transpose
         self.from_axis = self.axis(param.axis, bottom[0])
-        self.inputs = prod(bottom[0].shape[self.from_axis:])
+        self.inputs = prod(bottom[0].shape[self.from_axis :])
         if not self.outputs:
             self.error('num_output is 0, expected at least 1')
         if len(bottom) > 1:
@@ -37,10 +37,10 @@ class InnerProduct(Layer):
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape
-        inputs = prod(shape[self.from_axis:])
+        inputs = prod(shape[self.from_axis :])
         if inputs != self.inputs:
             self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
-        top[0].reshape(*shape[:self.from_axis], self.outputs)
+        top[0].reshape(*shape[: self.from_axis], self.outputs)
 
     def _sources(self, bottom):
         """The blobs of weights and bias: bottoms where given, else learned ones."""
@@ -52,8 +52,9 @@ class InnerProduct(Layer):
         if self.param.inner_product_param.normalize and not self.transpose:
             rows = weight.tensor
             rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
-        matrix = weight.tensor.reshape(self.inputs, -1) if self.transpose else \
-            weight.tensor.reshape(self.outputs, -1).t()
+        matrix = (
+            weight.tensor.reshape(self.inputs, -1) if self.transpose else weight.tensor.reshape(self.outputs, -1).t()
+        )
         x = bottom[0].tensor.reshape(-1, self.inputs)
         y = precision.product(x, matrix, bias.tensor.reshape(-1) if bias else None)
         top[0].tensor = y.reshape(top[0].shape)

@@ -62,7 +62,7 @@ class Recurrent(Layer):
         if self.static and bottom[2].shape[:1] != (self.streams,):
             self.error(f'static input has shape {bottom[2].shape}, expected {self.streams} rows')
         state = (1, self.streams, self.hidden)
-        for blob in bottom[2 + self.static:]:
+        for blob in bottom[2 + self.static :]:
             if blob.shape != state:
                 self.error(f'initial state has shape {blob.shape}, expected {state}')
         top[0].reshape(self.steps, self.streams, self.hidden)
@@ -71,7 +71,7 @@ class Recurrent(Layer):
 
     def _initial(self, bottom):
         if self.exposed:
-            return [blob.tensor[0] for blob in bottom[2 + self.static:]]
+            return [blob.tensor[0] for blob in bottom[2 + self.static :]]
         shape = (self.streams, self.hidden)
         if not self._states or self._states[0].shape != shape or self._states[0].device != self.device:
             self._states = [torch.zeros(shape, device=self.device)] * self.cell.states
@@ -130,7 +130,7 @@ class Recurrent(Layer):
                 bottom[2].grad = (per_stream @ self.blobs[2].tensor).reshape(bottom[2].shape)
         if propagate_down[0]:
             bottom[0].grad = (flat @ self.blobs[0].tensor).reshape(bottom[0].shape)
-        for wanted, blob in list(zip(propagate_down, bottom))[2 + self.static:]:
+        for wanted, blob in list(zip(propagate_down, bottom))[2 + self.static :]:
             if wanted:
                 blob.grad = torch.zeros(blob.shape, device=self.device)
 

@@ -25,8 +25,10 @@ class Concat(Layer):
         for i, blob in enumerate(bottom[1:], 1):
             theirs = list(blob.shape)
             if len(theirs) != len(shape) or _without(theirs, self.along) != _without(shape, self.along):
-                self.error(f'bottom {i} has shape {blob.shape}, expected that of bottom 0, {bottom[0].shape}, '
-                           f'but for axis {self.along}')
+                self.error(
+                    f'bottom {i} has shape {blob.shape}, expected that of bottom 0, {bottom[0].shape}, '
+                    f'but for axis {self.along}'
+                )
         shape[self.along] = sum(blob.shape[self.along] for blob in bottom)
         top[0].reshape(*shape)
         if len(bottom) == 1:
@@ -65,7 +67,7 @@ class Slice(Layer):
         shape = bottom[0].shape
         self.sizes = self._parts(shape[self.along], len(top))
         for blob, size in zip(top, self.sizes):
-            blob.reshape(*shape[:self.along], size, *shape[self.along + 1:])
+            blob.reshape(*shape[: self.along], size, *shape[self.along + 1 :])
         if len(top) == 1:
             _share(bottom[0], top[0])
 
@@ -147,7 +149,7 @@ def _along(layer, blob, param, old_field):
 
 
 def _without(shape, axis):
-    return shape[:axis] + shape[axis + 1:]
+    return shape[:axis] + shape[axis + 1 :]
 
 
 def _share(bottom, top):

@@ -64,7 +64,7 @@ class ArgMax(Layer):
         if self.along is None:
             top[0].reshape(shape[0], 1 + param.out_max_val, param.top_k, *[1] * (len(shape) - 3))
         else:
-            top[0].reshape(*shape[:self.along], param.top_k, *shape[self.along + 1:])
+            top[0].reshape(*shape[: self.along], param.top_k, *shape[self.along + 1 :])
 
     def forward(self, bottom, top):
         param, x = self.param.argmax_param, bottom[0].tensor

@@ -61,8 +61,9 @@ class Reshape(Layer):
         start = param.axis if param.axis >= 0 else axes + param.axis + 1
         end = axes if param.num_axes == -1 else start + param.num_axes
         if not 0 <= start <= end <= axes or param.num_axes < -1:
-            self.error(f'axis {param.axis} with num_axes {param.num_axes} is out of range '
-                       f'for a bottom of shape {shape}')
+            self.error(
+                f'axis {param.axis} with num_axes {param.num_axes} is out of range for a bottom of shape {shape}'
+            )
         return start, end
 
     def _infer(self, shape, dims):

@@ -18,11 +18,11 @@ class Tile(Layer):
     def reshape(self, bottom, top):
         shape = bottom[0].shape
         along = self.along = self.axis(self.param.tile_param.axis, bottom[0])
-        top[0].reshape(*shape[:along], shape[along] * self.tiles, *shape[along + 1:])
+        top[0].reshape(*shape[:along], shape[along] * self.tiles, *shape[along + 1 :])
 
     def _split(self, shape):
         """`shape` with an axis for the copies before the one that they are put along."""
-        return [*shape[:self.along], self.tiles, *shape[self.along:]]
+        return [*shape[: self.along], self.tiles, *shape[self.along :]]
 
     def forward(self, bottom, top):
         x = bottom[0].tensor

@@ -26,8 +26,16 @@ class Data(Layer):
         transformer = make_transformer(self)
         color = True if transform.force_color else False if transform.force_gray else None
         load = _loader(param.source, color, transformer)
-        self._feed = Feed(self, transformer, reader.step, load, param.batch_size, own_generator(), param.prefetch,
-                          divisible=param.backend == param.LMDB)  # LevelDB has threads, which copies have not
+        self._feed = Feed(
+            self,
+            transformer,
+            reader.step,
+            load,
+            param.batch_size,
+            own_generator(),
+            param.prefetch,
+            divisible=param.backend == param.LMDB,
+        )  # LevelDB has threads, which copies have not
         self._feed.shape_tops(self, top, reader.peek())
         log.info('data_layer.cpp:41', f'output data size: {",".join(map(str, top[0].shape))}')
 
@@ -36,7 +44,6 @@ class Data(Layer):
 
 
 def _loader(source, color, transformer):
-
     def load(record, draw, slot):
         key, fetch = record
         try:

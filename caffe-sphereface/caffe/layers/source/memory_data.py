@@ -33,8 +33,10 @@ class MemoryData(Layer):
         data = np.ascontiguousarray(data, np.float32)
         labels = np.ascontiguousarray(labels, np.float32).reshape(-1)
         if data.ndim != 4 or data.shape[1:] != self.item or len(labels) != len(data):
-            self.error(f'was given data {data.shape} and {len(labels)} labels, expected (N, {self.item[0]}, '
-                       f'{self.item[1]}, {self.item[2]}) and N labels')
+            self.error(
+                f'was given data {data.shape} and {len(labels)} labels, expected (N, {self.item[0]}, '
+                f'{self.item[1]}, {self.item[2]}) and N labels'
+            )
         if not len(data) or len(data) % self.batch_size:
             self.error(f'was given {len(data)} items, expected a multiple of batch_size {self.batch_size}')
         self._data, self._labels = torch.from_numpy(data), torch.from_numpy(labels)

@@ -77,8 +77,9 @@ def _loader(param, transformer):
         window, label, mirrored = drawn
         try:
             image = decode_picture(read(root + window.path), 'the file', color=True)
-            patch, top, left = cut_window(image, window.box, size, param.context_pad, param.crop_mode == 'square',
-                                          mirrored)
+            patch, top, left = cut_window(
+                image, window.box, size, param.context_pad, param.crop_mode == 'square', mirrored
+            )
         except CaffeError as error:
             raise CaffeError(f'{param.source}: {root + window.path}: {error}') from None
         height, width = patch.shape[:2]
@@ -98,4 +99,4 @@ def _centre_of_mean(transformer, size):
         return np.broadcast_to(values.reshape(-1, 1, 1), (3, size, size))
     height, width = transformer.mean_image.shape[1:]
     top, left = (height - size) // 2, (width - size) // 2
-    return transformer.mean_image[:, top:top + size, left:left + size]
+    return transformer.mean_image[:, top : top + size, left : left + size]

@@ -8,10 +8,12 @@ import torch
 def positions(layer, scores, labels, axis):
     """(outer, classes, inner) of predictions with classes on `axis`; an error unless each position has a label."""
     axis = layer.axis(axis, scores)
-    outer, inner = prod(scores.shape[:axis]), prod(scores.shape[axis + 1:])
+    outer, inner = prod(scores.shape[:axis]), prod(scores.shape[axis + 1 :])
     if labels.count != outer * inner:
-        layer.error(f'has labels of shape {labels.shape} for predictions of shape {scores.shape}, '
-                    f'expected {outer * inner} labels')
+        layer.error(
+            f'has labels of shape {labels.shape} for predictions of shape {scores.shape}, '
+            f'expected {outer * inner} labels'
+        )
     return outer, scores.shape[axis], inner
 
 

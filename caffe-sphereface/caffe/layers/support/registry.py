@@ -36,8 +36,10 @@ def check_types(params):
     others = ', '.join(f"'{other}'" for other in [*unknown][1:])
     also = f' (further layers are of the unknown types {others})' if others else ''
     near = get_close_matches(kind.lower(), [known.lower() for known in _types], 1, 0.85)
-    hint = next((f"did you mean '{known}'?" for known in _types if known.lower() in near),
-                f'expected one of: {", ".join(layer_types())}')
+    hint = next(
+        (f"did you mean '{known}'?" for known in _types if known.lower() in near),
+        f'expected one of: {", ".join(layer_types())}',
+    )
     raise CaffeError(f"layer '{name}': unknown type '{kind}'{also}, {hint}")
 
 

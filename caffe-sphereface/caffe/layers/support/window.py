@@ -46,20 +46,23 @@ class Window:
                 self.layer.error(f'{field} is missing, expected it or kernel_h and kernel_w')
             values = [default]
         if len(values) not in (1, self.axes) and self.axes:
-            self.layer.error(f'{field} is given {len(values)} times, '
-                             f'expected once or once a spatial axis ({self.axes})')
+            self.layer.error(
+                f'{field} is given {len(values)} times, expected once or once a spatial axis ({self.axes})'
+            )
         return tuple(values * self.axes if len(values) == 1 else values)
 
     def batch(self, shape):
         """How many pictures a blob of this shape holds."""
-        return prod(shape[:self.axis])
+        return prod(shape[: self.axis])
 
     def output(self, size):
         """Spatial output of a convolution for a spatial input `size`; rounds down."""
         out = tuple((n + 2 * p - s) // t + 1 for n, p, s, t in zip(size, self.pad, self.span, self.stride))
         if any(n < 1 for n in out):
-            self.layer.error(f'kernel of span {self.span} is larger than the padded input '
-                             f'{tuple(n + 2 * p for n, p in zip(size, self.pad))}')
+            self.layer.error(
+                f'kernel of span {self.span} is larger than the padded input '
+                f'{tuple(n + 2 * p for n, p in zip(size, self.pad))}'
+            )
         return out
 
     def transposed_output(self, size):

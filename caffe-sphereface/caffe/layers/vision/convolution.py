@@ -63,9 +63,11 @@ class Convolution(Layer):
         sizes = window.transposed_output if self.transposed else window.output
         for shape in shapes:
             if len(shape) != window.axis + 1 + window.axes or shape[window.axis] != self.channels:
-                self.error(f'bottom of shape {shape} does not fit weights for {self.channels} channels '
-                           f'and {window.axes} spatial axes')
-        self._outputs = [(*s[:window.axis], self.outputs, *sizes(s[window.axis + 1:])) for s in shapes]
+                self.error(
+                    f'bottom of shape {shape} does not fit weights for {self.channels} channels '
+                    f'and {window.axes} spatial axes'
+                )
+        self._outputs = [(*s[: window.axis], self.outputs, *sizes(s[window.axis + 1 :])) for s in shapes]
         self._shapes = shapes
 
     def _as_batch(self, tensor):
@@ -74,7 +76,7 @@ class Convolution(Layer):
         if window.axis == 1 and window.axes:
             return tensor
         shape = tensor.shape
-        return tensor.reshape(window.batch(shape), *shape[window.axis:], *[1] * (not window.axes))
+        return tensor.reshape(window.batch(shape), *shape[window.axis :], *[1] * (not window.axes))
 
     def laid_out(self, x):
         """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
@@ -101,8 +103,14 @@ class Convolution(Layer):
         """The values of `geometry`, with a spatial axis of one place where there is none."""
         window = self.window
         none = not window.axes
-        return ([*window.stride, *[1] * none], [*window.pad, *[0] * none], [*window.dilation, *[1] * none],
-                self.transposed, [0] * max(1, window.axes), self.group)
+        return (
+            [*window.stride, *[1] * none],
+            [*window.pad, *[0] * none],
+            [*window.dilation, *[1] * none],
+            self.transposed,
+            [0] * max(1, window.axes),
+            self.group,
+        )
 
     def forward(self, bottom, top):
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
@@ -117,9 +125,15 @@ class Convolution(Layer):
             target.tensor = plainly_laid_out(y.reshape(target.shape))
 
     def _goes_small(self, x, target):
-        return self.needs_backward and self.phase == TRAIN and self.group == 1 and not self.transposed and \
-            self.window.axes == 2 and not precision.is_bf16() and \
-            small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
+        return (
+            self.needs_backward
+            and self.phase == TRAIN
+            and self.group == 1
+            and not self.transposed
+            and self.window.axes == 2
+            and not precision.is_bf16()
+            and small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
+        )
 
     def backward(self, top, propagate_down, bottom):
         wanted = [*self.param_propagate_down, False][:2]
@@ -129,14 +143,24 @@ class Convolution(Layer):
                 continue
             if columns is None:
                 dx, dweight, dbias = precision.convolution_backward(
-                    self._ordered(self._as_batch(target.grad)), self.laid_out(self._as_batch(source.tensor)), weight,
-                    self.geometry, [needed, *wanted])
+                    self._ordered(self._as_batch(target.grad)),
+                    self.laid_out(self._as_batch(source.tensor)),
+                    weight,
+                    self.geometry,
+                    [needed, *wanted],
+                )
             else:
-                dx, dweight, dbias = small.backward(target.grad, columns, weight, source.shape[-2:],
-                                                    self.window.kernel, *self.geometry[:3], [needed, *wanted])
+                dx, dweight, dbias = small.backward(
+                    target.grad,
+                    columns,
+                    weight,
+                    source.shape[-2:],
+                    self.window.kernel,
+                    *self.geometry[:3],
+                    [needed, *wanted],
+                )
             if needed:
                 source.grad = plainly_laid_out(dx.reshape(source.shape))
             for blob, grad in zip(self.blobs, (dweight, dbias)):
                 if grad is not None:
                     blob.add_grad(grad.reshape(blob.shape))
-

@@ -28,10 +28,9 @@ class Crop(Layer):
         whole, wanted = bottom[0].shape, bottom[1].shape
         if len(whole) != len(wanted):
             self.error(f'bottoms have shapes {whole} and {wanted}, expected as many axes')
-        self.sizes = [*whole[:self.from_axis], *wanted[self.from_axis:]]
+        self.sizes = [*whole[: self.from_axis], *wanted[self.from_axis :]]
         if any(o + n > w for o, n, w in zip(self.offset, self.sizes, whole)):
-            self.error(f'crop of {tuple(self.sizes)} at offset {tuple(self.offset)} '
-                       f'leaves the bottom of shape {whole}')
+            self.error(f'crop of {tuple(self.sizes)} at offset {tuple(self.offset)} leaves the bottom of shape {whole}')
         top[0].reshape(*self.sizes)
 
     def forward(self, bottom, top):

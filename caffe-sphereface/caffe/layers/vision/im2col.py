@@ -24,8 +24,8 @@ class Im2col(Layer):
         window, shape = self.window, bottom[0].shape
         if len(shape) != window.axis + 1 + window.axes:
             self.error(f'bottom of shape {shape}, expected {window.axis + 1 + window.axes} axes as at first')
-        self._out = window.output(shape[window.axis + 1:])
-        top[0].reshape(*shape[:window.axis], shape[window.axis] * prod(window.kernel), *self._out)
+        self._out = window.output(shape[window.axis + 1 :])
+        top[0].reshape(*shape[: window.axis], shape[window.axis] * prod(window.kernel), *self._out)
 
     def _pads(self, sign):
         return [sign * p for pad in reversed(self.window.pad) for p in (pad, pad)]
@@ -34,8 +34,10 @@ class Im2col(Layer):
         """One strided view (N, C, output space…) for each place in the kernel."""
         window = self.window
         for place in product(*map(range, window.kernel)):
-            parts = (slice(p * d, p * d + (n - 1) * s + 1, s)
-                     for p, d, n, s in zip(place, window.dilation, self._out, window.stride))
+            parts = (
+                slice(p * d, p * d + (n - 1) * s + 1, s)
+                for p, d, n, s in zip(place, window.dilation, self._out, window.stride)
+            )
             yield padded[(..., *parts)]
 
     def forward(self, bottom, top):
@@ -46,9 +48,10 @@ class Im2col(Layer):
         if not propagate_down[0]:
             return
         window, shape = self.window, bottom[0].shape
-        dy = top[0].grad.reshape(*shape[:window.axis + 1], prod(window.kernel), *self._out)
-        padded = dy.new_zeros([*shape[:window.axis + 1],
-                               *(n + 2 * p for n, p in zip(shape[window.axis + 1:], window.pad))])
+        dy = top[0].grad.reshape(*shape[: window.axis + 1], prod(window.kernel), *self._out)
+        padded = dy.new_zeros(
+            [*shape[: window.axis + 1], *(n + 2 * p for n, p in zip(shape[window.axis + 1 :], window.pad))]
+        )
         for view, part in zip(self._views(padded), dy.unbind(window.axis + 1)):
             view.add_(part)
         bottom[0].grad = F.pad(padded, self._pads(-1))

@@ -43,12 +43,14 @@ class Geometry:
 
     def narrowed(self, y):
         """`y` without its empty windows."""
-        return y[:, :, :self.filled[0], :self.filled[1]]
+        return y[:, :, : self.filled[0], : self.filled[1]]
 
     def margins(self):
         """(left, right, top, bottom) pads with which windows at the stated places fill the padded picture exactly."""
-        after = [(n - 1) * s + k - p - size for n, s, k, p, size in
-                 zip(self.filled, self.stride, self.kernel, self.pad, self.size)]
+        after = [
+            (n - 1) * s + k - p - size
+            for n, s, k, p, size in zip(self.filled, self.stride, self.kernel, self.pad, self.size)
+        ]
         return [self.pad[1], after[1], self.pad[0], after[0]]
 
     def areas(self, device):
@@ -126,8 +128,9 @@ class MaxPool:
         dx = self._bottom.empty(dy.dtype)
         for diff, part, index in pieces(dx, self.geometry.narrowed(dy), self._index):
             # what the input is does not matter to the kernel, but for its shape and order in memory
-            _aten.max_pool2d_with_indices_backward.grad_input(part, diff, *self._arguments(), index.long(),
-                                                              grad_input=diff)
+            _aten.max_pool2d_with_indices_backward.grad_input(
+                part, diff, *self._arguments(), index.long(), grad_input=diff
+            )
         return F.pad(dx, [-m for m in self.geometry.margins()]) if self.geometry.wide_pad else dx
 
 
@@ -162,8 +165,9 @@ class AveragePool:
         g, dx, dy = self.geometry, self._bottom.empty(dy.dtype), self.geometry.narrowed(dy)
         # of its input, in whose place `dx` stands, the kernel takes the shape and order in memory
         if not g.wide_pad:
-            return _aten.avg_pool2d_backward.grad_input(dy, dx, g.kernel, g.stride, g.pad, g.ceil, True, None,
-                                                        grad_input=dx)
+            return _aten.avg_pool2d_backward.grad_input(
+                dy, dx, g.kernel, g.stride, g.pad, g.ceil, True, None, grad_input=dx
+            )
         dy = dy / g.areas(dy.device)
         _aten.avg_pool2d_backward.grad_input(dy, dx, g.kernel, g.stride, [0, 0], False, True, 1, grad_input=dx)
         return F.pad(dx, [-m for m in g.margins()])

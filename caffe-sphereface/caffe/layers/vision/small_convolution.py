@@ -39,8 +39,11 @@ def backward(dy, columns, weight, size, kernel, stride, pad, dilation, wanted):
     dx = dweight = dbias = None
     if wanted[0]:
         spread = torch.matmul(weight.reshape(len(weight), -1).t(), dy)
-        dx = spread.reshape(*spread.shape[:2], *size) if _are_places(kernel, stride, pad) else \
-            functional.fold(spread, size, kernel, dilation, pad, stride)
+        dx = (
+            spread.reshape(*spread.shape[:2], *size)
+            if _are_places(kernel, stride, pad)
+            else functional.fold(spread, size, kernel, dilation, pad, stride)
+        )
     if wanted[1]:
         dweight = torch.bmm(dy, columns.transpose(1, 2)).sum(0)
     if wanted[2]:

@@ -31,7 +31,7 @@ class SPP(Layer):
         if self._size != shape[2:]:
             param = self.param.spp_param
             pool = MaxPool if param.pool == param.MAX else AveragePool
-            self.levels = [pool(self._geometry(2 ** level, shape[2:])) for level in range(param.pyramid_height)]
+            self.levels = [pool(self._geometry(2**level, shape[2:])) for level in range(param.pyramid_height)]
             self._size = shape[2:]
         self._lengths = [shape[1] * op.geometry.output[0] * op.geometry.output[1] for op in self.levels]
         top[0].reshape(shape[0], sum(self._lengths), *[1, 1] * (len(self.levels) == 1))
@@ -51,5 +51,6 @@ class SPP(Layer):
         if propagate_down[0]:
             shape = bottom[0].shape
             parts = top[0].grad.split(self._lengths, 1)
-            bottom[0].grad = sum(op.backward(part.reshape(*shape[:2], *op.geometry.output))
-                                 for op, part in zip(self.levels, parts))
+            bottom[0].grad = sum(
+                op.backward(part.reshape(*shape[:2], *op.geometry.output)) for op, part in zip(self.levels, parts)
+            )

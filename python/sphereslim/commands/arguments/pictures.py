@@ -10,9 +10,12 @@ from sphereslim.net.phases import reads_own_data
 
 def add_pictures(parser, count=128, required=True):
     """Add --images and what goes with it; `count` is the default number of pictures."""
-    parser.add_argument('--images', required=required, metavar='SOURCE',
-                        help='folder of pictures (searched deeply), or list file of them (paths from its own folder '
-                             'on)')
+    parser.add_argument(
+        '--images',
+        required=required,
+        metavar='SOURCE',
+        help='folder of pictures (searched deeply), or list file of them (paths from its own folder on)',
+    )
     parser.add_argument('--not-in', metavar='PAIRS', help='leave out the people of this pairs file')
     parser.add_argument('--count', type=whole, default=count, help=f'pictures to measure on (default {count})')
     parser.add_argument('--seed', type=seed, default=0, help='of the choice of pictures and of all else (default 0)')

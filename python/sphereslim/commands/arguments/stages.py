@@ -10,8 +10,13 @@ from sphereslim.net.phases import with_stages
 
 def add_stages(parser):
     """Add --stage, which gives names."""
-    parser.add_argument('--stage', type=names, default=(), metavar='NAME[,NAME]',
-                        help='stages to take the network in, where its layers have such rules')
+    parser.add_argument(
+        '--stage',
+        type=names,
+        default=(),
+        metavar='NAME[,NAME]',
+        help='stages to take the network in, where its layers have such rules',
+    )
 
 
 @contextmanager
@@ -21,6 +26,7 @@ def staged(path, stages):
         yield path
         return
     from sphereslim.net.prototxt import read_net, write_prototxt  # here, since the engine takes seconds to load
+
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, Path(path).name)
         write_prototxt(target, with_stages(read_net(path), stages))

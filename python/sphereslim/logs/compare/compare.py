@@ -20,6 +20,7 @@ class Pair:
 
     `nets` says how their nets differ, as far as the logs tell.
     """
+
     published: Stage
     ours: Stage
     breaks: list

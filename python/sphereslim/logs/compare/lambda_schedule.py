@@ -34,8 +34,11 @@ def published_heads(folder):
     if not path.is_file():
         return {}
     training = read_json(path)['training']
-    return {f'the published {name}': {**FIELDS, **one['lambda']}
-            for name, one in training.items() if isinstance(one, dict) and 'lambda' in one}
+    return {
+        f'the published {name}': {**FIELDS, **one['lambda']}
+        for name, one in training.items()
+        if isinstance(one, dict) and 'lambda' in one
+    }
 
 
 def check_lambdas(run, published):
@@ -50,20 +53,23 @@ def check_lambdas(run, published):
         rows, values = run.train.series(name)
         if role == 'lambda' and len(values):
             candidates = {'the head in the log': heads[name]} if name in heads else published
-            results.append({'output': name, **_check(run, run.train.iteration[rows], values, candidates,
-                                                     name in heads)})
+            results.append(
+                {'output': name, **_check(run, run.train.iteration[rows], values, candidates, name in heads)}
+            )
     return results
 
 
 def countings(run, iteration):
     """{words: forward counts} of the ways Caffe and its forks count forwards, at displayed iterations, from 1."""
     size, start = run.iter_size, run.start or 0
-    ways = {'one more each forward, from the start of this run': (iteration - start + 1) * size,
-            'one more each forward, on over the resume': (iteration + 1) * size,
-            'one more each iteration (not each forward)': iteration - start + 1,
-            'shown one forward late': (iteration - start + 1) * size - 1,
-            'the first forward of each iteration': (iteration - start) * size + 1,
-            'two for each forward': 2 * (iteration - start + 1) * size}
+    ways = {
+        'one more each forward, from the start of this run': (iteration - start + 1) * size,
+        'one more each forward, on over the resume': (iteration + 1) * size,
+        'one more each iteration (not each forward)': iteration - start + 1,
+        'shown one forward late': (iteration - start + 1) * size - 1,
+        'the first forward of each iteration': (iteration - start) * size + 1,
+        'two for each forward': 2 * (iteration - start + 1) * size,
+    }
     distinct = {}
     for words, counts in ways.items():
         if not any(np.array_equal(counts, other) for other in distinct.values()):
@@ -72,8 +78,11 @@ def countings(run, iteration):
 
 
 def _check(run, iteration, values, candidates, declared):
-    trials = [(float(np.max(np.abs(formula(head, head['iteration'] + counts) / values - 1))), name, words, head)
-              for name, head in candidates.items() for words, counts in countings(run, iteration).items()]
+    trials = [
+        (float(np.max(np.abs(formula(head, head['iteration'] + counts) / values - 1))), name, words, head)
+        for name, head in candidates.items()
+        for words, counts in countings(run, iteration).items()
+    ]
     trials = [trial for trial in trials if np.isfinite(trial[0])]
     best = min(trials, key=lambda trial: trial[0], default=None)
     if best and best[0] <= TOLERANCE:
@@ -83,9 +92,13 @@ def _check(run, iteration, values, candidates, declared):
         why = f'no known counting fits the head in the log, the nearest is off by {best[0] if best else np.inf:.2g}'
     else:
         why = 'the log holds no net, and none of the published heads fits'
-    return {'verdict': 'differs' if declared else 'cannot tell', 'counting': None,
-            'head': likely if declared else None, 'error': best[0] if best else None,
-            'text': f'{_range(iteration, values)}: {why}{_fitted_counting(iteration, values, likely)}'}
+    return {
+        'verdict': 'differs' if declared else 'cannot tell',
+        'counting': None,
+        'head': likely if declared else None,
+        'error': best[0] if best else None,
+        'text': f'{_range(iteration, values)}: {why}{_fitted_counting(iteration, values, likely)}',
+    }
 
 
 def _fits(iteration, values, best, declared):
@@ -97,9 +110,14 @@ def _fits(iteration, values, best, declared):
     source = name if declared else f'{name} (the log holds no net)'
     form = 'max({base:g}·(1+{gamma:g}·n)^-{power:g}, {lambda_min:g})'.format(**head)
     start = f', n from {head["iteration"]:g}' if head['iteration'] else ''
-    return {'verdict': 'as its formula', 'counting': words, 'head': head, 'error': error,
-            'text': f'{_range(iteration, values)}: {form} of {source}{start}, counting {words}; '
-                    f'{len(values)} values, largest relative error {error:.1g}, tolerance {TOLERANCE:g}'}
+    return {
+        'verdict': 'as its formula',
+        'counting': words,
+        'head': head,
+        'error': error,
+        'text': f'{_range(iteration, values)}: {form} of {source}{start}, counting {words}; '
+        f'{len(values)} values, largest relative error {error:.1g}, tolerance {TOLERANCE:g}',
+    }
 
 
 def _fitted_counting(iteration, values, head):
@@ -115,8 +133,10 @@ def _fitted_counting(iteration, values, head):
     if slope <= 0 or off > 10 * TOLERANCE:
         return ''
     checked = '' if above.sum() > 2 else ' (two values: a fit, not a test)'
-    return (f'; base {head["base"]:g} and power {head["power"]:g} fit with gamma·count = {slope:.5g}·(N + '
-            f'{offset / slope:.0f}){checked}')
+    return (
+        f'; base {head["base"]:g} and power {head["power"]:g} fit with gamma·count = {slope:.5g}·(N + '
+        f'{offset / slope:.0f}){checked}'
+    )
 
 
 def _range(iteration, values):

@@ -17,16 +17,17 @@ def expected_rate(solver, iteration):
     fixed, step base·γ^⌊it/stepsize⌋, exp base·γ^it, inv base·(1+γ·it)^−power, multistep, poly
     base·(1−it/max_iter)^power, sigmoid base/(1+e^(−γ·(it−stepsize))).
     """
-    value = {key: textformat.number(solver, key, 0.0) for key in
-             ('base_lr', 'gamma', 'power', 'stepsize', 'max_iter')}
+    value = {key: textformat.number(solver, key, 0.0) for key in ('base_lr', 'gamma', 'power', 'stepsize', 'max_iter')}
     base, gamma, power, size = value['base_lr'], value['gamma'], value['power'], value['stepsize']
-    policies = {'fixed': lambda: base,
-                'step': lambda: base * gamma ** (iteration // size),
-                'exp': lambda: base * gamma ** iteration,
-                'inv': lambda: base * (1 + gamma * iteration) ** -power,
-                'multistep': lambda: base * gamma ** sum(iteration >= step for step in declared_steps(solver)),
-                'poly': lambda: base * (1 - iteration / value['max_iter']) ** power,
-                'sigmoid': lambda: base / (1 + math.exp(-gamma * (iteration - size)))}
+    policies = {
+        'fixed': lambda: base,
+        'step': lambda: base * gamma ** (iteration // size),
+        'exp': lambda: base * gamma**iteration,
+        'inv': lambda: base * (1 + gamma * iteration) ** -power,
+        'multistep': lambda: base * gamma ** sum(iteration >= step for step in declared_steps(solver)),
+        'poly': lambda: base * (1 - iteration / value['max_iter']) ** power,
+        'sigmoid': lambda: base / (1 + math.exp(-gamma * (iteration - size))),
+    }
     try:
         return float(policies[textformat.one(solver, 'lr_policy')]())
     except (KeyError, ArithmeticError, TypeError):
@@ -66,8 +67,12 @@ def check_rate(run):
     wrong_steps = [place for place, _ in run.steps if place not in declared]
     if wrong.size or wrong_steps:
         return {**result, 'verdict': 'differs', 'text': _rate_fault(iteration, values, expected, wrong, wrong_steps)}
-    return {**result, 'verdict': 'as declared', 'text': f'{seen}; {policy}{_steps_text(run, declared, iteration)}, '
-            f'all {len(values)} rates within {TOLERANCE:g} of the policy'}
+    return {
+        **result,
+        'verdict': 'as declared',
+        'text': f'{seen}; {policy}{_steps_text(run, declared, iteration)}, '
+        f'all {len(values)} rates within {TOLERANCE:g} of the policy',
+    }
 
 
 def _seen(iteration, values, found):
@@ -82,8 +87,10 @@ def _rate_fault(iteration, values, expected, wrong, wrong_steps):
     if not wrong.size:
         return f'steps reported at {wrong_steps} are not among the declared ones'
     first = wrong[0]
-    return (f'{wrong.size} of {len(values)} rates are not those declared, first at {iteration[first]}: '
-            f'{values[first]:g}, declared {expected[first]:g}')
+    return (
+        f'{wrong.size} of {len(values)} rates are not those declared, first at {iteration[first]}: '
+        f'{values[first]:g}, declared {expected[first]:g}'
+    )
 
 
 def _steps_text(run, declared, iteration):

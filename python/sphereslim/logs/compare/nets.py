@@ -7,8 +7,9 @@ def outputs(run):
     """{layer: its num_output} of the net that a run's log prints, as text; {} where it prints none."""
     found = {}
     for layer in run.net.get('layer', []):
-        params = [value[-1] for field, value in layer.items() if field.endswith('_param')] \
-            if isinstance(layer, dict) else []
+        params = (
+            [value[-1] for field, value in layer.items() if field.endswith('_param')] if isinstance(layer, dict) else []
+        )
         numbers = [textformat.one(param, 'num_output') for param in params if isinstance(param, dict)]
         if any(numbers):
             found[textformat.one(layer, 'name', '')] = next(filter(None, numbers))
@@ -21,7 +22,8 @@ def difference(published, ours):
     other = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
     if not theirs or not mine or not other:
         return ''
-    told = ' against '.join(f'{found[other[0]]} outputs' if other[0] in found else 'no such layer'
-                            for found in (theirs, mine))
+    told = ' against '.join(
+        f'{found[other[0]]} outputs' if other[0] in found else 'no such layer' for found in (theirs, mine)
+    )
     more = f', and so for {len(other) - 1} more layers' if len(other) > 1 else ''
     return f"the nets differ, so curves may: layer '{other[0]}' has {told}{more}"

@@ -35,8 +35,11 @@ def page(sources, pairs):
 
 
 def _summary(pairs):
-    rows = [[_badge(verdict['verdict']), escape(verdict['quantity']), escape(pair.ours.label),
-             escape(pair.published.label)] for pair in pairs for verdict in pair.verdicts]
+    rows = [
+        [_badge(verdict['verdict']), escape(verdict['quantity']), escape(pair.ours.label), escape(pair.published.label)]
+        for pair in pairs
+        for verdict in pair.verdicts
+    ]
     return _table(['verdict', 'curve', 'ours', 'published'], rows)
 
 
@@ -46,7 +49,7 @@ def _figures(pairs):
         yield f'<h2>{escape(name)}</h2>'
         showing = [pair for pair in pairs if name in pair.published.curves or name in pair.ours.curves]
         for first in range(0, len(showing), MOST_PAIRS):
-            yield _image(draw_pairs(name, showing[first:first + MOST_PAIRS]), f'{name} over the iterations')
+            yield _image(draw_pairs(name, showing[first : first + MOST_PAIRS]), f'{name} over the iterations')
 
 
 def _quantities(stages):
@@ -64,8 +67,10 @@ def _pair(pair):
             parts.append(_table(header, rows))
     if pair.times:
         header, rows = time_rows(pair)
-        parts += ['<p>Iteration and training time at which the smoothed loss first reaches a level</p>',
-                  _table(header, rows)]
+        parts += [
+            '<p>Iteration and training time at which the smoothed loss first reaches a level</p>',
+            _table(header, rows),
+        ]
     if not pair.verdicts:
         parts.append('<p>Nothing to compare: no quantity that both show.</p>')
     return ''.join(parts)

@@ -27,8 +27,16 @@ def draw_pairs(quantity, pairs):
             drawn.add(id(stage))
             shade = 'black' if whose == 'published' and len(pairs) == 1 else colour
             draw_curve(axes, stage.curves[quantity], pair.breaks, shade, style, f'{whose}: {stage.label}')
-    _finish(axes, quantity, [curve for pair in pairs for stage in (pair.published, pair.ours)
-                             if (curve := stage.curves.get(quantity)) is not None])
+    _finish(
+        axes,
+        quantity,
+        [
+            curve
+            for pair in pairs
+            for stage in (pair.published, pair.ours)
+            if (curve := stage.curves.get(quantity)) is not None
+        ],
+    )
     return figure
 
 
@@ -36,9 +44,17 @@ def draw_curve(axes, curve, breaks, colour, style='-', label=None):
     """One curve into `axes`: its points faint and the smoothed line over them; plateaus as steps."""
     curve = curve.finite()
     if curve.quantity in ON_LOG_SCALE or curve.quantity.startswith('test ') or len(curve) < 8:
-        axes.plot(curve.iteration, curve.value, style, color=colour, lw=1.4, label=label, ms=4,
-                  marker='.' if len(curve) < 99 else '',
-                  drawstyle='steps-post' if curve.quantity == 'lr' else 'default')
+        axes.plot(
+            curve.iteration,
+            curve.value,
+            style,
+            color=colour,
+            lw=1.4,
+            label=label,
+            ms=4,
+            marker='.' if len(curve) < 99 else '',
+            drawstyle='steps-post' if curve.quantity == 'lr' else 'default',
+        )
         return
     width = max(0.01 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
     value, _ = smooth(curve, curve.iteration, width, breaks)
@@ -53,8 +69,14 @@ def draw_stages(stages):
     for axes, quantity in zip(column[:, 0], names):
         shown = [stage for stage in stages if quantity in stage.curves]
         for place, stage in enumerate(shown):
-            draw_curve(axes, stage.curves[quantity], rate_steps(stage), COLOURS[place % len(COLOURS)], '-',
-                       stage.label if len(stages) > 1 else None)
+            draw_curve(
+                axes,
+                stage.curves[quantity],
+                rate_steps(stage),
+                COLOURS[place % len(COLOURS)],
+                '-',
+                stage.label if len(stages) > 1 else None,
+            )
         _finish(axes, quantity, [stage.curves[quantity] for stage in shown])
     return figure
 

@@ -30,8 +30,10 @@ def curve_words(curve):
     """How many points, where, first and last value."""
     if len(curve) == 1:
         return f'{curve.value[0]:.6g} at {curve.iteration[0]:g}'
-    return (f'{len(curve)} values at {curve.iteration[0]:g} to {curve.iteration[-1]:g}, '
-            f'{curve.value[0]:.6g} to {curve.value[-1]:.6g}')
+    return (
+        f'{len(curve)} values at {curve.iteration[0]:g} to {curve.iteration[-1]:g}, '
+        f'{curve.value[0]:.6g} to {curve.value[-1]:.6g}'
+    )
 
 
 def verdict_words(verdict):
@@ -43,15 +45,27 @@ def verdict_words(verdict):
 
 def checkpoint_rows(verdict):
     """Header and rows of a verdict's checkpoints."""
-    return (['iteration', 'published', 'ours', 'difference', 'allowed'],
-            [[f'{point["iteration"]:g}', f'{point["published"]:.6g}', f'{point["ours"]:.6g}',
-              f'{point["difference"]:+.4g}', f'{point["allowed"]:.3g}'] for point in verdict['checkpoints']])
+    return (
+        ['iteration', 'published', 'ours', 'difference', 'allowed'],
+        [
+            [
+                f'{point["iteration"]:g}',
+                f'{point["published"]:.6g}',
+                f'{point["ours"]:.6g}',
+                f'{point["difference"]:+.4g}',
+                f'{point["allowed"]:.3g}',
+            ]
+            for point in verdict['checkpoints']
+        ],
+    )
 
 
 def time_rows(pair):
     """Header and rows of the times to reach a loss."""
-    return (['loss', 'published at', 'time', 'ours at', 'time'],
-            [[f'{one["level"]:g}', *_reached(one['published']), *_reached(one['ours'])] for one in pair.times])
+    return (
+        ['loss', 'published at', 'time', 'ours at', 'time'],
+        [[f'{one["level"]:g}', *_reached(one['published']), *_reached(one['ours'])] for one in pair.times],
+    )
 
 
 def pair_lines(pair):
@@ -62,26 +76,44 @@ def pair_lines(pair):
         if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:
             lines += _indented(*checkpoint_rows(verdict))
     if pair.times:
-        lines += ['  iteration and time at which the smoothed loss first reaches a level',
-                  *_indented(*time_rows(pair))]
+        lines += ['  iteration and time at which the smoothed loss first reaches a level', *_indented(*time_rows(pair))]
     return lines if pair.verdicts else [*lines, '  nothing to compare: no quantity that both show']
 
 
 def summary(pairs):
     """One table of all verdicts."""
-    rows = [[pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict']]
-            for pair in pairs for verdict in pair.verdicts]
+    rows = [
+        [pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict']]
+        for pair in pairs
+        for verdict in pair.verdicts
+    ]
     return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
 
 
 def as_data(sources, pairs):
     """The comparison as plain lists and dicts. sources: [(stage, checks)]."""
-    return {'stages': [{'label': stage.label, 'runs': [run_words(run) for run in stage.runs], 'checks': checks,
-                        'curves': {name: curve_words(curve) for name, curve in stage.curves.items()}}
-                       for stage, checks in sources],
-            'pairs': [{'published': pair.published.label, 'ours': pair.ours.label, 'nets': pair.nets,
-                       'rate_steps': pair.breaks, 'curves': pair.verdicts, 'time_to_loss': pair.times}
-                      for pair in pairs]}
+    return {
+        'stages': [
+            {
+                'label': stage.label,
+                'runs': [run_words(run) for run in stage.runs],
+                'checks': checks,
+                'curves': {name: curve_words(curve) for name, curve in stage.curves.items()},
+            }
+            for stage, checks in sources
+        ],
+        'pairs': [
+            {
+                'published': pair.published.label,
+                'ours': pair.ours.label,
+                'nets': pair.nets,
+                'rate_steps': pair.breaks,
+                'curves': pair.verdicts,
+                'time_to_loss': pair.times,
+            }
+            for pair in pairs
+        ],
+    }
 
 
 def _indented(header, rows):

@@ -15,6 +15,7 @@ ENOUGH = 0.9
 @dataclass
 class Tolerance:
     """Allowed difference: `relative` to the published value plus `absolute`. exact: printed values, not smoothed."""
+
     relative: float = 0.0
     absolute: float = 0.0
     exact: bool = False
@@ -37,8 +38,11 @@ def compare(published, ours, breaks, relative=0.05, checkpoints=12):
     difference, allowed}].
     """
     allowed = tolerance_of(published.quantity, relative)
-    bad = [f'{_bad(curve)} values that are not numbers in {whose}'
-           for curve, whose in ((published, 'the published log'), (ours, 'ours')) if _bad(curve)]
+    bad = [
+        f'{_bad(curve)} values that are not numbers in {whose}'
+        for curve, whose in ((published, 'the published log'), (ours, 'ours'))
+        if _bad(curve)
+    ]
     published, ours = published.finite(), ours.finite()
     result = {'quantity': published.quantity, 'overlap': None, 'half_width': 0.0, 'tolerance': '', 'checkpoints': []}
     if not len(published) or not len(ours):
@@ -46,8 +50,11 @@ def compare(published, ours, breaks, relative=0.05, checkpoints=12):
     low = max(published.iteration[0], ours.iteration[0])
     high = min(published.iteration[-1], ours.iteration[-1])
     if low > high:
-        return {**result, 'verdict': CANNOT_TELL, 'text': '; '.join(
-            [f'no common iterations: published {_span(published)}, ours {_span(ours)}', *bad])}
+        return {
+            **result,
+            'verdict': CANNOT_TELL,
+            'text': '; '.join([f'no common iterations: published {_span(published)}, ours {_span(ours)}', *bad]),
+        }
     result.update(overlap=(low, high))
     if allowed.exact:
         result.update(_exact(published, ours, low, high, allowed, checkpoints))
@@ -81,14 +88,22 @@ def times_to_reach(published, ours, breaks, levels=()):
     published, ours = published.finite(), ours.finite()
     if min(len(published), len(ours)) < FEW_POINTS:
         return []
-    widths = [max(0.02 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing())
-              for curve in (published, ours)]
+    widths = [
+        max(0.02 * (curve.iteration[-1] - curve.iteration[0]), 2.5 * curve.spacing()) for curve in (published, ours)
+    ]
     value, _ = smooth(published, published.iteration, widths[0], breaks)
     first, last = value[0], value[-1]
     levels = levels or [float(f'{first + share * (last - first):.3g}') for share in (0.25, 0.5, 0.75, 0.9)]
-    return [{'level': level, **{whose: _reach(curve, level, first >= last, width, breaks) for whose, curve, width in
-                                (('published', published, widths[0]), ('ours', ours, widths[1]))}}
-            for level in dict.fromkeys(levels)]
+    return [
+        {
+            'level': level,
+            **{
+                whose: _reach(curve, level, first >= last, width, breaks)
+                for whose, curve, width in (('published', published, widths[0]), ('ours', ours, widths[1]))
+            },
+        }
+        for level in dict.fromkeys(levels)
+    ]
 
 
 def _reach(curve, level, falling, width, breaks):
@@ -111,9 +126,15 @@ def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
     judged = _judge(at, theirs, mine, own, noise)
     if judged['verdict'] == MATCHES and _too_noisy(theirs, own, noise):
         judged.update(verdict=CANNOT_TELL, text=f'the noise hides any difference; {judged["text"]}')
-    parts = [part for amount, part in ((allowed.relative, f'{100 * allowed.relative:g} %'),
-                                       (allowed.absolute, f'{allowed.absolute:g}'),
-                                       (reading, f'{reading:g} for reading a figure')) if amount]
+    parts = [
+        part
+        for amount, part in (
+            (allowed.relative, f'{100 * allowed.relative:g} %'),
+            (allowed.absolute, f'{allowed.absolute:g}'),
+            (reading, f'{reading:g} for reading a figure'),
+        )
+        if amount
+    ]
     return {'half_width': width, 'tolerance': ' + '.join(parts) + words, **judged}
 
 
@@ -137,8 +158,11 @@ def _exact(published, ours, low, high, allowed, checkpoints):
     nearest = np.clip(mine, np.minimum(before, after), np.maximum(before, after))
     judged = _judge(at, nearest, mine, allowed.relative * np.abs(nearest), np.zeros(at.shape))
     chosen = np.unique(np.linspace(0, at.size - 1, checkpoints).astype(int))
-    return {**judged, 'tolerance': f'{100 * allowed.relative:g} % of the printed value, not smoothed',
-            'checkpoints': [judged['checkpoints'][place] for place in chosen]}
+    return {
+        **judged,
+        'tolerance': f'{100 * allowed.relative:g} % of the printed value, not smoothed',
+        'checkpoints': [judged['checkpoints'][place] for place in chosen],
+    }
 
 
 def _judge(at, theirs, mine, own, noise):
@@ -153,10 +177,14 @@ def _judge(at, theirs, mine, own, noise):
     level = abs(difference.mean()) <= own.mean() + noise.mean() / np.sqrt(at.size)
     matches = inside.mean() >= ENOUGH and np.all(np.abs(difference) <= 2 * limit) and level
     largest = np.argmax(np.abs(difference))
-    text = (f'{inside.sum()} of {at.size} checkpoints within tolerance; ours is {difference.mean():+.4g} on average, '
-            f'{difference[largest]:+.4g} at most (iteration {at[largest]:g})')
-    points = [{'iteration': float(a), 'published': float(b), 'ours': float(c), 'difference': float(d),
-               'allowed': float(e)} for a, b, c, d, e in zip(at, theirs, mine, difference, limit)]
+    text = (
+        f'{inside.sum()} of {at.size} checkpoints within tolerance; ours is {difference.mean():+.4g} on average, '
+        f'{difference[largest]:+.4g} at most (iteration {at[largest]:g})'
+    )
+    points = [
+        {'iteration': float(a), 'published': float(b), 'ours': float(c), 'difference': float(d), 'allowed': float(e)}
+        for a, b, c, d, e in zip(at, theirs, mine, difference, limit)
+    ]
     return {'verdict': MATCHES if matches else DIFFERS, 'text': text, 'checkpoints': points}
 
 

@@ -34,8 +34,9 @@ def make_lists(pictures, source, out, share, seed):
     train, val = (train, read_labelled(held, pictures)) if held.is_file() else _split(train, share, seed)
     labels = {label for _, label in train}
     if labels != set(range(len(labels))) or not labels.issuperset(label for _, label in val):
-        raise SlimError(f'{source}: labels of train.txt and val.txt do not match, '
-                        f'expected 0 to {len(labels) - 1} in both')
+        raise SlimError(
+            f'{source}: labels of train.txt and val.txt do not match, expected 0 to {len(labels) - 1} in both'
+        )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     for name, rows in (('train.txt', train), ('val.txt', val)):

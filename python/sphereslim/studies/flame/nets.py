@@ -12,9 +12,12 @@ from sphereslim.rewrite.shallow import drop_layers
 BASELINE = 'vgg11bn'
 # name in the print, module, halved filters, dropped layers
 VARIANTS = {
-    BASELINE: ('VGG11_bn', None, False, False), 'fire': ('fire', 'fire', False, False),
-    'dwpw': ('depthwise+pointwise', 'dwpw', False, False), 'flame': ('flame', 'flame', False, False),
-    'flame-shrink': ('flame+shrink', 'flame', True, False), 'flame-shallow': ('flame+shallow', 'flame', False, True),
+    BASELINE: ('VGG11_bn', None, False, False),
+    'fire': ('fire', 'fire', False, False),
+    'dwpw': ('depthwise+pointwise', 'dwpw', False, False),
+    'flame': ('flame', 'flame', False, False),
+    'flame-shrink': ('flame+shrink', 'flame', True, False),
+    'flame-shallow': ('flame+shallow', 'flame', False, True),
     'flame-shrink-shallow': ('flame+shrink+shallow', 'flame', True, True),
 }
 DROPPED = (3, 5, 7)  # of the convolutions, counted from 1

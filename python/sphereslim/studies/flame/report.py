@@ -16,8 +16,11 @@ PRINTED = 'Published: 120x120 pictures of the 2360 most photographed people of C
 def tables(run, results, sweeps, binary, published):
     """The three Tables; `published` is the folder of the sources' figures."""
     printed = read_published(published, 'flame')
-    return [stage1_table(results, printed), stage2_table(sweeps, results, printed, run.settings.sweep.tolerance),
-            quantizers_table(sweeps, results, binary, printed)]
+    return [
+        stage1_table(results, printed),
+        stage2_table(sweeps, results, printed, run.settings.sweep.tolerance),
+        quantizers_table(sweeps, results, binary, printed),
+    ]
 
 
 def stage1_table(results, printed):
@@ -26,13 +29,22 @@ def stage1_table(results, printed):
     rows = []
     for variant in [*VARIANTS, 'distilled']:
         ours, theirs = results[variant], named.get(VARIANTS[variant][0] if variant in VARIANTS else '', {})
-        rows.append([Cell(variant), _percent(ours['accuracy']), Cell(f'{ours["bytes"] / MEGA:.3f}'),
-                     Cell(f'{ours["macs"] / MEGA:.1f}'),
-                     *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')]])
+        rows.append(
+            [
+                Cell(variant),
+                _percent(ours['accuracy']),
+                Cell(f'{ours["bytes"] / MEGA:.3f}'),
+                Cell(f'{ours["macs"] / MEGA:.1f}'),
+                *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')],
+            ]
+        )
     columns = ['network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
-    return Table('Module substitution', columns, rows,
-                 f'Float32 sizes, with the classifier. distilled: the student trained with {BASELINE} as its teacher. '
-                 f'{PRINTED}')
+    return Table(
+        'Module substitution',
+        columns,
+        rows,
+        f'Float32 sizes, with the classifier. distilled: the student trained with {BASELINE} as its teacher. {PRINTED}',
+    )
 
 
 def stage2_table(sweeps, results, printed, tolerance):
@@ -40,38 +52,67 @@ def stage2_table(sweeps, results, printed, tolerance):
     rows = []
     for row in printed['stage2']:
         variant, bits = next(name for name in VARIANTS if printed_name(name) == row['model']), int(row['bits'])
-        ours = (results[variant]['accuracy'], results[variant]['bytes']) if bits == 32 else _pair(
-            find(sweeps.get(variant, ()), 'log', bits))
+        ours = (
+            (results[variant]['accuracy'], results[variant]['bytes'])
+            if bits == 32
+            else _pair(find(sweeps.get(variant, ()), 'log', bits))
+        )
         if not ours:
             continue
         fewest = Cell('') if bits == 32 else _fewest(sweeps.get(variant, ()), results[variant]['accuracy'], tolerance)
-        rows.append([Cell(variant), Cell(str(bits)), *_shown(ours), _printed(row['val_acc']), _printed(row['size_mb']),
-                     fewest])
+        rows.append(
+            [Cell(variant), Cell(str(bits)), *_shown(ours), _printed(row['val_acc']), _printed(row['size_mb']), fewest]
+        )
     columns = ['network', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB', 'bits needed']
-    return Table('Log min-max quantization', columns, rows, 'Whole network, the sign within the bits. Bits needed: '
-                 f'the fewest that lose at most {tolerance:g} points to float32.')
+    return Table(
+        'Log min-max quantization',
+        columns,
+        rows,
+        'Whole network, the sign within the bits. Bits needed: '
+        f'the fewest that lose at most {tolerance:g} points to float32.',
+    )
 
 
 def _fewest(rows, accuracy, tolerance):
-    good = [row['bits'] for row in rows if row['scheme'] == 'log' and row['layers'] == 'all'
-            and row['value'] >= accuracy - tolerance]
+    good = [
+        row['bits']
+        for row in rows
+        if row['scheme'] == 'log' and row['layers'] == 'all' and row['value'] >= accuracy - tolerance
+    ]
     return Cell(str(min(good)) if good else 'none tried', MEASURED)
 
 
 def quantizers_table(sweeps, results, binary, printed):
     """Rows of the baseline's quantizers, and linear ones at 6 bits beside them."""
     rows = sweeps.get(BASELINE, ())
-    ours = {'none': (results[BASELINE]['accuracy'], results[BASELINE]['bytes']),
-            'log min-max (CNN only)': _pair(find(rows, 'log', 6, 'conv')),
-            'log min-max (whole network)': _pair(find(rows, 'log', 6)),
-            'binarization training': (binary['accuracy'], binary['bytes'])}
-    lines = [[Cell(row['method']), Cell(str(row['bits'])), *_shown(ours[row['method']]), _printed(row['val_acc']),
-              _printed(row['size_mb'])] for row in printed['quantizers']]
-    lines += [[Cell(text), Cell('6'), *_shown(_pair(find(rows, scheme, 6))), Cell(''), Cell('')]
-              for scheme, text in (('linear', 'linear min-max'), ('linear-filter', 'linear, a scale per filter'))]
+    ours = {
+        'none': (results[BASELINE]['accuracy'], results[BASELINE]['bytes']),
+        'log min-max (CNN only)': _pair(find(rows, 'log', 6, 'conv')),
+        'log min-max (whole network)': _pair(find(rows, 'log', 6)),
+        'binarization training': (binary['accuracy'], binary['bytes']),
+    }
+    lines = [
+        [
+            Cell(row['method']),
+            Cell(str(row['bits'])),
+            *_shown(ours[row['method']]),
+            _printed(row['val_acc']),
+            _printed(row['size_mb']),
+        ]
+        for row in printed['quantizers']
+    ]
+    lines += [
+        [Cell(text), Cell('6'), *_shown(_pair(find(rows, scheme, 6))), Cell(''), Cell('')]
+        for scheme, text in (('linear', 'linear min-max'), ('linear-filter', 'linear, a scale per filter'))
+    ]
     columns = ['quantizer', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB']
-    return Table(f'Quantizers of {BASELINE}', columns, lines, 'Binarization trains the convolutions but the first with '
-                 'one bit a weight and a scale per filter; the print counts two bits.')
+    return Table(
+        f'Quantizers of {BASELINE}',
+        columns,
+        lines,
+        'Binarization trains the convolutions but the first with '
+        'one bit a weight and a scale per filter; the print counts two bits.',
+    )
 
 
 def find(rows, scheme, bits, layers='all'):
@@ -98,18 +139,36 @@ def _printed(value):
 def claims(results, sweeps, error):
     """The print's orderings as measured here, a Table; differences within `error` points decide nothing."""
     base, flame = results[BASELINE], results['flame']
-    rows = [_claim(f'flame keeps the accuracy at a {base["bytes"] / flame["bytes"]:.0f}th of the size', 'flame',
-                   flame['accuracy'], base['accuracy'], error, 'holds within chance'),
-            _claim('distillation helps', 'flame', results['distilled']['accuracy'], flame['accuracy'], error)]
+    rows = [
+        _claim(
+            f'flame keeps the accuracy at a {base["bytes"] / flame["bytes"]:.0f}th of the size',
+            'flame',
+            flame['accuracy'],
+            base['accuracy'],
+            error,
+            'holds within chance',
+        ),
+        _claim('distillation helps', 'flame', results['distilled']['accuracy'], flame['accuracy'], error),
+    ]
     for variant, points in sweeps.items():
         for bits, reading in ((6, 'the sign one of 6 bits'), (7, 'the sign beside 6 bits, 7 stored')):
             pair = find(points, 'log', bits), find(points, 'linear', 6)
             if all(pair):
-                rows.append(_claim(f'6-bit log min-max, {reading}, beats 6-bit linear', variant,
-                                   *(row['value'] for row in pair), error))
-    return Table('What was claimed', ['claim', 'network', 'accuracy, %', 'against, %', 'verdict'], rows,
-                 f'Differences within {error:.1f} points are chance (two standard errors of an accuracy of 50 % on so '
-                 'many pictures). All networks train equally long here; deep and thin ones may need longer.')
+                rows.append(
+                    _claim(
+                        f'6-bit log min-max, {reading}, beats 6-bit linear',
+                        variant,
+                        *(row['value'] for row in pair),
+                        error,
+                    )
+                )
+    return Table(
+        'What was claimed',
+        ['claim', 'network', 'accuracy, %', 'against, %', 'verdict'],
+        rows,
+        f'Differences within {error:.1f} points are chance (two standard errors of an accuracy of 50 % on so '
+        'many pictures). All networks train equally long here; deep and thin ones may need longer.',
+    )
 
 
 def _claim(claim, network, ours, other, error, near='undecided'):
@@ -121,11 +180,20 @@ def _claim(claim, network, ours, other, error, near='undecided'):
 def write(run, results, sweeps, binary, chosen, published, command):
     """report.html, report.md, report.json, sizes.png and bits.png in the run's folder; (path of the page, Tables)."""
     shown = [*tables(run, results, sweeps, binary, published), claims(results, sweeps, run.top1.error)]
-    facts = [('pictures', f'{run.lists.people} people, {run.lists.train_count} pictures to train on, '
-                          f'{run.lists.val_count} to validate'),
-             ('the file', chosen['text']), ('run with', command), ('unpack the file with', chosen['unpack'])]
-    figures = [Figure('sizes', 'Accuracy and size', 'Every network as float32.', partial(_draw_sizes, results)),
-               Figure('bits', 'Accuracy and bits', 'Pale lines: float32.', partial(_draw_bits, results, sweeps))]
+    facts = [
+        (
+            'pictures',
+            f'{run.lists.people} people, {run.lists.train_count} pictures to train on, '
+            f'{run.lists.val_count} to validate',
+        ),
+        ('the file', chosen['text']),
+        ('run with', command),
+        ('unpack the file with', chosen['unpack']),
+    ]
+    figures = [
+        Figure('sizes', 'Accuracy and size', 'Every network as float32.', partial(_draw_sizes, results)),
+        Figure('bits', 'Accuracy and bits', 'Pale lines: float32.', partial(_draw_bits, results, sweeps)),
+    ]
     data = {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen}
     page = write_simple(run.folder, 'Small face classifiers', facts, shown, figures, data)
     return page, shown
@@ -135,8 +203,9 @@ def _draw_sizes(results):
     figure, axes = _figure()
     for variant, row in results.items():
         axes.plot(row['bytes'] / MEGA, row['accuracy'], 'o')
-        axes.annotate(variant, (row['bytes'] / MEGA, row['accuracy']), textcoords='offset points', xytext=(5, 4),
-                      fontsize=8)
+        axes.annotate(
+            variant, (row['bytes'] / MEGA, row['accuracy']), textcoords='offset points', xytext=(5, 4), fontsize=8
+        )
     axes.set_xscale('log')
     axes.margins(x=0.15)
     axes.set(xlabel='size as float32, MB', ylabel='validation accuracy, %')
@@ -149,8 +218,13 @@ def _draw_bits(results, sweeps):
     for number, (variant, rows) in enumerate(sweeps.items()):
         for scheme, style in styles.items():
             line = [row for row in rows if row['scheme'] == scheme and row['layers'] == 'all']
-            axes.plot([row['bits'] for row in line], [row['value'] for row in line], style, color=f'C{number}',
-                      label=f'{variant}, {scheme}')
+            axes.plot(
+                [row['bits'] for row in line],
+                [row['value'] for row in line],
+                style,
+                color=f'C{number}',
+                label=f'{variant}, {scheme}',
+            )
         axes.axhline(results[variant]['accuracy'], color=f'C{number}', alpha=0.3)
     axes.set(xlabel='bits per weight', ylabel='validation accuracy, %')
     axes.legend(fontsize=6, ncol=2)

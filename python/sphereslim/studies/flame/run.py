@@ -62,8 +62,9 @@ def _distilled_nets(settings, folder, lists):
 def check(settings, folder):
     """SlimError for layers and solvers of any of the run's trainings that the Caffe in use lacks."""
     lists = Lists(folder, folder / 'train.txt', folder / 'val.txt', people=2, train_count=0, val_count=0)
-    check_engine([variant_nets(settings, folder, variant, lists)[0] for variant in VARIANTS],
-                 [folder / 'solver.prototxt'])
+    check_engine(
+        [variant_nets(settings, folder, variant, lists)[0] for variant in VARIANTS], [folder / 'solver.prototxt']
+    )
     check_engine([_distilled_nets(settings, folder, lists)[0]])
 
 
@@ -95,8 +96,16 @@ def evaluate(run, variant, weights=None):
     if not stage.evaluation.is_file():
         sums = total(measure(read_net(stage.deploy)))
         accuracy = run.top1(stage.deploy, weights or student_weights(stage))
-        write_json(stage.evaluation, {'accuracy': accuracy, 'weights': sums.weights, 'parameters': sums.parameters,
-                                      'bytes': sums.model_bytes, 'macs': sums.macs})
+        write_json(
+            stage.evaluation,
+            {
+                'accuracy': accuracy,
+                'weights': sums.weights,
+                'parameters': sums.parameters,
+                'bytes': sums.model_bytes,
+                'macs': sums.macs,
+            },
+        )
     return read_json(stage.evaluation)
 
 
@@ -135,7 +144,8 @@ def smallest(rows, accuracy, tolerance):
 def write_file(run, variant, row, path):
     """The chosen row as a .qcaffemodel with its deploy prototxt inside; its size in bytes."""
     stage = run.stage(variant)
-    quantized = quantize_net(read_caffemodel(student_weights(stage)), row['bits'], row['scheme'], row['scope'],
-                             row['layers'])
+    quantized = quantize_net(
+        read_caffemodel(student_weights(stage)), row['bits'], row['scheme'], row['scope'], row['layers']
+    )
     quantized.deploy = read_bytes(stage.deploy)
     return write_quantized(quantized, path)

@@ -5,10 +5,20 @@ from dataclasses import dataclass
 from sphereslim import settings
 from sphereslim.training.schedule import Schedule
 
-_RUN = {'net': 'text', 'width': 'positive', 'resize': 'count', 'crop': 'count', 'rotation': 'number',
-        'feature_scale': 'number', 'moving_average': 'number', 'validation': 'number', 'seed': 'whole',
-        'people?': 'whole', 'pictures?': 'whole',
-        **dict.fromkeys(('training', 'distillation', 'sweep', 'binarization'), 'settings')}
+_RUN = {
+    'net': 'text',
+    'width': 'positive',
+    'resize': 'count',
+    'crop': 'count',
+    'rotation': 'number',
+    'feature_scale': 'number',
+    'moving_average': 'number',
+    'validation': 'number',
+    'seed': 'whole',
+    'people?': 'whole',
+    'pictures?': 'whole',
+    **dict.fromkeys(('training', 'distillation', 'sweep', 'binarization'), 'settings'),
+}
 _DISTILLATION = {'student': 'text', 'temperature': 'positive', 'weight': 'number'}
 _SWEEP = {'variants': 'texts', 'schemes': 'texts', 'bits': 'wholes', 'tolerance': 'number'}
 

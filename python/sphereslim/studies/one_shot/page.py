@@ -22,20 +22,34 @@ def _headline(results):
     rows = [_row('original', whole, whole, whole['all'], 0.0)]
     for name, result in results.items():
         if name.startswith(('headline-', 'distilled-')):
-            words = f'{result["criterion"]}, refitted' if name.startswith('headline') else \
-                f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes'
-            rows.append(_row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['all'],
-                             result['shift']))
+            words = (
+                f'{result["criterion"]}, refitted'
+                if name.startswith('headline')
+                else f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes'
+            )
+            rows.append(
+                _row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['all'], result['shift'])
+            )
     columns = ['net', 'MACs', 'kept', 'parameters', '1 − cos', 'accuracy', 'lost']
-    return Table('All pairs', columns, rows, '1 − cos: mean distance of embeddings from the original\'s on pictures of '
-                 'people in no pair. Lost: points of accuracy against the original.')
+    return Table(
+        'All pairs',
+        columns,
+        rows,
+        "1 − cos: mean distance of embeddings from the original's on pictures of "
+        'people in no pair. Lost: points of accuracy against the original.',
+    )
 
 
 def _row(name, result, whole, accuracy, shift):
-    return [Cell(name), Cell(with_unit(result['macs']), ANALYTIC), Cell(_percent(result, whole), ANALYTIC),
-            Cell(with_unit(result['parameters']), ANALYTIC), Cell(f'{shift:.4f}', MEASURED),
-            Cell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
-            Cell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED)]
+    return [
+        Cell(name),
+        Cell(with_unit(result['macs']), ANALYTIC),
+        Cell(_percent(result, whole), ANALYTIC),
+        Cell(with_unit(result['parameters']), ANALYTIC),
+        Cell(f'{shift:.4f}', MEASURED),
+        Cell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
+        Cell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED),
+    ]
 
 
 def _percent(result, whole):
@@ -53,20 +67,29 @@ def _criteria(results, few):
         cells = [Cell(key[0] + (', one rate for all' if key[2] else '')), Cell(_percent(any_, whole), ANALYTIC)]
         for refitted in (False, True):
             result = found.get(refitted)
-            cells += [Cell(f'{result["shift"]:.4f}', MEASURED), Cell(f'{result["few"]["accuracy"]:.2f} %', MEASURED)] \
-                if result else [Cell(''), Cell('')]
+            cells += (
+                [Cell(f'{result["shift"]:.4f}', MEASURED), Cell(f'{result["few"]["accuracy"]:.2f} %', MEASURED)]
+                if result
+                else [Cell(''), Cell('')]
+            )
         rows.append(cells)
     columns = ['criterion', 'MACs kept', '1 − cos cut', 'accuracy cut', '1 − cos refitted', 'accuracy refitted']
-    note = (f'One shot, no training. Accuracy on {few}; the original reaches {whole["few"]["accuracy"]:.2f} ± '
-            f'{whole["few"]["error"]:.2f} % there, so that differences of less than about a point say little, and the '
-            'distance says more.')
+    note = (
+        f'One shot, no training. Accuracy on {few}; the original reaches {whole["few"]["accuracy"]:.2f} ± '
+        f'{whole["few"]["error"]:.2f} % there, so that differences of less than about a point say little, and the '
+        'distance says more.'
+    )
     return Table('Every criterion, before and after refitting', columns, rows, note)
 
 
 def figure(results, name):
     """The Figure of accuracy against MACs kept."""
-    return Figure(name, 'Accuracy against MACs', 'Verification accuracy over the share of the MACs that is kept.',
-                  lambda: _draw(results))
+    return Figure(
+        name,
+        'Accuracy against MACs',
+        'Verification accuracy over the share of the MACs that is kept.',
+        lambda: _draw(results),
+    )
 
 
 def _draw(results):
@@ -74,18 +97,32 @@ def _draw(results):
     whole = results['original']
     for refitted, marker in ((False, 'v'), (True, 'o')):
         for number, criterion in enumerate(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r)):
-            points = sorted((100 * r['macs'] / whole['macs'], r['few']['accuracy']) for r in results.values()
-                            if r.get('refitted') == refitted and r['criterion'] == criterion and not r['uniform'])
-            axes.plot(*zip(*points), marker, ms=5, color=f'C{number % 10}', alpha=0.9 if refitted else 0.45,
-                      label=f'{criterion}' if refitted else None)
-    for start, style, words in (('headline', 'k*-', 'refitted on more pictures, all pairs'),
-                                ('distilled', 'r*-', 'distilled, all pairs')):
-        points = sorted([(100 * r['macs'] / whole['macs'], r['all']['accuracy']) for n, r in results.items()
-                         if n.startswith(start)] + [(100, whole['all']['accuracy'])])
+            points = sorted(
+                (100 * r['macs'] / whole['macs'], r['few']['accuracy'])
+                for r in results.values()
+                if r.get('refitted') == refitted and r['criterion'] == criterion and not r['uniform']
+            )
+            axes.plot(
+                *zip(*points),
+                marker,
+                ms=5,
+                color=f'C{number % 10}',
+                alpha=0.9 if refitted else 0.45,
+                label=f'{criterion}' if refitted else None,
+            )
+    for start, style, words in (
+        ('headline', 'k*-', 'refitted on more pictures, all pairs'),
+        ('distilled', 'r*-', 'distilled, all pairs'),
+    ):
+        points = sorted(
+            [(100 * r['macs'] / whole['macs'], r['all']['accuracy']) for n, r in results.items() if n.startswith(start)]
+            + [(100, whole['all']['accuracy'])]
+        )
         if len(points) > 1:
             axes.plot(*zip(*points), style, ms=9, lw=1, label=words)
-    axes.set(xlabel='MACs kept, %   (triangles: cut; dots: refitted; a part of the pairs)',
-             ylabel='verification accuracy, %')
+    axes.set(
+        xlabel='MACs kept, %   (triangles: cut; dots: refitted; a part of the pairs)', ylabel='verification accuracy, %'
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
     return figure

@@ -43,8 +43,9 @@ class Study:
 
     def original(self):
         """The whole model's result on all pairs and on the few."""
-        return self._kept('original', lambda: self._result(self.model, self.few) | {
-            'all': self._accuracy(self.model, self.pairs)})
+        return self._kept(
+            'original', lambda: self._result(self.model, self.few) | {'all': self._accuracy(self.model, self.pairs)}
+        )
 
     def counts(self, budget, uniform=False):
         """{group: channels kept} for a share of the MACs: allocated by sensitivity, or one rate for all groups."""
@@ -58,8 +59,11 @@ class Study:
         """The result of cutting by a criterion, with or without refitting."""
         name = '-'.join([criterion, percent(budget), 'refitted' if refitted else 'cut', *(['uniform'] * uniform)])
         about = {'criterion': criterion, 'budget': budget, 'refitted': refitted, 'uniform': uniform}
-        return self._kept(name, lambda: about | self._result(
-            self._pruned(criterion, budget, self.fit_feed if refitted else None, uniform), self.few))
+        return self._kept(
+            name,
+            lambda: about
+            | self._result(self._pruned(criterion, budget, self.fit_feed if refitted else None, uniform), self.few),
+        )
 
     def headline(self, criterion, budget, feed):
         """The refitted model of a criterion, written to a folder of its own, and its result on all pairs.
@@ -69,18 +73,27 @@ class Study:
         folder = self.folder / f'refitted-{percent(budget)}'
 
         def compute():
-            slimmed = apply(self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed,
-                            every=True)
+            slimmed = apply(
+                self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed, every=True
+            )
             slimmed.save(folder)
-            return {'criterion': criterion, 'budget': budget, 'folder': str(folder)} | self._costs(slimmed) | {
-                'shift': self._distance(slimmed), 'all': self._accuracy(slimmed, self.pairs)}
+            return (
+                {'criterion': criterion, 'budget': budget, 'folder': str(folder)}
+                | self._costs(slimmed)
+                | {'shift': self._distance(slimmed), 'all': self._accuracy(slimmed, self.pairs)}
+            )
 
         return self._kept(f'headline-{percent(budget)}', compute)
 
     def final(self, name, budget, model, more):
         """The result of a model that training ended with, on all pairs, with the values `more`."""
-        return self._kept(name, lambda: {'budget': budget} | more | self._costs(model) | {
-            'shift': self._distance(model), 'all': self._accuracy(model, self.pairs)})
+        return self._kept(
+            name,
+            lambda: {'budget': budget}
+            | more
+            | self._costs(model)
+            | {'shift': self._distance(model), 'all': self._accuracy(model, self.pairs)},
+        )
 
     def results(self):
         """{name: result} of all that is known."""
@@ -130,8 +143,15 @@ class Study:
 
     def _accuracy(self, model, pairs):
         with tempfile.TemporaryDirectory() as folder:
-            return evaluate(*model.save(folder), pairs, self.pictures, form=self.form, mirror=False, batch=self.batch,
-                            progress=self.progress).as_dict()
+            return evaluate(
+                *model.save(folder),
+                pairs,
+                self.pictures,
+                form=self.form,
+                mirror=False,
+                batch=self.batch,
+                progress=self.progress,
+            ).as_dict()
 
 
 def percent(budget):

@@ -30,17 +30,33 @@ def collect(plan, published, progress=iter):
         'title': f'{name} pruned to {plan.rate:g} by {plan.criterion}',
         'folder': str(plan.folder),
         'complete': len(done) == len(stages),
-        'settings': {'net': str(plan.net), 'layers': list(plan.layers), 'rate': plan.rate, 'criterion': plan.criterion,
-                     'seed': plan.seed, 'base': asdict(plan.base), 'fine_tune': asdict(plan.fine_tune),
-                     'last_round': asdict(plan.last_round)},
-        'faces': {'list': str(plan.faces.train), 'people': plan.faces.people, 'pictures': plan.faces.count,
-                  'pairs': str(plan.faces.pairs)},
-        'machine': {'system': platform.platform(), 'cores': os.cpu_count(), 'python': platform.python_version(),
-                    'caffe': f'{caffe.__version__} ({_place(os.path.dirname(caffe.__file__))})',
-                    'training': _devices(logs.values())},
+        'settings': {
+            'net': str(plan.net),
+            'layers': list(plan.layers),
+            'rate': plan.rate,
+            'criterion': plan.criterion,
+            'seed': plan.seed,
+            'base': asdict(plan.base),
+            'fine_tune': asdict(plan.fine_tune),
+            'last_round': asdict(plan.last_round),
+        },
+        'faces': {
+            'list': str(plan.faces.train),
+            'people': plan.faces.people,
+            'pictures': plan.faces.count,
+            'pairs': str(plan.faces.pairs),
+        },
+        'machine': {
+            'system': platform.platform(),
+            'cores': os.cpu_count(),
+            'python': platform.python_version(),
+            'caffe': f'{caffe.__version__} ({_place(os.path.dirname(caffe.__file__))})',
+            'training': _devices(logs.values()),
+        },
         'rows': [_row(stage, speed[stage.name], speed[done[0].name], logs[stage.name]) for stage in done],
-        'selections': [{'stage': stage.name, **read_json(stage.selection)} for stage in done
-                       if stage.selection.is_file()],
+        'selections': [
+            {'stage': stage.name, **read_json(stage.selection)} for stage in done if stage.selection.is_file()
+        ],
         'curves': {name: _curves(log) for name, log in logs.items()},
         'published': printed_for(published, name),
     }
@@ -57,11 +73,20 @@ def _row(stage, times, original, log):
     sums = one_picture(read_net(stage.deploy))
     accuracy = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     selection = read_json(stage.selection) if stage.selection.is_file() else None
-    return {'stage': stage.name, 'folder': str(stage.folder),
-            'filters': f'{len(selection["scores"])} → {len(selection["kept"])}' if selection else '',
-            'parameters': sums.parameters, 'macs': sums.macs, 'model_bytes': sums.model_bytes,
-            'milliseconds': float(np.median(times)), 'speed_ratio': ratio, 'speed_quartiles': quartiles,
-            'before': accuracy.get('before'), 'after': accuracy.get('after'), 'training_seconds': _seconds(log)}
+    return {
+        'stage': stage.name,
+        'folder': str(stage.folder),
+        'filters': f'{len(selection["scores"])} → {len(selection["kept"])}' if selection else '',
+        'parameters': sums.parameters,
+        'macs': sums.macs,
+        'model_bytes': sums.model_bytes,
+        'milliseconds': float(np.median(times)),
+        'speed_ratio': ratio,
+        'speed_quartiles': quartiles,
+        'before': accuracy.get('before'),
+        'after': accuracy.get('after'),
+        'training_seconds': _seconds(log),
+    }
 
 
 def _speed(path, done, progress):

@@ -13,17 +13,33 @@ GREY = '0.55'
 def figures(report):
     """{heading: [Figure]} of everything that the report has data for."""
     curves = [_loss_figure(report, stage, curves) for stage, curves in report['curves'].items() if curves.get('loss')]
-    bars = [Figure(f'channels-{selection["layer"]}', f'{selection["layer"]}: {len(selection["kept"])} of '
-                   f'{len(selection["scores"])} kept', f'Every filter of {selection["layer"]} by its score.',
-                   lambda selection=selection: channels(selection)) for selection in report['selections']]
-    groups = {'Accuracy against size and time': [
-        Figure('accuracy-size', 'Accuracy against size',
-               'Every stage by its number, and the networks the source printed.',
-               lambda: accuracy(report, _size, _printed_size, 'million parameters without the classifier')),
-        Figure('accuracy-time', 'Accuracy against time',
-               'Forward time of every stage by its number, as a share of the base\'s.',
-               lambda: accuracy(report, _time, _printed_time, 'forward time, % of the base network\'s')),
-    ], 'Training': curves, 'Channels kept and removed': bars}
+    bars = [
+        Figure(
+            f'channels-{selection["layer"]}',
+            f'{selection["layer"]}: {len(selection["kept"])} of {len(selection["scores"])} kept',
+            f'Every filter of {selection["layer"]} by its score.',
+            lambda selection=selection: channels(selection),
+        )
+        for selection in report['selections']
+    ]
+    groups = {
+        'Accuracy against size and time': [
+            Figure(
+                'accuracy-size',
+                'Accuracy against size',
+                'Every stage by its number, and the networks the source printed.',
+                lambda: accuracy(report, _size, _printed_size, 'million parameters without the classifier'),
+            ),
+            Figure(
+                'accuracy-time',
+                'Accuracy against time',
+                "Forward time of every stage by its number, as a share of the base's.",
+                lambda: accuracy(report, _time, _printed_time, "forward time, % of the base network's"),
+            ),
+        ],
+        'Training': curves,
+        'Channels kept and removed': bars,
+    }
     return {heading: found for heading, found in groups.items() if found}
 
 
@@ -31,13 +47,20 @@ def accuracy(report, ours, printed, label):
     """Accuracy before and after every training over a cost, beside the published networks."""
     figure, axes = panels(SIZE)
     for moment, marker, words in (('before', 'v', 'pruned, not trained'), ('after', 'o-', 'trained')):
-        points = [(ours(row, report), row[moment]['accuracy'], row[moment]['error']) for row in report['rows']
-                  if row[moment]]
+        points = [
+            (ours(row, report), row[moment]['accuracy'], row[moment]['error']) for row in report['rows'] if row[moment]
+        ]
         if points:
             x, y, error = np.array(points).T
             axes.errorbar(x, y, error, fmt=marker, capsize=3, ms=5, label=words)
-    _number(axes, [(ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0]) for row in report['rows']
-                   if row['after']])
+    _number(
+        axes,
+        [
+            (ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0])
+            for row in report['rows']
+            if row['after']
+        ],
+    )
     published = report['published']
     if published:
         points = [(printed(row, published['rows'][0]), row.get('lfw', row.get('lfw_avg'))) for row in published['rows']]
@@ -62,8 +85,13 @@ def _number(axes, points):
             groups.append([point])
     for group in groups:
         x, y, _ = max(group, key=lambda point: point[1])
-        axes.annotate(' '.join(sorted(number for _, _, number in group)), (x, y), fontsize=8, xytext=(3, 5),
-                      textcoords='offset points')
+        axes.annotate(
+            ' '.join(sorted(number for _, _, number in group)),
+            (x, y),
+            fontsize=8,
+            xytext=(3, 5),
+            textcoords='offset points',
+        )
 
 
 def _size(row, report):

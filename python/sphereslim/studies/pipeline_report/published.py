@@ -21,9 +21,11 @@ def printed_for(folder, name):
 
 def _curves(folder, net):
     key = net.lower().replace('-', '')
-    found = [('base', folder / 'base_training_loss.csv', net),
-             ('last-round', folder / f'{key}_last_round_loss.csv', None),
-             (None, folder / f'{key}_per_layer_loss.csv', None)]
+    found = [
+        ('base', folder / 'base_training_loss.csv', net),
+        ('last-round', folder / f'{key}_last_round_loss.csv', None),
+        (None, folder / f'{key}_per_layer_loss.csv', None),
+    ]
     curves = {}
     for stage, path, column in found:
         for curve in read_figure(path, column) if path.is_file() else ():

@@ -6,21 +6,41 @@ from sphereslim.report.text_tables import duration, with_unit
 
 def stage_table(report):
     """Every stage of the run."""
-    columns = ['stage', 'filters', 'parameters', 'MACs', 'model', 'ms an image', 'speed', 'accuracy pruned',
-               'accuracy trained', 'training']
-    note = ('Milliseconds are medians of the forward pass on this machine, all stages in turns in one process. Speed '
-            'is the first stage\'s time over the stage\'s own, round by round: the median and the quartiles, which lie '
-            'far apart where other work kept the machine busy. Accuracy is the mean over the folds and its standard '
-            'error, before the stage\'s training and after it.')
+    columns = [
+        'stage',
+        'filters',
+        'parameters',
+        'MACs',
+        'model',
+        'ms an image',
+        'speed',
+        'accuracy pruned',
+        'accuracy trained',
+        'training',
+    ]
+    note = (
+        'Milliseconds are medians of the forward pass on this machine, all stages in turns in one process. Speed '
+        "is the first stage's time over the stage's own, round by round: the median and the quartiles, which lie "
+        'far apart where other work kept the machine busy. Accuracy is the mean over the folds and its standard '
+        "error, before the stage's training and after it."
+    )
     return Table('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
 
 
 def _stage_row(row):
     counted = [row['filters'], f'{row["parameters"]:,}', with_unit(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
-    measured = [f'{row["milliseconds"]:.2f}', _speed(row), accuracy(row['before']),
-                accuracy(row['after']), duration(row['training_seconds'])]
-    return [Cell(row['stage']), *(Cell(text, ANALYTIC if text else '') for text in counted),
-            *(Cell(text, MEASURED if text else '') for text in measured)]
+    measured = [
+        f'{row["milliseconds"]:.2f}',
+        _speed(row),
+        accuracy(row['before']),
+        accuracy(row['after']),
+        duration(row['training_seconds']),
+    ]
+    return [
+        Cell(row['stage']),
+        *(Cell(text, ANALYTIC if text else '') for text in counted),
+        *(Cell(text, MEASURED if text else '') for text in measured),
+    ]
 
 
 def _speed(row):
@@ -33,33 +53,45 @@ def published_table(report):
     printed = report['published']
     if not printed:
         return None
-    columns = ['network', *(name for ours in ('parameters', 'accuracy', 'lost', 'forward time')
-                            for name in (ours, 'published'))]
+    columns = [
+        'network',
+        *(name for ours in ('parameters', 'accuracy', 'lost', 'forward time') for name in (ours, 'published')),
+    ]
     ours = {None: report['rows'][0]}
     if report['rows'][-1]['stage'] != report['rows'][0]['stage'] and report['complete']:
         ours[report['settings']['rate']] = report['rows'][-1]
     base = next(row for row in printed['rows'] if row['rate'] is None)
     rows = [_published_row(row, ours.get(row['rate']), base, report['rows'][0]) for row in printed['rows']]
     rates = sorted({row['rate'] for row in printed['rows'] if row['rate'] is not None}, reverse=True)
-    note = (f'Published: {printed["source"]}. Parameters have to agree to the digits printed. Accuracies are of other '
-            'faces unless this run trained on CASIA-WebFace and verified on LFW: what to compare is how much pruning '
-            'loses, in points of accuracy. Forward time is the share of the base network\'s.')
+    note = (
+        f'Published: {printed["source"]}. Parameters have to agree to the digits printed. Accuracies are of other '
+        'faces unless this run trained on CASIA-WebFace and verified on LFW: what to compare is how much pruning '
+        "loses, in points of accuracy. Forward time is the share of the base network's."
+    )
     if report['settings']['rate'] not in rates:
-        note += f' Printed are the rates {", ".join(f"{rate:g}" for rate in rates)}, this run kept ' \
-                f'{report["settings"]["rate"]:g}.'
+        note += (
+            f' Printed are the rates {", ".join(f"{rate:g}" for rate in rates)}, this run kept '
+            f'{report["settings"]["rate"]:g}.'
+        )
     return Table('Beside the published figures', columns, rows, note)
 
 
 def _published_row(printed, ours, printed_base, our_base):
     name = printed['net'] if printed['rate'] is None else f'{printed["net"]} at {printed["rate"]:g}'
     cells = [Cell(name)]
-    cells += [_cell(ours, lambda row: f'{row["parameters"]:,}', ANALYTIC),
-              Cell(f'{printed["params"] / 1e6:.1f} M', PUBLISHED)]
+    cells += [
+        _cell(ours, lambda row: f'{row["parameters"]:,}', ANALYTIC),
+        Cell(f'{printed["params"] / 1e6:.1f} M', PUBLISHED),
+    ]
     cells += [_cell(ours, lambda row: accuracy(row['after']), MEASURED), Cell(f'{_lfw(printed):.2f} %', PUBLISHED)]
-    cells += [_cell(ours, lambda row: _lost(row, our_base), MEASURED),
-              Cell(f'{_lfw(printed_base) - _lfw(printed):.2f}', PUBLISHED)]
-    cells += [_cell(ours, lambda row: f'{100 / row["speed_ratio"]:.0f} %', MEASURED),
-              Cell(f'{100 * printed["forward_ms"] / printed_base["forward_ms"]:.0f} %', PUBLISHED)]
+    cells += [
+        _cell(ours, lambda row: _lost(row, our_base), MEASURED),
+        Cell(f'{_lfw(printed_base) - _lfw(printed):.2f}', PUBLISHED),
+    ]
+    cells += [
+        _cell(ours, lambda row: f'{100 / row["speed_ratio"]:.0f} %', MEASURED),
+        Cell(f'{100 * printed["forward_ms"] / printed_base["forward_ms"]:.0f} %', PUBLISHED),
+    ]
     return cells
 
 

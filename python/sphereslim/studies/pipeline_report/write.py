@@ -12,8 +12,7 @@ from sphereslim.studies.pipeline_report.tables import published_table, stage_tab
 def write(report, folder):
     """Write the report into `folder`, pictures included; the path of the page."""
     tables = [table for table in (stage_table(report), published_table(report)) if table]
-    drawn = {heading: [(figure, png(figure.draw())) for figure in found]
-             for heading, found in figures(report).items()}
+    drawn = {heading: [(figure, png(figure.draw())) for figure in found] for heading, found in figures(report).items()}
     for found in drawn.values():
         for figure, content in found:
             write_bytes(folder / f'{figure.name}.png', content)
