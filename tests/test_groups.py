@@ -304,7 +304,8 @@ def test_how_many_units_a_group_has(text, sizes):
         ),
         (
             'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
-            'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" inter_class_param { num_output: 4 } }\n',
+            'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" '
+            'inter_class_param { num_output: 4 } }\n',
             "'i' (InterClass) has a row for every label",
         ),
     ],

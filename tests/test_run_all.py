@@ -88,13 +88,15 @@ def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
             '',
             {},
             'make_faces.py --out data/faces',
-            'prune_pipeline.py --settings python/settings/sphereface-4.small.json --faces data/faces --out work/sphereface-4',
+            'prune_pipeline.py --settings python/settings/sphereface-4.small.json --faces data/faces '
+            '--out work/sphereface-4',
         ),
         (
             '--rate 0.5',
             {'GPU': '0', 'OUT': 'here', 'DATA': 'there', 'SCALE': 'full'},
             'make_faces.py --out there',
-            'prune_pipeline.py --settings python/settings/sphereface-4.full.json --faces there --out here --gpu 0 --rate 0.5',
+            'prune_pipeline.py --settings python/settings/sphereface-4.full.json --faces there '
+            '--out here --gpu 0 --rate 0.5',
         ),
         (
             'sphereface-plus',

@@ -142,7 +142,8 @@ def test_claims_of_more_than_any_machine_has_are_refused_before_allocating(layer
         'type: "Input" top: "x" input_param { shape { dim: 1000000 dim: 1000000 } }',
         'type: "Parameter" top: "x" parameter_param { shape { dim: 1000000 dim: 1000000 } }',
         'type: "Input" top: "x" input_param { shape { dim: -1 } }',
-        'type: "MemoryData" top: "x" top: "y" memory_data_param { batch_size: 1000000 channels: 100 height: 99 width: 9 }',
+        'type: "MemoryData" top: "x" top: "y" '
+        'memory_data_param { batch_size: 1000000 channels: 100 height: 99 width: 9 }',
     ],
 )
 def test_blobs_of_impossible_shapes_are_refused(layer, tmp_path):
