@@ -7,5 +7,6 @@ python=$(VENV=${VENV:-.venv-test} REQUIREMENTS=requirements-test.txt bash tools/
 export GLOG_minloglevel=${GLOG_minloglevel:-2} OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
 "$python" -m ruff check .
 "$python" -m ruff format --check .
+"$python" -m mypy
 # the property tests draw the same examples in every run; --hypothesis-profile=default draws new ones
 exec "$python" -m pytest -q --hypothesis-profile=ci "$@" caffe-sphereface/tests tests
