@@ -263,7 +263,7 @@ def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
         (
             'name: "n"\n'
             + SCALED
-            + '\nlayer {\n name: "boxes" # {\n type: "PriorBox"\n prior_box_param { min_size: 3 }\n}',
+            + '\nlayer {\n name: "boxes" # {\n type: "PriorBox"\n prior_box_param { least_size: 3 }\n}',
             "'boxes' (PriorBox)",
         ),
         ("layers < name: 'd' type: DATA\n data_param { source: 'a { b' backing: 1 } >", "'d' (DATA)"),
