@@ -143,7 +143,7 @@ def test_a_snapshot_folder_that_vanishes(tmp_path):
     training = Training(tmp_path)
     training.read_until(r'Iteration 3 \(')
     (tmp_path / 'snaps').rmdir()
-    assert_one_line(training.end(), 'snaps/out_iter_400.caffemodel', 'cannot be written')
+    assert_one_line(training.end(), 'snaps/out_iter_400.caffemodel', 'cannot be written', 'no snapshot of')
 
 
 def small_files():

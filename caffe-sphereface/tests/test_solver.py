@@ -167,13 +167,41 @@ def test_a_state_of_another_solver_is_refused(tmp_path):
         solver(tmp_path).restore(str(tmp_path / 's_iter_3.solverstate'))
 
 
-def test_a_protected_snapshot_is_kept(tmp_path):
-    protected = tmp_path / 's_iter_3.caffemodel'
-    protected.write_bytes(b'mine')
-    protected.chmod(0o444)
+def test_a_snapshot_replaces_the_files_of_its_names_even_write_protected_ones(tmp_path):
+    for ending in ('caffemodel', 'solverstate'):
+        old = tmp_path / f's_iter_3.{ending}'
+        old.write_bytes(b'of an earlier run')
+        old.chmod(0o444)
+    first = solver(tmp_path, 'snapshot: 3')
+    first.step(3)
+    assert sorted(path.name for path in tmp_path.glob('*s_iter*')) == ['s_iter_3.caffemodel', 's_iter_3.solverstate']
+    again = solver(tmp_path)
+    again.restore(str(tmp_path / 's_iter_3.solverstate'))
+    assert (again.net.params['ip'][0].data == first.net.params['ip'][0].data).all()
+
+
+@pytest.mark.parametrize('ending', ['caffemodel', 'solverstate'])
+def test_a_snapshot_that_cannot_be_written_says_what_the_training_can_be_continued_from(tmp_path, ending):
+    made = solver(tmp_path, 'snapshot: 2')
+    for iteration, stays in (
+        (2, 'no snapshot of this training was written before iteration 2'),
+        (6, f'the training can be continued from {tmp_path}/s_iter_4.solverstate'),
+    ):
+        path = tmp_path / f's_iter_{iteration}.{ending}'
+        path.mkdir()  # no file can take this name, not even root's
+        with pytest.raises(caffe.CaffeError) as caught:
+            made.step(4)
+        assert str(caught.value) == f'{path}: cannot be written (Is a directory); {stays}'
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_a_restored_training_names_its_state_when_the_next_snapshot_cannot_be_written(tmp_path):
     solver(tmp_path, 'snapshot: 3').step(3)
-    assert protected.read_bytes() == b'mine'
-    assert (tmp_path / 's_iter_3.1.caffemodel').stat().st_size > 4
+    again = solver(tmp_path, 'snapshot: 3')
+    again.restore(str(tmp_path / 's_iter_3.solverstate'))
+    (tmp_path / 's_iter_6.caffemodel').mkdir()
+    with pytest.raises(caffe.CaffeError, match='can be continued from .*s_iter_3.solverstate$'):
+        again.step(3)
 
 
 def test_solve_snapshots_once_at_the_end_and_says_what_parsers_look_for(tmp_path, capfd, monkeypatch):

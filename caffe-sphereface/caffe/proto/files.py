@@ -108,15 +108,6 @@ def _umask():
     return mask
 
 
-def free_name(stem, ending):
-    """stem + ending, with a number between them where files of that name are write-protected."""
-    path, number = f'{stem}{ending}', 0
-    while os.path.exists(path) and not os.stat(path).st_mode & 0o222:
-        number += 1
-        path = f'{stem}.{number}{ending}'
-    return path
-
-
 def write_bytes(path, *chunks):
     """Write a file whole or not at all."""
     with whole_file(path) as temporary, open(temporary, 'wb') as file:

@@ -10,7 +10,7 @@ from caffe.net.debug_info import DebugInfo
 from caffe.net.net import Net
 from caffe.parallel.rank import is_root
 from caffe.proto import caffe_pb2
-from caffe.proto.files import free_name, read_solver
+from caffe.proto.files import read_solver
 from caffe.solvers import policy, report, state_files
 from caffe.solvers.nets import test_net_params, train_net_param
 from caffe.solvers.update import Updater, check_rule
@@ -50,7 +50,8 @@ class Solver:
         self.completes_gradients = False
         self._callbacks = []
         self._losses = deque(maxlen=max(1, self.param.average_loss))
-        self._last_snapshot = None
+        self._last_snapshot = None  # its iteration
+        self._last_state = None  # the newest .solverstate that was written or restored
         log.info('solver.cpp:56', 'Solver scaffolding done.')
 
     def _check(self):
@@ -219,21 +220,29 @@ class Solver:
     def snapshot(self):
         """Write weights, then the state that names them; each file whole or not at all.
 
-        A write-protected file is never replaced: the snapshot takes the next free name. Of several processes that
-        train together only the first one writes.
+        Files of the same names are replaced. Of several processes that train together only the first one writes.
+        Raises CaffeError, which says what the training can be continued from, where a file cannot be written.
         """
         if not is_root():
             return
         hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
         ending, kind = ('.h5', 'HDF5') if hdf5 else ('', 'binary proto')
-        weights = free_name(f'{self._prefix()}_iter_{self.iter}', f'.caffemodel{ending}')
-        log.info('solver.cpp:447', f'Snapshotting to {kind} file {weights}')
-        save = self.net.save_hdf5 if hdf5 else self.net.save
-        save(weights, self.param.snapshot_diff)
-        state = free_name(f'{self._prefix()}_iter_{self.iter}', f'.solverstate{ending}')
-        log.info('sgd_solver.cpp:273', f'Snapshotting solver state to {kind} file {state}')
-        state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history)
-        self._last_snapshot = self.iter
+        stem = f'{self._prefix()}_iter_{self.iter}'
+        weights, state = f'{stem}.caffemodel{ending}', f'{stem}.solverstate{ending}'
+        try:
+            log.info('solver.cpp:447', f'Snapshotting to {kind} file {weights}')
+            save = self.net.save_hdf5 if hdf5 else self.net.save
+            save(weights, self.param.snapshot_diff)
+            log.info('sgd_solver.cpp:273', f'Snapshotting solver state to {kind} file {state}')
+            state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history)
+        except CaffeError as error:
+            raise CaffeError(f'{error}; {self._what_stays()}') from None
+        self._last_snapshot, self._last_state = self.iter, state
+
+    def _what_stays(self):
+        if self._last_state:
+            return f'the training can be continued from {self._last_state}'
+        return f'no snapshot of this training was written before iteration {self.iter}'
 
     def restore(self, path):
         """Continue from a .solverstate: its weights, iteration, rate step and history."""
@@ -241,7 +250,7 @@ class Solver:
         if learned_net:
             self.net.copy_from(str(state_files.find_weights(learned_net, path)))
         state_files.restore_history(self.updater, history, path)
-        self.iter, self.current_step = iteration, step
+        self.iter, self.current_step, self._last_state = iteration, step, path
 
     # -- what pycaffe offers besides ----------------------------------------------------------------------------------
 
