@@ -65,13 +65,11 @@ CASES = [
     (layer('Slice', 'x', 'y z v'), IMAGE, 'cannot be cut into 3 equal parts'),
     (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 5 }'), IMAGE, 'do not ascend'),
     (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 1 slice_point: 2 }'), IMAGE, '2 slice_point for 2 tops'),
-    (layer('Split', 'x', 'x'), IMAGE, 'in place'),
     (layer('BatchNorm', extra='param { lr_mult: 1 }'), IMAGE, 'param 0 has lr_mult'),
     (layer('Scale', 'x s'), {**IMAGE, 's': (3,)}, 'do not fit a bottom'),
     (layer('Scale', extra='scale_param { axis: 2 num_axes: 3 }'), IMAGE, 'num_axes 3 from axis 2'),
     (layer('Bias', 'x s'), {**IMAGE, 's': (3,)}, 'do not fit a bottom'),
     (layer('Dropout', extra='dropout_param { dropout_ratio: 1 }'), IMAGE, 'dropout_ratio is 1'),
-    (layer('Flatten', 'x', 'x'), IMAGE, 'in place'),
     (layer('Flatten', extra='flatten_param { axis: 3 end_axis: 1 }'), IMAGE, 'lies before axis'),
     (layer('Reshape', extra='reshape_param { shape { dim: 7 } }'), IMAGE, 'holds 7 values'),
     (layer('Reshape', extra='reshape_param { shape { dim: -1 dim: -1 } }'), IMAGE, 'at most one -1'),
@@ -116,6 +114,49 @@ def test_one_clear_line(text, shapes, message):
         make_net(text, shapes)
     assert str(error.value).startswith("layer 'layer' (")
     assert '\n' not in str(error.value)
+
+
+NOT_IN_PLACE = {
+    'ArgMax': '',
+    'BatchReindex': '',
+    'Convolution': 'convolution_param { num_output: 4 kernel_size: 1 }',
+    'Concat': '',
+    'Crop': '',
+    'Deconvolution': 'convolution_param { num_output: 4 kernel_size: 1 }',
+    'Eltwise': '',
+    'Embed': 'embed_param { input_dim: 3 num_output: 2 }',
+    'Filter': '',
+    'Flatten': '',
+    'Im2col': 'convolution_param { kernel_size: 1 }',
+    'InnerProduct': 'inner_product_param { num_output: 4 }',
+    'LRN': '',
+    'Pooling': 'pooling_param { kernel_size: 2 }',
+    'Reduction': '',
+    'Reshape': 'reshape_param { shape { dim: 0 dim: -1 } }',
+    'SPP': 'spp_param { pyramid_height: 2 }',
+    'Slice': '',
+    'SoftmaxWithLoss': '',
+    'Split': '',
+    'Tile': 'tile_param { tiles: 2 }',
+}
+
+
+@pytest.mark.parametrize('kind', NOT_IN_PLACE)
+def test_a_layer_whose_top_is_not_like_its_bottom_is_refused_in_place(kind):
+    two = kind in ('BatchReindex', 'Crop', 'Eltwise', 'Filter', 'SoftmaxWithLoss')
+    with pytest.raises(caffe.CaffeError, match=rf"^layer 'layer' \({kind}\): cannot run in place.*'x'$"):
+        make_net(layer(kind, 'x i' if two else 'x', 'x', NOT_IN_PLACE[kind]), {**IMAGE, 'i': (2,)})
+
+
+def test_a_layer_written_in_python_may_run_in_place(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'doubling.py').write_text(
+        'import caffe\nclass Double(caffe.Layer):\n    def forward(self, bottom, top): top[0].data[...] *= 2\n'
+    )
+    net = make_net(layer('Python', 'x', 'x', 'python_param { module: "doubling" layer: "Double" }'), {'x': (2,)})
+    before = net.blobs['x'].data.copy()
+    net.forward()
+    assert net.blobs['x'].data.tolist() == (2 * before).tolist()
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ BETWEEN = {
     'Concat': ('a b', 'z', ''),
     'Eltwise': ('a b c', 'z', ''),
     'Eltwise product': ('a b', 'z', 'eltwise_param { operation: PROD }'),
-    'Eltwise maximum': ('a b', 'a', 'eltwise_param { operation: MAX }'),
+    'Eltwise maximum': ('a b', 'z', 'eltwise_param { operation: MAX }'),
     'Softmax': ('a', 'a', ''),
     'Pooling': ('a', 'z', 'pooling_param { kernel_size: 3 stride: 2 }'),
     'Pooling means': ('a', 'z', 'pooling_param { pool: AVE kernel_size: 2 stride: 2 }'),

@@ -5,9 +5,11 @@ A prototxt with a Python layer is a program: loading it imports and runs the nam
 
 import importlib
 
+from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer as EngineLayer
 from caffe.layers.support.registry import register
+from caffe.proto import caffe_pb2
 
 
 class Layer:
@@ -23,16 +25,16 @@ class Layer:
     def __init__(self, *args, **kwargs):
         pass
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check what is given and create parameters; called once."""
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the tops their shapes with `top[i].reshape(*dims)`; called before every forward."""
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Write `top[i].data` from `bottom[i].data`."""
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Write `bottom[i].diff` from `top[i].diff` where `propagate_down[i]`."""
 
 
@@ -43,9 +45,11 @@ class PythonLayer(EngineLayer):
     Attributes that this class does not have are those of the user's object, so that `net.layers[i].its_method()` works.
     """
 
+    # what the user's code does with its blobs is its own affair
+    in_place = True
     _own = frozenset(('param', 'phase', 'blobs', 'param_propagate_down', 'needs_backward', 'user'))
 
-    def __init__(self, param, phase=0):
+    def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         super().__init__(param, phase)
         python = param.python_param
         if not python.module or not python.layer:
@@ -84,18 +88,18 @@ class PythonLayer(EngineLayer):
             python = self.param.python_param
             self._fail(f'{python.module}.{python.layer}.{method} failed', error)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         # layers written for the pycaffe of 2015 read param_str_
         self.user.param_str = self.user.param_str_ = self.param.python_param.param_str
         self.user.phase = self.phase
         self.user.blobs = self.blobs
         self._call('setup', bottom, top)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._call('reshape', bottom, top)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._call('forward', bottom, top)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self._call('backward', top, propagate_down, bottom)

@@ -88,6 +88,8 @@ class Wiring:
 
     def _make_top(self, layer, param, index, name):
         in_place = index < len(param.bottom) and param.bottom[index] == name
+        if in_place and not layer.in_place:
+            layer.error(f"cannot run in place, its top {index} needs another name than its bottom, '{name}'")
         if not in_place and name in self.blobs:
             layer.error(f"top blob '{name}' is produced by an earlier layer too")
         blob = self.blobs[name] if in_place else Blob(0, name=name)

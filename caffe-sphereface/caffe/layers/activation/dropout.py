@@ -3,6 +3,7 @@
 import torch
 
 from caffe import random
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -12,18 +13,19 @@ class Dropout(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
     kept = ('_mask',)
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.ratio = self.param.dropout_param.dropout_ratio
         if not 0 <= self.ratio < 1:
             self.error(f'dropout_ratio is {self.ratio:g}, expected at least 0 and less than 1')
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
         if self.phase:
             if bottom[0] is not top[0]:
@@ -33,7 +35,7 @@ class Dropout(Layer):
         self._mask = torch.empty_like(x).bernoulli_(keep, generator=random.generator(self.device)).div_(keep)
         top[0].tensor = x * self._mask
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         if not self.phase:

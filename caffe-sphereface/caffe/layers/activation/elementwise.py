@@ -8,6 +8,7 @@ import math
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 _aten = torch.ops.aten
@@ -138,21 +139,22 @@ class Neuron(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
     kept = ('_kept',)
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._forward, self._backward, self._saved = _RULES[self.type](self)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         y = self._forward(x)
         self._kept = {'x': x, 'y': y}[self._saved] if self.needs_backward else None
         top[0].tensor = y
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             bottom[0].grad = self._backward(top[0].grad, self._kept)

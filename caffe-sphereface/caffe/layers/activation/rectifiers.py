@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import laid_out_like
 from caffe.layers.support.cache_blocks import pieces
 from caffe.layers.support.parameters import add_parameter
@@ -17,21 +18,22 @@ class ReLU(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
     kept = ()
     reads_back = ('bottom',)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
 
-    def infer(self, x):
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottom's."""
         slope = self.param.relu_param.negative_slope
         return torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].tensor = self.infer(bottom[0].tensor)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             # in place, `bottom` holds y; its sign is that of x for slopes of at least 0
             slope = self.param.relu_param.negative_slope
@@ -48,30 +50,31 @@ class PReLU(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
     kept = ('_x',)
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.prelu_param
         channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
         filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(type='constant', value=0.25)
         add_parameter(self, () if param.channel_shared else (channels,), filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if not self.param.prelu_param.channel_shared and bottom[0].shape[1:2] != self.blobs[0].shape:
             self.error(f'bottom of shape {bottom[0].shape} has other channels than its {self.blobs[0].count} slopes')
         top[0].reshape(*bottom[0].shape)
 
-    def infer(self, x):
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottom's."""
         return torch.prelu(x, self.blobs[0].tensor.reshape(-1))
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         self._x = x if self.needs_backward else None
         top[0].tensor = self.infer(x)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dx, dslope = self._gradients(laid_out_like(top[0].grad, self._x))
         if self.param_propagate_down[0]:
             self.blobs[0].add_grad(dslope)

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -11,17 +12,18 @@ class Softmax(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.along = self.axis(self.param.softmax_param.axis, bottom[0])
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].tensor = torch.softmax(bottom[0].tensor, self.along)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             y = top[0].tensor
             bottom[0].grad = torch._softmax_backward_data(top[0].grad, y, self.along, y.dtype)

@@ -1,5 +1,6 @@
 """BatchReindex and Filter: some of a batch's items."""
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.row_lookup import take_rows
 
@@ -12,18 +13,18 @@ class BatchReindex(Layer):
     tops = 1
     no_diff_bottoms = (1,)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[1].shape) != 1 or not bottom[0].shape:
             self.error(
                 f'bottoms have shapes {bottom[0].shape} and {bottom[1].shape}, expected the second to have 1 axis'
             )
         top[0].reshape(bottom[1].shape[0], *bottom[0].shape[1:])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._index = bottom[1].tensor.long()
         top[0].tensor = take_rows(self, bottom[0].tensor, self._index)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'indices')
         if propagate_down[0]:
             bottom[0].grad = _scatter(top[0].grad, self._index, bottom[0].shape)
@@ -36,13 +37,13 @@ class Filter(Layer):
     bottoms = (2, None)
     tops = (1, None)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(top) != len(bottom) - 1:
             self.error(f'has {len(top)} tops for {len(bottom) - 1} bottoms to filter, expected as many')
         self.no_diff_bottoms = (len(bottom) - 1,)
         self._index = None
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         count = bottom[-1].shape[0] if bottom[-1].shape else 0
         if bottom[-1].count != count:
             self.error(f'selector of shape {bottom[-1].shape}, expected one value an item')
@@ -58,11 +59,11 @@ class Filter(Layer):
         for source, target in zip(bottom, top):
             target.reshape(kept, *source.shape[1:])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         for source, target in zip(bottom, top):
             target.tensor = source.tensor.index_select(0, self._index)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, len(bottom) - 1, 'indices')
         for source, target, needed in zip(bottom, top, propagate_down):
             if needed:

@@ -2,6 +2,7 @@
 
 from math import prod
 
+from caffe.blobs.blob import Blob
 from caffe.layers.face.hyperspherical_energy import Energy
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -26,7 +27,7 @@ class InterClass(Layer):
     loss = True
     no_diff_bottoms = (1,)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inter_class_param
         self.outputs = param.num_output
         if not self.outputs:
@@ -44,7 +45,7 @@ class InterClass(Layer):
             self.error('num_output is 1, expected at least 2 for an energy between rows')
         return Energy(param.power, param.half_space)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         if prod(shape[self.from_axis :]) != self.inputs:
             self.error(f'bottom of shape {shape} has other inputs than the {self.inputs} of the weights')
@@ -63,7 +64,7 @@ class InterClass(Layer):
             self.alpha += param.alpha_step
             self._step += 1
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._advance()
         param, weight = self.param.inter_class_param, self.blobs[0].tensor
         self._label = bottom[1].tensor.long().reshape(-1)
@@ -82,7 +83,7 @@ class InterClass(Layer):
             each = weight.square().sum() / self.outputs + (own.square() - 2 * own * mean).sum(1)
             top[0].tensor = self._distance = each.sum()
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             bottom[0].clear_grad()
         if not self.param_propagate_down[0] or not self.alpha:

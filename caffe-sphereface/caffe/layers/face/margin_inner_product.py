@@ -4,6 +4,7 @@ from math import prod
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import pick
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -22,7 +23,7 @@ class MarginInnerProduct(Layer):
     no_diff_bottoms = (1,)
     kept = ('_x',)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.margin_inner_product_param
         self.outputs, self.margin = param.num_output, param.type + 1
         self.iteration = param.iteration
@@ -32,7 +33,7 @@ class MarginInnerProduct(Layer):
             self.error('num_output is 0, expected at least 1')
         add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         rows, inputs = prod(shape[: self.from_axis]), prod(shape[self.from_axis :])
         if inputs != self.inputs:
@@ -47,7 +48,7 @@ class MarginInnerProduct(Layer):
         param = self.param.margin_inner_product_param
         return max(param.base * (1 + param.gamma * self.iteration) ** -param.power, param.lambda_min)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.iteration += 1
         self.mix = self._lambda()
         weight = self.blobs[0].tensor
@@ -69,7 +70,7 @@ class MarginInnerProduct(Layer):
         psi = _ANGLES[self.margin](self._cos)
         logits.scatter_(1, self._label, (self.mix * own + self._norm * psi) / (1 + self.mix))
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad.reshape(-1, self.outputs)
         if self.param_propagate_down[0]:
             self.blobs[0].add_product(dy.t(), self._x)

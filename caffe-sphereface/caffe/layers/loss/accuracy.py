@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import pick, positions
 from caffe.layers.support.registry import Layer, register
 
@@ -18,7 +19,7 @@ class Accuracy(Layer):
     tops = (1, 2)
     no_diff_bottoms = (0, 1)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param
         self.extent = positions(self, bottom[0], bottom[1], param.axis)
         if param.top_k > self.extent[1]:
@@ -27,7 +28,7 @@ class Accuracy(Layer):
         if len(top) > 1:
             top[1].reshape(self.extent[1])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         outer, classes, inner = self.extent
         param = self.param.accuracy_param
         scores = bottom[0].tensor.reshape(self.extent)
@@ -46,7 +47,7 @@ class Accuracy(Layer):
             per_class[1].index_add_(0, labels.flatten(), counted.flatten())
             top[1].tensor = per_class[0] / per_class[1].clamp(min=1)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for wanted, blob in zip(propagate_down, bottom):
             if wanted:
                 # piecewise constant in its input

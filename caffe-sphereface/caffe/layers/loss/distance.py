@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -14,19 +15,19 @@ class EuclideanLoss(Layer):
     loss = True
     auto_top = True
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b = bottom
         if a.shape[:1] != b.shape[:1] or a.count != b.count:
             self.error(f'bottoms have shapes {a.shape} and {b.shape}, expected the same batch and count')
         top[0].reshape()
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b = bottom
         self._diff = a.tensor - b.tensor.reshape(a.shape)
         flat = self._diff.reshape(-1)
         top[0].tensor = torch.dot(flat, flat) / (2 * a.num)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         scale = top[0].grad / bottom[0].num
         for wanted, blob, sign in zip(propagate_down, bottom, (1, -1)):
             if wanted:
@@ -46,7 +47,7 @@ class ContrastiveLoss(Layer):
     auto_top = True
     no_diff_bottoms = (2,)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b, similar = bottom
         if a.shape != b.shape or similar.count != a.num:
             self.error(
@@ -55,7 +56,7 @@ class ContrastiveLoss(Layer):
             )
         top[0].reshape()
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.contrastive_loss_param
         a, b, similar = (blob.tensor.reshape(bottom[0].num, -1) for blob in bottom)
         self._diff = a - b
@@ -72,7 +73,7 @@ class ContrastiveLoss(Layer):
         self._pull = torch.where(alike, torch.ones_like(pull), pull)
         top[0].tensor = torch.where(alike, square, unlike).sum() / (2 * bottom[0].num)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 2, 'labels')
         scale = top[0].grad / bottom[0].num
         for wanted, blob, sign in zip(propagate_down, bottom, (1, -1)):

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
@@ -32,7 +33,7 @@ class HingeLoss(Layer):
     no_diff_bottoms = (1,)
     reshape = _one_label_an_item
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor.reshape(self.extent)
         labels = bottom[1].tensor.reshape(-1, 1, 1).long()
         margin = x.scatter(1, labels, -pick(self, x, labels)).add_(1).clamp_(min=0)
@@ -43,7 +44,7 @@ class HingeLoss(Layer):
     def _squared(self):
         return self.param.hinge_loss_param.norm == self.param.hinge_loss_param.L2
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             slope = 2 * self._margin if self._squared() else self._margin.sign()
@@ -62,12 +63,12 @@ class MultinomialLogisticLoss(Layer):
     no_diff_bottoms = (1,)
     reshape = _one_label_an_item
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._labels = bottom[1].tensor.reshape(-1, 1, 1).long()
         self._p = pick(self, bottom[0].tensor.reshape(self.extent), self._labels).clamp(min=_LOG_FLOOR)
         top[0].tensor = self._p.log().sum() / -self.extent[0]
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             grad = torch.zeros(self.extent, device=self.device)
@@ -89,7 +90,7 @@ class InfogainLoss(Layer):
     auto_top = True
     no_diff_bottoms = (1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)
         source = self.param.infogain_loss_param.source
         if len(bottom) < 3:
@@ -97,7 +98,7 @@ class InfogainLoss(Layer):
                 self.error('has no infogain matrix, expected a third bottom or infogain_loss_param { source: FILE }')
             self._matrix = torch.from_numpy(wire.blob_array(wire.parse_raw(source, 'BlobProto'), source).copy())
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.extent = positions(self, bottom[0], bottom[1], self.param.infogain_loss_param.axis)
         classes = self.extent[1]
         count = bottom[2].count if len(bottom) > 2 else self._matrix.numel()
@@ -107,7 +108,7 @@ class InfogainLoss(Layer):
         if len(top) > 1:
             top[1].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         outer, classes, inner = self.extent
         if len(bottom) < 3:
             self._matrix = self._matrix.to(self.device)
@@ -124,7 +125,7 @@ class InfogainLoss(Layer):
         if len(top) > 1:
             top[1].tensor = self._p.reshape(bottom[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
         if len(bottom) > 2:
             self.refuse_gradient(propagate_down, 2, 'labels')

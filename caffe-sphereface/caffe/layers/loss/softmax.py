@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
@@ -25,16 +26,16 @@ class SoftmaxWithLoss(Layer):
     kept = ('_p',)
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.extent = positions(self, bottom[0], bottom[1], self.param.softmax_param.axis)
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         outer, _, inner = self.extent
         self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
@@ -47,7 +48,7 @@ class SoftmaxWithLoss(Layer):
         if len(top) > 1:
             top[1].tensor = self._p.reshape(bottom[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
         if propagate_down[0]:
             scale = top[0].grad / self._divisor

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import laid_out_like
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -21,10 +22,11 @@ class BatchNorm(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
     kept = ('_y',)
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.batch_norm_param
         self.eps, self.fraction = param.eps, param.moving_average_fraction
         self.running = param.use_global_stats if param.HasField('use_global_stats') else bool(self.phase)
@@ -42,13 +44,13 @@ class BatchNorm(Layer):
             elif self.param.param[i].lr_mult:
                 self.error(f'param {i} has lr_mult {self.param.param[i].lr_mult}, expected 0 for statistics')
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         if (shape[1] if len(shape) > 1 else 1) != self.channels:
             self.error(f'bottom of shape {shape}, expected {self.channels} channels')
         top[0].reshape(*shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = _with_channels(bottom[0].tensor)
         if self.running:
             mean, variance = self.running_statistics()
@@ -78,7 +80,7 @@ class BatchNorm(Layer):
             blob.before_change()
             torch.add(value, blob.tensor, alpha=self.fraction, out=blob.tensor)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = (dy − mean(dy) − y · mean(dy · y)) / sqrt(variance + eps); with running statistics dy over that root."""
         if not propagate_down[0] or not bottom[0].count:  # the kernel divides by the number of positions
             return

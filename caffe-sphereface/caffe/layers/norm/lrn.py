@@ -1,7 +1,9 @@
 """LRN: local response normalisation (Krizhevsky et al. 2012)."""
 
+import torch
 import torch.nn.functional as F
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import laid_out_like, lies_channels_inside
 from caffe.layers.support.registry import Layer, register
 
@@ -18,7 +20,7 @@ class LRN(Layer):
     kept = ('_x', '_bases', '_factors')
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param
         self.size, self.alpha, self.beta = param.local_size, param.alpha, param.beta
         self.within = param.norm_region == param.WITHIN_CHANNEL
@@ -27,7 +29,7 @@ class LRN(Layer):
         if self.size % 2 == 0:
             self.error(f'local_size is {self.size}, expected an odd number')
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[0].shape) != 4:
             self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
         top[0].reshape(*bottom[0].shape)
@@ -51,12 +53,12 @@ class LRN(Layer):
         root = base.rsqrt()
         return root.mul_(root.sqrt())
 
-    def infer(self, x):
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottom's, keeping nothing."""
         return self._factor(self._base(x)).mul_(x)
 
-    def forward(self, bottom, top):
-        x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        x = bottom[0].tensor
         if not self.needs_backward:
             top[0].tensor = self.infer(x)
             return
@@ -64,7 +66,7 @@ class LRN(Layer):
         self._factors = self._factor(self._bases)
         top[0].tensor = x * self._factors
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         # windows are symmetric: the positions that x reaches are those that reach x

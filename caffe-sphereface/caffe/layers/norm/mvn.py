@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -14,8 +15,9 @@ class MVN(Layer):
 
     bottoms = 1
     tops = 1
+    in_place = True
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         top[0].reshape(*shape)
         self.row_axes = 1 if self.param.mvn_param.across_channels else 2
@@ -25,7 +27,7 @@ class MVN(Layer):
     def _as_rows(self, tensor):
         return tensor.reshape(*tensor.shape[: self.row_axes], -1)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = self._as_rows(bottom[0].tensor)
         y = x - x.mean(-1, keepdim=True)
         if self.param.mvn_param.normalize_variance:
@@ -33,7 +35,7 @@ class MVN(Layer):
             self._y = y = y.div_(self._divisor)
         top[0].tensor = y.reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         dy = self._as_rows(top[0].grad)

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -15,13 +16,14 @@ class Normalize(Layer):
 
     bottoms = 1
     tops = (1, 2)
+    in_place = True
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.kind = self.param.normalize_param.normalize_type
         if self.kind not in ('L1', 'L2'):
             self.error(f"normalize_type is '{self.kind}', expected L1 or L2")
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         if len(shape) < 2:
             self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
@@ -29,7 +31,7 @@ class Normalize(Layer):
         if len(top) > 1:
             top[1].reshape(shape[0], 1, *(shape[2:] + (1, 1))[: max(2, len(shape) - 2)])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
         if self.kind == 'L2':
             self._norm = x.square().sum(1, keepdim=True).add_(1e-6).sqrt_()
@@ -39,7 +41,7 @@ class Normalize(Layer):
         if len(top) > 1:
             top[1].tensor = self._norm.reshape(top[1].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         param, dy, y = self.param.normalize_param, top[0].grad, self._y

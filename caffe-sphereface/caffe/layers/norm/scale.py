@@ -4,6 +4,7 @@ from math import prod
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import laid_out_like
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -45,9 +46,10 @@ class Scale(Layer):
 
     bottoms = (1, 2)
     tops = 1
+    in_place = True
     kept = ('_x',)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
         self._unit = None
         self.place = _Broadcast(self, param, bottom)
@@ -59,14 +61,14 @@ class Scale(Layer):
         if param.bias_term:
             add_parameter(self, self.place.shape, param.bias_filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.place.check(bottom)
         top[0].reshape(*bottom[0].shape)
 
     def _scale(self, bottom):
         return bottom[1] if self.place.given else self.blobs[0]
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         x = self._with_channels(x)
         self._x = x if self.needs_backward else None
@@ -89,7 +91,7 @@ class Scale(Layer):
             )
         return self._unit
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         place, scale = self.place, self._scale(bottom)
         if not bottom[0].count:  # the kernel divides by the number of positions
             if place.given:
@@ -124,26 +126,27 @@ class Bias(Layer):
 
     bottoms = (1, 2)
     tops = 1
+    in_place = True
     kept = ()
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bias_param
         self.place = _Broadcast(self, param, bottom)
         self.place.check(bottom)
         if not self.place.given:
             add_parameter(self, self.place.shape, param.filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.place.check(bottom)
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         bias = (bottom[1] if self.place.given else self.blobs[0]).tensor
         y = bottom[0].tensor.reshape(self.place.view) + bias.reshape(1, -1, 1)
         top[0].tensor = y.reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad
         if self.place.given and propagate_down[1]:
             bottom[1].grad = self._sum(dy)

@@ -4,6 +4,7 @@ from functools import reduce
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -16,7 +17,7 @@ class Eltwise(Layer):
     kept = ('_x', '_y', '_winner')
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.eltwise_param
         self.coefficients = list(param.coeff) or [1.0] * len(bottom)
         if len(self.coefficients) != len(bottom):
@@ -29,22 +30,21 @@ class Eltwise(Layer):
             param.MAX: (self._maximum, self._maximum_back),
         }[param.operation]
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for i, blob in enumerate(bottom):
             if blob.shape != bottom[0].shape:
                 self.error(f'bottom {i} has shape {blob.shape}, expected that of bottom 0, {bottom[0].shape}')
         top[0].reshape(*bottom[0].shape)
 
-    def forward(self, bottom, top):
-        top[0].tensor = self.infer(*[b.keep() if b is top[0] else b.tensor for b in bottom])
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        top[0].tensor = self.infer(*[blob.tensor for blob in bottom])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad
         grads = [self._backward(dy, i) if needed else None for i, needed in enumerate(propagate_down)]
         for blob, grad in zip(bottom, grads):
             if grad is dy:
-                if blob is not top[0]:
-                    blob.lend_grad(grad)
+                blob.lend_grad(grad)
             elif grad is not None:
                 blob.grad = grad
 

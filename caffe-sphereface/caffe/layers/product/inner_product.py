@@ -3,6 +3,7 @@
 from math import prod
 
 from caffe import precision
+from caffe.blobs.blob import Blob
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 
@@ -21,7 +22,7 @@ class InnerProduct(Layer):
     kept = ()
     reads_back = ('bottom',)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param
         self.outputs, self.bias, self.transpose = param.num_output, param.bias_term, param.transpose
         self.from_axis = self.axis(param.axis, bottom[0])
@@ -35,7 +36,7 @@ class InnerProduct(Layer):
         if self.bias:
             add_parameter(self, (self.outputs,), param.bias_filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         inputs = prod(shape[self.from_axis :])
         if inputs != self.inputs:
@@ -47,7 +48,7 @@ class InnerProduct(Layer):
         blobs = bottom[1:] if len(bottom) > 1 else self.blobs
         return blobs[0], blobs[1] if self.bias and len(blobs) > 1 else None
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
         if self.param.inner_product_param.normalize and not self.transpose:
             rows = weight.tensor
@@ -59,7 +60,7 @@ class InnerProduct(Layer):
         y = precision.product(x, matrix, bias.tensor.reshape(-1) if bias else None)
         top[0].tensor = y.reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
         dy = top[0].grad.reshape(-1, self.outputs)
         learned = len(bottom) == 1

@@ -4,9 +4,11 @@ from math import prod
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.recurrent.cells import LSTM, RNN, lstm_step, lstm_step_back
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
+from caffe.proto import caffe_pb2
 
 _CELLS = {'LSTM': LSTM, 'RNN': RNN}
 
@@ -24,7 +26,7 @@ class Recurrent(Layer):
     output weights and bias.
     """
 
-    def __init__(self, param, phase=0):
+    def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         super().__init__(param, phase)
         self.cell = _CELLS[param.type]
         self.exposed = self.cell.states if param.recurrent_param.expose_hidden else 0
@@ -33,7 +35,7 @@ class Recurrent(Layer):
         self.no_diff_bottoms = (1,)
         self._states = []
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[0].shape) < 2:
             self.error(f'bottom of shape {bottom[0].shape}, expected (steps, streams, …)')
         self.static = len(bottom) > 2 + self.exposed
@@ -54,7 +56,7 @@ class Recurrent(Layer):
         param = self.param.recurrent_param
         add_parameter(self, shape, param.weight_filler if len(shape) > 1 else param.bias_filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, cont = bottom[0].shape, bottom[1].shape
         self.steps, self.streams = x[:2]
         if prod(x[2:]) != self.inputs or tuple(cont) != tuple(x[:2]):
@@ -77,7 +79,7 @@ class Recurrent(Layer):
             self._states = [torch.zeros(shape, device=self.device)] * self.cell.states
         return self._states
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor.reshape(-1, self.inputs)
         drive = torch.addmm(self.blobs[1].tensor, x, self.blobs[0].tensor.t()).reshape(self.steps, self.streams, -1)
         if self.static:
@@ -117,7 +119,7 @@ class Recurrent(Layer):
         if self.param_propagate_down[index]:
             self.blobs[index].add_grad(grad())
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'markers')
         ddrive = self._through_time(self._output_back(top[0].grad), bottom[1].tensor.unsqueeze(2))
         flat, per_stream = ddrive.flatten(0, 1), ddrive.sum(0)
@@ -152,19 +154,19 @@ class LSTMUnit(Layer):
     tops = 2
     no_diff_bottoms = (2,)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         c, gates, cont = (blob.shape for blob in bottom)
         if len(c) != 3 or gates != (1, c[1], 4 * c[2]) or cont != (1, c[1]) or c[0] != 1:
             self.error(f'bottoms have shapes {c}, {gates} and {cont}, expected (1, N, H), (1, N, 4H) and (1, N)')
         for blob in top:
             blob.reshape(*c)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         c, gates, cont = (blob.tensor for blob in bottom)
         (h, c), self._kept = lstm_step(gates, cont.unsqueeze(2), (None, c))
         top[0].tensor, top[1].tensor = c, h
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 2, 'markers')
         dgates, (dc,) = lstm_step_back(self._kept, (top[1].grad, top[0].grad))
         for wanted, blob, grad in zip(propagate_down, bottom, (dc, dgates)):

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -14,13 +15,13 @@ class Concat(Layer):
     kept = ()
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.concat_param
         self.along = _along(self, bottom[0], param, 'concat_dim')
         if len(bottom) == 1:  # the top shares the bottom's memory
             self.infer = None
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = list(bottom[0].shape)
         for i, blob in enumerate(bottom[1:], 1):
             theirs = list(blob.shape)
@@ -34,15 +35,15 @@ class Concat(Layer):
         if len(bottom) == 1:
             _share(bottom[0], top[0])
 
-    def infer(self, *x):
+    def infer(self, *x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottoms'."""
         return torch.cat(x, self.along)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom) > 1:
             top[0].tensor = self.infer(*[blob.tensor for blob in bottom])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if len(bottom) > 1:
             parts = top[0].grad.split([blob.shape[self.along] for blob in bottom], self.along)
             for blob, part, needed in zip(bottom, parts, propagate_down):
@@ -57,13 +58,13 @@ class Slice(Layer):
     bottoms = 1
     tops = (1, None)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.slice_param
         self.along = _along(self, bottom[0], param, 'slice_dim')
         if param.slice_point and len(param.slice_point) != len(top) - 1:
             self.error(f'has {len(param.slice_point)} slice_point for {len(top)} tops, expected {len(top) - 1}')
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         self.sizes = self._parts(shape[self.along], len(top))
         for blob, size in zip(top, self.sizes):
@@ -82,12 +83,12 @@ class Slice(Layer):
             self.error(f'slice_point {points} do not ascend between 0 and {size}')
         return parts
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(top) > 1:
             for blob, part in zip(top, bottom[0].tensor.split(self.sizes, self.along)):
                 blob.lend_data(part)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0] and len(top) > 1:
             bottom[0].grad = torch.cat([blob.grad for blob in top], self.along)
 
@@ -101,17 +102,15 @@ class Split(Layer):
     kept = ()
     reads_back = ()
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob in top:
-            if blob is bottom[0]:
-                self.error('cannot run in place')
             blob.reshape(*bottom[0].shape)
             blob.share_data(bottom[0])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             first, *others = [blob.grad for blob in top]
             if not others:
@@ -130,10 +129,10 @@ class Silence(Layer):
     bottoms = (1, None)
     tops = 0
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for blob, needed in zip(bottom, propagate_down):
             if needed:
                 blob.clear_grad()

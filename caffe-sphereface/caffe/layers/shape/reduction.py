@@ -4,6 +4,7 @@ from math import prod
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -14,14 +15,14 @@ class Reduction(Layer):
     bottoms = 1
     tops = 1
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.reduction_param, bottom[0].shape
         along = self.axis(param.axis, bottom[0]) if shape else 0
         self._view = (-1, prod(shape[along:]))
         self._factor = param.coeff / max(1, self._view[1]) if param.operation == param.MEAN else param.coeff
         top[0].reshape(*shape[:along])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, x = self.param.reduction_param, bottom[0].tensor.reshape(self._view)
         if param.operation == param.ASUM:
             x = x.abs()
@@ -29,7 +30,7 @@ class Reduction(Layer):
             x = x.square()
         top[0].tensor = (x.sum(1) * self._factor).reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         param, x = self.param.reduction_param, bottom[0].tensor.reshape(self._view)
@@ -55,7 +56,7 @@ class ArgMax(Layer):
     tops = 1
     no_diff_bottoms = (0,)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.argmax_param, bottom[0].shape
         self.along = self.axis(param.axis, bottom[0]) if param.HasField('axis') else None
         choices = prod(shape[1:]) if self.along is None else shape[self.along]
@@ -66,7 +67,7 @@ class ArgMax(Layer):
         else:
             top[0].reshape(*shape[: self.along], param.top_k, *shape[self.along + 1 :])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, x = self.param.argmax_param, bottom[0].tensor
         if self.along is None:
             values, index = self._largest(x.reshape(len(x), -1), 1)

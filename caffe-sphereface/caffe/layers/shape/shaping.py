@@ -2,12 +2,11 @@
 
 from math import prod
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
-def _view(layer, bottom, top, shape):
-    if top is bottom:
-        layer.error('cannot run in place')
+def _view(bottom, top, shape):
     top.reshape(*shape)
     top.share_data(bottom)
     top.share_diff(bottom)
@@ -22,15 +21,15 @@ class Flatten(Layer):
     kept = ()
     reads_back = ()
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.flatten_param, bottom[0].shape
         start = self.axis(param.axis, bottom[0])
         end = self.axis(param.end_axis, bottom[0], 'end_axis') + 1
         if end < start:
             self.error(f'end_axis {param.end_axis} lies before axis {param.axis} for a bottom of shape {shape}')
-        _view(self, bottom[0], top[0], (*shape[:start], prod(shape[start:end]), *shape[end:]))
+        _view(bottom[0], top[0], (*shape[:start], prod(shape[start:end]), *shape[end:]))
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass
 
 
@@ -43,7 +42,7 @@ class Reshape(Layer):
     kept = ()
     reads_back = ()
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, dims = bottom[0].shape, list(self.param.reshape_param.shape.dim)
         start, end = self._range(shape)
         for i, dim in enumerate(dims):
@@ -53,7 +52,7 @@ class Reshape(Layer):
                 dims[i] = shape[start + i]
         if dims.count(-1) > 1 or min(dims, default=0) < -1:
             self.error(f'shape {tuple(dims)}, expected dims of at least 0 and at most one -1')
-        _view(self, bottom[0], top[0], self._infer(shape, [*shape[:start], *dims, *shape[end:]]))
+        _view(bottom[0], top[0], self._infer(shape, [*shape[:start], *dims, *shape[end:]]))
 
     def _range(self, shape):
         """First axis to replace and the one behind the last."""
@@ -77,5 +76,5 @@ class Reshape(Layer):
             self.error(f'shape {tuple(dims)} holds {prod(dims)} values, the bottom of shape {shape} has {count}')
         return dims
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass

@@ -1,5 +1,6 @@
 """Tile: copies of a blob, one behind the other along an axis."""
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -10,12 +11,12 @@ class Tile(Layer):
     bottoms = 1
     tops = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.tiles = self.param.tile_param.tiles
         if self.tiles < 1:
             self.error(f'tiles is missing or {self.tiles}, expected at least 1')
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         along = self.along = self.axis(self.param.tile_param.axis, bottom[0])
         top[0].reshape(*shape[:along], shape[along] * self.tiles, *shape[along + 1 :])
@@ -24,10 +25,10 @@ class Tile(Layer):
         """`shape` with an axis for the copies before the one that they are put along."""
         return [*shape[: self.along], self.tiles, *shape[self.along :]]
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
         top[0].tensor = x.unsqueeze(self.along).expand(self._split(x.shape)).reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             bottom[0].grad = top[0].grad.reshape(self._split(bottom[0].shape)).sum(self.along)

@@ -1,6 +1,7 @@
 """Data: Datums from LMDB and LevelDB."""
 
 from caffe import log
+from caffe.blobs.blob import Blob
 from caffe.data.datum import datum_picture, datum_planes, parse_datum
 from caffe.data.db import open_reader
 from caffe.data.feed import Feed, make_transformer, own_generator
@@ -15,7 +16,7 @@ class Data(Layer):
     bottoms = 0
     tops = (1, 2)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, transform = self.param.data_param, self.param.transform_param
         if transform.force_color and transform.force_gray:
             self.error('has force_color and force_gray, expected one of them')
@@ -39,7 +40,7 @@ class Data(Layer):
         self._feed.shape_tops(self, top, reader.peek())
         log.info('data_layer.cpp:41', f'output data size: {",".join(map(str, top[0].shape))}')
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._feed.forward(self, top)
 
 

@@ -1,5 +1,6 @@
 """DummyData: blobs filled by fillers."""
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.fillers import fill
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -12,7 +13,7 @@ class DummyData(Layer):
     bottoms = 0
     tops = (1, None)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.dummy_data_param
         shapes = self._shapes(param, len(top))
         fillers = param.data_filler or [caffe_pb2.FillerParameter()]
@@ -34,7 +35,7 @@ class DummyData(Layer):
             return [tuple(param.shape[i % len(param.shape)].dim) for i in range(count)]
         return [tuple(values[i % len(values)] for values in old) for i in range(count)]
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob, filler in zip(top, self._fillers):
             if filler.type != 'constant':
                 fill(blob, filler, f"layer '{self.name}'")

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.transfer import to_device
 from caffe.data.feed import own_generator
 from caffe.data.hdf5 import Hdf5Rows
@@ -19,7 +20,7 @@ class HDF5Data(Layer):
     bottoms = 0
     tops = (1, None)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.hdf5_data_param
         if not param.batch_size:
             self.error('batch_size is 0, expected at least 1')
@@ -33,7 +34,7 @@ class HDF5Data(Layer):
         for blob, shape in zip(top, self._rows.shapes):
             blob.reshape(self.batch_size, *shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         rank, count = shard() if self.phase == caffe_pb2.TRAIN else (0, 1)
         try:
             values = self._rows.take(self.batch_size * count)
@@ -50,17 +51,17 @@ class HDF5Output(Layer):
     bottoms = 2
     tops = 0
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.file_name = self.param.hdf5_output_param.file_name
         if not self.file_name:
             self.error('has no file_name in hdf5_output_param')
         self._started = False
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if bottom[0].num != bottom[1].num:
             self.error(f'bottoms have {bottom[0].num} and {bottom[1].num} rows, expected the same number')
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         rows = {name: blob.tensor.cpu().numpy() for name, blob in zip(('data', 'label'), bottom)}
         try:
             if self._started:

@@ -1,6 +1,7 @@
 """ImageData: pictures and labels from a list of files."""
 
 from caffe import log
+from caffe.blobs.blob import Blob
 from caffe.data.feed import Feed, Order, make_transformer, own_generator
 from caffe.data.picture_list import read_list
 from caffe.data.pictures import read_picture
@@ -19,7 +20,7 @@ class ImageData(Layer):
     bottoms = 0
     tops = 2
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.image_data_param
         if bool(param.new_height) != bool(param.new_width):
             self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
@@ -39,7 +40,7 @@ class ImageData(Layer):
         self._feed.shape_tops(self, top, order.peek())
         log.info('image_data_layer.cpp:90', f'output data size: {",".join(map(str, top[0].shape))}')
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._feed.forward(self, top)
 
 

@@ -11,7 +11,7 @@ class Input(Layer):
     bottoms = 0
     tops = (1, None)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         shapes = self.param.input_param.shape
         if len(shapes) not in (0, 1, len(top)):
             self.error(f'has {len(shapes)} shapes for {len(top)} tops, expected one for all or one each')
@@ -19,7 +19,7 @@ class Input(Layer):
             if shapes:
                 blob.reshape(*shapes[i if len(shapes) > 1 else 0].dim)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass
 
 
@@ -30,14 +30,14 @@ class Parameter(Layer):
     bottoms = 0
     tops = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.blobs.append(Blob(*self.param.parameter_param.shape.dim, name=self.name))
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         # again before each forward: sharing parameters between layers or nets may have rebound the blob
         top[0].reshape(*self.blobs[0].shape)
         top[0].share_data(self.blobs[0])
         top[0].share_diff(self.blobs[0])
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.blobs.transfer import to_device
 from caffe.layers.support.registry import Layer, register
 
@@ -14,7 +15,7 @@ class MemoryData(Layer):
     bottoms = 0
     tops = 2
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.memory_data_param
         self.batch_size = param.batch_size
         self.item = (param.channels, param.height, param.width)
@@ -42,7 +43,7 @@ class MemoryData(Layer):
         self._data, self._labels = torch.from_numpy(data), torch.from_numpy(labels)
         self._position = 0
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if self._data is None:
             self.error('has no data, expected set_input_arrays (or reset) before forward')
         rows = slice(self._position, self._position + self.batch_size)

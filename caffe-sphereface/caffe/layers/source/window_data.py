@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Transformer
 from caffe.data.feed import Feed, make_transformer, own_generator
 from caffe.data.pictures import decode_picture, read_small
@@ -23,7 +24,7 @@ class WindowData(Layer):
     bottoms = 0
     tops = 2
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, transform = self.param.window_data_param, self.param.transform_param
         if not transform.crop_size:
             self.error('has no crop_size in transform_param, expected at least 1')
@@ -64,7 +65,7 @@ class WindowData(Layer):
 
         return step
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._feed.forward(self, top)
 
 

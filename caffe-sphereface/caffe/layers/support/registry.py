@@ -1,17 +1,27 @@
 """The base of every layer and the table of types that a prototxt can name."""
 
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
+from typing import ClassVar, NoReturn, TypeVar
+
+import torch
 
 from caffe import device as mode
+from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
 
-_types = {}
+# how many bottoms or tops a layer takes: exactly so many, or (min, max) with None for no bound
+BlobCount = int | tuple[int, int | None]
+LayerClass = TypeVar('LayerClass', bound='type[Layer]')
+
+_types: dict[str, 'type[Layer]'] = {}
 
 
-def register(*names):
+def register(*names: str) -> Callable[[LayerClass], LayerClass]:
     """Class decorator: make a Layer known under one or more Caffe type names."""
 
-    def add(cls):
+    def add(cls: LayerClass) -> LayerClass:
         for name in names:
             _types[name] = cls
         return cls
@@ -19,14 +29,14 @@ def register(*names):
     return add
 
 
-def layer_types():
+def layer_types() -> list[str]:
     """The sorted names of all types that exist."""
     return sorted(_types)
 
 
-def check_types(params):
+def check_types(params: Collection[caffe_pb2.LayerParameter]) -> None:
     """CaffeError for the first LayerParameter of a type that does not exist, with all other such types of `params`."""
-    unknown = {}
+    unknown: dict[str, str] = {}
     for param in params:
         if param.type not in _types:
             unknown.setdefault(param.type, param.name)
@@ -43,7 +53,7 @@ def check_types(params):
     raise CaffeError(f"layer '{name}': unknown type '{kind}'{also}, {hint}")
 
 
-def create_layer(param, phase):
+def create_layer(param: caffe_pb2.LayerParameter, phase: int) -> 'Layer':
     """Make the layer that a LayerParameter of a known type describes; its blobs and tops are not set up yet."""
     return _types[param.type](param, phase)
 
@@ -59,54 +69,57 @@ class Layer:
     set for the present shapes; classes state those that no field of the prototxt explains.
     """
 
-    bottoms = (0, None)
-    tops = (0, None)
+    bottoms: BlobCount = (0, None)
+    tops: BlobCount = (0, None)
     # whether the first top counts towards the net's loss with weight 1 where the prototxt gives no loss_weight
-    loss = False
+    loss: ClassVar[bool] = False
     # whether tops that the prototxt leaves out are made all the same, without names, as those of losses
-    auto_top = False
-    needs_backward = True
+    auto_top: ClassVar[bool] = False
+    # whether a top may be the bottom of the same index: only where it has the bottom's shape and genuine Caffe computes
+    # the same values in place as elsewhere
+    in_place: ClassVar[bool] = False
+    needs_backward: bool = True
     # names of attributes that forward sets for the backward behind it alone; None where that is not known
-    kept = None
+    kept: ClassVar[Sequence[str] | None] = None
     # the blobs whose data backward reads besides: 'bottom', 'top'
-    reads_back = ('bottom', 'top')
+    reads_back: Sequence[str] = ('bottom', 'top')
     # a function from the bottoms' tensors to those of the one top, each picture by itself and nothing kept for later,
     # for layers that need no backward; None where there is none
-    infer = None
+    infer: Callable[..., torch.Tensor] | None = None
     # indices of bottoms that never get a diff, such as labels
-    no_diff_bottoms = ()
+    no_diff_bottoms: Sequence[int] = ()
 
-    def __init__(self, param, phase=0):
+    def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         self.param = param
         self.phase = phase
-        self.blobs = []
-        self.param_propagate_down = []
+        self.blobs: list[Blob] = []
+        self.param_propagate_down: list[bool] = []
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The layer's name in its net."""
         return self.param.name
 
     @property
-    def type(self):
+    def type(self) -> str:
         """The Caffe type name."""
         return self.param.type
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         """The torch.device to compute on."""
         return mode.device()
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Raise CaffeError with a message that names this layer."""
         raise CaffeError(f"layer '{self.name}' ({self.type}): {message}")
 
-    def refuse_gradient(self, propagate_down, index, held):
+    def refuse_gradient(self, propagate_down: Sequence[bool], index: int, held: str) -> None:
         """CaffeError where backward wants a gradient of bottom `index`, which holds `held`, such as labels."""
         if propagate_down[index]:
             self.error(f'bottom {index} holds {held} and has no gradient, expected one that nothing learned produces')
 
-    def check_counts(self, bottom, top):
+    def check_counts(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Raise CaffeError unless the layer has as many bottoms and tops as its type takes."""
         for what, wanted, have in (('bottom', self.bottoms, len(bottom)), ('top', self.tops, len(top))):
             low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted)
@@ -114,25 +127,25 @@ class Layer:
                 text = str(low) if low == high else f'{low} or more' if high is None else f'{low} to {high}'
                 self.error(f'has {have} {what} blobs, expected {text}')
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the parameters and create `blobs`; called once, before the first `reshape`."""
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the tops their shapes; called before every forward."""
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Compute the tops from the bottoms."""
         raise NotImplementedError
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Overwrite the diffs of the bottoms marked in `propagate_down`, add to the diffs of `blobs`."""
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop what forward kept for backward."""
-        for name in self.kept:
+        for name in self.kept or ():
             setattr(self, name, None)
 
-    def axis(self, index, blob, what='axis'):
+    def axis(self, index: int, blob: Blob, what: str = 'axis') -> int:
         """`index` as a non-negative axis of `blob` (negative counts from the end); CaffeError when out of range."""
         axes = len(blob.shape)
         if not -axes <= index < axes:

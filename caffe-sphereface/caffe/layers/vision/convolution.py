@@ -3,6 +3,7 @@
 from math import prod
 
 from caffe import precision
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import channels_inside, channels_outside, plainly_laid_out
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -25,7 +26,7 @@ class Convolution(Layer):
     kept = ('_columns',)
     reads_back = ('bottom',)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
         self.transposed = self.type == 'Deconvolution'
         self.window = Window(self, bottom[0])
@@ -49,7 +50,7 @@ class Convolution(Layer):
         if param.bias_term:
             add_parameter(self, (self.outputs,), param.bias_filler)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._fit(bottom)
         for target, shape in zip(top, self._outputs):
             target.reshape(*shape)
@@ -112,7 +113,7 @@ class Convolution(Layer):
             self.group,
         )
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
         self._columns = [None] * len(bottom)
         for i, (source, target) in enumerate(zip(bottom, top)):
@@ -135,7 +136,7 @@ class Convolution(Layer):
             and small.is_small(x, self.blobs[0].tensor, prod(target.shape[-2:]))
         )
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         wanted = [*self.param_propagate_down, False][:2]
         weight = self._weight()
         for source, target, needed, columns in zip(bottom, top, propagate_down, self._columns):

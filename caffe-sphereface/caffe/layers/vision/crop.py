@@ -2,6 +2,7 @@
 
 import torch.nn.functional as F
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
@@ -16,7 +17,7 @@ class Crop(Layer):
     tops = 1
     no_diff_bottoms = (1,)
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.from_axis = self.axis(self.param.crop_param.axis, bottom[0])
         axes = len(bottom[0].shape) - self.from_axis
         offset = list(self.param.crop_param.offset) or [0]
@@ -24,7 +25,7 @@ class Crop(Layer):
             self.error(f'offset is given {len(offset)} times, expected once or once an axis ({axes})')
         self.offset = [0] * self.from_axis + (offset * axes if len(offset) == 1 else offset)
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         whole, wanted = bottom[0].shape, bottom[1].shape
         if len(whole) != len(wanted):
             self.error(f'bottoms have shapes {whole} and {wanted}, expected as many axes')
@@ -33,10 +34,10 @@ class Crop(Layer):
             self.error(f'crop of {tuple(self.sizes)} at offset {tuple(self.offset)} leaves the bottom of shape {whole}')
         top[0].reshape(*self.sizes)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].lend_data(bottom[0].tensor[tuple(slice(o, o + n) for o, n in zip(self.offset, self.sizes))])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             margins = [(o, w - o - n) for o, n, w in zip(self.offset, self.sizes, bottom[0].shape)]
             bottom[0].grad = F.pad(top[0].grad, [m for pair in reversed(margins) for m in pair])

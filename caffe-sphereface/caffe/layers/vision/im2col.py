@@ -6,6 +6,7 @@ from math import prod
 import torch
 import torch.nn.functional as F
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.window import Window
 
@@ -17,10 +18,10 @@ class Im2col(Layer):
     bottoms = 1
     tops = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.window = Window(self, bottom[0])
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         window, shape = self.window, bottom[0].shape
         if len(shape) != window.axis + 1 + window.axes:
             self.error(f'bottom of shape {shape}, expected {window.axis + 1 + window.axes} axes as at first')
@@ -40,11 +41,11 @@ class Im2col(Layer):
             )
             yield padded[(..., *parts)]
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         padded = F.pad(bottom[0].tensor, self._pads(1))
         top[0].tensor = torch.stack(list(self._views(padded)), self.window.axis + 1).reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         window, shape = self.window, bottom[0].shape

@@ -1,5 +1,8 @@
 """Pooling over windows of pictures."""
 
+import torch
+
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.vision.pooling_kernels import AveragePool, Geometry, MaxPool, StochasticPool
 
@@ -17,7 +20,7 @@ class Pooling(Layer):
     kept = ()
     reads_back = ()
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
         if len(bottom[0].shape) != 4:
             self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
@@ -55,7 +58,7 @@ class Pooling(Layer):
             self.error(f'pad {self.pad} is not smaller than the kernel {kernel}')
         return kernel
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         if self._size != shape[2:]:
             self._prepare(shape)
@@ -72,11 +75,11 @@ class Pooling(Layer):
         self._op = {param.MAX: MaxPool, param.AVE: AveragePool, param.STOCHASTIC: StochasticPool}[param.pool](geometry)
         self.geometry, self._size = geometry, size
 
-    def infer(self, x):
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottom's, keeping nothing."""
         return self._op.infer(x)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
         if self.stochastic and self.phase:
             top[0].tensor = self._op.expectation(x)
@@ -85,11 +88,11 @@ class Pooling(Layer):
         if len(top) > 1:
             top[1].tensor = self._op.index().to(x.dtype)
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop what the last forward kept for backward."""
         self._op.forget()
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         if self.stochastic and self.phase:

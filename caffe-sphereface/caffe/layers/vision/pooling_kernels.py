@@ -94,7 +94,7 @@ class MaxPool:
     def _padded(self, x):
         return F.pad(x, self.geometry.margins(), value=-torch.inf) if self.geometry.wide_pad else x
 
-    def infer(self, x):
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The values, (N, C, height, width), keeping nothing."""
         return self.geometry.widened(_aten.max_pool2d_with_indices(self._padded(x), *self._arguments())[0], self.EMPTY)
 
@@ -119,7 +119,7 @@ class MaxPool:
         width = self._bottom.shape[3]
         return (index // width - g.pad[0]) * g.size[1] + index % width - g.pad[1]
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop what the last forward kept for backward."""
         self._index = None
 
@@ -157,7 +157,7 @@ class AveragePool:
 
     infer = forward
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop what the last forward kept for backward: nothing of any size."""
 
     def backward(self, dy):
@@ -200,7 +200,7 @@ class StochasticPool:
         self._padded = F.pad(x, self.geometry.margins()).shape
         return self.geometry.widened(values.gather(-1, self._choice).squeeze(-1), 0)
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop what the last forward kept for backward."""
         self._choice = None
 

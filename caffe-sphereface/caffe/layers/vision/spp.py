@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.vision.pooling_kernels import AveragePool, Geometry, MaxPool
 
@@ -16,7 +17,7 @@ class SPP(Layer):
     bottoms = 1
     tops = 1
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.spp_param
         if not param.pyramid_height:
             self.error('pyramid_height is missing or 0, expected at least 1')
@@ -24,7 +25,7 @@ class SPP(Layer):
             self.error('pool is STOCHASTIC, expected MAX or AVE')
         self._size = None
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
         if len(shape) != 4 or 0 in shape:
             self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width) of at least 1')
@@ -43,11 +44,11 @@ class SPP(Layer):
             self.error(f'a bottom of {size} is too small for {bins} x {bins} windows')
         return Geometry(kernel, kernel, pad, size)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         values = torch.cat([op.forward(bottom[0].tensor).flatten(1) for op in self.levels], 1)
         top[0].tensor = values.reshape(top[0].shape)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             shape = bottom[0].shape
             parts = top[0].grad.split(self._lengths, 1)
