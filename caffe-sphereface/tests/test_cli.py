@@ -101,9 +101,9 @@ def test_a_picture_that_is_not_there_names_list_line_and_path(tmp_path):
 class Training:
     """`caffe train` in the background."""
 
-    def __init__(self, folder, **options):
+    def __init__(self, folder, *flags, **options):
         self.process = subprocess.Popen(
-            [*COMMAND, 'train', '-solver=solver.prototxt'],
+            [*COMMAND, 'train', '-solver=solver.prototxt', *flags],
             cwd=folder,
             env=ENVIRONMENT,
             stderr=subprocess.PIPE,
@@ -172,6 +172,32 @@ def test_signals_stop_and_snapshot(tmp_path):
     assert run.returncode == 0 and 'Optimization stopped early' in run.stderr
     assert len(list(tmp_path.glob('out_iter_*.solverstate'))) == 2
     assert_nothing_half_written(tmp_path)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_loses_nothing_not_even_without_snapshots_and_goes_on_and_on(tmp_path, number):
+    write_run(tmp_path, solver=LONG + 'snapshot: 0 snapshot_after_train: false')
+    flags, reached = [], 0
+    for _ in range(2):
+        training = Training(tmp_path, *flags)
+        training.read_until(rf'Iteration {reached + 3} \(')
+        training.process.send_signal(number)  # and again, by somebody who cannot wait
+        run = training.end(number)
+        assert run.returncode == 0 and 'Optimization stopped early' in run.stderr
+        (state,) = [path for path in tmp_path.glob('*.solverstate') if path.name not in flags]
+        assert int(state.stem.split('_')[-1]) >= reached + 4
+        reached, flags = int(state.stem.split('_')[-1]), ['-snapshot', state.name]
+    assert_nothing_half_written(tmp_path)
+
+
+def test_sigterm_ends_a_training_at_once_where_ctrl_c_is_ignored(tmp_path):
+    write_run(tmp_path, solver=LONG)
+    training = Training(tmp_path, '-sigint_effect=none')
+    training.read_until(r'Iteration 3 \(')
+    training.process.send_signal(signal.SIGINT)
+    training.read_until(r'Iteration \d+ \(')
+    assert training.end(signal.SIGTERM).returncode == -signal.SIGTERM
+    assert not list(tmp_path.glob('out_iter_*'))
 
 
 def test_a_program_that_trains_by_the_command_keeps_its_handlers(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ _FLAGS = (
         'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
         'Deconvolution and InnerProduct (train, test, time)',
     ),
-    Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot), snapshot or none'),
+    Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot, as SIGTERM does), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
 _SPEC = Spec(

@@ -135,15 +135,20 @@ def _signals_as_before():
 def _signal_actions(flags):
     """A function that returns the request ('stop', 'snapshot') that signals made since it was last asked, or None.
 
-    Among several processes SIGTERM, which ends them all in an orderly way, asks for the same as SIGINT.
+    SIGTERM, with which `kill` and batch systems end a process, stops a training as Ctrl-C does by default. Where
+    -sigint_effect is none it ends the process at once.
     """
+    effects = {signal.SIGINT: _effect(flags, 'sigint_effect'), signal.SIGHUP: _effect(flags, 'sighup_effect')}
+    if flags.sigint_effect != 'none':
+        effects[signal.SIGTERM] = 'stop'
     pending = []
-    named = [(signal.SIGINT, 'sigint_effect'), (signal.SIGHUP, 'sighup_effect')]
-    if caffe.solver_count() > 1:
-        named.append((signal.SIGTERM, 'sigint_effect'))
-    for number, name in named:
-        effect = getattr(flags, name)
-        if effect not in ('stop', 'snapshot', 'none'):
-            raise CaffeError(f"-{name} '{effect}': expected stop, snapshot or none")
+    for number, effect in effects.items():
         signal.signal(number, lambda *_, effect=effect: pending.append(effect))
     return lambda: pending.pop(0) if pending else None
+
+
+def _effect(flags, name):
+    effect = getattr(flags, name)
+    if effect not in ('stop', 'snapshot', 'none'):
+        raise CaffeError(f"-{name} '{effect}': expected stop, snapshot or none")
+    return effect

@@ -163,7 +163,10 @@ class Solver:
             self.debug_info.updated()
 
     def solve(self, resume_file=None):
-        """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end."""
+        """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end.
+
+        A training that is stopped early snapshots even where `snapshot_after_train` is off, so that nothing is lost.
+        """
         if self.param.snapshot_after_train and is_root():
             self._check_folder()
         log.info('solver.cpp:272', f'Solving {self.net.name}')
@@ -175,7 +178,7 @@ class Solver:
         if self.peers:
             self.peers.align(self)
         self.step(self.param.max_iter - self.iter)
-        if self.param.snapshot_after_train and self._last_snapshot != self.iter:
+        if (self.param.snapshot_after_train or self.stopped_early) and self._last_snapshot != self.iter:
             self.snapshot()
         if self.stopped_early:
             log.info('solver.cpp:295', 'Optimization stopped early.')
