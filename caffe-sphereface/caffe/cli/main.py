@@ -29,6 +29,7 @@ _FLAGS = (
     Flag('stage', '', "the net state's stages, separated by commas"),
     Flag('snapshot', '', 'a .solverstate to continue from (train)'),
     Flag('weights', '', 'caffemodels to start from, separated by commas; excludes -snapshot'),
+    Flag('progress', False, 'show how far the training is and how long it will take (train)'),
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
     Flag('onnx', '', 'the ONNX file to write (export)'),
     Flag('any_batch', False, 'leave the number of items a batch open in the ONNX file (export)'),
@@ -41,7 +42,7 @@ _FLAGS = (
         'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
         'Deconvolution and InnerProduct (train, test, time)',
     ),
-    Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop (with a snapshot, as SIGTERM does), snapshot or none'),
+    Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop with a snapshot (SIGTERM, too), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
 )
 _SPEC = Spec(

@@ -7,6 +7,7 @@ import sys
 
 import caffe
 from caffe import log, random
+from caffe.cli import progress
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import at_least_one, named_stages, named_weights, need
 from caffe.data.prefetch.worker_count import cores
@@ -16,7 +17,7 @@ from caffe.layer_errors import in_one_line
 from caffe.net.free_memory import free_while_training
 from caffe.parallel import launcher, rendezvous
 from caffe.parallel.heartbeat import keep_watch
-from caffe.parallel.rank import set_shard
+from caffe.parallel.rank import is_root, set_shard
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
 
@@ -116,7 +117,8 @@ def _make_solver(flags, param, gpus):
 def _run(solver, flags):
     free_while_training(solver.net)
     log.info('caffe.cpp:248', 'Starting Optimization')
-    solver.solve(flags.snapshot or None)
+    with progress.shown(solver) if flags.progress and is_root() else contextlib.nullcontext():
+        solver.solve(flags.snapshot or None)
     log.info('caffe.cpp:259', 'Optimization Done.')
 
 
