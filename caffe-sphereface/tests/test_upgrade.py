@@ -269,6 +269,11 @@ def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
         ("layers < name: 'd' type: DATA\n data_param { source: 'a { b' backing: 1 } >", "'d' (DATA)"),
         ('layer: {\n type: "ReLU" include { phase: TRIAN }\n name: "r" }', "'r' (ReLU)"),
         (SCALED + '\nlayer { name: "open" type: "TanH"', "'open' (TanH)"),
+        # several layers on one line, and one that begins where another ends
+        (SCALED + ' layer { name: "r" type: "ReLU" bogus: 1 } layer { name: "t" type: "TanH" }', "'r' (ReLU)"),
+        (SCALED + ' layer { name: "r" type: "ReLU" } layer { name: "t" type: "TanH" top: }', "'t' (TanH)"),
+        (SCALED + '\nlayer { name: "r"\ntype: "ReLU" } layer { name: "t" type: "TanH"\n bogus: 1 }', "'t' (TanH)"),
+        ('layer { name: "größer" type: "ReLU" }\tlayer { name: "t" type: "TanH" phase: TRIAN }', "'t' (TanH)"),
     ],
 )
 def test_what_cannot_be_parsed_names_its_layer(text, layer):
@@ -280,3 +285,5 @@ def test_what_cannot_be_parsed_names_its_layer(text, layer):
 def test_what_stands_outside_of_layers_names_none():
     with pytest.raises(CaffeError, match=r'named "bottom"\. \(expected a NetParameter\)'):
         text_net(SCALED + '\nbottom: "x"')
+    with pytest.raises(CaffeError, match=r'named "bottom"\. \(expected a NetParameter\)'):
+        text_net(SCALED + ' bottom: "x" ' + SCALED)

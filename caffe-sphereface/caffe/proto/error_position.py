@@ -1,21 +1,23 @@
-"""Which layer a line of a prototxt belongs to, found in the text, as what cannot be parsed has no message."""
+"""Which layer a position in a prototxt belongs to, found in the text, as what cannot be parsed has no message."""
 
 import re
+from collections.abc import Iterator
 
 _MARKS = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]')
 _LAYER = re.compile(r'\blayers?\s*:?\s*$')
 
 
-def layer_at(text, line):
-    """ "layer 'NAME' (TYPE)" of the block that `line` (from 1) is in, or '' outside of layers."""
+def layer_at(text: str, line: int, column: int) -> str:
+    """ "layer 'NAME' (TYPE)" of the block that this position (both from 1) is in, or '' outside of layers."""
+    position = sum(len(before) + 1 for before in text.split('\n')[: line - 1]) + column - 1
     for start, end in _layer_blocks(text):
-        if text.count('\n', 0, start) < line <= text.count('\n', 0, end) + 1:
+        if start <= position < end:
             name, kind = (_field(text[start:end], key) for key in ('name', 'type'))
             return f"layer '{name}' ({kind})"
     return ''
 
 
-def _layer_blocks(text):
+def _layer_blocks(text: str) -> Iterator[tuple[int, int]]:
     """(start, end) of every outermost block that follows the word layer or layers; an unclosed one ends the text."""
     depth, start = 0, None
     for mark in _MARKS.finditer(text):
@@ -28,10 +30,10 @@ def _layer_blocks(text):
             if not depth and start is not None:
                 yield start, mark.end()
     if depth > 0 and start is not None:
-        yield start, len(text)
+        yield start, len(text) + 1  # what is missing at the end is missing in it
 
 
-def _field(block, key):
+def _field(block: str, key: str) -> str:
     """The first value of a field of a layer, '' where it has none."""
     found = re.search(rf'\b{key}\s*:\s*(?:"([^"]*)"|\'([^\']*)\'|(\w+))', block)
     return next((value for value in found.groups() if value), '') if found else ''

@@ -39,7 +39,8 @@ def parse_text(text, message, origin):
         reason = ' '.join(str(error).split())
         if isinstance(error.__context__, UnicodeEncodeError):
             reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
-        layer = layer_at(text, error.GetLine() or 0) if isinstance(error, text_format.ParseError) else ''
+        known = isinstance(error, text_format.ParseError) and error.GetLine()
+        layer = layer_at(text, error.GetLine(), error.GetColumn()) if known else ''
         where = f'{layer}, ' if layer else ''
         raise CaffeError(f'{origin}:{reason[:300]} ({where}expected a {message.DESCRIPTOR.name})') from None
 
