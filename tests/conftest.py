@@ -23,7 +23,7 @@ def quick_command():
 @pytest.fixture
 def quick_caffe(quick_command, monkeypatch):
     """Lets the workflow's trainings and timings start at once."""
-    for user in ('training.caffe_train', 'evaluation.caffe_time'):
+    for user in ('training.caffe_train', 'evaluation.speed'):
         monkeypatch.setattr(f'sphereslim.{user}.caffe_command', lambda: [quick_command])
 
 

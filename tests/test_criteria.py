@@ -19,7 +19,7 @@ from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import parse_net
 from sphereslim.pruning.counts import kept_count
 from sphereslim.pruning.selection import choose, measure, select
-from sphereslim.sampling.reservoir import Reservoir
+from sphereslim.sampling.least_squares import Reservoir
 from sphereslim.sampling.sampler import Sampler
 
 NET = """

@@ -122,7 +122,7 @@ def test_top1_counts_right_answers(pictures, tmp_path):
     net.params['fc9'][0].data[...] = 0
     net.params['fc9'][1].data[...] = [0, 0, 1, 0]
     net.save(str(tmp_path / 'net.caffemodel'))
-    measured = Top1(lists, settings.resize, settings.crop)
+    measured = Top1(lists.val, lists.pictures, settings.resize, settings.crop)
     assert measured(tmp_path / 'deploy.prototxt', tmp_path / 'net.caffemodel') == 25
 
 

@@ -1,5 +1,5 @@
 import pytest
-from sphereslim.data.labelled import read_labelled
+from sphereslim.data.lists import read_labelled
 from sphereslim.errors import SlimError
 
 

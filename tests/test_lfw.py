@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sphereslim.data.pairs import Pairs, people_of, read_pairs
+from sphereslim.data.preparation import InputForm, load
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.evaluate import evaluate, summarise
-from sphereslim.evaluation.feature_cache import features_of
-from sphereslim.evaluation.features import InputForm, extract, load, open_deploy
+from sphereslim.evaluation.features import extract, features_of, open_deploy
 from sphereslim.evaluation.protocol import best_threshold, verify
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
-from sphereslim.evaluation.verification import Verification
+from sphereslim.evaluation.verification import Verification, evaluate, summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
@@ -121,7 +120,7 @@ def test_cached_features_are_found_by_content(small, monkeypatch):
     deploy, weights, pairs, faces = how(small)
     first = evaluate(deploy, weights, pairs, faces, cache=small / 'cache')
     # whatever needs computing fails from here on
-    monkeypatch.setattr('sphereslim.evaluation.feature_cache.extract', None)
+    monkeypatch.setattr('sphereslim.evaluation.features.extract', None)
     assert evaluate(deploy, weights, pairs, faces, cache=small / 'cache') == first
     moved = faces.rename(small / 'moved')
     assert evaluate(deploy, weights, pairs, moved, cache=small / 'cache') == first

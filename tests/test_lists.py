@@ -15,7 +15,7 @@ from facedata.errors import FaceDataError  # noqa: E402
 from facedata.lists import by_identity, choose  # noqa: E402
 from facedata.prepare import prepare  # noqa: E402
 from facedata.workflow import SlimError  # noqa: E402
-from sphereslim.data.faces import open_faces  # noqa: E402
+from sphereslim.data.lists import open_faces  # noqa: E402
 
 WIDE = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
 

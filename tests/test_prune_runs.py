@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sphereslim.data.faces import Faces
+from sphereslim.data.lists import Faces
 from sphereslim.files import read_json
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.studies.pipeline import Plan

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from sphereslim.data.few_pairs import write_few
+from sphereslim.data.pairs import write_few
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net
 from sphereslim.rewrite.distill import PREFIX

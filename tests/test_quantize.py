@@ -27,10 +27,9 @@ from sphereslim.quantize import (
     write_quantized,
 )
 from sphereslim.quantize.bits import parse_bits
-from sphereslim.quantize.dictionary import build_dictionary, index
 from sphereslim.quantize.file import read_network
+from sphereslim.quantize.indices import build_dictionary, index, pack, packed_size, unpack
 from sphereslim.quantize.inspect import blob_rows, inspect_text, sizes
-from sphereslim.quantize.packing import pack, packed_size, unpack
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
 

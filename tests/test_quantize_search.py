@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sphereslim.data.images import load_images
+from sphereslim.data.feed import feed_for
 from sphereslim.data.pictures import list_images
+from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase, named_measure
+from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
 from sphereslim.quantize import quantize_net, read_caffemodel, read_quantized
 from sphereslim.quantize.bit_allocation import Cost, allocate, layer_cost, lower_hull
 from sphereslim.quantize.bits import parse_range
-from sphereslim.quantize.measures import OutputDistance, accuracy_of_test_phase, load_weights, named_measure
+from sphereslim.quantize.quantized_net import load_weights
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 
 COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
@@ -51,8 +54,12 @@ def folder(tmp_path, monkeypatch):
 
 
 def distance_of(folder):
-    images = load_images(list_images('faces', 6), (3, 6, 5), 127.5, 1 / 128, False)
-    return OutputDistance('net.prototxt', 'net.caffemodel', images, batch=4)
+    return measure_of(folder).distance
+
+
+def measure_of(folder):
+    feed = feed_for(read_net('net.prototxt'), list_images('faces', 6), InputForm(crop='area'), batch=4)
+    return OutputMeasure('net.prototxt', 'net.caffemodel', feed)
 
 
 def as_costs(tables):
@@ -68,18 +75,19 @@ def as_costs(tables):
 
 def test_images_as_the_net_wants_them(folder):
     pixels = cv2.imread('faces/2.png')
-    loaded = load_images(list_images('faces', 6), (3, 6, 5), 127.5, 1 / 128, rgb=True)
+    form = InputForm(rgb=True, crop='area')
+    loaded = next(feed_for(read_net('net.prototxt'), list_images('faces', 6), form)())['data']
     np.testing.assert_allclose(loaded[2, 0], (pixels[:, :, 2] - 127.5) / 128, rtol=1e-6)
     assert loaded.shape == (6, 3, 6, 5)
 
 
 def test_distance_of_the_same_weights_is_zero_and_grows_as_bits_shrink(folder):
     distance = distance_of(folder)
-    assert distance.distance() == pytest.approx(0, abs=1e-12)
+    assert distance() == pytest.approx(0, abs=1e-12)
     found = []
     for bits in (10, 7, 4):
         load_weights(distance.net, quantize_net(read_caffemodel('net.caffemodel'), bits, 'linear'))
-        found.append(distance.distance())
+        found.append(distance())
     assert 0 < found[0] < found[1] < found[2]
 
 
@@ -87,18 +95,18 @@ def test_distance_by_hand(folder):
     distance = distance_of(folder)
     weights = distance.net.params['fc'][0].data
     weights[...] *= 1.5
-    assert distance.distance() == pytest.approx(0, abs=1e-6)
+    assert distance() == pytest.approx(0, abs=1e-6)
     weights[...] *= -1
-    assert distance.distance() == pytest.approx(2, abs=1e-6)
+    assert distance() == pytest.approx(2, abs=1e-6)
     weights[...] = np.nan
-    assert distance.distance() == 1
+    assert distance() == 1
 
 
 def test_layer_cost_leaves_the_net_as_it_was(folder):
     distance = distance_of(folder)
     cost = layer_cost(read_caffemodel('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
     quantized = quantize_net(read_caffemodel('net.caffemodel'), {'fc': 4}, 'linear')
-    assert cost.distance > 1e-6 and distance.distance() == pytest.approx(0, abs=1e-12)
+    assert cost.distance > 1e-6 and distance() == pytest.approx(0, abs=1e-12)
     weights, entries = 16 * 8 * 4 * 3, len(quantized.dictionaries[0].values)
     assert cost.bytes == weights // 2 + 4 * entries + 4 * 16
 
@@ -177,14 +185,14 @@ def test_sweep_goes_on_where_it_was(folder):
 
     net = read_caffemodel('net.caffemodel')
     points = combinations(['log', 'linear'], ['all'], ['layer', 'network'], [4, 6])
-    rows = Rows('.', 'subject')
+    rows = Rows('.', {'net': 'a'})
     for point in points[:3]:
         rows.add(run_point(net, point, '.', 'net.prototxt', measure))
-    again = Rows('.', 'subject')
+    again = Rows('.', {'net': 'a'})
     assert [again.find(point) is not None for point in points] == [True] * 3 + [False] * 5
     assert again.find(points[1])['bytes'] == Path('log-all-layer-06.qcaffemodel').stat().st_size
-    with pytest.raises(SlimError, match='sweep.json: rows of another'):
-        Rows('.', 'something else')
+    with pytest.raises(SlimError, match='sweep.json: holds results of another subject .net a, asked for b'):
+        Rows('.', {'net': 'b'})
 
 
 def test_sweep_command_writes_table_and_plot(folder):
@@ -239,7 +247,7 @@ def test_bad_measure_and_images(folder):
         list_images('empty', 3)
     Path('faces/bad.png').write_bytes(b'not a picture')
     with pytest.raises(SlimError, match='bad.png: cannot be read as a picture'):
-        load_images(list_images('faces', 10), (3, 6, 5), 0, 1, False)
+        list(feed_for(read_net('net.prototxt'), list_images('faces', 10), InputForm(crop='area'))())
 
 
 def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):

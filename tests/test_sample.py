@@ -1,7 +1,7 @@
 """Pictures to measure on: as many as asked for, none in two samples, none of the people of a pairs file."""
 
 import pytest
-from sphereslim.data.sample import sample_pictures, shuffled_pictures
+from sphereslim.data.pictures import sample_pictures, shuffled_pictures
 from sphereslim.errors import SlimError
 
 

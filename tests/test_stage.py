@@ -11,9 +11,7 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.logs.parser import parse_log
 from sphereslim.logs.stages import stages
-from sphereslim.net.classifier import with_classes
-from sphereslim.net.counters import advanced, per_forward
-from sphereslim.net.heads import with_alpha, with_head
+from sphereslim.net.heads import advanced, per_forward, with_alpha, with_classes, with_head
 from sphereslim.net.prototxt import parse_net, read_solver, write_prototxt
 from sphereslim.studies.sphereface_plus import centre_angles
 from sphereslim.training.caffe_train import train

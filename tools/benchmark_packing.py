@@ -10,7 +10,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-from sphereslim.quantize.packing import index_type, pack, unpack  # noqa: E402
+from sphereslim.quantize.indices import index_type, pack, unpack  # noqa: E402
 
 
 def main():

@@ -10,8 +10,11 @@ from sphereslim.commands.arguments.parser import command_parser  # noqa: E402  (
 from sphereslim.commands.arguments.values import whole  # noqa: E402
 from sphereslim.data.pairs import people_of, read_pairs  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
-from sphereslim.files import cache_folder  # noqa: E402
-from sphereslim.lock import only_one, only_one_at  # noqa: E402
+from sphereslim.files import (  # noqa: E402
+    cache_folder,  # noqa: E402
+    only_one,
+    only_one_at,
+)
 from sphereslim.progress import bar  # noqa: E402
 
 __all__ = [

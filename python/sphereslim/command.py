@@ -4,7 +4,6 @@ import signal
 import sys
 
 from sphereslim.errors import SlimError
-from sphereslim.progress import bar
 
 
 def run_command(main):
@@ -24,19 +23,6 @@ def run_command(main):
         if not isinstance(error, _bad_input()):
             raise
         sys.exit(f'error: {error}')
-
-
-def train_with_bar(stage, title, gpu=None, **how):
-    """Train a Stage under a progress bar of its iterations, the time left and the loss; `how` goes to `Stage.run`."""
-    total = stage.iterations()
-    with bar(total=total, desc=f'{title}: training', unit='it') as shown:
-
-        def watch(progress):
-            shown.set_postfix(loss=f'{progress.loss:.3f}', refresh=False)
-            shown.update(progress.iteration - shown.n)
-
-        stage.run(gpu, watch, **how)
-        shown.update(total - shown.n)
 
 
 def _stop(number, frame):

@@ -1,5 +1,6 @@
-"""Files that matter are written whole or not at all."""
+"""Files that matter: written whole or not at all, by one process at a time, and continued where a run stopped."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -97,3 +98,70 @@ def read_json(path):
         return json.loads(read_text(path, 'JSON'))
     except ValueError as error:
         raise SlimError(f'{path}: is not JSON ({error})') from None
+
+
+@contextmanager
+def only_one(folder):
+    """Hold a folder's lock for the block; SlimError when another process holds it. It ends with the process."""
+    with _held(Path(folder) / '.lock', folder):
+        yield
+
+
+@contextmanager
+def only_one_at(path):
+    """As `only_one`, for a file that is written to; it is made where it is missing."""
+    with _held(path, path):
+        yield
+
+
+@contextmanager
+def _held(path, named):
+    with open(path, 'a') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SlimError(f'{named}: another process is at work there') from None
+        yield
+
+
+class ResultsFile:
+    """A JSON file of results by name that a run continues where it stopped: {"subject": …, "results": {name: …}}.
+
+    `subject` says what was measured on what; SlimError where the file holds the results of another. Without a subject
+    the file holds nothing but the results. It is written whole with every result that is kept.
+    """
+
+    def __init__(self, path, subject=None):
+        self.path = Path(path)
+        self.subject = None if subject is None else json.loads(json.dumps(subject))
+        self.results = self._read() if self.path.exists() else {}
+
+    def keep(self, name, value):
+        """Take in a result and write the file."""
+        self.results[name] = value
+        known = self.results if self.subject is None else {'subject': self.subject, 'results': self.results}
+        write_json(self.path, known)
+
+    def result(self, name, compute):
+        """The result of a name: the one that is known, or what `compute()` gives, which is kept."""
+        if name not in self.results:
+            self.keep(name, compute())
+        return self.results[name]
+
+    def _read(self):
+        stored = read_json(self.path)
+        results = stored.get('results') if self.subject is not None and isinstance(stored, dict) else stored
+        if not isinstance(results, dict):
+            raise SlimError(f'{self.path}: is no file of results, expected one that this command wrote')
+        if self.subject is not None:
+            self._check_subject(stored.get('subject'))
+        return results
+
+    def _check_subject(self, known):
+        known = known if isinstance(known, dict) else {}
+        for name in dict.fromkeys([*self.subject, *known]):
+            if known.get(name) != self.subject.get(name):
+                raise SlimError(
+                    f'{self.path}: holds results of another subject ({name} {known.get(name)}, asked for '
+                    f'{self.subject.get(name)}); expected another file or the same settings'
+                )

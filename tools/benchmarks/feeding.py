@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from sphereslim.engine import caffe
-from sphereslim.logs.glog import Clock, messages
+from sphereslim.logs.lines import Clock, messages
 from sphereslim.report.text_tables import text_table
 
 from benchmarks.pictures import BATCH, LAYERS, layer_text, source, wanted_rate

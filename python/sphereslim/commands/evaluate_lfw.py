@@ -12,9 +12,9 @@ from pathlib import Path
 from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
-from sphereslim.evaluation.evaluate import score
-from sphereslim.evaluation.features import CROPS, InputForm
+from sphereslim.data.preparation import CROPS, InputForm
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
+from sphereslim.evaluation.verification import score
 from sphereslim.files import cache_folder, check_writable, write_json
 from sphereslim.progress import bar
 
@@ -48,7 +48,7 @@ def main():
     if args.json:
         write_json(args.json, values)
     if args.roc:
-        from sphereslim.evaluation.roc_plot import plot_roc
+        from sphereslim.evaluation.roc import plot_roc
 
         plot_roc(args.roc, far, tar, f'{Path(args.weights).name}: {values["accuracy"]:.2f} %')
 

@@ -5,11 +5,10 @@ The end is final.caffemodel in the same folder, the log train.log. It is what `c
 a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
 """
 
-from sphereslim.command import train_with_bar
 from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.errors import SlimError
-from sphereslim.lock import only_one
-from sphereslim.training.stage import Stage
+from sphereslim.files import only_one
+from sphereslim.training.stage import Stage, train_with_bar
 
 
 def main():

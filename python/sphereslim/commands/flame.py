@@ -14,10 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sphereslim.command import train_with_bar
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.top1 import Top1
-from sphereslim.lock import only_one
+from sphereslim.files import only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
 from sphereslim.studies.flame import report
@@ -25,6 +24,7 @@ from sphereslim.studies.flame import run as steps
 from sphereslim.studies.flame.lists import make_lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS
 from sphereslim.studies.flame.settings import read_settings
+from sphereslim.training.stage import train_with_bar
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -43,7 +43,7 @@ def main(arguments=None):
     with only_one(options.out):
         pictures, lists = _pictures(options, settings)
         lists = make_lists(pictures, lists, options.out / 'lists', settings.validation, settings.seed)
-        measure = Top1(lists, settings.resize, settings.crop)
+        measure = Top1(lists.val, lists.pictures, settings.resize, settings.crop)
         run = steps.Run(options.out, _under_root(settings.net), settings, lists, measure)
         results = {variant: train(run, variant, steps.emit_variant, options.gpu) for variant in VARIANTS}
         results['distilled'] = train(run, 'distilled', lambda run, _: steps.emit_distilled(run), options.gpu)

@@ -10,8 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
-from sphereslim.data.faces import open_faces
-from sphereslim.lock import only_one
+from sphereslim.data.lists import open_faces
+from sphereslim.files import only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
 from sphereslim.settings import read_settings

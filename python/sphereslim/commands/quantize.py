@@ -4,14 +4,16 @@
 import argparse
 import os
 
+from sphereslim.commands.arguments.pictures import add_form, form_of
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
-from sphereslim.data.images import load_images
+from sphereslim.data.feed import feed_for
 from sphereslim.data.pictures import list_images
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.features import InputForm
+from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.evaluation.verification import Verification
 from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
+from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
 from sphereslim.progress import bar
 from sphereslim.quantize import (
@@ -21,17 +23,10 @@ from sphereslim.quantize import (
     read_quantized,
     write_quantized,
 )
-from sphereslim.quantize.bit_allocation import fit_budget, quantizable_layers
+from sphereslim.quantize.bit_allocation import fit_budget, measure_costs, quantizable_layers
 from sphereslim.quantize.bits import parse_bits, parse_range
-from sphereslim.quantize.costs import measure_costs
 from sphereslim.quantize.inspect import inspect_text
-from sphereslim.quantize.measures import (
-    OutputDistance,
-    accuracy_of_test_phase,
-    input_shape,
-    load_weights,
-    named_measure,
-)
+from sphereslim.quantize.quantized_net import load_weights
 from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
 
 SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
@@ -131,9 +126,7 @@ def _add_images(command):
         help='a folder, or a list file (paths from its own folder on), of pictures whose outputs are compared',
     )
     command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
-    command.add_argument('--mean', type=float, default=127.5, help='subtracted from every pixel (default 127.5)')
-    command.add_argument('--scale', type=float, default=1 / 128, help='multiplies every pixel (default 1/128)')
-    command.add_argument('--rgb', action='store_true', help='the net wants RGB (default BGR)')
+    add_form(command, crop='area, with --pairs centre')
 
 
 def _add_sweep(commands):
@@ -248,7 +241,7 @@ def run_sweep(options):
         'weights': file_digest(options.weights, options.deploy),
         'measure': name,
         'coding': options.coding,
-        'images': [options.images, options.count, options.mean, options.scale, options.rgb],
+        'images': [options.images, options.count, options.mean, options.scale, options.rgb, options.crop],
     }
     if options.pairs:
         subject['pairs'] = [file_digest(options.pairs), options.mirror]
@@ -267,11 +260,10 @@ def run_sweep(options):
 def _measure(options):
     """(measure, its name, whether it is a distance, for a logarithmic axis)."""
     if options.pairs:
-        form = InputForm(options.mean, options.scale, options.rgb)
         measure = Verification(
             options.pairs,
             options.images,
-            form,
+            form_of(options),
             options.mirror,
             progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False),
         )
@@ -287,20 +279,21 @@ def _distance(options):
     if not options.images:
         raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
     paths = list_images(options.images, options.count)
-    images = load_images(paths, input_shape(options.deploy), options.mean, options.scale, options.rgb)
-    return OutputDistance(options.deploy, options.weights, images), paths
+    batches = list(feed_for(read_net(options.deploy), paths, form_of(options, crop='area'), options.batch)())
+    return OutputMeasure(options.deploy, options.weights, lambda: batches), paths
 
 
 def run_allocate(options):
     """The qcaffemodel of least output distance within --budget, and its bits."""
     net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
-    distance, paths = _distance(options)
+    measure, paths = _distance(options)
+    distance = measure.distance
     subject = {
         'files': file_digest(options.weights, options.deploy, *paths),
         'scheme': options.scheme,
         'coding': options.coding,
-        'pixels': [options.mean, options.scale, options.rgb],
+        'pixels': [options.mean, options.scale, options.rgb, options.crop],
     }
     layers = quantizable_layers(net, options.scheme, options.layers)
     costs = measure_costs(
@@ -321,6 +314,6 @@ def run_allocate(options):
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)
     print(
-        f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance.distance():.6g} '
+        f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance():.6g} '
         f'on {len(paths)} images'
     )

@@ -9,17 +9,16 @@ import shlex
 import sys
 from pathlib import Path
 
-from sphereslim.command import train_with_bar
-from sphereslim.data.faces import open_faces
+from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json
-from sphereslim.lock import only_one
+from sphereslim.files import only_one, read_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.sphereface_plus_report import collect, table_text, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
+from sphereslim.training.stage import train_with_bar
 
 PUBLISHED = Path(__file__).resolve().parents[3] / 'published' / 'sphereface_plus.json'
 SETTINGS = {

@@ -11,13 +11,12 @@ from pathlib import Path
 
 from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.values import rates
-from sphereslim.data.faces import open_faces
+from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json
-from sphereslim.lock import only_one
+from sphereslim.files import only_one, read_json
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write_simple import write_simple
+from sphereslim.report.write import write_simple
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline

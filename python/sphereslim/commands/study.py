@@ -12,16 +12,15 @@ import shlex
 import sys
 from pathlib import Path
 
-from sphereslim.command import train_with_bar
 from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, rates, whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
-from sphereslim.data.few_pairs import write_few
-from sphereslim.data.sample import shuffled_pictures
-from sphereslim.lock import only_one
+from sphereslim.data.pairs import write_few
+from sphereslim.data.pictures import shuffled_pictures
+from sphereslim.files import only_one
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
@@ -33,10 +32,10 @@ from sphereslim.pruning.sensitivity import Table, study
 from sphereslim.pruning.sensitivity_plot import draw
 from sphereslim.report.drawing import png
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write_simple import write_simple
+from sphereslim.report.write import write_simple
 from sphereslim.studies.one_shot import distillation, page
 from sphereslim.studies.one_shot.study import Study, percent
-from sphereslim.training.stage import Stage
+from sphereslim.training.stage import Stage, train_with_bar
 
 
 def main():

@@ -9,7 +9,7 @@ import numpy as np
 from sphereslim.criteria.context import combine, spatial
 from sphereslim.criteria.criterion import Criterion
 from sphereslim.errors import SlimError
-from sphereslim.sampling.reservoir import Reservoir
+from sphereslim.sampling.least_squares import Reservoir
 
 
 def measure(context, bins, pictures):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.evaluation.features import InputForm, load, prepare
+from sphereslim.data.preparation import InputForm, load, prepare
 from sphereslim.net.inputs import input_shape, is_data
 from sphereslim.net.phases import TEST, layers_in
 

@@ -1,4 +1,4 @@
-"""Reading pairs.txt of LFW's view 2."""
+"""pairs.txt of LFW's view 2: reading it, and writing a shorter one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.errors import SlimError
-from sphereslim.files import read_text
+from sphereslim.files import read_text, write_bytes
 
 _ENDINGS = ('.jpg', '.png', '.jpeg', '.bmp', '.pgm', '.ppm', '.JPG', '.PNG')
 
@@ -87,3 +87,14 @@ def _find(folder, person, number):
         if stem.with_suffix(ending).is_file():
             return stem.with_suffix(ending)
     raise SlimError(f'{stem}.jpg: no such picture (nor with another ending), but pairs use it')
+
+
+def write_few(source, path, folds=2, count=100):
+    """Write `folds` folds of `count` matched and as many mismatched pairs from the pairs file `source` to `path`."""
+    whole_folds, whole_count, lines = pair_lines(source)
+    if not 1 < folds <= whole_folds or not 0 < count <= whole_count:
+        raise SlimError(f'{source}: {whole_folds} folds of 2 x {whole_count} pairs, cannot take {folds} of 2 x {count}')
+    starts = [half * whole_count for half in range(2 * folds)]
+    chosen = ['\t'.join(words) for start in starts for _, words in lines[start : start + count]]
+    write_bytes(Path(path), '\n'.join([f'{folds}\t{count}', *chosen, '']).encode())
+    return Path(path)

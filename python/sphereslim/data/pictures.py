@@ -1,10 +1,11 @@
-"""Finding and reading picture files for a net."""
+"""Picture files for a net: finding them, drawing random samples of them, reading them."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from sphereslim.data.pairs import people_of
 from sphereslim.errors import SlimError
 from sphereslim.files import read_text
 
@@ -41,6 +42,32 @@ def list_images(source, count=None):
     if count is None or count >= len(paths):
         return paths
     return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
+
+
+def sample_pictures(source, counts, seed=0, not_in=None):
+    """A tuple of paths for each of `counts`, no picture in two of them, drawn from a folder or a list file.
+
+    The people of the pairs file `not_in` (folders of that name) stay out. SlimError where there are too few pictures.
+    """
+    paths = shuffled_pictures(source, seed, not_in)
+    if len(paths) < len(counts):
+        raise SlimError(f'{source}: {len(paths)} pictures to choose from, expected at least {len(counts)}')
+    # where there are fewer than asked for, each sample shrinks by the same share, down to one
+    share = min(1.0, len(paths) / sum(counts))
+    sizes = [max(1, int(count * share)) for count in counts]
+    while sum(sizes) > len(paths):
+        sizes[np.argmax(sizes)] -= 1
+    ends = np.cumsum([0, *sizes])
+    return [tuple(paths[start:end]) for start, end in zip(ends, ends[1:])]
+
+
+def shuffled_pictures(source, seed=0, not_in=None):
+    """All paths of a folder or a list file in random order, without the people of the pairs file `not_in`."""
+    paths = list_images(source)
+    if not_in:
+        used = people_of(not_in)
+        paths = [path for path in paths if Path(path).parent.name not in used]
+    return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
 
 
 def _listed(source, number, line):

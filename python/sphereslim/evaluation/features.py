@@ -1,30 +1,35 @@
-"""Features of pictures by a deploy net."""
+"""Features of pictures by a deploy net, kept on disk under the content that they were computed from on request."""
 
+import hashlib
+import json
+import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from sphereslim.data.pictures import read_picture
+from sphereslim.data.preparation import CROPS, InputForm, load, prepare
 from sphereslim.errors import SlimError
-from sphereslim.files import read_bytes
-
-CROPS = ('centre', 'left', 'resize')
+from sphereslim.files import read_bytes, whole_file
 
 
-@dataclass(frozen=True)
-class InputForm:
-    """How a picture becomes an input: (x - mean) · scale, channels as BGR or RGB, the part of the net's size.
+def features_of(deploy, weights, pictures, cache=None, form=None, feature=None, mirror=True, **how):
+    """Features (pictures, dimensions) of picture files by a deploy prototxt and its caffemodel.
 
-    `mean` is a number, or one per channel in the net's order. `crop`: that part lies in the 'centre' or at the 'left'
-    (rows still from the middle), or the whole picture is resized ('resize').
+    With a folder `cache` they are taken from it when the same bytes of net, weights and pictures went through the same
+    preparation before, and written to it otherwise. `how` (batch, progress) and the rest go to `extract`.
     """
-
-    mean: float | tuple = 127.5
-    scale: float = 0.0078125
-    rgb: bool = False
-    crop: str = 'centre'
+    form = form or InputForm()
+    stored = cache and Path(cache) / f'{_key(deploy, weights, pictures, asdict(form), feature, mirror)}.npy'
+    if stored and stored.is_file():
+        return np.load(stored)
+    found = extract(open_deploy(deploy, weights), pictures, form, feature, mirror, **how)
+    if stored:
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(stored) as temporary, open(temporary, 'wb') as file:
+            np.save(file, found)
+    return found
 
 
 def extract(net, pictures, form=None, feature=None, mirror=True, batch=32, progress=iter):
@@ -71,16 +76,6 @@ def features(net, images, form, feature=None, mirror=True):
     return np.concatenate([_run(net, feature or net.outputs[0], part) for part in both], axis=1)
 
 
-def load(path, channels, height, width, crop='centre'):
-    """A picture file as uint8 (channels, height, width), cut or resized; SlimError when unreadable or too small."""
-    image = read_picture(path, channels)
-    if crop == 'resize':
-        image = cv2.resize(image, (width, height))
-    else:
-        image = _cut(path, image, height, width, crop)
-    return image.transpose(2, 0, 1) if channels == 3 else image[None]
-
-
 def open_deploy(deploy, weights):
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
     from sphereslim.engine import caffe  # here, since it takes seconds to load and cached features need none of it
@@ -88,22 +83,6 @@ def open_deploy(deploy, weights):
     for path in (deploy, weights):
         read_bytes(path)
     return caffe.Net(str(deploy), str(weights), caffe.TEST)
-
-
-def _cut(path, image, height, width, crop):
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    if top < 0 or left < 0:
-        raise SlimError(f'{path}: is {image.shape[1]}x{image.shape[0]}, the net expects at least {width}x{height}')
-    left = 0 if crop == 'left' else left
-    return image[top : top + height, left : left + width]
-
-
-def prepare(images, form):
-    """What a net reads, float32 (N, C, H, W), of loaded pictures as `load` gives them."""
-    if form.rgb:
-        images = images[:, ::-1]
-    mean = np.float32(form.mean).reshape(-1, 1, 1)
-    return (images.astype(np.float32) - mean) * np.float32(form.scale)
 
 
 def _run(net, feature, images):
@@ -114,3 +93,11 @@ def _run(net, feature, images):
     data.data[...] = images
     net.forward()
     return net.blobs[feature].data.reshape(len(images), -1).copy()
+
+
+def _key(deploy, weights, pictures, *settings):
+    """SHA-256 over all that decides the features: file contents, preparation and which Caffe computes."""
+    digest = hashlib.sha256(json.dumps([*settings, os.environ.get('CAFFE_ROOT')]).encode())
+    for path in (deploy, weights, *pictures):
+        digest.update(hashlib.sha256(read_bytes(path)).digest())
+    return digest.hexdigest()

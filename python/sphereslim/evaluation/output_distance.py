@@ -2,22 +2,34 @@
 
 import numpy as np
 
-from sphereslim.sampling.sampler import Sampler, Stop
 
+class OutputDistance:
+    """Mean over pictures of 1 − cos(y, y0), 0 to 2, of a net's outputs to those that the original `net` gives at first.
 
-class OutputShift:
-    """Mean over pictures of 1 − cos(y, y0) of the first outputs, 0 to 2: embeddings are compared by cosine.
-
-    `net` is the original's `caffe.Net`, `feed` gives the batches; called with another net of the same output it
-    returns that net's shift.
+    Embeddings are compared by cosine, and unlike a squared error it stays bounded for a net that has broken down.
+    `net` is a `caffe.Net`, `feed` a function that returns the batches {input blob: array} each time it is called.
+    `outputs` are the blobs compared, side by side; by default all outputs.
     """
 
-    def __init__(self, net, feed):
-        self.feed = feed
-        self.reference = _outputs(net, feed)
+    def __init__(self, net, feed, outputs=None):
+        self.net, self.feed, self.outputs = net, feed, outputs
+        self.reference = self._rows(net)
 
-    def __call__(self, net):
-        return cosine_distance(_outputs(net, self.feed), self.reference)
+    def __call__(self, net=None):
+        """The distance of another net of the same outputs, or of the original with the weights that it has by then."""
+        return cosine_distance(self._rows(net or self.net), self.reference)
+
+    def _rows(self, net):
+        """The outputs (pictures, dimensions), float64."""
+        rows = []
+        for batch in self.feed():
+            for name, array in batch.items():
+                net.blobs[name].reshape(*array.shape)
+                net.blobs[name].data[...] = array
+            tops = net.forward()
+            parts = [np.array(tops[name]) for name in self.outputs or sorted(tops)]
+            rows.append(np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1))
+        return np.concatenate(rows).astype(np.float64)
 
 
 def cosine_distance(rows, reference):
@@ -30,10 +42,3 @@ def _unit(rows):
     rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
-
-
-def _outputs(net, feed):
-    """The first outputs (pictures, dimensions), float64."""
-    end = Stop(len(net.layers) - 1, net.outputs[0])
-    parts = [blob.reshape(len(blob), -1) for (blob,) in Sampler(net, feed).blobs([end])]
-    return np.concatenate(parts).astype(np.float64)

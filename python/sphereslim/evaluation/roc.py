@@ -5,6 +5,9 @@ TAR is the share of matched pairs accepted, FAR that of mismatched ones, both 0.
 
 import numpy as np
 
+from sphereslim.files import whole_file
+from sphereslim.report.drawing import panels
+
 
 def roc(scores, same):
     """(far, tar), each with one value per distinct score and first 0: all thresholds from the highest score down."""
@@ -28,3 +31,21 @@ def equal_error_rate(far, tar):
 def tar_at(far, tar, limit):
     """The highest TAR with a FAR of at most `limit`. Below 1 / (mismatched pairs) that is the TAR at FAR 0."""
     return float(tar[far <= limit].max())
+
+
+def plot_roc(path, far, tar, title):
+    """Write a plot of TAR over FAR (logarithmic) to a picture file; the lowest FAR shown is one accepted pair."""
+    least = far[far > 0].min() if (far > 0).any() else 1e-3
+    figure, axes = panels((6, 4.5))
+    axes.step(np.maximum(far, least / 2), tar, where='post')
+    axes.set_xscale('log')
+    axes.set(
+        xlim=(least / 2, 1),
+        ylim=(max(0.0, min(tar[far <= least].max() - 0.1, 0.9)), 1.005),
+        title=title,
+        xlabel='false accept rate',
+        ylabel='true accept rate',
+    )
+    axes.grid(alpha=0.3, which='both')
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=120)

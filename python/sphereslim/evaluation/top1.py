@@ -1,27 +1,30 @@
 """Top-1 accuracy of a deploy net on a list of pictures, as a measure of many sets of weights."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from sphereslim.data.labelled import read_labelled
+from sphereslim.data.lists import read_labelled
 from sphereslim.data.pictures import read_picture
+from sphereslim.data.preparation import InputForm, cut, prepare
 from sphereslim.engine import caffe
 
 
 class Top1:
     """A callable (deploy prototxt, caffemodel) -> percent of a list's pictures whose largest output is their label.
 
-    Pictures are resized to `resize` squared, their middle is taken, and they become (x - 127.5) / 128 in BGR; they stay
-    in memory as bytes.
+    The list is `source`, its pictures lie in `folder`. They are resized to `resize` squared, of which the net reads the
+    middle in the InputForm `form`; they stay in memory as bytes.
     """
 
-    def __init__(self, lists, resize, crop, batch=64):
-        rows = read_labelled(lists.val)
-        self.paths = [lists.pictures / path for path, _ in rows]
+    def __init__(self, source, folder, resize, crop, form=None, batch=64):
+        rows = read_labelled(source)
+        self.paths = [Path(folder) / path for path, _ in rows]
         self.labels = np.array([label for _, label in rows])
         self.resize, self.crop, self.batch = resize, crop, batch
+        self.form = form or InputForm()
         self.images = None
 
     def __call__(self, deploy, weights):
@@ -31,10 +34,10 @@ class Top1:
         net = caffe.Net(str(deploy), str(weights), caffe.TEST)
         right = 0
         for start in range(0, len(self.images), self.batch):
-            part = self.images[start : start + self.batch].astype(np.float32)
+            part = prepare(self.images[start : start + self.batch], self.form)
             data = net.blobs[net.inputs[0]]
             data.reshape(*part.shape)
-            data.data[...] = (part - np.float32(127.5)) / np.float32(128)
+            data.data[...] = part
             output = net.forward()[net.outputs[0]]
             right += int((output.argmax(axis=1) == self.labels[start : start + self.batch]).sum())
         return 100 * right / len(self.images)
@@ -46,5 +49,4 @@ class Top1:
 
     def _load(self, path):
         image = cv2.resize(read_picture(path), (self.resize, self.resize))
-        edge = (self.resize - self.crop) // 2
-        return image[edge : edge + self.crop, edge : edge + self.crop].transpose(2, 0, 1)
+        return cut(path, image, self.crop, self.crop).transpose(2, 0, 1)

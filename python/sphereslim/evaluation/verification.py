@@ -1,10 +1,56 @@
-"""Verification accuracy as a measure of many sets of weights of one net: the pictures are read once."""
+"""Verification accuracy: of a deploy net and its weights, or as a measure of many sets of weights of one net."""
+
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from sphereslim.data.pairs import read_pairs
-from sphereslim.evaluation.features import InputForm, features, load, open_deploy
+from sphereslim.data.preparation import InputForm, load
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.features import features, features_of, open_deploy
 from sphereslim.evaluation.protocol import verify
+
+
+@dataclass(frozen=True)
+class Result:
+    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: number."""
+
+    accuracy: float
+    error: float
+    folds: tuple
+    pairs: int
+
+    def as_dict(self):
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
+def summarise(folds, pairs):
+    """The Result of fold accuracies in percent."""
+    error = np.std(folds, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
+    return Result(float(np.mean(folds)), float(error), tuple(float(f) for f in folds), int(pairs))
+
+
+def evaluate(deploy, weights, pairs, folder, **how):
+    """The Result of a deploy prototxt with its caffemodel on `pairs` (a pairs.txt) over the pictures in `folder`.
+
+    `how` goes to `features_of`: cache, form, feature, mirror, batch, progress.
+    """
+    return score(deploy, weights, pairs, folder, **how)[0]
+
+
+def score(deploy, weights, pairs, folder, **how):
+    """(Result, score of each pair, whether each pair is of the same person); arguments as `evaluate`."""
+    listed = read_pairs(pairs, folder)
+    features = features_of(deploy, weights, listed.pictures, **how)
+    broken = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(broken):
+        raise SlimError(
+            f'{weights}: the features of {len(broken)} of {len(features)} pictures are not all numbers, '
+            f'the first being {listed.pictures[broken[0]]}'
+        )
+    folds, scores = verify(features, listed)
+    return summarise(folds, len(listed.same)), scores, listed.same
 
 
 class Verification:

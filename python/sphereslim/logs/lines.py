@@ -1,16 +1,24 @@
-"""Lines of a log file of any size: plain or gzip, any encoding, whole or cut off anywhere."""
+"""Lines of a log file of any size: plain or gzip, any encoding, whole or cut off anywhere; glog's messages in them.
+
+glog begins a message with `I0522 21:55:16.278669 34682 solver.cpp:45] `, with or without a year.
+"""
 
 import gzip
 import io
 import re
 import zlib
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from sphereslim.errors import SlimError
 
 LONGEST_LINE = 1 << 16
 HALF_WRITTEN_TAIL = re.compile(r'[^\s:=(]*$')
 BYTE_ORDER_MARKS = ((b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'), (b'\xef\xbb\xbf', 'utf-8-sig'))
+PREFIX = re.compile(r'([IWEF])(\d{8}|\d{4}) (\d\d):(\d\d):(\d\d)(\.\d+)?\s+(\d+) [^\s\]]+:\d+\] ?')
+A_LEAP_YEAR = 2000
+HALF_A_YEAR = 183 * 86400
 
 
 class LogError(SlimError):
@@ -78,3 +86,59 @@ def _first_bytes_of_gzip(binary, path):
 def _is_binary(start):
     odd = sum(byte < 32 and byte not in (7, 8, 9, 10, 12, 13, 27) for byte in start)
     return odd > 0.05 * len(start)
+
+
+class Message(NamedTuple):
+    """One message: its severity letter, writing thread, time in seconds (None without a prefix) and text."""
+
+    severity: str | None
+    thread: int | None
+    time: float | None
+    text: str
+
+
+class Clock:
+    """Times of prefixes as seconds that keep growing over New Year when the prefix has no year."""
+
+    def __init__(self):
+        self.year = A_LEAP_YEAR
+        self.last = None
+        self._days = {}
+
+    def seconds(self, date, hour, minute, second, fraction):
+        """Seconds since an arbitrary moment, or None for a date or time that does not exist."""
+        midnight = self._midnight(date)
+        if midnight is None:
+            return None
+        time = midnight + 3600 * int(hour) + 60 * int(minute) + int(second) + float(fraction or 0)
+        if len(date) == 4 and self.last is not None and time < self.last - HALF_A_YEAR:
+            self.year += 1
+            return self.seconds(date, hour, minute, second, fraction)
+        self.last = time
+        return time
+
+    def _midnight(self, date):
+        """Seconds at which a date begins, None for one that does not exist; remembered, as all lines ask."""
+        key = date, self.year
+        if key not in self._days:
+            year, month_day = (int(date[:4]), date[4:]) if len(date) == 8 else (self.year, date)
+            try:
+                day = datetime(year, int(month_day[:2]), int(month_day[2:]))
+                self._days[key] = (day - datetime(A_LEAP_YEAR, 1, 1)).total_seconds()
+            except ValueError:
+                self._days[key] = None
+        return self._days[key]
+
+
+def messages(line, clock):
+    """Split a line into messages: usually one, several where threads wrote into one line."""
+    found = list(PREFIX.finditer(line))
+    if not found:
+        return [Message(None, None, None, line)]
+    head = line[: found[0].start()]
+    result = [Message(None, None, None, head)] if head.strip() else []
+    ends = [match.start() for match in found[1:]] + [len(line)]
+    for match, end in zip(found, ends):
+        severity, *moment, thread = match.groups()
+        result.append(Message(severity, int(thread), clock.seconds(*moment), line[match.end() : end]))
+    return result

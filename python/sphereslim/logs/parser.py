@@ -2,9 +2,8 @@
 
 import re
 
-from sphereslim.logs.glog import Clock, messages
 from sphereslim.logs.header import HeaderBlock
-from sphereslim.logs.lines import LogError, read_lines
+from sphereslim.logs.lines import Clock, LogError, messages, read_lines
 from sphereslim.logs.run import Run
 from sphereslim.logs.writer import RunWriter
 

@@ -1,10 +1,43 @@
-"""Heads: the margin classifier and the inter-class term, moved from one train net onto another."""
+"""Heads of a train net: the classifier, found from its connections, the margin and the inter-class term.
+
+MarginInnerProduct and InterClass count their own forwards, for lambda and alpha. The counters are not part of a solver
+state: a continued training has to set them (`advanced`), or lambda would start from its base again.
+"""
 
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.net.weights import blob_array, weight_layers
 
+_PARAM = {
+    'MarginInnerProduct': 'margin_inner_product_param',
+    'InnerProduct': 'inner_product_param',
+    'InterClass': 'inter_class_param',
+}
+_LOSSES = ('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss')
+
+
 _HEAD_TYPES = ('MarginInnerProduct', 'InterClass')
+
+
+def with_classes(net, people):
+    """The net with the layers that make one number a class set to `people` classes; SlimError where there is none.
+
+    They are the products whose output a loss holds against labels, and the layers that share a parameter with them.
+    """
+    result = copy_of(net)
+    judged = {layer.bottom[0] for layer in result.layer if layer.type in _LOSSES}
+    heads = [layer for layer in result.layer if layer.type in _PARAM and judged.intersection(layer.top)]
+    shared = {spec.name for layer in heads for spec in layer.param if spec.name}
+    heads += [
+        layer
+        for layer in result.layer
+        if layer.type in _PARAM and layer not in heads and shared.intersection(spec.name for spec in layer.param)
+    ]
+    if not heads:
+        raise SlimError(f"net '{net.name}': has no inner product whose output a loss judges, expected a classifier")
+    for layer in heads:
+        getattr(layer, _PARAM[layer.type]).num_output = people
+    return result
 
 
 def with_head(net, source):
@@ -51,4 +84,47 @@ def _connected(head, own):
     if head.type == 'MarginInnerProduct':
         result.name = own.name
         result.top[:] = own.top
+    return result
+
+
+def advanced(net, forwards):
+    """The net with every MarginInnerProduct and InterClass layer as it would stand after `forwards` more forwards."""
+    result = copy_of(net)
+    for layer in result.layer:
+        if layer.type == 'MarginInnerProduct':
+            layer.margin_inner_product_param.iteration += forwards
+        elif layer.type == 'InterClass':
+            _advance_alpha(layer.inter_class_param, forwards)
+    return result
+
+
+def _advance_alpha(param, forwards):
+    """Alpha starts when the counter equals alpha_start_iter: a start that has passed moves to the next forward."""
+    param.iteration += forwards
+    passed = [step for step in param.alpha_stepvalue if step <= param.iteration]
+    if param.alpha_start_iter <= param.iteration:
+        param.alpha_start_iter = param.iteration + 1
+        param.alpha_start_value += param.alpha_step * len(passed)
+        left = [step for step in param.alpha_stepvalue if step > param.iteration]
+        del param.alpha_stepvalue[:]
+        param.alpha_stepvalue.extend(left)
+
+
+def per_forward(net, forwards):
+    """The net with lambda and alpha as published, when an iteration takes several forwards (`iter_size`).
+
+    The layers count forwards, the published figures count iterations: after k forwards an iteration, a counter k times
+    as high has to mean the same.
+    """
+    result = copy_of(net)
+    for layer in result.layer:
+        if layer.type == 'MarginInnerProduct':
+            layer.margin_inner_product_param.iteration *= forwards
+            layer.margin_inner_product_param.gamma /= forwards
+        elif layer.type == 'InterClass':
+            param = layer.inter_class_param
+            param.iteration *= forwards
+            # the first forward of the iteration at which it was to start
+            param.alpha_start_iter = (param.alpha_start_iter - 1) * forwards + 1
+            param.alpha_stepvalue[:] = [(step - 1) * forwards + 1 for step in param.alpha_stepvalue]
     return result

@@ -2,7 +2,7 @@
 
 import tempfile
 
-from sphereslim.evaluation.output_distance import OutputShift
+from sphereslim.evaluation.output_distance import OutputDistance
 from sphereslim.evaluation.verification import Verification
 from sphereslim.net.opened import open_net
 
@@ -11,10 +11,11 @@ class Shift:
     """How far the outputs of a Model lie from those of the original `model` on the pictures of a feed, 0 to 2."""
 
     def __init__(self, model, feed):
-        self._shift = OutputShift(open_net(model.net, model.weights), feed)
+        net = open_net(model.net, model.weights)
+        self._distance = OutputDistance(net, feed, net.outputs[:1])
 
     def __call__(self, model):
-        return self._shift(open_net(model.net, model.weights))
+        return self._distance(open_net(model.net, model.weights))
 
 
 class AccuracyLoss:

@@ -1,6 +1,6 @@
 """Quantized networks: formulas, the .qcaffemodel file, bits per layer, binarization training."""
 
-from sphereslim.net.blobs import read_caffemodel
+from sphereslim.net.weights import read_caffemodel
 from sphereslim.quantize.file import read_quantized, to_bytes, write_quantized
 from sphereslim.quantize.quantize_net import dequantize, quantize_net
 from sphereslim.quantize.quantized_net import QuantizedNet, blob_values

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.entropy import CODINGS
+from sphereslim.files import ResultsFile
 from sphereslim.quantize.file import pack_network, to_bytes
+from sphereslim.quantize.indices import CODINGS
 from sphereslim.quantize.quantize_net import quantize_net
 from sphereslim.quantize.quantized_net import blob_values
 
@@ -33,10 +34,10 @@ def quantizable_layers(net, scheme='log', only='all'):
 
 
 def layer_cost(net, distance, name, bits, scheme, coding):
-    """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer; `distance` is an OutputDistance.
+    """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer.
 
-    The weights of the distance's network are the same after as before. A layer that only the weights have, such as the
-    classifier of the training, does no harm at any width.
+    `distance()` is the harm of the weights that the `caffe.Net` `distance.net` holds; they are the same after as
+    before. A layer that only the weights have, such as the classifier of the training, does no harm at any width.
     """
     quantized = quantize_net(_alone(net, name), {name: bits}, scheme)
     values = [blob_values(quantized, blob) for blob in quantized.layers[0].blobs]
@@ -45,9 +46,27 @@ def layer_cost(net, distance, name, bits, scheme, coding):
     params = distance.net.params[name]
     before = [blob.data.copy() for blob in params]
     _write(params, values)
-    harm = distance.distance()
+    harm = distance()
     _write(params, before)
     return Cost(bits, _bytes(quantized, coding), harm)
+
+
+def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject, progress):
+    """{layer: [Cost]} for `layers` at `widths`, read from the file `cache` as far as it goes.
+
+    The cache, a ResultsFile of `subject`, is written after every layer. `progress` wraps the list of (layer, bits)
+    still to measure, as tqdm does.
+    """
+    kept = ResultsFile(cache, subject)
+    known = {name: [Cost(*cost) for cost in costs] for name, costs in kept.results.items()}
+    missing = [
+        (name, bits) for name in layers for bits in widths if bits not in {cost.bits for cost in known.get(name, [])}
+    ]
+    for position, (name, bits) in enumerate(progress(missing)):
+        known.setdefault(name, []).append(layer_cost(net, distance, name, bits, scheme, coding))
+        if position + 1 == len(missing) or missing[position + 1][0] != name:
+            kept.keep(name, known[name])
+    return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
 
 
 def allocate(costs, budget, overhead):

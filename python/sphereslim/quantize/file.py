@@ -8,8 +8,8 @@ from google.protobuf.message import DecodeError
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
-from sphereslim.quantize import entropy
 from sphereslim.quantize import qcaffemodel_pb2 as pb
+from sphereslim.quantize.indices import CODINGS, decode, encode
 from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
 
 FORMAT = 'qcaffemodel 1'
@@ -50,9 +50,9 @@ def read_network(path):
 
 def to_bytes(net, coding='none'):
     """The bytes of the file."""
-    if coding not in entropy.CODINGS:
-        raise SlimError(f'coding {coding}: expected one of {", ".join(entropy.CODINGS)}')
-    network = pack_network(net, entropy.CODINGS[coding]).SerializeToString(deterministic=True)
+    if coding not in CODINGS:
+        raise SlimError(f'coding {coding}: expected one of {", ".join(CODINGS)}')
+    network = pack_network(net, CODINGS[coding]).SerializeToString(deterministic=True)
     digest = hashlib.sha256(network).digest()
     return pb.QCaffeModel(format=FORMAT, sha256=digest, network=network).SerializeToString()
 
@@ -95,7 +95,7 @@ def _pack_blob(net, blob, coding):
     bits = net.dictionaries[blob.dictionary].bits
     message.error = blob.error
     message.dictionary = blob.dictionary + 1
-    message.coding, message.indices = entropy.encode(blob.indices, bits, coding)
+    message.coding, message.indices = encode(blob.indices, bits, coding)
     if blob.scales is not None:
         message.scales = blob.scales.astype(_FLOATS).tobytes()
     for entry, positions in sorted(blob.escapes.items()):
@@ -121,7 +121,7 @@ def _unpack_blob(dictionaries, message):
     _expect(message.dictionary <= len(dictionaries), f'dictionary {message.dictionary} of {len(dictionaries)}')
     blob.dictionary = message.dictionary - 1
     dictionary = dictionaries[blob.dictionary]
-    blob.indices = entropy.decode(message.coding, message.indices, blob.count, dictionary.bits)
+    blob.indices = decode(message.coding, message.indices, blob.count, dictionary.bits)
     _expect(blob.count == 0 or blob.indices.max() < len(dictionary.values), 'an index beyond its dictionary')
     if message.scales:
         blob.scales = np.frombuffer(message.scales, _FLOATS)

@@ -6,13 +6,11 @@ import numpy as np
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.net.blobs import fill_blob, finite_array, is_legacy, net_layers, type_name
+from sphereslim.net.weights import fill_blob, finite_array, is_legacy, net_layers, type_name
 from sphereslim.quantize.bits import FILTER, bits_of_layers, check_bits, is_vector
-from sphereslim.quantize.dictionary import build_dictionary, index
-from sphereslim.quantize.filters import filter_codes, filter_levels
-from sphereslim.quantize.packing import index_type
+from sphereslim.quantize.indices import build_dictionary, index, index_type
 from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
-from sphereslim.quantize.schemes import SCHEMES, merge_spans
+from sphereslim.quantize.schemes import SCHEMES, filter_codes, filter_levels, merge_spans
 
 
 class _Target(NamedTuple):

@@ -69,3 +69,11 @@ def blob_values(net, blob):
     if blob.scales is not None:
         values = (values.reshape(len(blob.scales), -1) * blob.scales[:, None]).astype(np.float32)
     return values.reshape(blob.shape)
+
+
+def load_weights(net, quantized):
+    """Puts the weights of a QuantizedNet into the layers of a caffe.Net that have its names."""
+    for layer in quantized.layers:
+        if layer.name in net.params:
+            for blob, source in zip(net.params[layer.name], layer.blobs):
+                blob.data[...] = blob_values(quantized, source).reshape(blob.data.shape)

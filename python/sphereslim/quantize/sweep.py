@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.files import ResultsFile, write_bytes
 from sphereslim.quantize.file import write_quantized
 from sphereslim.quantize.quantize_net import dequantize, quantize_net
 from sphereslim.report.drawing import panels, png
@@ -29,7 +28,7 @@ def run_point(net, point, folder, prototxt, measure, coding='none'):
     Returns the finished row: the point with the file's `bytes` and the measured `value`.
     """
     quantized = quantize_net(net, point['bits'], point['scheme'], point['scope'], point['layers'])
-    path = Path(folder) / '{scheme}-{layers}-{scope}-{bits:02d}.qcaffemodel'.format(**point)
+    path = Path(folder) / f'{_name(point)}.qcaffemodel'
     size = write_quantized(quantized, path, coding)
     return {**point, 'bytes': size, 'value': measured(dequantize(quantized), folder, prototxt, measure)}
 
@@ -45,36 +44,22 @@ def measured(net, folder, prototxt, measure):
 
 
 class Rows:
-    """Finished rows in `folder`, written after each one, so that a run that was stopped goes on where it was.
-
-    `subject` says what was measured on what; rows of another subject are refused.
-    """
+    """Finished rows in `folder`, a ResultsFile of `subject`: a run that was stopped goes on where it was."""
 
     def __init__(self, folder, subject):
-        self.path = Path(folder) / ROWS_FILE
-        self.subject = subject
-        self.rows = self._read()
+        self._kept = ResultsFile(Path(folder) / ROWS_FILE, subject)
 
     def find(self, point):
         """The finished row of a point, or None."""
-        return next((row for row in self.rows if all(row[key] == value for key, value in point.items())), None)
+        return self._kept.results.get(_name(point))
 
     def add(self, row):
         """Keep a finished row, on disk too."""
-        self.rows.append(row)
-        write_json(self.path, {'subject': self.subject, 'rows': self.rows})
+        self._kept.keep(_name(row), row)
 
-    def _read(self):
-        if not self.path.exists():
-            return []
-        stored = read_json(self.path)
-        try:
-            same, rows = stored['subject'] == self.subject, stored['rows']
-        except (KeyError, TypeError):
-            raise SlimError(f'{self.path}: not a table of a sweep') from None
-        if not same:
-            raise SlimError(f'{self.path}: rows of another network or measure; expected another folder')
-        return rows
+
+def _name(point):
+    return '{scheme}-{layers}-{scope}-{bits:02d}'.format(**point)
 
 
 def table_text(rows, reference, name):

@@ -10,14 +10,14 @@ from pathlib import Path
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.criteria import criterion as find_criterion
-from sphereslim.data.faces import Faces
+from sphereslim.data.lists import Faces
+from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.evaluate import evaluate
-from sphereslim.evaluation.features import InputForm
+from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_bytes, write_json
-from sphereslim.net.classifier import with_classes
 from sphereslim.net.engine_check import check_engine
+from sphereslim.net.heads import with_classes
 from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
 from sphereslim.net.weights import count_values, read_weights
 from sphereslim.pruning.selection import select

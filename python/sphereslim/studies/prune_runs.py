@@ -7,7 +7,7 @@ from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune_prototxt
 from sphereslim.criteria import criterion
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.caffe_time import caffe_times
+from sphereslim.evaluation.speed import caffe_times
 from sphereslim.files import read_json, write_json
 from sphereslim.net.costs import one_picture
 from sphereslim.net.prototxt import read_net, write_prototxt

@@ -1,9 +1,9 @@
 """How a command carries out a Plan: stage by stage, with progress bars and a line for every result."""
 
-from sphereslim.command import train_with_bar
 from sphereslim.files import read_json
 from sphereslim.progress import bar
 from sphereslim.studies import pipeline
+from sphereslim.training.stage import train_with_bar
 
 
 def run(plan, gpu=None, heading=''):

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.data.faces import Faces
-from sphereslim.evaluation.evaluate import evaluate
+from sphereslim.data.lists import Faces
+from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_bytes, write_json
-from sphereslim.net.classifier import with_classes
-from sphereslim.net.counters import per_forward
-from sphereslim.net.heads import classifier_rows, with_alpha, with_head
+from sphereslim.net.heads import classifier_rows, per_forward, with_alpha, with_classes, with_head
 from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.training.schedule import Schedule, solver_for

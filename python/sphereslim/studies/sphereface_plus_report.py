@@ -10,7 +10,7 @@ from sphereslim.net.prototxt import read_solver
 from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import text_table
-from sphereslim.report.write_simple import write_simple
+from sphereslim.report.write import write_simple
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
 

@@ -11,9 +11,10 @@ import re
 from pathlib import Path
 
 from sphereslim.errors import SlimError
-from sphereslim.net.counters import advanced
 from sphereslim.net.engine_check import check_engine
+from sphereslim.net.heads import advanced
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.progress import bar
 from sphereslim.training.caffe_train import train
 
 _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
@@ -109,3 +110,16 @@ class Stage:
         last.replace(self.final)
         for path in (*self.folder.glob('snapshot_iter_*'), *self.folder.glob('*_continued.prototxt')):
             path.unlink()
+
+
+def train_with_bar(stage, title, gpu=None, **how):
+    """Train a Stage under a progress bar of its iterations, the time left and the loss; `how` goes to `Stage.run`."""
+    total = stage.iterations()
+    with bar(total=total, desc=f'{title}: training', unit='it') as shown:
+
+        def watch(progress):
+            shown.set_postfix(loss=f'{progress.loss:.3f}', refresh=False)
+            shown.update(progress.iteration - shown.n)
+
+        stage.run(gpu, watch, **how)
+        shown.update(total - shown.n)

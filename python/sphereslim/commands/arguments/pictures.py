@@ -2,9 +2,9 @@
 
 from sphereslim.commands.arguments.values import seed, whole
 from sphereslim.data.feed import feed_for
-from sphereslim.data.sample import sample_pictures
+from sphereslim.data.pictures import sample_pictures
+from sphereslim.data.preparation import CROPS, InputForm
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.features import CROPS, InputForm
 from sphereslim.net.phases import reads_own_data
 
 
@@ -22,18 +22,20 @@ def add_pictures(parser, count=128, required=True):
     add_form(parser)
 
 
-def add_form(parser):
-    """Add what turns a picture into an input."""
+def add_form(parser, crop='centre'):
+    """Add what turns a picture into an input; `crop` says in its help what --crop is by default."""
     parser.add_argument('--mean', type=float, default=127.5, help='subtracted from pixels (default 127.5)')
     parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after that (default 1/128)')
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
-    parser.add_argument('--crop', choices=CROPS, default='centre', help='the part of larger pictures (default centre)')
+    parser.add_argument(
+        '--crop', choices=CROPS, help=f'the part of larger pictures, or how they are resized (default {crop})'
+    )
     parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
 
 
-def form_of(args):
-    """The InputForm that the arguments say."""
-    return InputForm(args.mean, args.scale, args.rgb, args.crop)
+def form_of(args, crop='centre'):
+    """The InputForm that the arguments say; `crop` where they say none."""
+    return InputForm(args.mean, args.scale, args.rgb, args.crop or crop)
 
 
 def feeds(args, net, *more):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.data.labelled import read_labelled
+from sphereslim.data.lists import read_labelled
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 

@@ -1,7 +1,7 @@
 """The networks of the experiment: the baseline at the run's size and its smaller versions, train and deploy."""
 
 from sphereslim.errors import SlimError
-from sphereslim.net.classifier import with_classes
+from sphereslim.net.heads import with_classes
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import find_layer, read_net, with_data
 from sphereslim.rewrite import shrink

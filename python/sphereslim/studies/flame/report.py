@@ -5,7 +5,7 @@ from functools import partial
 from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
 from sphereslim.report.drawing import panels
 from sphereslim.report.published_table import read_published
-from sphereslim.report.write_simple import write_simple
+from sphereslim.report.write import write_simple
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, printed_name
 
 MEGA = 10**6

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sphereslim.data.feed import Feed
+from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.evaluate import evaluate
-from sphereslim.evaluation.features import InputForm
+from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_json
 from sphereslim.pruning.allocation import allocate
 from sphereslim.pruning.harm import Shift

@@ -3,9 +3,9 @@
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
 from sphereslim.report.drawing import png
-from sphereslim.report.markdown import markdown
-from sphereslim.report.page import page
 from sphereslim.studies.pipeline_report.figures import figures
+from sphereslim.studies.pipeline_report.markdown import markdown
+from sphereslim.studies.pipeline_report.page import page
 from sphereslim.studies.pipeline_report.tables import published_table, stage_table
 
 

@@ -5,9 +5,8 @@ from html import escape
 from sphereslim.files import write_bytes, write_json
 from sphereslim.report.cells import SOURCES
 from sphereslim.report.drawing import png
-from sphereslim.report.html import document
+from sphereslim.report.html import STYLE, definitions, document, figure_html, legend, table_html
 from sphereslim.report.markdown import table_markdown
-from sphereslim.report.page import STYLE, definitions, figure_html, legend, table_html
 
 
 def write_simple(folder, title, facts, tables, figures, data, notes=()):

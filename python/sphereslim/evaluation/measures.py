@@ -1,0 +1,50 @@
+"""Measures of a net and its weights by their files: callables (prototxt, caffemodel) -> float.
+
+So that any evaluation can take their place, such as `Verification` or `Top1`.
+"""
+
+import importlib
+
+import numpy as np
+
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.output_distance import OutputDistance
+
+
+class OutputMeasure:
+    """An OutputDistance to the weights first loaded; the prototxt measured is always the one given first.
+
+    `feed` is a function that returns the batches {input blob: array} each time it is called.
+    """
+
+    def __init__(self, prototxt, weights, feed):
+        self.prototxt = str(prototxt)
+        self.distance = OutputDistance(caffe.Net(self.prototxt, str(weights), caffe.TEST), feed)
+
+    def __call__(self, prototxt, weights):
+        if str(prototxt) != self.prototxt:
+            raise SlimError(f'{prototxt}: outputs are compared for {self.prototxt}')
+        self.distance.net.copy_from(str(weights))
+        return self.distance()
+
+
+def accuracy_of_test_phase(iterations, top='accuracy'):
+    """A measure: mean of the scalar `top` over `iterations` batches of the TEST phase of a prototxt with its data."""
+
+    def measure(prototxt, weights):
+        net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
+        if top not in net.blobs:
+            raise SlimError(f'{prototxt}: no blob {top} in its TEST phase')
+        return float(np.mean([np.array(net.forward()[top]).mean() for _ in range(iterations)]))
+
+    return measure
+
+
+def named_measure(text):
+    """The callable that `package.module:function` names."""
+    module, _, function = text.partition(':')
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError):
+        raise SlimError(f'{text}: expected module:function, a callable of (prototxt, caffemodel)') from None
