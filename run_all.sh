@@ -62,8 +62,7 @@ words=("$command" --settings "python/settings/$name.$SCALE.json" "${inputs[@]}"
   --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@")
 if [ "$name" != flame ]; then
   # a wrong option ends it before the faces are made
-  [ $# = 0 ] || "$python" -c 'import importlib, sys; sys.path[0] = "python"; del sys.argv[0]
-importlib.import_module("sphereslim.commands." + sys.argv[0][7:-3]).arguments()' "${words[@]}"
+  [ $# = 0 ] || "$python" -c 'import sys; from sphereslim.commands.program import check; check(*sys.argv[1:])' "${words[@]}"
   "$python" "${make[@]}" --out "${inputs[1]}"
 fi
 exec "$python" "${words[@]}"

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT), str(ROOT.parent / 'python')]
 
 from netgen import mtcnn, sfplus, solvers, sphereface, vgg  # noqa: E402
-from sphereslim.command import run_command  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.engine import caffe_pb2  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.net.messages import copy_of  # noqa: E402

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-from sphereslim.command import run_command
-from sphereslim.commands.select_filters import main
+from sphereslim.commands.program import script
 
 if __name__ == '__main__':
-    run_command(main)
+    script(__file__)

@@ -1,14 +1,11 @@
-"""Puts the workflow's library on the path; fixtures that several files share."""
+"""Fixtures that several files share."""
 
-import runpy
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
-
-PYTHON = Path(__file__).resolve().parent.parent / 'python'
-sys.path.insert(0, str(PYTHON))
+from sphereslim.commands.ending import run_command
+from sphereslim.commands.program import find_command
 
 
 @pytest.fixture(scope='session')
@@ -34,9 +31,10 @@ def run(work, monkeypatch, capsys):
     monkeypatch.chdir(work)
 
     def call(command, words):
-        monkeypatch.setattr(sys, 'argv', [command, *words.split()])
+        words = [command, *words.split()]
+        monkeypatch.setattr(sys, 'argv', words)
         try:
-            runpy.run_path(str(PYTHON / f'{command}.py'), run_name='__main__')
+            run_command(lambda: find_command(command).run(words[1:]))
         except SystemExit as end:
             if end.code:
                 raise

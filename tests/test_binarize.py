@@ -1,16 +1,15 @@
 """Binary weights in forward and backward, full precision for the update."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sphereslim.commands.program import find_command
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.quantize import blob_values, read_caffemodel, read_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers, binary_weights
 
-COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'binarize.py'
 NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y"
   dummy_data_param { shape { dim: 4 dim: 2 dim: 3 dim: 3 } shape { dim: 4 }
@@ -83,7 +82,7 @@ def test_interrupted_iteration_leaves_full_precision(solver):
 
 
 def test_command_writes_binary_weights(solver, capsys):
-    main = runpy.run_path(str(COMMAND))['main']
+    main = find_command('binarize').run
     main(['--solver', 'solver.prototxt', '--output', 'out', '--layers', 'conv'])
     assert 'binary test: loss' in ''.join(capsys.readouterr())
     stored, weights = read_quantized('out.qcaffemodel'), read_caffemodel('out.caffemodel')
@@ -95,7 +94,7 @@ def test_command_writes_binary_weights(solver, capsys):
 
 
 def test_command_goes_on_from_a_snapshot(solver):
-    main = runpy.run_path(str(COMMAND))['main']
+    main = find_command('binarize').run
     solver.step(2)
     solver.snapshot()
     main(['--solver', 'solver.prototxt', '--output', 'out', '--snapshot', 'run_iter_2.solverstate'])

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / 'Dockerfile.cuda').read_text()
+PROJECTS = ('caffe-sphereface/pyproject.toml', 'python/pyproject.toml')
 STAMPED = ('requirements.txt', 'requirements-test.txt', 'constraints.txt')
 
 
@@ -51,7 +52,7 @@ def test_the_context_leaves_out_results_and_leftovers(path):
         *STAMPED,
         'tools/make_env.sh',
         'published/flame.json',
-        'caffe-sphereface/pyproject.toml',
+        *PROJECTS,
         'caffe-sphereface/caffe/data/db.py',
         'preprocess/facedata/dataset.py',
         'tests/test_container.py',
@@ -66,13 +67,13 @@ def test_the_image_runs_as_a_user_and_pins_through_the_one_script():
     assert re.search(r'^USER (?!0|root)', last, re.M) and 'make_env.sh' not in re.sub('#.*', '', last)
     assert re.search(r'^ARG BASE_IMAGE=\S+', DOCKERFILE, re.M) and 'bash tools/make_env.sh' in DOCKERFILE
     copied = ' '.join(re.findall(r'^COPY (.*)$', DOCKERFILE, re.M))
-    assert all(name in copied for name in (*STAMPED, 'caffe-sphereface/pyproject.toml'))
+    assert all(name in copied for name in (*STAMPED, *PROJECTS))
 
 
 @pytest.fixture
 def tree(tmp_path):
     """A copy of what make_env.sh looks at, with the environment of an image: made elsewhere, not to be written."""
-    for name in (*STAMPED, 'caffe-sphereface/pyproject.toml', 'tools/make_env.sh'):
+    for name in (*STAMPED, *PROJECTS, 'tools/make_env.sh'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -95,10 +96,7 @@ def make_env(tree, **more):
 
 
 def stamp(tree):
-    content = b''.join(
-        (tree / name).read_bytes()
-        for name in ('requirements-test.txt', 'constraints.txt', 'caffe-sphereface/pyproject.toml')
-    )
+    content = b''.join((tree / name).read_bytes() for name in ('requirements-test.txt', 'constraints.txt', *PROJECTS))
     return subprocess.run(['cksum'], input=content, capture_output=True).stdout
 
 

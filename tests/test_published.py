@@ -16,7 +16,7 @@ from sphereslim.report.published_table import (
     read_published,
     scaled_like,
 )
-from sphereslim.studies.published import TABLES
+from sphereslim.studies.published_tables import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,7 +1,6 @@
 """Formulas against hand-computed cases; packing, dictionaries and the file as properties."""
 
 import math
-import runpy
 import subprocess
 import sys
 import warnings
@@ -12,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sphereslim.command import run_command
+from sphereslim.commands.ending import run_command
+from sphereslim.commands.program import find_command
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.quantize import (
@@ -365,7 +365,7 @@ def test_bad_weights_name_their_layer():
 
 
 def run(*arguments):
-    main = runpy.run_path(str(COMMAND))['main']
+    main = find_command('quantize').run
     run_command(lambda: main([str(argument) for argument in arguments]))
 
 

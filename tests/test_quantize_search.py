@@ -1,7 +1,6 @@
 """Sweeps, and bits per layer under a budget."""
 
 import itertools
-import runpy
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sphereslim.commands.program import find_command
 from sphereslim.data.feed import feed_for
 from sphereslim.data.pictures import list_images
 from sphereslim.data.preparation import InputForm
@@ -23,7 +23,6 @@ from sphereslim.quantize.bits import parse_range
 from sphereslim.quantize.quantized_net import load_weights
 from sphereslim.quantize.sweep import Rows, combinations, run_point
 
-COMMAND = Path(__file__).resolve().parent.parent / 'python' / 'quantize.py'
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 6 dim: 5 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -150,7 +149,7 @@ def test_a_budget_too_small_names_the_smallest():
 
 
 def test_allocate_command_meets_its_budget(folder, capsys):
-    main = runpy.run_path(str(COMMAND))['main']
+    main = find_command('quantize').run
     arguments = [
         'allocate',
         'net.caffemodel',
@@ -196,7 +195,7 @@ def test_sweep_goes_on_where_it_was(folder):
 
 
 def test_sweep_command_writes_table_and_plot(folder):
-    main = runpy.run_path(str(COMMAND))['main']
+    main = find_command('quantize').run
     main(
         [
             'sweep',
@@ -253,7 +252,7 @@ def test_bad_measure_and_images(folder):
 def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):
     Path('own.py').write_text('import os\ndef size(prototxt, weights):\n    return os.path.getsize(weights)\n')
     monkeypatch.syspath_prepend(folder)
-    runpy.run_path(str(COMMAND))['main'](
+    find_command('quantize').run(
         [
             'sweep',
             'net.caffemodel',

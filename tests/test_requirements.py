@@ -1,5 +1,6 @@
 """Every package that the requirements install has its version in constraints.txt."""
 
+import sys
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parent.parent
+OWN = set()  # names of the project's packages
 
 
 def required(name):
@@ -15,8 +22,12 @@ def required(name):
     for line in (ROOT / name).read_text().splitlines():
         if line.startswith('-r '):
             yield from required(line.split()[1])
+        elif line.startswith('-e '):
+            project = tomllib.loads((ROOT / line.split()[1] / 'pyproject.toml').read_text())['project']
+            OWN.add(project['name'])
+            yield from map(Requirement, project['dependencies'])
         elif line and not line.startswith('#'):
-            yield Requirement(line.removeprefix('-e ./'))
+            yield Requirement(line)
 
 
 def brought_along(requirement, pins):
@@ -43,7 +54,7 @@ def unpinned(wanted, pins):
     while ahead:
         requirement, asker = ahead.pop()
         name = canonicalize_name(requirement.name)
-        if fixed(requirement) or (ROOT / name).is_dir():
+        if fixed(requirement) or name in OWN:
             settled.add(name)
         else:
             loose[name] = asker

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from sphereslim.command import run_command
+from sphereslim.commands.ending import run_command
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.logs.parser import parse_log

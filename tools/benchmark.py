@@ -23,8 +23,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from benchmarks.nets import SHARED  # noqa: E402
 from benchmarks.peers import Skipped, choose_device, inference, training  # noqa: E402
-from sphereslim.command import run_command  # noqa: E402
 from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.files import write_bytes, write_json  # noqa: E402
 from sphereslim.report.text_tables import markdown_table, text_table  # noqa: E402
 from tqdm import tqdm  # noqa: E402

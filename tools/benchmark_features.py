@@ -15,8 +15,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
 from benchmarks.torch_peer import Peer  # noqa: E402
-from sphereslim.command import run_command  # noqa: E402
 from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.data.preparation import InputForm  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.evaluation.features import features, open_deploy

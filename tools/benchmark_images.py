@@ -40,9 +40,9 @@ from benchmarks.pictures import (  # noqa: E402
     source,
     wanted_rate,
 )
-from sphereslim.command import run_command  # noqa: E402
 from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
 from sphereslim.commands.arguments.values import positive, whole  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.report.text_tables import text_table  # noqa: E402
 
 from caffe.cli.malloc import keep_freed_memory  # noqa: E402

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'python'))
 
-from sphereslim.command import run_command  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks  # noqa: E402
 from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summary  # noqa: E402

@@ -4,10 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv} requirements=${REQUIREMENTS:-requirements.txt} constraints=${CONSTRAINTS:-constraints.txt}
-stamp=$(cat "$requirements" "$constraints" caffe-sphereface/pyproject.toml | cksum)
+stamp=$(cat "$requirements" "$constraints" */pyproject.toml | cksum)
 if [ "$(cat "$venv/.made-from" 2>/dev/null)" != "$stamp" ]; then
   if [ -e "$venv" ] && [ ! -w "$venv" ]; then
-    echo "error: $venv was not made from today's $requirements, $constraints and caffe-sphereface/pyproject.toml" \
+    echo "error: $venv was not made from today's $requirements, $constraints and the pyproject.toml files" \
       "and cannot be written; make the image again, or name another folder in VENV" >&2
     exit 1
   fi

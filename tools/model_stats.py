@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-from sphereslim.command import run_command  # noqa: E402
 from sphereslim.commands.arguments.stages import add_stages  # noqa: E402
 from sphereslim.commands.arguments.values import shape  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.net.costs import KINDS, as_json, measure, total  # noqa: E402
 from sphereslim.net.phases import with_stages  # noqa: E402

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-from sphereslim.command import run_command  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.files import write_bytes  # noqa: E402
 from sphereslim.logs import LogError, parse_log  # noqa: E402
 from sphereslim.logs.compare.plots import draw_log  # noqa: E402

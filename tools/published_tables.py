@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'python'))
 
-from sphereslim.command import run_command  # noqa: E402
-from sphereslim.studies.published import TABLES  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
+from sphereslim.studies.published_tables import TABLES  # noqa: E402
 
 
 def arguments():

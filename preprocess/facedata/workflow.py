@@ -5,9 +5,9 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / 'python'))
 
-from sphereslim.command import run_command  # noqa: E402
 from sphereslim.commands.arguments.parser import command_parser  # noqa: E402  (found by the path above)
 from sphereslim.commands.arguments.values import whole  # noqa: E402
+from sphereslim.commands.ending import run_command  # noqa: E402
 from sphereslim.data.pairs import people_of, read_pairs  # noqa: E402
 from sphereslim.errors import SlimError  # noqa: E402
 from sphereslim.files import (  # noqa: E402

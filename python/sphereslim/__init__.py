@@ -1,1 +1,3 @@
 """Prune, substitute and quantize Caffe networks, driven by their prototxt."""
+
+__version__ = '1.0.0'

@@ -1,1 +1,1 @@
-"""The commands: one module each, over the library."""
+"""The `sphereslim` program: one module for every command, in rooms, over the library."""

@@ -6,7 +6,7 @@ from sphereslim.studies import pipeline
 from sphereslim.training.stage import train_with_bar
 
 
-def run(plan, gpu=None, heading=''):
+def run_stages(plan, gpu=None, heading=''):
     """All stages in order; what is done already is told and left alone. `heading` starts every line.
 
     SlimError where the plan's folder was begun with other settings.

@@ -1,9 +1,19 @@
-"""The parser of a command, made of what its file says of itself."""
+"""The parser of a command, made of what its module says of itself."""
 
 import argparse
 
 
-def command_parser(doc):
+class _Paragraphs(argparse.HelpFormatter):
+    """Fills paragraphs to the width of the terminal, and leaves those that are indented, such as examples, alone."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = super()._fill_text
+        return '\n\n'.join(
+            part if '\n ' in f'\n{part}' else filled(part, width, indent) for part in text.strip('\n').split('\n\n')
+        )
+
+
+def command_parser(doc: str, program: str | None = None) -> argparse.ArgumentParser:
     """An ArgumentParser whose help is the first paragraph of `doc`, the arguments, and the other paragraphs."""
-    start, end = doc.split('\n\n', 1)
-    return argparse.ArgumentParser(description=start, epilog=end)
+    start, _, end = doc.strip().partition('\n\n')
+    return argparse.ArgumentParser(program, description=start, epilog=end, formatter_class=_Paragraphs)

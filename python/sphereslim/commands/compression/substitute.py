@@ -1,8 +1,12 @@
-#!/usr/bin/env python3
 """Rewrite networks into smaller modules: fire, depthwise+pointwise (dwpw) or flame in place of convolutions.
 
 Train and deploy prototxts of any net are rewritten alike into the output folder, under their own file names. --shrink
 acts first, then --shallow, then --module. BatchNorm, Scale and ReLU follow every new convolution.
+
+examples:
+  python python/substitute.py prototxt/vgg11bn/train.prototxt prototxt/vgg11bn/deploy.prototxt \\
+      --module flame --output flame/
+  python python/substitute.py deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --output small/
 """
 
 import argparse
@@ -19,15 +23,8 @@ from sphereslim.rewrite.modules import MODULES
 from sphereslim.rewrite.replace import substitute
 from sphereslim.rewrite.shallow import drop_layers
 
-EXAMPLES = """examples:
-  python python/substitute.py prototxt/vgg11bn/train.prototxt prototxt/vgg11bn/deploy.prototxt \\
-      --module flame --output flame/
-  python python/substitute.py deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --output small/
-"""
 
-
-def main(arguments=None):
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     if not (options.module or options.shrink or options.shallow):
         raise SlimError('nothing to do: expected --module, --shrink or --shallow')
     nets = {path: read_net(path) for path in options.nets}
@@ -61,10 +58,7 @@ def _costs(net, shape):
     return f'{sums.weights:,}', f'{sums.macs:,}'
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and deploy prototxts of one net')
     parser.add_argument('--output', required=True, metavar='FOLDER', help='where the rewritten files go')
     parser.add_argument('--module', choices=list(MODULES), help='what takes the place of convolutions')
@@ -82,4 +76,3 @@ def _parser():
         '--shallow', type=names, default=[], metavar='A,B', help='convolutions to drop with their norm and neuron'
     )
     parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
-    return parser

@@ -1,15 +1,14 @@
-#!/usr/bin/env python3
 """Cut the channels that selection.json drops out of train and deploy prototxt and their common weights.
 
 Writes train.prototxt, deploy.prototxt (those given) and init.caffemodel into a new folder, and with --solver a
 solver.prototxt that trains on from there: finetune.py takes the folder.
 """
 
+import argparse
 from pathlib import Path
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
@@ -21,8 +20,7 @@ from sphereslim.training.schedule import has_test_nets, trained_on
 from sphereslim.training.stage import Stage
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     if args.solver and not args.train:
         raise SlimError('--solver needs --train, the net that it trains')
     nets = {name: read_net(path) for name, path in (('train', args.train), ('deploy', args.deploy)) if path}
@@ -49,8 +47,7 @@ def main():
     print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('selection', nargs='+', type=Path, help='selection.json, one or several')
     parser.add_argument('--train', help='train prototxt')
     parser.add_argument('--deploy', help='deploy prototxt')
@@ -58,4 +55,3 @@ def arguments():
     parser.add_argument('--solver', help='solver prototxt to go on training with')
     parser.add_argument('--out', required=True, help='new folder')
     add_stages(parser)
-    return parser.parse_args()

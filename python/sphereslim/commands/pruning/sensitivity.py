@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Prune every channel group alone at several rates and measure the harm: a table, a JSON file and a plot.
 
 Without --pairs the harm is the mean of 1 - cos between the outputs before and after, on pictures of its own and with
@@ -10,7 +9,6 @@ allocate.py spends a budget by the file that this writes.
 import argparse
 from pathlib import Path
 
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import rates, whole
@@ -27,8 +25,7 @@ from sphereslim.pruning.sensitivity_plot import draw
 from sphereslim.report.text_tables import text_table, with_unit
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     find_criterion(args.criterion)
     model = open_model(args.deploy, args.weights, args.stage)
     feed, test = feeds(args, model.net, args.test_count)
@@ -90,8 +87,7 @@ def about(args):
     }
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--out', required=True, help='folder for sensitivity.json and sensitivity.png')
@@ -111,4 +107,3 @@ def arguments():
     parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
     add_stages(parser)
     add_pictures(parser, count=64)
-    return parser.parse_args()

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write the report of a run again from its report.json: the page, the Markdown and the figures, or one figure."""
 
 import argparse
@@ -10,17 +9,12 @@ from sphereslim.studies.pipeline_report import write
 from sphereslim.studies.pipeline_report.write import write_figure
 
 
-def arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog='Example: python python/report.py work/sphereface-4 --figure loss-00-base'
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('run', metavar='RUN', type=Path, help='folder of a run that has a report.json')
     parser.add_argument('--figure', metavar='NAME', help='draw only this figure, a PNG in the folder')
-    return parser.parse_args()
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     report = read_json(args.run / 'report.json')
     if not isinstance(report, dict) or 'rows' not in report:
         raise SlimError(f'{args.run}/report.json: is not the report of a run')

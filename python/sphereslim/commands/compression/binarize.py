@@ -1,7 +1,12 @@
-#!/usr/bin/env python
 """Train a network with binary weights: sign times the mean magnitude of the filter, full precision kept aside.
 
 The solver's own tests, where it has any, use the full-precision weights; the lines "binary test" use the binary ones.
+
+writes OUTPUT.caffemodel (binary weights, any Caffe reads it) and OUTPUT.qcaffemodel, besides the
+solver's snapshots, which hold full precision. Ctrl-C takes a snapshot and stops; --snapshot goes on from one.
+
+example:
+  python python/binarize.py --solver solver.prototxt --weights net.caffemodel --output binary --keep conv1,fc5
 """
 
 import argparse
@@ -14,16 +19,8 @@ from sphereslim.progress import bar
 from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantize.binarize import Binarizer, binary_layers
 
-EXAMPLES = """writes OUTPUT.caffemodel (binary weights, any Caffe reads it) and OUTPUT.qcaffemodel, besides the
-solver's snapshots, which hold full precision. Ctrl-C takes a snapshot and stops; --snapshot goes on from one.
 
-example:
-  python python/binarize.py --solver solver.prototxt --weights net.caffemodel --output binary --keep conv1,fc5
-"""
-
-
-def main(arguments=None):
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     if options.weights and options.snapshot:
         raise SlimError('--weights and --snapshot exclude each other')
     settings = read_solver(options.solver)
@@ -42,10 +39,7 @@ def main(arguments=None):
         save(solver.net, binarizer, layers, options.output)
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--solver', required=True, help='a solver prototxt')
     parser.add_argument('--weights', help='a caffemodel to start from')
     parser.add_argument('--snapshot', help='a solverstate to go on from')
@@ -57,7 +51,6 @@ def _parser():
         help='make the weights of convolutions binary, or of every layer (default)',
     )
     parser.add_argument('--keep', default='', help='layers that keep full precision, with commas between')
-    return parser
 
 
 def train(solver, settings, binarizer):

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Study how far one trained model can be pruned: every criterion at several budgets, refitted, then distilled.
 
 Budgets of MACs are spent over groups by their sensitivity; each criterion then chooses the channels, which are cut in
@@ -7,19 +6,19 @@ on more pictures, verified on all pairs, and where asked for distilled without l
 continue after an interruption.
 """
 
+import argparse
 import resource
-import shlex
-import sys
 from pathlib import Path
 
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, rates, whole
+from sphereslim.commands.command_line import command_line
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.pairs import write_few
 from sphereslim.data.pictures import shuffled_pictures
+from sphereslim.errors import SlimError
 from sphereslim.files import only_one
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_solver
@@ -38,8 +37,9 @@ from sphereslim.studies.one_shot.study import Study, percent
 from sphereslim.training.stage import Stage, train_with_bar
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
+    if set(args.distill or ()) - set(args.budgets):
+        raise SlimError('--distill: expected some of --budgets')
     criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
     for name in [*criteria, args.ranked_by]:
         find_criterion(name)
@@ -184,7 +184,7 @@ def report(args, job, out):
         ('verified on', args.pairs),
         ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
         ('allocated by', f'sensitivity of {args.ranked_by}'),
-        ('made by', shlex.join(['python', *sys.argv])),
+        ('made by', command_line()),
     ]
     written = write_simple(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
     if args.doc:
@@ -194,8 +194,7 @@ def report(args, job, out):
     print(f'\nreport: {written}')
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
@@ -232,7 +231,3 @@ def arguments():
     add_stages(parser)
     add_pictures(parser, count=40)
     parser.set_defaults(batch=40)
-    args = parser.parse_args()
-    if set(args.distill or ()) - set(args.budgets):
-        parser.error('--distill takes some of --budgets')
-    return args

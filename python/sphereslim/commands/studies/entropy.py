@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Entropy-based filter selection: VGG-16 and the WebFace net pruned layer by layer, and entropy against random filters.
 
 Each net is trained once; every rate is a run of its own from there, and so is every single layer, criterion and seed of
@@ -6,11 +5,12 @@ the comparison with random filters (Table 5 of the source). Stop it at any momen
 stopped.
 """
 
-import shlex
-import sys
+import argparse
 from pathlib import Path
 
-from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.checkout import PUBLISHED, checkout
+from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
+from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import only_one, read_json
@@ -25,11 +25,9 @@ from sphereslim.studies import pipeline
 from sphereslim.studies.entropy import layer_rows, layer_table, layers_figure, net_rows, net_table
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, whole_times
-from sphereslim.studies.run_plan import run
+from sphereslim.studies.run_plan import run_stages
 from sphereslim.training.schedule import Schedule
 
-ROOT = Path(__file__).resolve().parents[3]
-PUBLISHED = ROOT / 'published'
 SETTINGS = {'batches': 'count', 'seed': 'whole', 'time_batch': 'count', 'nets': 'settings', 'single': 'settings'}
 NET = {
     'net': 'text',
@@ -45,8 +43,7 @@ NET = {
 SINGLE = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'seeds': 'wholes', 'fine_tune': 'settings'}
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     settings = settings_of(args.settings)
     faces, out = open_faces(args.faces), Path(args.out)
     nets = args.nets.split(',') if args.nets else list(settings['nets'])
@@ -66,7 +63,7 @@ def main():
         for plan in plans:
             pipeline.check(plan)
         for number, plan in enumerate(plans, 1):
-            run(plan, args.gpu, f'run {number} of {len(plans)}, {plan.folder.relative_to(out)} ')
+            run_stages(plan, args.gpu, f'run {number} of {len(plans)}, {plan.folder.relative_to(out)} ')
         report(args, settings, list(bases.values()), runs, tries)
 
 
@@ -83,7 +80,8 @@ def make_base(args, settings, faces, name):
     """The Base of a network in the settings."""
     chosen = settings['nets'][name]
     folder = Path(args.out) / name
-    net = scaled_folder(args.root / chosen['net'], folder / 'net', chosen.get('width', 1), chosen.get('size'))
+    source = (args.root or checkout(chosen['net'])) / chosen['net']
+    net = scaled_folder(source, folder / 'net', chosen.get('width', 1), chosen.get('size'))
     schedules = {
         part: Schedule.from_dict(chosen[part], f'{args.settings}: {name}: {part}') for part in ('base', 'fine_tune')
     }
@@ -101,7 +99,7 @@ def make_base(args, settings, faces, name):
         fit_start=chosen.get('fit_start', False),
         **schedules,
     )
-    return Base(name, plan, args.root / chosen['net'])
+    return Base(name, plan, source)
 
 
 def make_run(args, settings, base, rate):
@@ -151,7 +149,7 @@ def report(args, settings, bases, runs, tries):
         ('settings', args.settings),
         ('trained nets', '; '.join(form_of(base, settings) for base in bases)),
         ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
-        ('made by', shlex.join(['python', *sys.argv])),
+        ('made by', command_line()),
     ]
     page = write_simple(
         out,
@@ -177,17 +175,17 @@ def form_of(base, settings):
     return f'{base.name} at {chosen.get("width", 1):g} of its width on pictures of {height}x{width}'
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--settings',
-        default=str(ROOT / 'python/settings/entropy.small.json'),
+        default=str(SETTINGS_FOLDER / 'entropy.small.json'),
         help='JSON: nets with layers, rates and schedules (default: the small ones)',
     )
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--nets', help='only these nets of the settings, separated by commas')
     parser.add_argument('--seeds', type=int, help='how many seeds of the comparison with random filters')
-    parser.add_argument('--root', type=Path, default=ROOT, help='folder that the settings name nets from')
+    parser.add_argument(
+        '--root', type=Path, help="folder that the settings name nets from (default: the project's checkout)"
+    )
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser.parse_args()

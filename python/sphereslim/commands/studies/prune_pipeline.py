@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Train a face network, prune it layer by layer with fine-tuning between, verify every stage and report.
 
 Every stage is a folder below --out with its prototxts, caffemodels, log and selection. Stop it at any moment; the
@@ -6,10 +5,10 @@ same command goes on where it stopped.
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
+from sphereslim.checkout import PUBLISHED
+from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.files import only_one
 from sphereslim.progress import bar
@@ -19,10 +18,9 @@ from sphereslim.studies import pipeline
 from sphereslim.studies import pipeline_report as report
 from sphereslim.studies.pipeline_report.collect import collect
 from sphereslim.studies.pipeline_report.tables import stage_table
-from sphereslim.studies.run_plan import run
+from sphereslim.studies.run_plan import run_stages
 from sphereslim.training.schedule import Schedule
 
-PUBLISHED = Path(__file__).resolve().parents[3] / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
 SETTINGS = {
     'net': 'text',
@@ -38,8 +36,7 @@ SETTINGS = {
 }
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--settings', required=True, help='JSON: net, layers, rate, criterion, schedules')
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the run')
@@ -48,7 +45,6 @@ def arguments():
     parser.add_argument('--rate', type=float, help='share of channels to keep')
     parser.add_argument('--criterion', help='how to select channels')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser.parse_args()
 
 
 def make_plan(args):
@@ -65,15 +61,14 @@ def make_plan(args):
     return pipeline.Plan(**values)
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     plan = make_plan(args)
     pipeline.check(plan)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
-        run(plan, args.gpu)
+        run_stages(plan, args.gpu)
         found = collect(plan, PUBLISHED, lambda rounds: bar(rounds, desc='measuring speed', leave=False))
-        found['command'] = shlex.join(['python', *sys.argv])
+        found['command'] = command_line()
         page = report.write(found, plan.folder)
     print(table_text(stage_table(found)))
     print(f'report: {page} (also report.md and report.json beside it)')

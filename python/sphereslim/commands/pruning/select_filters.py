@@ -1,13 +1,13 @@
-#!/usr/bin/env python3
 """Choose the channels that stay: runs a network over sampled pictures and writes selection.json, which prune.py takes.
 
 A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images. Layers get
 one --rate, or every group the number that allocate.py gave it (--allocation).
 """
 
+import argparse
+
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import check_weights
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.pictures import add_pictures, source
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
@@ -26,8 +26,7 @@ from sphereslim.pruning.selection import select
 from sphereslim.sampling.sampler import Sampler
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     find_criterion(args.criterion)
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
@@ -79,8 +78,7 @@ def make_sampler(args, net, weights):
     )
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--layer', help='layers that lose channels, separated by commas')
@@ -92,4 +90,3 @@ def arguments():
     parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
     add_stages(parser)
     add_pictures(parser, required=False)
-    return parser.parse_args()

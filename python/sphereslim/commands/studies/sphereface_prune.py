@@ -1,16 +1,16 @@
-#!/usr/bin/env python3
 """Sphereface-Prune: nets trained once, pruned at every rate layer by layer, beside the published tables.
 
 In a residual block only the first convolution loses filters; --trunk prunes the trunks as well. Every stage is a folder
 below --out. Stop it at any moment; the same command goes on where it stopped.
 """
 
-import shlex
-import sys
+import argparse
 from pathlib import Path
 
-from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.checkout import PUBLISHED, checkout
+from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
 from sphereslim.commands.arguments.values import rates
+from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import only_one, read_json
@@ -22,12 +22,10 @@ from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
-from sphereslim.studies.run_plan import run
+from sphereslim.studies.run_plan import run_stages
 from sphereslim.studies.sphereface_prune import comparison, comparison_figure
 from sphereslim.training.schedule import Schedule
 
-ROOT = Path(__file__).resolve().parents[3]
-PUBLISHED = ROOT / 'published'
 TRAININGS = ('base', 'fine_tune', 'last_round')
 SETTINGS = {
     'width': 'positive',
@@ -38,8 +36,7 @@ SETTINGS = {
 }
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -49,15 +46,16 @@ def main():
         for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
             pipeline.check(plan)
         for base in bases:
-            run(base.plan, args.gpu, f'{base.name} ')
+            run_stages(base.plan, args.gpu, f'{base.name} ')
         for base, rate, plan in plans:
-            run(plan, args.gpu, f'{base.name} at {rate:g} ')
+            run_stages(plan, args.gpu, f'{base.name} at {rate:g} ')
         report(args, settings, bases, plans)
 
 
 def make_base(args, settings, faces, word):
     """The Base of the net that a word such as 10, or the name of a folder, means."""
-    source = Path(args.prototxt) / (f'sphereface-{word}' if word.isdigit() else word)
+    folder = Path(args.prototxt) if args.prototxt else checkout('prototxt') / 'prototxt'
+    source = folder / (f'sphereface-{word}' if word.isdigit() else word)
     if not source.is_dir():
         raise SlimError(f'--nets {word}: no folder {source}')
     folder = Path(args.out) / source.name
@@ -101,7 +99,7 @@ def report(args, settings, bases, plans):
         ('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
         ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
         ('criterion', args.criterion),
-        ('made by', shlex.join(['python', *sys.argv])),
+        ('made by', command_line()),
     ]
     page = write_simple(
         out,
@@ -120,16 +118,17 @@ def report(args, settings, bases, plans):
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--settings',
-        default=str(ROOT / 'python/settings/sphereface-prune.small.json'),
+        default=str(SETTINGS_FOLDER / 'sphereface-prune.small.json'),
         help='JSON: width, batches, schedules (default: the small ones)',
     )
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
-    parser.add_argument('--prototxt', default=str(ROOT / 'prototxt'), help='folder with sphereface-4 and so on')
+    parser.add_argument(
+        '--prototxt', help="folder with sphereface-4 and so on (default: prototxt of the project's checkout)"
+    )
     parser.add_argument(
         '--nets', default='4,10,20', help='nets: 10 means sphereface-10, else a folder (default 4,10,20)'
     )
@@ -137,4 +136,3 @@ def arguments():
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser.parse_args()

@@ -1,14 +1,13 @@
-#!/usr/bin/env python3
 """SphereFace+ from a folder of faces: a base net for every margin, runs with the inter-class term, the table of runs.
 
 Every run is a stage folder below --out. Stop it at any moment; the same command goes on where it stopped.
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
+from sphereslim.checkout import PUBLISHED
+from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import only_one, read_json
@@ -20,7 +19,6 @@ from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import train_with_bar
 
-PUBLISHED = Path(__file__).resolve().parents[3] / 'published' / 'sphereface_plus.json'
 SETTINGS = {
     'net': 'text',
     'heads': 'text',
@@ -32,15 +30,13 @@ SETTINGS = {
 MARGIN = {'alpha': 'number', **SCHEDULE}
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--settings', required=True, help='JSON: net, heads, runs, compared, base and margins')
     parser.add_argument('--faces', required=True, help='folder with aligned/, train.txt and pairs.txt')
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--runs', type=int, help='how many runs of each margin, each with its own seed')
     parser.add_argument('--margins', help='only these, separated by commas, such as m4')
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
-    return parser.parse_args()
 
 
 def make_plan(args):
@@ -87,7 +83,7 @@ def finish(plan, stage, title, gpu, **how):
     print(f'{title}: accuracy {sphereface_plus.accuracy(plan, stage)["accuracy"]:.2f} %', flush=True)
 
 
-def run(plan, gpu):
+def train_all(plan, gpu):
     """Bases and runs of every margin."""
     total = sum(1 + len(plan.runs_of(margin)) for margin in plan.margins)
     place = 0
@@ -110,13 +106,12 @@ def run(plan, gpu):
             )
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     plan = make_plan(args)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
-        run(plan, args.gpu)
-        found = collect(plan, read_json(PUBLISHED))
-        page = write(found, plan.folder, shlex.join(['python', *sys.argv]))
+        train_all(plan, args.gpu)
+        found = collect(plan, read_json(PUBLISHED / 'sphereface_plus.json'))
+        page = write(found, plan.folder, command_line())
     print(table_text(found))
     print(f'report: {page} (also report.md and report.json beside it)')

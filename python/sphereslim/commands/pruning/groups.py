@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """List the channel groups of a network: what can only be pruned together, and why some of it cannot be pruned.
 
 A line for every group: its name (the first layer that makes the channels), how many there are, the layers that make
@@ -6,18 +5,17 @@ them, carry them along and read them. Give train and deploy prototxt together to
 layers have rules is looked at in both phases and in every stage that they name, or in those of --stage.
 """
 
+import argparse
 import json
 
 from sphereslim.channels.groups import Groups
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.report.text_tables import text_table
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     groups = Groups(*(with_stages(read_net(path), args.stage) for path in args.nets))
     if args.json:
         print(json.dumps([as_dict(group) for group in groups], indent=1))
@@ -54,9 +52,7 @@ def as_dict(group):
     }
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
     add_stages(parser)
     parser.add_argument('--json', action='store_true', help='print all of it as JSON')
-    return parser.parse_args()

@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
 """Refit the layers that read pruned channels by least squares to what they gave in the original, without training.
 
 Takes both deploy nets with their weights and the selection between them; writes a new caffemodel for the pruned net.
 """
 
-from sphereslim.commands.arguments.parser import command_parser
+import argparse
+
 from sphereslim.commands.arguments.pictures import add_pictures, feeds
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, whole
@@ -16,8 +16,7 @@ from sphereslim.pruning.reconstruct import Fit, readers_of
 from sphereslim.pruning.selection_files import read_selections
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     whole_net, pruned = (
         open_model(*files, args.stage)
@@ -49,8 +48,7 @@ def main():
     print(f'{args.out}: {len(layers)} layers refitted on {len(feed.paths)} pictures')
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help="the original's deploy prototxt")
     parser.add_argument('weights', help="the original's caffemodel")
     parser.add_argument('pruned_deploy', help='the pruned deploy prototxt')
@@ -63,4 +61,3 @@ def arguments():
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_stages(parser)
     add_pictures(parser)
-    return parser.parse_args()

@@ -1,18 +1,17 @@
-#!/usr/bin/env python3
 """Train a stage folder (train.prototxt, solver.prototxt, init.caffemodel) to its end; continues from its snapshots.
 
 The end is final.caffemodel in the same folder, the log train.log. It is what `caffe train` does with these files, with
 a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
 """
 
-from sphereslim.commands.arguments.parser import command_parser
+import argparse
+
 from sphereslim.errors import SlimError
 from sphereslim.files import only_one
 from sphereslim.training.stage import Stage, train_with_bar
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     stage = Stage(args.stage)
     if not stage.is_emitted():
         raise SlimError(f'{args.stage}: has no solver.prototxt, expected a stage folder as prune.py --solver writes it')
@@ -21,8 +20,6 @@ def main():
     print(stage.final)
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('stage', help='the folder')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser.parse_args()

@@ -1,12 +1,12 @@
-#!/usr/bin/env python3
 """Measure the running statistics of every BatchNorm again on sampled pictures, without training.
 
 A train prototxt reads the pictures of its own data layer (--batches), a deploy prototxt those of --images.
 """
 
+import argparse
+
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import check_weights
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.pictures import add_pictures, source
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
@@ -18,8 +18,7 @@ from sphereslim.progress import bar
 from sphereslim.pruning.recalibrate import recalibrate
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     check_weights(Groups(net), weights, args.weights)
@@ -29,12 +28,10 @@ def main():
     print(args.out)
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--batches', type=whole, default=10, help='batches of the data layer (default 10)')
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_stages(parser)
     add_pictures(parser, count=256, required=False)
-    return parser.parse_args()

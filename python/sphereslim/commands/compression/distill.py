@@ -1,9 +1,14 @@
-#!/usr/bin/env python3
 """Put a frozen teacher and distillation losses into a student's train prototxt, and train it with `caffe train`.
 
 Writes train.prototxt and init.caffemodel (the teacher's weights under teacher_…, and the student's where given) into
 the output folder; `caffe train` with them and any solver works on every Caffe 1.0. --extract takes the student's
 weights out of what training ended with.
+
+example:
+  python python/distill.py --student prototxt/vgg11bn/flame/train.prototxt --teacher prototxt/vgg11bn/deploy.prototxt \\
+      --teacher-weights vgg11bn.caffemodel --logits fc9 --temperature 4 --output distilled/
+  caffe train -solver solver.prototxt -weights distilled/init.caffemodel     (its net: distilled/train.prototxt)
+  python python/distill.py --extract snapshot_iter_1000.caffemodel --output flame.caffemodel
 """
 
 import argparse
@@ -23,16 +28,8 @@ from sphereslim.rewrite.distill import (
     without_teacher,
 )
 
-EXAMPLES = """example:
-  python python/distill.py --student prototxt/vgg11bn/flame/train.prototxt --teacher prototxt/vgg11bn/deploy.prototxt \\
-      --teacher-weights vgg11bn.caffemodel --logits fc9 --temperature 4 --output distilled/
-  caffe train -solver solver.prototxt -weights distilled/init.caffemodel     (its net: distilled/train.prototxt)
-  python python/distill.py --extract snapshot_iter_1000.caffemodel --output flame.caffemodel
-"""
 
-
-def main(arguments=None):
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     if options.extract:
         weights = without_teacher(read_weights(options.extract))
         write_bytes(options.output, weights.SerializeToString())
@@ -69,10 +66,7 @@ def _pair(text):
     return own, PREFIX + (other or own)
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--student', help="the student's train prototxt")
     parser.add_argument('--teacher', help="the teacher's train or deploy prototxt")
     parser.add_argument('--teacher-weights', help="the teacher's caffemodel")
@@ -85,4 +79,3 @@ def _parser():
     parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
     parser.add_argument('--extract', metavar='CAFFEMODEL', help="take the student's weights out of this instead")
     parser.add_argument('--output', required=True, help='a folder; with --extract the caffemodel to write')
-    return parser

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Spend a budget of MACs or parameters over channel groups, by the table that sensitivity.py wrote.
 
 All channels stand on one ranking by harm per cost saved, and leave from the cheapest on until the budget is met; the
@@ -6,7 +5,8 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 --allocation.
 """
 
-from sphereslim.commands.arguments.parser import command_parser
+import argparse
+
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
 from sphereslim.errors import SlimError
@@ -18,8 +18,7 @@ from sphereslim.pruning.sensitivity import read_table
 from sphereslim.report.text_tables import text_table, with_unit
 
 
-def main():
-    args = arguments()
+def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     model = open_model(args.deploy, args.weights, args.stage)
     rows, _ = read_table(args.table)
@@ -51,8 +50,7 @@ def budget(text, whole_cost):
     return number
 
 
-def arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('table', help='sensitivity.json of the same net')
@@ -61,4 +59,3 @@ def arguments():
     parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
     parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')
     add_stages(parser)
-    return parser.parse_args()

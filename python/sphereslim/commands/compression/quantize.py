@@ -1,5 +1,14 @@
-#!/usr/bin/env python
-"""Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget."""
+"""Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget.
+
+examples:
+  python python/quantize.py quantize net.caffemodel net.qcaffemodel --bits 6 --deploy deploy.prototxt
+  python python/quantize.py inspect net.qcaffemodel
+  python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
+  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --pairs pairs.txt --images lfw/ --rgb
+  python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
+      --budget 1000000 --coding zlib
+"""
 
 import argparse
 import os
@@ -33,33 +42,19 @@ SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
 SCOPES = ('layer', 'network')
 LAYERS = ('conv', 'all')
 CODINGS = ('none', 'zlib', 'lzma')
-EXAMPLES = """examples:
-  python python/quantize.py quantize net.caffemodel net.qcaffemodel --bits 6 --deploy deploy.prototxt
-  python python/quantize.py inspect net.qcaffemodel
-  python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
-  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
-  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --pairs pairs.txt --images lfw/ --rgb
-  python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
-      --budget 1000000 --coding zlib
-"""
 
 
-def main(arguments=None):
-    options = _parser().parse_args(arguments)
-    options.run(options)
+def run(options: argparse.Namespace) -> None:
+    options.action(options)
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     _add_quantize(commands)
     _add_dequantize(commands)
     _add_inspect(commands)
     _add_sweep(commands)
     _add_allocate(commands)
-    return parser
 
 
 def _in_stages(run):
@@ -90,7 +85,7 @@ def _add_quantize(commands):
         help='also quantize biases, slopes and norm statistics of the chosen layers (they stay float32 otherwise)',
     )
     command.add_argument('--deploy', help='deploy prototxt: weights are checked against it, the file keeps it')
-    command.set_defaults(run=run_quantize)
+    command.set_defaults(action=run_quantize)
 
 
 def _add_scheme(command):
@@ -159,7 +154,7 @@ def _add_sweep(commands):
     )
     command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
     _add_images(command)
-    command.set_defaults(run=_in_stages(run_sweep))
+    command.set_defaults(action=_in_stages(run_sweep))
 
 
 def _add_allocate(commands):
@@ -176,7 +171,7 @@ def _add_allocate(commands):
     command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
     _add_layers_and_coding(command)
     _add_images(command)
-    command.set_defaults(run=_in_stages(run_allocate))
+    command.set_defaults(action=_in_stages(run_allocate))
 
 
 def _add_dequantize(commands):
@@ -185,7 +180,7 @@ def _add_dequantize(commands):
     command.add_argument('output', help='the caffemodel to write')
     command.add_argument('--deploy', help='a prototxt to check the weights against')
     command.add_argument('--write-deploy', metavar='FILE', help='also write the deploy prototxt kept in the file')
-    command.set_defaults(run=run_dequantize)
+    command.set_defaults(action=run_dequantize)
 
 
 def _add_inspect(commands):
@@ -197,7 +192,7 @@ def _add_inspect(commands):
         '(0.02 is 2 %); then the bytes of each use and of the file.',
     )
     command.add_argument('quantized', help='a qcaffemodel')
-    command.set_defaults(run=lambda options: print(inspect_text(options.quantized)))
+    command.set_defaults(action=lambda options: print(inspect_text(options.quantized)))
 
 
 def run_quantize(options):

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Verify faces after LFW's view 2: accuracy per fold, its mean and standard error, EER, TAR at low FAR.
 
 Features of each picture (and of its mirror image, concatenated) are centred on the other folds, compared by cosine, and
@@ -9,7 +8,6 @@ pictures, so that the same evaluation is instant the second time.
 import argparse
 from pathlib import Path
 
-from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
 from sphereslim.data.preparation import CROPS, InputForm
@@ -21,8 +19,7 @@ from sphereslim.progress import bar
 FARS = (1e-3, 1e-4)
 
 
-def main():
-    args = parse_arguments()
+def run(args: argparse.Namespace) -> None:
     check_writable(args.json, args.roc)
     form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
     with staged(args.deploy, args.stage) as deploy:
@@ -64,8 +61,7 @@ def lines(values, mismatched):
         yield f'TAR      {values[f"tar_at_far_{limit:g}"]:6.2f} % at FAR {limit:g}{note}'
 
 
-def parse_arguments():
-    parser = command_parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt; its input decides the size and the number of channels')
     parser.add_argument('weights', help='caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
@@ -92,7 +88,6 @@ def parse_arguments():
     parser.add_argument('--no-cache', action='store_true', help='neither take nor keep features')
     parser.add_argument('--json', metavar='FILE', help='write the figures, in percent')
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')
-    return parser.parse_args()
 
 
 def progress_of(batch):

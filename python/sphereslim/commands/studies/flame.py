@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The 1.13 MB model's experiment: baseline, seven networks, distillation, bits sweep, binarization, file, report.
 
 Without --pictures a set of synthetic faces is made. Every step is a folder below --out; stop at any moment, the same
@@ -9,11 +8,13 @@ command goes on where it stopped. For CelebA:
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import sphereslim
+from sphereslim.checkout import PUBLISHED, SETTINGS, checkout
+from sphereslim.commands.command_line import command_line
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.top1 import Top1
 from sphereslim.files import only_one
@@ -26,18 +27,16 @@ from sphereslim.studies.flame.nets import BASELINE, VARIANTS
 from sphereslim.studies.flame.settings import read_settings
 from sphereslim.training.stage import train_with_bar
 
-ROOT = Path(__file__).resolve().parents[3]
 
-
-def main(arguments=None):
-    options = _parser().parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
     settings = read_settings(options.settings)
     if settings.distillation.student not in VARIANTS:
         raise SlimError(
             f'{options.settings}: student {settings.distillation.student}, expected one of: {", ".join(VARIANTS)}'
         )
     # networks name a Python layer of the library, which `caffe train` has to find
-    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT / 'python'), os.environ.get('PYTHONPATH')]))
+    library = str(Path(sphereslim.__file__).parents[1])
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [library, os.environ.get('PYTHONPATH')]))
     steps.check(settings, _under_root(settings.net))
     options.out.mkdir(parents=True, exist_ok=True)
     with only_one(options.out):
@@ -50,16 +49,14 @@ def main(arguments=None):
         sweeps = {variant: sweep(run, variant) for variant in settings.sweep.variants}
         binary = binarize(run)
         chosen = choose(run, results, sweeps)
-        page, tables = report.write(
-            run, results, sweeps, binary, chosen, options.published, shlex.join(['python', *sys.argv])
-        )
+        page, tables = report.write(run, results, sweeps, binary, chosen, options.published, command_line())
     for table in tables:
         print(f'\n{table.title}\n{table_text(table)}')
     print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
 
 
 def _under_root(path):
-    return Path(path) if Path(path).exists() else ROOT / path
+    return Path(path) if Path(path).exists() else checkout(path) / path
 
 
 def _pictures(options, settings):
@@ -71,7 +68,7 @@ def _pictures(options, settings):
     faces = options.faces
     command = [
         sys.executable,
-        str(ROOT / 'preprocess/make_faces.py'),
+        str(checkout('preprocess') / 'preprocess/make_faces.py'),
         '--out',
         str(faces),
         '--people',
@@ -121,8 +118,7 @@ def binarize(run):
         states = sorted(stage.folder.glob('*.solverstate'), key=lambda path: path.stat().st_mtime)
         start = ['--snapshot', str(states[-1])] if states else ['--weights', str(run.stage(BASELINE).final)]
         command = [
-            sys.executable,
-            str(ROOT / 'python/binarize.py'),
+            *(sys.executable, '-m', 'sphereslim', 'binarize'),
             '--solver',
             str(stage.solver),
             *start,
@@ -154,11 +150,10 @@ def choose(run, results, sweeps):
     return {'variant': variant, **row, 'file_bytes': size, 'text': text, 'unpack': unpack}
 
 
-def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--settings',
-        default=str(ROOT / 'python/settings/flame.small.json'),
+        default=str(SETTINGS / 'flame.small.json'),
         help='JSON of the run (default: the small one)',
     )
     parser.add_argument('--out', type=Path, default=Path('work/flame'), help='folder of the run (default work/flame)')
@@ -170,6 +165,5 @@ def _parser():
         default=Path('data/flame-faces'),
         help='where synthetic faces are made (default data/flame-faces)',
     )
-    parser.add_argument('--published', type=Path, default=ROOT / 'published', help="folder of the sources' figures")
+    parser.add_argument('--published', type=Path, default=PUBLISHED, help="folder of the sources' figures")
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
-    return parser

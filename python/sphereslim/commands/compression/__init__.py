@@ -1,0 +1,1 @@
+"""Make a network smaller by other means: bits, modules, a teacher."""

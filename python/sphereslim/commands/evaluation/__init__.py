@@ -1,0 +1,1 @@
+"""Measure a network: verification of faces."""

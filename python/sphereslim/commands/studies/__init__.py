@@ -1,0 +1,1 @@
+"""Reproduce a source, or study one network, from faces to a report."""

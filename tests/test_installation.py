@@ -1,0 +1,25 @@
+"""What is installed is complete, and nothing but the installation decides where the code is found."""
+
+import re
+from pathlib import Path
+
+import sphereslim
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'python' / 'sphereslim'
+
+
+def project():
+    text = (ROOT / 'python' / 'pyproject.toml').read_text()
+    return text
+
+
+def test_the_version_is_that_of_the_package():
+    assert f'\nversion = "{sphereslim.__version__}"\n' in project()
+
+
+def test_every_file_of_the_package_is_installed_with_it():
+    patterns = re.findall(r'"([^"]+)"', project().split('[tool.setuptools.package-data]')[1])
+    installed = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
+    others = {path for path in PACKAGE.rglob('*') if path.is_file() and path.suffix not in ('.py', '.pyc')}
+    assert others == installed
