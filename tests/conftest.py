@@ -3,6 +3,7 @@
 import sys
 import tempfile
 
+import caffe_server
 import pytest
 from sphereslim.commands.ending import run_command
 from sphereslim.commands.program import find_command
@@ -11,9 +12,7 @@ from sphereslim.commands.program import find_command
 @pytest.fixture(scope='session')
 def quick_command():
     """The path of a `caffe` command that needs no time to load."""
-    from caffe_server import quick_caffe
-
-    with tempfile.TemporaryDirectory() as folder, quick_caffe(folder) as command:
+    with tempfile.TemporaryDirectory() as folder, caffe_server.quick_caffe(folder) as command:
         yield command
 
 

@@ -4,11 +4,10 @@ import fnmatch
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / 'Dockerfile.cuda').read_text()
 PROJECTS = ('caffe-sphereface/pyproject.toml', 'python/pyproject.toml')
 STAMPED = ('requirements.txt', 'requirements-test.txt', 'constraints.txt')

@@ -1,11 +1,10 @@
 """What is installed is complete, and nothing but the installation decides where the code is found."""
 
 import re
-from pathlib import Path
 
 import sphereslim
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'python' / 'sphereslim'
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from masking import outputs, randomize
+from repository import ROOT
 from sphereslim.channels.groups import Groups
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import parse_net, read_net
@@ -18,7 +19,7 @@ from sphereslim.rewrite import shrink
 from sphereslim.rewrite.scaled import resized
 from sphereslim.studies.prune_runs import convolution_groups
 
-PROTOTXT = Path(__file__).resolve().parent.parent / 'prototxt'
+PROTOTXT = ROOT / 'prototxt'
 NETS = {
     'sphereface-4': None,
     'sphereface-10': None,

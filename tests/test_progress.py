@@ -4,13 +4,11 @@ import io
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 from sphereslim import progress
 from sphereslim.progress import bar
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Terminal(io.StringIO):

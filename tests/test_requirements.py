@@ -2,18 +2,17 @@
 
 import sys
 from importlib.metadata import PackageNotFoundError, distribution, version
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from repository import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parent.parent
 OWN = set()  # names of the project's packages
 
 

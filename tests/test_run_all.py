@@ -4,11 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = ('SCALE', 'GPU', 'RUNS', 'CROP', 'FACES', 'PAIRS', 'LISTS', 'DATA', 'OUT', 'CAFFE_ROOT')
 
 

@@ -28,7 +28,7 @@ def main():
     parser.add_argument('--repeat', type=Path, help='run one file through the one target and end')
     parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path[:0] = [str(ENGINE), str(ENGINE / 'tests')]
+    sys.path[:0] = [str(ENGINE), str(ENGINE / 'tests' / 'support')]
     if options.here:
         return fuzz_here(options.target[0], options.seconds, options.out)
     import fuzz_files

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-ENGINE_TESTS = Path(__file__).resolve().parents[1] / 'caffe-sphereface' / 'tests'
+ENGINE_TESTS = Path(__file__).resolve().parents[1] / 'caffe-sphereface' / 'tests' / 'support'
 SEEDS_A_PROCESS = 200
 
 

@@ -1,16 +1,14 @@
 """Every layer against the numbers of a genuine Caffe, where the shared folder with them exists, on CPU and GPU."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
+from repository import SHARED
 
 import caffe
 from gpu_mode import gpu_mode
 
-SHARED = Path(os.environ.get('SHARED', Path(__file__).resolve().parents[2].parent / 'shared'))
 FOLDER = SHARED / 'goldens' / 'layers'
 CASES = sorted(path.stem for path in FOLDER.glob('*.npz'))
 TOLERANCE = 2e-4

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
-
-import caffe
 import test_gradients
 import test_losses
 import test_neurons
+import torch
+
+import caffe
 from caffe import device as mode
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import ROOT
 from sphereslim import checkout
 from sphereslim.commands.program import ROOMS, find_command, find_commands, overview
 from sphereslim.errors import SlimError
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = [command.name for room in ROOMS for command in find_commands(room)]
 
 
