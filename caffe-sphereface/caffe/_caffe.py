@@ -1,7 +1,7 @@
 """The names of pycaffe's compiled module, for scripts that import from caffe._caffe."""
 
 from caffe.blobs.blob import Blob
-from caffe.device import set_device, set_mode_cpu, set_mode_gpu
+from caffe.device import Timer, set_device, set_mode_cpu, set_mode_gpu
 from caffe.layers import layer_types as layer_type_list
 from caffe.layers.python import Layer
 from caffe.log import init_log
@@ -27,7 +27,6 @@ from caffe.solvers import (
     SGDSolver,
     get_solver,
 )
-from caffe.timer import Timer
 
 BoolVec = DtypeVec = IntVec = LayerVec = NetVec = StringVec = list
 

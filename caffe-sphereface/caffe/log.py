@@ -11,14 +11,15 @@ import types
 from datetime import datetime
 
 from caffe.errors import reason
+from caffe.process_state import state
 
-_state = {'level': int(os.environ.get('GLOG_minloglevel') or 0), 'muted': False, 'folder': None, 'file': None}
+_log = state.log
 
 
 def init_log(level=0, stderr=True):
     """Show lines from `level` on; `stderr` False turns them off."""
-    _state['level'] = int(level)
-    _state['muted'] = not stderr
+    _log.level = int(level)
+    _log.muted = not stderr
 
 
 def also_to(folder, program):
@@ -26,7 +27,7 @@ def also_to(folder, program):
 
     The file is made with the first line, and PROGRAM.INFO leads to the newest.
     """
-    _state.update(folder=folder, program=program, file=None)
+    _log.folder, _log.program, _log.file = folder, program, None
 
 
 def info(source, message):
@@ -41,7 +42,7 @@ def warning(source, message):
 
 def shows_info():
     """Whether lines at level info are shown, so that the work of making many can be saved."""
-    return _state['level'] <= 0 and not _state['muted']
+    return _log.level <= 0 and not _log.muted
 
 
 def number(value):
@@ -50,26 +51,26 @@ def number(value):
 
 
 def _write(level, letter, source, message):
-    if level < _state['level'] or _state['muted']:
+    if level < _log.level or _log.muted:
         return
     now = datetime.now()
     line = f'{letter}{now:%m%d %H:%M:%S.%f} {threading.get_native_id():>5} {source}] {message}'
     print(line, file=sys.stderr, flush=True)
-    if _state['folder']:
+    if _log.folder:
         _append(line, now)
 
 
 def _append(line, now):
     try:
-        _state['file'] = _state['file'] or _open_file(now)
-        print(line, file=_state['file'], flush=True)
+        _log.file = _log.file or _open_file(now)
+        print(line, file=_log.file, flush=True)
     except OSError as error:
-        folder, _state['folder'] = _state['folder'], None
+        folder, _log.folder = _log.folder, None
         warning('log.py', f'{folder}: the log cannot be written there ({reason(error)}) and goes on without')
 
 
 def _open_file(now):
-    folder, program, host = _state['folder'], _state['program'], socket.gethostname()
+    folder, program, host = _log.folder, _log.program, socket.gethostname()
     name = f'{program}.{host}.{os.environ.get("USER", os.getuid())}.log.INFO.{now:%Y%m%d-%H%M%S}.{os.getpid()}'
     file = open(os.path.join(folder, name), 'a', errors='surrogateescape')
     print(f'Log file created at: {now:%Y/%m/%d %H:%M:%S}\nRunning on machine: {host}', file=file)

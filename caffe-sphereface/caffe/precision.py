@@ -7,9 +7,9 @@ product and, with bf16, its result.
 import torch
 
 from caffe.errors import CaffeError
+from caffe.process_state import state
 
 PRECISIONS = ('fp32', 'tf32', 'bf16')
-_state = {'name': 'fp32'}
 
 
 def set_precision(name):
@@ -20,23 +20,23 @@ def set_precision(name):
     """
     if name not in PRECISIONS:
         raise CaffeError(f"precision '{name}': expected one of {', '.join(PRECISIONS)}")
-    _state['name'] = name
+    state.precision = name
     set_hardware()
 
 
 def precision():
     """The name of the present choice."""
-    return _state['name']
+    return state.precision
 
 
 def is_bf16():
     """Whether products are to be computed in bfloat16."""
-    return _state['name'] == 'bf16'
+    return state.precision == 'bf16'
 
 
 def set_hardware():
     """Allow TensorFloat-32 in PyTorch's products where it was chosen, and forbid it otherwise."""
-    allowed = _state['name'] == 'tf32'
+    allowed = state.precision == 'tf32'
     torch.set_float32_matmul_precision('high' if allowed else 'highest')
     torch.backends.cudnn.allow_tf32 = allowed
     on_cpu = getattr(torch.backends.mkldnn, 'conv', None)  # from PyTorch 2.9 on

@@ -1,35 +1,41 @@
-"""Random numbers: one seeded generator a device for tensors, one numpy generator for the order of data."""
+"""Random numbers: one seeded generator per device for tensors, one numpy generator for the order of data."""
 
 import numpy as np
 import torch
 
-_tensor_generators = {}
-_state = {'seed': None, 'offset': 0, 'numpy': np.random.default_rng()}
+from caffe.process_state import state
 
 
-def set_seed(seed):
+def set_seed(seed: int) -> None:
     """Seed everything that layers, fillers and data draw from (the solver's `random_seed`)."""
-    _state.update(seed=int(seed), offset=0)
-    _state['numpy'] = np.random.default_rng(int(seed) % 2**63)
-    _tensor_generators.clear()
+    state.random.seed, state.random.offset = int(seed), 0
+    state.random.of_data = np.random.default_rng(int(seed) % 2**63)
+    state.random.of_tensors.clear()
 
 
-def generator(device='cpu'):
+def generator(device: torch.device | str = 'cpu') -> torch.Generator:
     """The torch.Generator of a device, made on first use."""
     device = torch.device(device)
-    if device not in _tensor_generators:
-        made = torch.Generator(device)
-        made.manual_seed((_state['seed'] + _state['offset']) % 2**63) if _state['seed'] is not None else made.seed()
-        _tensor_generators[device] = made
-    return _tensor_generators[device]
+    if device not in state.random.of_tensors:
+        state.random.of_tensors[device] = _new_generator(device)
+    return state.random.of_tensors[device]
 
 
-def numpy_generator():
+def _new_generator(device: torch.device) -> torch.Generator:
+    made, seed = torch.Generator(device), state.random.seed
+    if seed is None:
+        made.seed()
+    else:
+        made.manual_seed((seed + state.random.offset) % 2**63)
+    return made
+
+
+def numpy_generator() -> np.random.Generator:
     """The numpy Generator that shuffles lists and draws crops and mirrors."""
-    return _state['numpy']
+    return state.random.of_data
 
 
-def diverge(rank):
-    """Draw other tensors than the processes of other ranks from now on, but still the same order of data."""
-    _tensor_generators.clear()
-    _state['offset'] = rank
+def diverge(rank: int) -> None:
+    """Draw other tensors than the processes of other ranks from here on, but still the same order of data."""
+    state.random.of_tensors.clear()
+    state.random.offset = rank

@@ -175,7 +175,7 @@ def lines_of(capsys):
 
 def test_the_log_says_the_same(folder, capsys, monkeypatch):
     logs = []
-    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
 
     def outcome():
         made = solver(extra='display: 1 debug_info: true test_iter: 2 test_interval: 2 snapshot: 0 max_iter: 3')

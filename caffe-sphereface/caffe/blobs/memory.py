@@ -5,10 +5,21 @@ from math import prod
 
 import torch
 
-from caffe.blobs.transfer import to_device
 from caffe.errors import CaffeError
 
 _CPU = torch.device('cpu')
+# PyTorch keeps pinned memory for ever; what is larger than this (bytes) is not worth it
+_MOST_PINNED = 1 << 26
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on `device`. From the host to a GPU it goes by way of pinned memory, so that the host can go on at once.
+
+    A copy from ordinary memory would wait until the GPU has done everything that it was given before.
+    """
+    if tensor.device == device or device.type == 'cpu' or tensor.numel() * tensor.element_size() > _MOST_PINNED:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Memory:

@@ -1,7 +1,7 @@
 """`caffe time`: milliseconds a layer and a pass."""
 
 from caffe import log
-from caffe.timer import now
+from caffe.device import now
 
 
 def benchmark(net, iterations):

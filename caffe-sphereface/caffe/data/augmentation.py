@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from caffe.blobs.transfer import to_device
+from caffe.blobs.memory import to_device
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
 

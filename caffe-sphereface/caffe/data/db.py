@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import weakref
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -51,10 +52,11 @@ class LevelDbReader:
 
     def __init__(self, path):
         plyvel = _plyvel(path)
-        self._folder = tempfile.TemporaryDirectory(prefix='caffe-leveldb-')
-        _link_leveldb(path, self._folder.name)
+        folder = tempfile.mkdtemp(prefix='caffe-leveldb-')
+        weakref.finalize(self, _remove_own, folder, os.getpid())
+        _link_leveldb(path, folder)
         try:
-            self._database = plyvel.DB(self._folder.name)
+            self._database = plyvel.DB(folder)
             self._iterator = self._database.iterator()
             self.count = None
             self._record = next(self._iterator, None)
@@ -89,6 +91,12 @@ def _plyvel(path):
             'or convert the data to LMDB'
         ) from None
     return plyvel
+
+
+def _remove_own(folder, process):
+    """Remove a folder where this is the process that made it, not a forked child of it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _link_leveldb(path, folder):

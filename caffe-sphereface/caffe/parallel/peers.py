@@ -1,6 +1,7 @@
 """Processes that train one net together over torch.distributed: NCCL between GPUs, gloo between CPUs."""
 
 import atexit
+import os
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,7 +29,7 @@ class Peers:
     """
 
     def __init__(self, store, rank, count):
-        self.rank, self.count = rank, count
+        self.rank, self.count, self._process = rank, count, os.getpid()
         self._gradients = None  # made for the first exchange
         self._signals = lambda: None  # the solver's own `action`
         self._local = []  # requests that only this process knows so far
@@ -41,10 +42,15 @@ class Peers:
         with self._together():
             dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
         # threads of a group that still stands when the interpreter ends would abort the process
-        atexit.register(_part)
+        atexit.register(_part, self._process)
 
     @contextmanager
     def _together(self):
+        if os.getpid() != self._process:
+            raise CaffeError(
+                f'process {os.getpid()} was forked from process {self.rank} of {self.count} of a training, which has '
+                'the connections to the others; expected a solver made here'
+            )
         try:
             yield
         except RuntimeError as error:
@@ -161,10 +167,10 @@ class Peers:
         with self._together():
             # NCCL would take the device that happens to be current, and warn
             dist.barrier(device_ids=[device.index] if device.type == 'cuda' else None)
-        _part()
+        _part(self._process)
 
 
-def _part():
-    """Leave the process group, where it was not left before."""
-    if dist.is_initialized():
+def _part(process):
+    """Leave the process group that `process` has joined, where this is that process and has not left it before."""
+    if os.getpid() == process and dist.is_initialized():
         dist.destroy_process_group()

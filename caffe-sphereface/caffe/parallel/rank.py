@@ -1,22 +1,21 @@
 """Which part of the data this process reads when several train together."""
 
 from caffe.errors import CaffeError
-
-_state = {'rank': 0, 'count': 1}
+from caffe.process_state import state
 
 
 def set_shard(rank, count):
     """From now on training data layers of this process read items `rank`, `rank + count`, … of their source."""
     if not 0 <= rank < count:
         raise CaffeError(f'shard {rank} of {count}: expected a rank from 0 to one below the count')
-    _state.update(rank=int(rank), count=int(count))
+    state.rank, state.count = int(rank), int(count)
 
 
 def shard():
     """(rank, count) of this process."""
-    return _state['rank'], _state['count']
+    return state.rank, state.count
 
 
 def is_root():
     """True for the process that tests, displays and writes snapshots for all."""
-    return _state['rank'] == 0
+    return state.rank == 0

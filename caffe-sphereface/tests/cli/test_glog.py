@@ -6,6 +6,7 @@ import pytest
 
 from caffe import log
 from caffe.cli.flags import Spec, run
+from caffe.process_state import state
 from training_run import caffe_command, write_run
 
 
@@ -14,8 +15,8 @@ def as_before(monkeypatch):
     """What a command line changes is put back at the end."""
     monkeypatch.setenv('GLOG_minloglevel', '0')
     monkeypatch.setenv('GLOG_log_dir', '')
-    for name, value in [*log._state.items()]:
-        monkeypatch.setitem(log._state, name, value)
+    for name, value in [*vars(state.log).items()]:
+        monkeypatch.setattr(state.log, name, value)
     log.init_log(0)
 
 

@@ -29,7 +29,7 @@ FILES = SHARED / 'goldens' / 'files'
 def folder(tmp_path, monkeypatch):
     """A working folder with pictures p/0.png … p/4.png of 9x7 and list.txt."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(caffe.log._state, 'level', 0)  # whatever GLOG_minloglevel hides
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)  # whatever GLOG_minloglevel hides
     os.mkdir('p')
     for i in range(5):
         cv2.imwrite(f'p/{i}.png', np.random.default_rng(i).integers(0, 256, (9, 7, 3), np.uint8))

@@ -12,7 +12,7 @@ from training_run import NET, SOLVER, write_run
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(caffe.log._state, 'level', 0)  # whatever GLOG_minloglevel hides
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)  # whatever GLOG_minloglevel hides
     write_run(tmp_path)
     return tmp_path
 

@@ -189,8 +189,8 @@ def test_processes_shuffle_alike_without_a_seed_and_draw_different_dropout(tmp_p
     (tmp_path / 'look.py').write_text(
         'import caffe, numpy as np\nclass Look(caffe.Layer):\n'
         '    def forward(self, bottom, top):\n'
-        '        import torch; from caffe import random, mode\n'
-        '        state = random.generator(mode.device()).get_state().sum().item()\n'
+        '        from caffe import device, random\n'
+        '        state = random.generator(device.device()).get_state().sum().item()\n'
         '        with open(f"seen{caffe.solver_rank()}", "a") as f:\n'
         '            for row in bottom[0].data[:, 0]: f.write(f"{row:.6f}\\n")\n'
         '        open(f"state{caffe.solver_rank()}", "a").write(f"{state}\\n")\n'
@@ -402,7 +402,7 @@ def test_requests_are_obeyed_once_by_all(tmp_path, monkeypatch, peers):
 
 def test_a_stop_interrupts_the_test_nets_and_ends_all_with_the_next_gradients(tmp_path, monkeypatch, capfd, peers):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
     write_run(tmp_path, solver=SOLVER + 'test_iter: 300 test_interval: 1 test_initialization: false')
     requests = [None, 'stop']
     solver = caffe.get_solver('solver.prototxt')

@@ -205,7 +205,7 @@ def test_a_restored_training_names_its_state_when_the_next_snapshot_cannot_be_wr
 
 
 def test_solve_snapshots_once_at_the_end_and_says_what_parsers_look_for(tmp_path, capfd, monkeypatch):
-    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
     solver(tmp_path, 'snapshot: 3 display: 2').solve()
     text = capfd.readouterr().err
     assert text.count('s_iter_6.caffemodel') == 1

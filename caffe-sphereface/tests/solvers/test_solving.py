@@ -90,7 +90,7 @@ def test_a_restored_solver_is_at_the_same_rate_step(tmp_path):
 
 
 def test_no_batches_to_test_on_are_no_test(tmp_path, capfd, monkeypatch):
-    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
     solver(tmp_path, 'test_iter: 0 test_interval: 1 test_compute_loss: true').step(1)
     shown = capfd.readouterr().err
     assert 'Testing net (#0)' in shown and 'Test net output' not in shown and 'Test loss' not in shown
@@ -115,7 +115,7 @@ def test_a_net_without_parameters_can_be_clipped(tmp_path):
 
 @pytest.mark.parametrize('extra, tested', [('', [0, 2, 4]), ('test_initialization: false', [2, 4])])
 def test_tests_that_are_due(tmp_path, capfd, monkeypatch, extra, tested):
-    monkeypatch.setitem(caffe.log._state, 'level', 0)
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
     solver(tmp_path, f'test_iter: 1 test_interval: 2 snapshot_after_train: false {extra}').solve()
     lines = capfd.readouterr().err.splitlines()
     assert [int(line.split('Iteration ')[1].split(',')[0]) for line in lines if 'Testing net' in line] == tested

@@ -22,17 +22,17 @@ class Batch:
 
 
 class Filling:
-    """A batch of `count` items in the making.
+    """A batch of `items` in the making.
 
     `allocate(shape, dtype)` gives the tensors (data, labels), when the first item has said what they look like.
     `waiting` counts the items that are still to come, for those who fill. `failure` is (index of the item, exception)
     of the first item that could not be loaded.
     """
 
-    def __init__(self, count, allocate):
+    def __init__(self, items, allocate):
         self.data = self.labels = self.failure = None
-        self.waiting = count
-        self._count, self._allocate = count, allocate
+        self.items, self.waiting = items, len(items)
+        self._allocate = allocate
         self._lock = threading.Lock()
 
     def fill(self, start, items, load, stopped):
@@ -63,5 +63,5 @@ class Filling:
 
     def _decide(self, shape, dtype):
         kind = torch.uint8 if dtype == np.uint8 else torch.float32
-        self.data, self.labels = self._allocate((self._count, *shape), kind)
+        self.data, self.labels = self._allocate((len(self.items), *shape), kind)
         self._array, self._label_array = self.data.numpy(), self.labels.numpy()

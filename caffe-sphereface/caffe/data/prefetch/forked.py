@@ -6,6 +6,7 @@ import weakref
 from collections import deque
 from functools import partial
 
+from caffe import fork
 from caffe.data.prefetch.batch import Batch, Filling
 from caffe.data.prefetch.shared_memory import Slot
 from caffe.data.prefetch.worker_count import worker_count
@@ -23,12 +24,25 @@ class ProcessPrefetcher:
 
     def __init__(self, plan, load, ahead=4):
         self._source, self._workers, self._ahead = (plan, load), worker_count(), max(2, ahead)
+        self._due = 0  # number of the batch that `next` hands out
+        self._without_workers()
+        fork.follow(self)
+
+    def _without_workers(self):
         self._slots, self._team, self.stop = [], None, lambda: None
         self._made = {}  # (slot, shape and dtype, failure) of batches that are there, by number
-        self._ordered = 0  # batches that workers were asked for, and so the number of the next one
-        self._due = 0  # number of the batch that `next` hands out
+        self._ordered = self._due  # number of the batch that workers are asked for next
         self._lent = 0  # slots whose batch somebody outside holds
         self._returned = deque()  # slots that nobody holds any more, to be ordered anew
+
+    def before_fork(self):
+        """Nothing is to be done: the workers have no locks."""
+
+    def after_fork(self, in_child):
+        """In a copy of this process, leave the workers to the original; `next` starts others."""
+        if in_child and self._team:
+            self._team.leave()
+            self._without_workers()
 
     def is_ready(self):
         """Whether `next` gives a batch without a wait or an error."""
@@ -98,7 +112,7 @@ def _filler(plan, load, slots):
             items = next(items for planned, items in numbered if planned == number)
         except Exception as failure:
             return number, slot, None, _portable(failure)
-        filling = Filling(len(items), slots[slot].views)
+        filling = Filling(items, slots[slot].views)
         filling.fill(0, items, load, lambda: False)
         if filling.failure:
             return number, slot, None, _portable(filling.failure[1])

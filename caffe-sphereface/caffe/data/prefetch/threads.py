@@ -7,7 +7,7 @@ from collections import deque
 
 import torch
 
-from caffe import device
+from caffe import device, fork
 from caffe.data.prefetch.batch import Batch, Filling
 from caffe.data.prefetch.worker_count import worker_count
 
@@ -18,14 +18,40 @@ class _Work:
     """What the worker threads share; it knows nothing of the Prefetcher, so that this one can be collected."""
 
     def __init__(self, plan, load, depth, workers, pinned):
-        self.plan, self.load, self.depth, self.pinned = plan, load, depth, pinned
-        lock = threading.RLock()  # the collector may run `stop` in a thread that holds it
-        # a batch that is ready concerns the net alone, one that was taken a single thread: woken together, all of them
-        # would contend for the interpreter at the moment when the net needs it
-        self.ready, self.wanted = threading.Condition(lock), threading.Condition(lock)
+        self.plan, self.load, self.depth, self.workers, self.pinned = plan, load, depth, workers, pinned
+        self.lock = threading.RLock()  # the collector may run `stop` in a thread that holds it
         self.batches, self.jobs = deque(), deque()
         self.stopped = False
-        self.threads = [threading.Thread(target=self.work, name='caffe-data', daemon=True) for _ in range(workers)]
+        self._without_threads()
+        fork.follow(self)
+
+    def _without_threads(self):
+        # a batch that is ready concerns the net alone, one that was taken a single thread: woken together, all of them
+        # would contend for the interpreter at the moment when the net needs it
+        self.ready, self.wanted = threading.Condition(self.lock), threading.Condition(self.lock)
+        self.threads = []
+
+    def start(self):
+        self.threads = [threading.Thread(target=self.work, name='caffe-data', daemon=True) for _ in range(self.workers)]
+        for thread in self.threads:
+            thread.start()
+
+    def before_fork(self):
+        self.lock.acquire()
+
+    def after_fork(self, in_child):
+        if in_child:
+            self._without_threads()
+            self._begin_unfinished_again()
+        self.lock.release()
+
+    def _begin_unfinished_again(self):
+        """Plan no batch twice, but fill those anew that threads had in hand."""
+        self.jobs.clear()
+        for i, batch in enumerate(self.batches):
+            if batch.waiting:
+                self.batches[i] = Filling(batch.items, self._allocate)
+                self._order(self.batches[i])
 
     def work(self):
         while True:
@@ -58,15 +84,19 @@ class _Work:
         try:
             items = next(self.plan)
         except Exception as failure:
-            items, self.depth = [], 0
-            batch = Filling(0, self._allocate)
+            self.depth = 0
+            batch = Filling([], self._allocate)
             batch.failure = (0, failure)
         else:
-            batch = Filling(len(items), self._allocate)
+            batch = Filling(items, self._allocate)
         self.batches.append(batch)
-        self.jobs.extend((batch, i, items[i : i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
+        self._order(batch)
         self.wanted.notify(len(self.jobs))
         self.ready.notify()
+
+    def _order(self, batch):
+        items = batch.items
+        self.jobs.extend((batch, i, items[i : i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
 
     def _allocate(self, shape, dtype):
         return torch.empty(shape, dtype=dtype, pin_memory=self.pinned), torch.empty(shape[0])
@@ -100,7 +130,6 @@ class Prefetcher:
         depth = max(ahead, -(-2 * workers // jobs))
         self._work = _Work(plan, load, depth, workers, device.device().type == 'cuda')
         self.stop = weakref.finalize(self, self._work.stop)
-        self._started = False
 
     def is_ready(self):
         """Whether `next` gives a batch without a wait or an error."""
@@ -111,10 +140,8 @@ class Prefetcher:
     def next(self):
         """The next Batch, complete."""
         work = self._work
-        if not self._started:
-            self._started = True
-            for thread in work.threads:
-                thread.start()
+        if not work.threads:
+            work.start()
         with work.ready:
             work.ready.wait_for(lambda: work.batches and not work.batches[0].waiting)
             batch = work.batches[0]

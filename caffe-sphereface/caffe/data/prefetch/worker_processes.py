@@ -65,6 +65,10 @@ class Team:
                 if end:
                     raise CaffeError(f'worker process {child} has ended unexpectedly ({end})')
 
+    def leave(self):
+        """Let go of them in a copy of the process that they are for, or they would outlive that one."""
+        self._socket.close()
+
     def kill(self):
         """End them all, and wait until they have ended."""
         if os.getpid() != self._owner:  # a copy of the net's process has come to its end

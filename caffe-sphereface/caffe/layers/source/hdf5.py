@@ -3,7 +3,7 @@
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.transfer import to_device
+from caffe.blobs.memory import to_device
 from caffe.data.feed import own_generator
 from caffe.data.hdf5 import Hdf5Rows
 from caffe.errors import CaffeError

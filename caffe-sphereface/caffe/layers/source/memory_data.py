@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.transfer import to_device
+from caffe.blobs.memory import to_device
 from caffe.layers.support.registry import Layer, register
 
 
