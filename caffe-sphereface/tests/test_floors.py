@@ -14,34 +14,35 @@ import caffe
 
 FLOORS = {
     'errors': 0,  # what can go wrong, in one line
-    'log': 1,  # lines in glog's form
-    'layer_errors': 1,  # PyTorch's errors, told with file and layer
-    'precision': 1,  # fp32, tf32, bf16
-    'random': 1,  # the seed of a process
-    'proto': 1,  # messages, their text and binary files, old forms
-    'device': 2,  # the CPU or a GPU
-    'net_spec': 2,  # NetSpec, which writes prototxts
-    'timer': 3,
-    'coord_map': 3,  # where a blob's pixels lie in another blob
-    'blobs': 3,  # values, gradients and where they are kept
-    'parallel': 4,  # several processes that train one net
-    'data.prefetch': 4,  # batches made ahead of time
-    'data': 5,  # databases, lists and pictures become batches
-    'io': 6,  # caffe.io: pictures and arrays for deploy nets
-    'layers.support': 6,  # what layers have in common
-    'layers.*': 7,  # the families of layers
-    'layers': 8,  # all layers, found by walking the families
-    'net': 9,  # a net of layers, its weights, its forward and backward
-    'solvers': 10,
-    'draw': 10,
-    'classifier': 10,
-    'detector': 10,
-    '_caffe': 11,  # pycaffe's names, gathered
-    'pycaffe': 12,
-    '': 13,  # `import caffe`
-    'export': 14,  # ONNX
-    'cli': 15,  # the commands
-    '__main__': 16,
+    'fork': 0,  # what lets a forked child compute on
+    'process_state': 1,  # device, precision, random numbers, log and rank of the process
+    'log': 2,  # lines in glog's form
+    'layer_errors': 2,  # PyTorch's errors, told with file and layer
+    'precision': 2,  # fp32, tf32, bf16
+    'random': 2,  # the seed of a process
+    'proto': 2,  # messages, their text and binary files, old forms
+    'device': 3,  # the CPU or a GPU
+    'net_spec': 3,  # NetSpec, which writes prototxts
+    'coord_map': 4,  # where a blob's pixels lie in another blob
+    'blobs': 4,  # values, gradients and where they are kept
+    'parallel': 5,  # several processes that train one net
+    'data.prefetch': 5,  # batches made ahead of time
+    'data': 6,  # databases, lists and pictures become batches
+    'io': 7,  # caffe.io: pictures and arrays for deploy nets
+    'layers.support': 7,  # what layers have in common
+    'layers.*': 8,  # the families of layers
+    'layers': 9,  # all layers, found by walking the families
+    'net': 10,  # a net of layers, its weights, its forward and backward
+    'solvers': 11,
+    'draw': 11,
+    'classifier': 11,
+    'detector': 11,
+    '_caffe': 12,  # pycaffe's names, gathered
+    'pycaffe': 13,
+    '': 14,  # `import caffe`
+    'export': 15,  # ONNX
+    'cli': 16,  # the commands
+    '__main__': 17,
 }
 MOST_MODULES = 15  # in one folder
 
