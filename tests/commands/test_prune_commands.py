@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pytest
 from masking import randomize
+from sphereslim.criteria import CRITERIA
+from sphereslim.criteria.criterion import Criterion
+from sphereslim.data.feed import feed_for
+from sphereslim.data.pictures import list_images
 from sphereslim.files import write_bytes
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net, weights_of
@@ -12,6 +16,7 @@ from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import read_weights, weight_layers
 from sphereslim.pruning.allocation import allocate, curves
 from sphereslim.pruning.model import cost, open_model
+from sphereslim.pruning.one_shot import evidence
 from sphereslim.pruning.selection_files import read_selections
 from sphereslim.pruning.sensitivity import read_table
 from tiny_run import write_run
@@ -55,6 +60,27 @@ def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_ca
 def test_a_train_net_reads_its_own_pictures(work, run):
     run('select_filters', 'net/train.prototxt tiny.caffemodel --layer conv1 --criterion l1 --batches 1 --out one.json')
     assert json.loads((work / 'one.json').read_text())['layer'] == 'conv1'
+
+
+@pytest.mark.parametrize('criterion', ['l1', 'l2', 'fpgm', 'random'])
+def test_criteria_of_the_weights_alone_need_no_pictures(criterion, work, run):
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion {criterion} --out alone.json')
+    alone = json.loads((work / 'alone.json').read_text())
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion {criterion} {PICTURES} --out with.json')
+    assert alone == json.loads((work / 'with.json').read_text())
+
+
+def test_a_criterion_of_ones_own_that_needs_gradients_gets_them(work, run, monkeypatch):
+    def measure(context):
+        stops = [stop for stop, _ in context.stops()]
+        return sum(abs(diffs[0]).sum(axis=(0, 2, 3)) for _, diffs in context.sampler.gradients(stops))
+
+    monkeypatch.setitem(CRITERIA, 'slope', Criterion('slope', 'a test', measure, needs_gradients=True))
+    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion slope {PICTURES} --out slope.json')
+    assert min(json.loads((work / 'slope.json').read_text())['scores']) > 0
+    model = open_model(NET, 'tiny.caffemodel')
+    feed = feed_for(model.net, list_images('faces/aligned', 4))
+    assert min(evidence(model, ['conv1'], 'slope', feed)['conv1']) > 0
 
 
 @pytest.mark.parametrize('form', ['double', 'old layers'])

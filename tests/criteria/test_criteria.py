@@ -301,7 +301,7 @@ def refused(*arguments, **options):
 
 
 def test_bad_requests_get_one_line():
-    assert refused('conv', 'l3', 0.5).startswith("no criterion 'l3', expected one of: greedy_pair, thinet")
+    assert refused('conv', 'l3', 0.5).startswith("no criterion 'l3', expected one of: apoz, entropy, fpgm, greedy_pair")
     assert refused('conv', 'l1', 0) == 'rate 0: expected the share of channels to keep, above 0 and at most 1'
     assert refused('conv', 'l1', 0.5, bins=3) == "criterion 'l1' has no option 'bins', expected one of: none"
     assert refused('conv', 'entropy', 0.5, bins=1) == 'bins 1: expected at least 2 bins in the histogram'

@@ -9,8 +9,8 @@ import pytest
 from repository import ROOT
 from sphereslim.errors import SlimError
 from sphereslim.report.published_table import (
-    Cell,
-    Table,
+    PublishedCell,
+    PublishedTable,
     explain_total,
     note_unequal_prints,
     read_published,
@@ -96,7 +96,7 @@ def test_flame_tables_agree_where_the_print_says_enough(tables):
     ],
 )
 def test_verdicts(ours, printed, verdict):
-    assert Cell('row', 'column', ours, Decimal(printed)).verdict == verdict
+    assert PublishedCell('row', 'column', ours, Decimal(printed)).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -109,25 +109,25 @@ def test_figures_are_shown_as_printed(printed, shown):
 
 
 def _rows(*values):
-    return [Cell(f'row{i}', 'x', float(v), Decimal(v)) for i, v in enumerate(values)]
+    return [PublishedCell(f'row{i}', 'x', float(v), Decimal(v)) for i, v in enumerate(values)]
 
 
 def test_a_total_that_its_rows_contradict_gets_a_note():
     rows = _rows('1.0', '2.0', '4.0')
-    assert explain_total(Cell('total', 'x', 7.0, Decimal('7.0')), rows).note == ''
-    short = explain_total(Cell('total', 'x', 7.0, Decimal('5.0')), rows)
+    assert explain_total(PublishedCell('total', 'x', 7.0, Decimal('7.0')), rows).note == ''
+    short = explain_total(PublishedCell('total', 'x', 7.0, Decimal('5.0')), rows)
     assert 'add up to 7.0' in short.note and 'row1' in short.note
-    assert 'row' not in explain_total(Cell('total', 'x', 7.0, Decimal('5.5')), rows).note.replace('rows', '')
+    assert 'row' not in explain_total(PublishedCell('total', 'x', 7.0, Decimal('5.5')), rows).note.replace('rows', '')
 
 
 def test_one_figure_printed_twice_in_two_ways_gets_a_note():
-    cells = [Cell('a', 'x', 2.344, Decimal('2.34')), Cell('b', 'x', 2.344, Decimal('2.35'))]
+    cells = [PublishedCell('a', 'x', 2.344, Decimal('2.34')), PublishedCell('b', 'x', 2.344, Decimal('2.35'))]
     note_unequal_prints(cells)
     assert cells[0].note == '' and cells[1].note == 'the same figure is printed as 2.34 for a, x'
 
 
 def test_table_shows_both_figures_difference_and_notes():
-    table = Table('Title', 'Source', [Cell('a', 'x', 1.14, Decimal('1.3'), note='why')], ['how'])
+    table = PublishedTable('Title', 'Source', [PublishedCell('a', 'x', 1.14, Decimal('1.3'), note='why')], ['how'])
     for text in (table.as_text(), table.as_markdown()):
         for part in ('Title', 'Source', '1.140', '1.3', '-0.160', 'differs [1]', '[1] a, x: why', 'how'):
             assert part in text

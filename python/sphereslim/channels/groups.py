@@ -7,8 +7,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from sphereslim.channels.follow import follow
-from sphereslim.channels.rules import PER_CHANNEL
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ def _group(trace, members, own, unit_of, reason, caveats):
     makers = [layer for layer, flow in trace.made.items() if own[flow.ids[0]]]
     carriers = dict.fromkeys((*makers, *(m.layer for m in members if m.role == 'output')))
     readers = dict.fromkeys(m.layer for m in members if m.role == 'input')
-    filters = [layer for layer in carriers if trace.layers[layer].type not in PER_CHANNEL]
+    filters = [layer for layer in carriers if not layer_type(trace.layers[layer]).per_channel]
     points = dict.fromkeys(
         _finished(trace, layer, top)
         for layer in filters
@@ -224,6 +224,10 @@ def _finished(trace, layer, top):
     while True:
         readers = trace.readers.get((layer, top), ())
         reader = trace.layers[next(iter(readers))] if len(readers) == 1 else None
-        if reader is None or reader.type not in (*PER_CHANNEL, 'Eltwise') or not len(reader.top):
+        if reader is None or not _is_in_line(reader):
             return layer, top
         layer, top = reader.name, reader.top[0]
+
+
+def _is_in_line(layer):
+    return (layer_type(layer).per_channel or layer.type == 'Eltwise') and len(layer.top) > 0

@@ -7,25 +7,9 @@ import numpy as np
 
 from sphereslim.channels.trace import Flow
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import types_with
 
-NEURONS = (
-    'ReLU',
-    'PReLU',
-    'Sigmoid',
-    'TanH',
-    'AbsVal',
-    'BNLL',
-    'Dropout',
-    'ELU',
-    'Exp',
-    'Log',
-    'Power',
-    'Threshold',
-    'Swish',
-    'Clip',
-)
-PER_CHANNEL = (*NEURONS, 'BatchNorm', 'Scale', 'Bias')  # keep the shape and treat each channel by itself
-JUDGES = ('Accuracy', 'HDF5Output')  # besides the losses
+_SINKS = ('Accuracy', 'HDF5Output')  # besides the losses
 RULES = {}
 
 
@@ -43,7 +27,7 @@ def apply_rule(trace, layer, flows):
     """The flows of a layer's tops, one each; what they imply is written into the trace."""
     if not layer.bottom:
         tops = _source(trace, layer)
-    elif layer.type.endswith('Loss') or layer.type in JUDGES:
+    elif layer.type.endswith('Loss') or layer.type in _SINKS:
         trace.pin(flows, f"'{layer.name}' ({layer.type}) judges or stores blob '{layer.bottom[0]}'")
         tops = []
     elif layer.type in RULES:
@@ -83,8 +67,7 @@ def _same(trace, layer, flows):
     return [flows[0]] * len(layer.top)
 
 
-for _types in (NEURONS, ('Pooling', 'Split', 'BatchReindex', 'Silence')):
-    rule(*_types)(_same)
+rule(*types_with('per_channel'), 'Pooling', 'Split', 'BatchReindex', 'Silence')(_same)
 
 
 @rule('PReLU')

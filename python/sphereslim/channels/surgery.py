@@ -5,7 +5,8 @@ import numpy as np
 from sphereslim.channels.groups import Groups
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
-from sphereslim.net.weights import blob_array, blob_shape, set_blob_array, weight_layers
+from sphereslim.net.weights import blob_array, set_blob_array, weight_layers
+from sphereslim.net.weights_check import check_weights
 
 
 def prune(nets, weights, kept, groups=None):
@@ -19,7 +20,7 @@ def prune(nets, weights, kept, groups=None):
     groups = groups or Groups(*nets)
     mask = groups.keep_mask(kept)
     _check_left(groups.trace, mask)
-    check_weights(groups, weights)
+    check_weights(weights, groups.trace.axes.values())
     edits = field_edits(groups, mask)
     weights = apply_edits(weights, edits)
     layers = weight_layers(weights)
@@ -67,56 +68,6 @@ def _set_field(param, name, value):
         setattr(param, name, value)
 
 
-def check_weights(groups, weights, path=None):
-    """SlimError, begun by the `path` of the weights, if they are those of another net or no numbers.
-
-    It names the first layer whose shape does not fit, or which holds NaN or infinity.
-    """
-    try:
-        _check_weights(groups, weights)
-    except SlimError as error:
-        raise SlimError(f'{path}: {error}' if path else str(error)) from None
-
-
-def _check_weights(groups, weights):
-    layers = weight_layers(weights)
-    known = {axis.layer for axis in groups.trace.axes.values()}
-    if not known.intersection(layers):
-        raise SlimError('the weights hold none of the layers of the net, expected the weights of this net')
-    for axis in groups.trace.axes.values():
-        if axis.layer in layers:
-            _check_axis(axis, layers[axis.layer].blobs)
-    for name, layer in layers.items():
-        if not all(np.isfinite(blob_array(blob)).all() for blob in layer.blobs):
-            raise SlimError(
-                f"weights of layer '{name}' are not all numbers, expected those of a training that did not explode"
-            )
-
-
-def _check_axis(axis, blobs):
-    if len(blobs) <= axis.blob:
-        raise SlimError(
-            f"weights of layer '{axis.layer}' are {len(blobs)} blobs, "
-            f'expected at least {axis.blob + 1}: they belong to another net'
-        )
-    shape = blob_shape(blobs[axis.blob])
-    place = _place(shape, axis)
-    size = shape[place] if place < len(shape) else 0
-    if size % len(axis.ids) or not size or size != len(axis.ids) and not axis.block:
-        expected = f'a multiple of {len(axis.ids)}' if axis.block else len(axis.ids)
-        raise SlimError(
-            f"weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
-            f'expected {expected} along axis {axis.axis}: they belong to another net'
-        )
-
-
-def _place(shape, axis):
-    """Where an axis is in a stored shape, which may be padded with ones in front."""
-    if axis.ndim == 1:
-        return int(np.argmax(shape)) if shape else 0
-    return axis.axis + (max(len(shape) - axis.ndim, 0) if axis.ndim else 0)
-
-
 def _check_left(trace, mask):
     """Every layer that had channels keeps some."""
     flows = [(layer, flow.ids) for (layer, _), flow in trace.tops.items()]
@@ -137,7 +88,7 @@ def _cut_axes(trace, mask):
 def _cut(blob, axes, mask):
     array = blob_array(blob)
     for axis in axes:
-        place = _place(array.shape, axis)
+        place = axis.place(array.shape)
         block = array.shape[place] // len(axis.ids)
         array = np.compress(np.repeat(mask[axis.ids], block), array, axis=place)
     set_blob_array(blob, array)

@@ -37,6 +37,12 @@ class Axis:
     ndim: int = 0
     block: bool = False
 
+    def place(self, shape):
+        """Where the axis is in a stored shape, which may be padded with ones in front."""
+        if self.ndim == 1:
+            return int(np.argmax(shape)) if shape else 0
+        return self.axis + (max(len(shape) - self.ndim, 0) if self.ndim else 0)
+
 
 @dataclass(frozen=True)
 class Edit:

@@ -9,9 +9,8 @@ from itertools import islice
 import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type, types_with
 from sphereslim.sampling.patches import patches_at, sample_places, window_of
-
-READERS = ('Convolution', 'InnerProduct', 'MarginInnerProduct')
 
 
 def contributions(context, places):
@@ -34,10 +33,12 @@ def contributions(context, places):
 def readers_in(context):
     """The Members of the group that are the input channels of a layer with a weight for each; SlimError for none."""
     layers = context.groups.trace.layers
-    members = [m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layers[m.layer].type in READERS]
+    members = [
+        m for m in context.group.members if (m.role, m.blob) == ('input', 0) and layer_type(layers[m.layer]).sums
+    ]
     if not members:
         raise SlimError(
-            f"layer '{context.group.name}': no {' or '.join(READERS)} reads its channels, "
+            f"layer '{context.group.name}': no {' or '.join(types_with('sums'))} reads its channels, "
             'expected one to measure contributions at'
         )
     return members

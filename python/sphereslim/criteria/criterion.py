@@ -17,7 +17,8 @@ class Criterion:
     """`measure(context, **options)` gives the evidence, `choose(evidence, keep)` the (kept indices, scores).
 
     The evidence is the same for every `keep`, so that one measurement serves several rates. `pairs` says that channels
-    leave two by two; `options` names the options of `measure` with their defaults.
+    leave two by two; `options` names the options of `measure` with their defaults. `needs_pictures`: the net has to run
+    on some; `needs_gradients`: and backward, which a net without a loss does only with `force_backward`.
     """
 
     name: str
@@ -25,4 +26,6 @@ class Criterion:
     measure: Callable
     choose: Callable = highest
     pairs: bool = False
+    needs_pictures: bool = True
+    needs_gradients: bool = False
     options: dict = field(default_factory=dict)

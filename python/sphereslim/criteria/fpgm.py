@@ -15,4 +15,6 @@ def measure(context):
     return combine([cdist(rows, rows).sum(axis=1) for rows in context.filters()])
 
 
-CRITERION = Criterion('fpgm', 'He et al., Filter Pruning via Geometric Median, CVPR 2019', measure)
+CRITERION = Criterion(
+    'fpgm', 'He et al., Filter Pruning via Geometric Median, CVPR 2019', measure, needs_pictures=False
+)

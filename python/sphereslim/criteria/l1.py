@@ -14,4 +14,6 @@ def measure(context):
     return combine([np.abs(rows).sum(axis=1) for rows in context.filters()])
 
 
-CRITERION = Criterion('l1', 'Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017', measure)
+CRITERION = Criterion(
+    'l1', 'Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017', measure, needs_pictures=False
+)

@@ -15,4 +15,4 @@ def measure(context):
     return combine([np.linalg.norm(rows, axis=1) for rows in context.filters()])
 
 
-CRITERION = Criterion('l2', 'He et al., Soft Filter Pruning, IJCAI 2018', measure)
+CRITERION = Criterion('l2', 'He et al., Soft Filter Pruning, IJCAI 2018', measure, needs_pictures=False)

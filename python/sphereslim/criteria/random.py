@@ -8,4 +8,4 @@ def measure(context):
     return context.rng.permutation(context.group.size).astype(float)
 
 
-CRITERION = Criterion('random', 'random filters, the control of the entropy paper', measure)
+CRITERION = Criterion('random', 'random filters, the control of the entropy paper', measure, needs_pictures=False)

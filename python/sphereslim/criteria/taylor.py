@@ -22,4 +22,9 @@ def measure(context):
     return combine([total / max(pictures, 1) for total in totals])
 
 
-CRITERION = Criterion('taylor', 'Molchanov et al., Pruning CNNs for Resource Efficient Inference, ICLR 2017', measure)
+CRITERION = Criterion(
+    'taylor',
+    'Molchanov et al., Pruning CNNs for Resource Efficient Inference, ICLR 2017',
+    measure,
+    needs_gradients=True,
+)

@@ -10,6 +10,6 @@ for run in parse_log('train.log'):
 from sphereslim.logs.lines import LogError
 from sphereslim.logs.parser import LogParser, parse_log
 from sphereslim.logs.run import Run
-from sphereslim.logs.table import Row, Table
+from sphereslim.logs.table import LogRow, LogTable
 
-__all__ = ['LogError', 'LogParser', 'Row', 'Run', 'Table', 'parse_log']
+__all__ = ['LogError', 'LogParser', 'LogRow', 'LogTable', 'Run', 'parse_log']

@@ -40,6 +40,12 @@ def parse_log(path):
     return runs
 
 
+def displayed_loss(line):
+    """(iteration, loss) of a line that displays the loss of the training, else None."""
+    found = LOSS.search(line)
+    return (int(found[1]), _number(found[3])) if found else None
+
+
 class LogParser:
     """Feed it lines as they come; `runs` holds what was read so far.
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from sphereslim.logs import textformat
-from sphereslim.logs.table import Table
+from sphereslim.logs.table import LogTable
 
 ITERATION_OF_STATE = re.compile(r'_iter_(\d+)\.solverstate')
 ROLES_BY_NAME = (
@@ -16,7 +16,7 @@ ROLES_BY_NAME = (
 
 @dataclass
 class Run:
-    """One run: `train` and `test` are Tables of Rows, `solver` is the parsed solver block ({} without one).
+    """One run: `train` and `test` are LogTables, `solver` is the parsed solver block ({} without one).
 
     path, line      where the log is and the line (from 1) this run begins at
     net_text        the training net as printed in the header, '' without one
@@ -30,8 +30,8 @@ class Run:
 
     path: str
     line: int
-    train: Table = field(default_factory=Table)
-    test: Table = field(default_factory=Table)
+    train: LogTable = field(default_factory=LogTable)
+    test: LogTable = field(default_factory=LogTable)
     solver: dict = field(default_factory=dict)
     net_text: str = ''
     weights: list = field(default_factory=list)

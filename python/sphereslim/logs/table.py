@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass
-class Row:
+class LogRow:
     """One displayed iteration. A value the log does not give is None; `outputs` maps blob names to numbers."""
 
     iteration: int
@@ -21,8 +21,8 @@ class Row:
 MOST_REPEATS = 64
 
 
-class Table:
-    """Rows in the order of the log: iterate for Row objects, or take a whole column with `series`."""
+class LogTable:
+    """Rows in the order of the log: iterate for LogRows, or take a whole column with `series`."""
 
     FIELDS = ('seconds', 'loss', 'lr', 'net')
 
@@ -44,7 +44,7 @@ class Table:
         fields = {name: values.pop((name,), None) for name in self.FIELDS}
         fields['net'] = None if fields['net'] is None else int(fields['net'])
         outputs = {key: value for key, value in values.items() if value is not None}
-        return Row(self._iteration[index], **fields, outputs=outputs)
+        return LogRow(self._iteration[index], **fields, outputs=outputs)
 
     def append(self, iteration):
         """Begin a row."""

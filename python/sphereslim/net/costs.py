@@ -9,18 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sphereslim.errors import SlimError
 from sphereslim.net.inputs import input_shape, with_inputs
+from sphereslim.net.layer_types import layer_type
 from sphereslim.net.opened import open_net
 from sphereslim.net.roles import CLASSIFIER, DATA, LOSS, NETWORK, opened_layers, parts
-from sphereslim.net.weights import read_weights, weight_layers
+from sphereslim.net.weights import read_weights
+from sphereslim.net.weights_check import check_same_net
 
 KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
-_PRODUCTS = {
-    'Convolution': 'convolution_param',
-    'InnerProduct': 'inner_product_param',
-    'MarginInnerProduct': 'margin_inner_product_param',
-}
 
 
 @dataclass
@@ -69,18 +65,10 @@ def open_with_inputs(net, shape=None, weights=None):
     """
     opened = open_net(with_inputs(net, shape))
     if weights:
-        _check_same_net(weights, opened, net.name)
+        if Path(weights).suffix != '.h5':
+            check_same_net(read_weights(weights), opened.params, f"net '{net.name}'", weights)
         opened.copy_from(str(weights))
     return opened
-
-
-def _check_same_net(weights, opened, name):
-    """SlimError unless the caffemodel holds some layer of the net; Caffe itself would ignore the whole file."""
-    if Path(weights).suffix == '.h5':
-        return
-    held = weight_layers(read_weights(weights))
-    if opened.params and not held.keys() & opened.params.keys():
-        raise SlimError(f"{weights}: holds none of the layers of net '{name}', expected the weights of this net")
 
 
 def measure(net, shape=None, weights=None):
@@ -154,8 +142,9 @@ def _macs(layer, opened):
     if layer.type == 'Deconvolution':
         shapes = [opened.blobs[bottom].data.shape for bottom in layer.bottom]
         return weight.count * sum(shape[0] * math.prod(shape[2:]) for shape in shapes)
-    if layer.type not in _PRODUCTS:
+    kind = layer_type(layer)
+    if not kind.sums:
         return 0
     tops = layer.top if layer.type == 'Convolution' else layer.top[:1]  # a convolution has one for every bottom
-    outputs = getattr(layer, _PRODUCTS[layer.type]).num_output
+    outputs = getattr(layer, kind.param).num_output
     return weight.count * sum(opened.blobs[top].count for top in tops) // outputs

@@ -5,39 +5,40 @@ state: a continued training has to set them (`advanced`), or lambda would start 
 """
 
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
 from sphereslim.net.weights import blob_array, weight_layers
-
-_PARAM = {
-    'MarginInnerProduct': 'margin_inner_product_param',
-    'InnerProduct': 'inner_product_param',
-    'InterClass': 'inter_class_param',
-}
-_LOSSES = ('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss')
-
-
-_HEAD_TYPES = ('MarginInnerProduct', 'InterClass')
 
 
 def with_classes(net, people):
     """The net with the layers that make one number a class set to `people` classes; SlimError where there is none.
 
-    They are the products whose output a loss holds against labels, and the layers that share a parameter with them.
+    They are the `classifiers`, and the layers that share a parameter with them.
     """
     result = copy_of(net)
-    judged = {layer.bottom[0] for layer in result.layer if layer.type in _LOSSES}
-    heads = [layer for layer in result.layer if layer.type in _PARAM and judged.intersection(layer.top)]
+    heads = classifiers(result)
     shared = {spec.name for layer in heads for spec in layer.param if spec.name}
     heads += [
         layer
         for layer in result.layer
-        if layer.type in _PARAM and layer not in heads and shared.intersection(spec.name for spec in layer.param)
+        if _is_per_class(layer) and layer not in heads and shared.intersection(spec.name for spec in layer.param)
     ]
-    if not heads:
-        raise SlimError(f"net '{net.name}': has no inner product whose output a loss judges, expected a classifier")
     for layer in heads:
-        getattr(layer, _PARAM[layer.type]).num_output = people
+        getattr(layer, layer_type(layer).param).num_output = people
     return result
+
+
+def classifiers(net):
+    """The layers of a NetParameter whose output is held against labels by a loss or an accuracy; SlimError for none."""
+    judged = {layer.bottom[0] for layer in net.layer if layer_type(layer).judge}
+    found = [layer for layer in net.layer if _is_per_class(layer) and judged.intersection(layer.top)]
+    if not found:
+        raise SlimError(f"net '{net.name}': has no inner product whose output a loss judges, expected a classifier")
+    return found
+
+
+def _is_per_class(layer):
+    return layer_type(layer).per_class
 
 
 def with_head(net, source):
@@ -46,7 +47,7 @@ def with_head(net, source):
     The layers read what the net's own classifier reads and write what it writes, so the loss stays connected.
     """
     own = [layer for layer in net.layer if layer.type == 'MarginInnerProduct']
-    heads = [layer for layer in source.layer if layer.type in _HEAD_TYPES]
+    heads = [layer for layer in source.layer if layer_type(layer).counts_forwards]
     if len(own) != 1 or not heads:
         raise SlimError(f"nets '{net.name}' and '{source.name}': expected one MarginInnerProduct in each")
     result = copy_of(net)

@@ -1,14 +1,13 @@
 """Where a net's pictures come in, and how large they are."""
 
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
-
-DATA_TYPES = ('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input')
 
 
 def is_data(layer):
     """Whether a LayerParameter feeds the net: a data layer or an Input."""
-    return not layer.bottom and layer.type in DATA_TYPES
+    return not layer.bottom and layer_type(layer).data
 
 
 def input_shape(net):

@@ -1,9 +1,9 @@
 """Which layers are data, network, classifier and loss, told from how they are connected, never from their names."""
 
 from sphereslim.net.inputs import is_data
+from sphereslim.net.layer_types import layer_type
 
 DATA, NETWORK, CLASSIFIER, LOSS = 'data', 'network', 'classifier', 'loss'
-_PRODUCTS = ('InnerProduct', 'MarginInnerProduct')
 
 
 def opened_layers(net, opened):
@@ -35,9 +35,14 @@ def _part(layers, index, opened, labels, late):
         return DATA
     if any(opened.blob_loss_weights.get(top) for top in layer.top) or (layer.bottom and late.issuperset(layer.bottom)):
         return LOSS
-    if layer.type in _PRODUCTS and (labels.intersection(layer.bottom) or _is_judged(layers, index, opened, labels)):
+    if _can_classify(layer) and (labels.intersection(layer.bottom) or _is_judged(layers, index, opened, labels)):
         return CLASSIFIER
     return NETWORK
+
+
+def _can_classify(layer):
+    kind = layer_type(layer)
+    return kind.sums and kind.per_class
 
 
 def _labels(layers, opened):

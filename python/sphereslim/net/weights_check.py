@@ -1,8 +1,56 @@
 """Do weights belong to a network?"""
 
+import numpy as np
+
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.net.weights import blob_shape, weight_layers
+from sphereslim.net.weights import blob_array, blob_shape, weight_layers
+
+
+def check_same_net(weights, names, net, path=None):
+    """SlimError unless a NetParameter of weights holds one of the layers `names`; Caffe would ignore all of it.
+
+    `net` says in the error whose layers they are, `path` where the weights are from.
+    """
+    if names and not weight_layers(weights).keys() & set(names):
+        told = f'{path}: holds' if path else 'the weights hold'
+        raise SlimError(f'{told} none of the layers of {net}, expected the weights of this net')
+
+
+def check_weights(weights, axes, path=None):
+    """SlimError, begun by the `path` of the weights, if they are those of another net or no numbers.
+
+    `axes` are all channels.trace.Axis of the net. The error names the first layer whose shape does not fit, or which
+    holds NaN or infinity.
+    """
+    begin, layers = f'{path}: ' if path else '', weight_layers(weights)
+    check_same_net(weights, {axis.layer for axis in axes}, 'the net', path)
+    for axis in axes:
+        if axis.layer in layers:
+            _check_axis(axis, layers[axis.layer].blobs, begin)
+    for name, layer in layers.items():
+        if not all(np.isfinite(blob_array(blob)).all() for blob in layer.blobs):
+            raise SlimError(
+                f"{begin}weights of layer '{name}' are not all numbers, "
+                'expected those of a training that did not explode'
+            )
+
+
+def _check_axis(axis, blobs, begin):
+    if len(blobs) <= axis.blob:
+        raise SlimError(
+            f"{begin}weights of layer '{axis.layer}' are {len(blobs)} blobs, "
+            f'expected at least {axis.blob + 1}: they belong to another net'
+        )
+    shape = blob_shape(blobs[axis.blob])
+    place = axis.place(shape)
+    size = shape[place] if place < len(shape) else 0
+    if size % len(axis.ids) or not size or size != len(axis.ids) and not axis.block:
+        expected = f'a multiple of {len(axis.ids)}' if axis.block else len(axis.ids)
+        raise SlimError(
+            f"{begin}weights of layer '{axis.layer}', blob {axis.blob}, have shape {shape}, "
+            f'expected {expected} along axis {axis.axis}: they belong to another net'
+        )
 
 
 def check_fits(net, prototxt):

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sphereslim.channels.groups import Groups
-from sphereslim.channels.surgery import check_weights, prune, prune_prototxt
+from sphereslim.channels.surgery import prune, prune_prototxt
 from sphereslim.files import write_bytes
 from sphereslim.net.costs import one_picture
 from sphereslim.net.opened import open_net, with_params
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net, write_prototxt
 from sphereslim.net.weights import read_weights
+from sphereslim.net.weights_check import check_weights
 from sphereslim.pruning.reconstruct import reconstruct
 from sphereslim.sampling.linear_layer import is_linear
 from sphereslim.sampling.sampler import Sampler
@@ -44,7 +45,7 @@ def open_model(deploy, weights, stages=()):
     """
     net, held = with_stages(read_net(deploy), stages), read_weights(weights)
     groups = Groups(net)
-    check_weights(groups, held, weights)
+    check_weights(held, groups.trace.axes.values(), weights)
     return Model(net, held, groups)
 
 

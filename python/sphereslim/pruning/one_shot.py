@@ -7,7 +7,7 @@ from sphereslim.pruning.selection import choose, measure
 
 def evidence(model, names, criterion, feed, seed=0):
     """{group name: what the criterion measured} over the batches of `feed`."""
-    sampler = model.sampler(feed, backward=find_criterion(criterion).name == 'taylor')
+    sampler = model.sampler(feed, backward=find_criterion(criterion).needs_gradients)
     return {name: measure(model.groups, name, criterion, sampler, seed) for name in names}
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim.net.layer_types import layer_type
 from sphereslim.pruning.shortcut import shortcut_of
 from sphereslim.sampling import least_squares
 from sphereslim.sampling.least_squares import NormalEquations, SampledRows
-from sphereslim.sampling.linear_layer import TYPES, LinearLayer, sharers
+from sphereslim.sampling.linear_layer import LinearLayer, sharers
 from sphereslim.sampling.sampler import Stop
 
 
@@ -39,7 +40,7 @@ def readers_of(groups, kept):
         if len(indices) < groups.of(name).size
         for reader in groups.of(name).readers
     }
-    return [name for name, layer in groups.trace.layers.items() if name in found and layer.type in TYPES]
+    return [name for name, layer in groups.trace.layers.items() if name in found and layer_type(layer).refittable]
 
 
 def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):

@@ -23,7 +23,7 @@ class Row:
     harm: float
 
 
-class Table:
+class SensitivityTable:
     """Rows in a JSON file that grows with every measurement, so that an interrupted study goes on where it stopped.
 
     `about` says what was measured on what; SlimError where the file is of another study.

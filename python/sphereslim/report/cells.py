@@ -11,7 +11,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class ReportCell:
     """A text and its source, one of SOURCES or '' for plain words."""
 
     text: str
@@ -19,8 +19,8 @@ class Cell:
 
 
 @dataclass
-class Table:
-    """`columns` are texts, `rows` lists of Cells; `note` is what a reader has to know."""
+class ReportTable:
+    """`columns` are texts, `rows` lists of ReportCells; `note` is what a reader has to know."""
 
     title: str
     columns: list

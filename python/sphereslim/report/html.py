@@ -37,7 +37,7 @@ def definitions(entries, kind='facts'):
 
 
 def table_html(table):
-    """A Table as HTML, every number marked with its source."""
+    """A ReportTable as HTML, every number marked with its source."""
     head = ''.join(f'<th>{escape(column)}</th>' for column in table.columns)
     body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>' for row in table.rows)
     return (

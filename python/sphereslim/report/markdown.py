@@ -4,13 +4,13 @@ from sphereslim.report.text_tables import markdown_table, text_table
 
 
 def table_markdown(table):
-    """The lines of a Table with its title and note."""
+    """The lines of a ReportTable with its title and note."""
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return [f'## {table.title}', '', markdown_table(table.columns, rows), '', table.note, '']
 
 
 def table_text(table):
-    """A Table as aligned text for a terminal, without title and note."""
+    """A ReportTable as aligned text for a terminal, without title and note."""
     return text_table(table.columns, [[cell.text for cell in row] for row in table.rows])
 
 

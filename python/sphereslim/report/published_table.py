@@ -24,7 +24,7 @@ def read_published(folder, name):
 
 
 @dataclass
-class Cell:
+class PublishedCell:
     """One figure of a table: `ours` computed, `printed` a Decimal whose exponent tells the last printed place."""
 
     row: str
@@ -59,7 +59,7 @@ class Cell:
 
 
 @dataclass
-class Table:
+class PublishedTable:
     """A published table: its cells in order, and notes on how it is to be read."""
 
     title: str

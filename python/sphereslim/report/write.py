@@ -1,4 +1,4 @@
-"""A report of any run from facts, tables and figures: the same page, Markdown and JSON as the pruning report's."""
+"""A report of any run from facts, tables and figures: one page that works offline, Markdown and JSON."""
 
 from html import escape
 
@@ -9,19 +9,25 @@ from sphereslim.report.html import STYLE, definitions, document, figure_html, le
 from sphereslim.report.markdown import table_markdown
 
 
-def write_simple(folder, title, facts, tables, figures, data, notes=()):
+def write_report(folder, title, facts, tables, figures, data, notes=()):
     """Write report.html, report.md, report.json and the figures' PNGs into `folder`; the path of the page.
 
-    `facts` is [(name, text)], `tables` are Tables, `figures` are Figures, `data` plain values for the JSON file,
+    `facts` is [(name, text)], `tables` are ReportTables, `figures` are Figures, `data` plain values for the JSON file,
     `notes` paragraphs.
     """
     drawn = [(figure, png(figure.draw())) for figure in figures]
+    texts = _markdown(title, facts, tables, drawn, notes), _html(title, facts, tables, drawn, notes)
+    return write_files(folder, data, tables, drawn, *texts)
+
+
+def write_files(folder, data, tables, drawn, markdown, html):
+    """Write the files of a report whose figures are `drawn`, [(Figure, PNG bytes)]; the path of the page."""
     for figure, content in drawn:
         write_bytes(folder / f'{figure.name}.png', content)
     write_json(folder / 'report.json', data | {'tables': [table.as_dict() for table in tables]})
-    write_bytes(folder / 'report.md', _markdown(title, facts, tables, drawn, notes).encode())
+    write_bytes(folder / 'report.md', markdown.encode())
     page = folder / 'report.html'
-    write_bytes(page, _html(title, facts, tables, drawn, notes).encode())
+    write_bytes(page, html.encode())
     return page
 
 

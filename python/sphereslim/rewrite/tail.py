@@ -1,7 +1,9 @@
 """What follows a convolution: the batch norm, scale and neuron that belong to it."""
 
+from sphereslim.net.layer_types import types_with
+
 NORMS = ('BatchNorm',)
-NEURONS = ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip')
+NEURONS = types_with('activation')
 _FOLLOWERS = (*NORMS, 'Scale', *NEURONS)
 
 

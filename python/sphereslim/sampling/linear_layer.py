@@ -3,15 +3,14 @@
 import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type, types_with
 from sphereslim.sampling.patches import patches_at, sample_places, window_of
-
-TYPES = ('Convolution', 'InnerProduct')
 
 
 def is_linear(trace, name):
     """Whether a layer is one that `LinearLayer` takes."""
     layer = trace.layers.get(name)
-    return layer is not None and layer.type in TYPES and name in trace.made
+    return layer is not None and layer_type(layer).refittable and name in trace.made
 
 
 def sharers(trace, name, net):
@@ -36,9 +35,9 @@ class LinearLayer:
     def __init__(self, trace, name, net):
         self.layer = trace.layers.get(name)
         if not is_linear(trace, name):
+            types = ' or '.join(types_with('refittable'))
             raise SlimError(
-                f"layer '{name}' cannot be reconstructed, expected a layer of type {' or '.join(TYPES)} "
-                'that is not depthwise'
+                f"layer '{name}' cannot be reconstructed, expected a layer of type {types} that is not depthwise"
             )
         self._weights, *bias = net.params[name]
         self.has_bias = bool(bias)

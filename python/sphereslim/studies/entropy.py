@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
@@ -87,18 +87,18 @@ def net_table(rows):
     cells = []
     for row in rows:
         line = [
-            Cell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
-            Cell(with_unit(row['parameters']), ANALYTIC),
+            ReportCell(row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'),
+            ReportCell(with_unit(row['parameters']), ANALYTIC),
             *_beside(row, 'parameters_ratio', ANALYTIC, '{:.2f}×'),
-            Cell(with_unit(row['macs']), ANALYTIC),
+            ReportCell(with_unit(row['macs']), ANALYTIC),
             *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
             *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
-            Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-            Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+            ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
+            ReportCell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
             *_beside(row, 'lost', MEASURED, '{:.2f}'),
         ]
         cells.append(line)
-    return Table(
+    return ReportTable(
         'Pruned layer by layer',
         columns,
         cells,
@@ -112,7 +112,9 @@ def net_table(rows):
 def _beside(row, name, source, form):
     """The Cells of a quantity and of what the source prints for it."""
     printed = row['published'].get(name)
-    return Cell(form.format(row[name]), source), Cell('') if printed is None else Cell(form.format(printed), PUBLISHED)
+    return ReportCell(form.format(row[name]), source), ReportCell('') if printed is None else ReportCell(
+        form.format(printed), PUBLISHED
+    )
 
 
 def layer_rows(tries, printed):
@@ -143,14 +145,16 @@ def layer_table(rows):
     """One layer pruned alone, entropy against random filters."""
     cells = []
     for row in rows:
-        line = [Cell(row['layer']), Cell(row['criterion'])]
+        line = [ReportCell(row['layer']), ReportCell(row['criterion'])]
         for place, moment in enumerate(('before', 'after')):
             values = row[moment]
-            line.append(Cell(f'{np.mean(values):.2f} ± {_spread(values):.2f} %', MEASURED))
-            line.append(Cell(f'{row["published"][place]:.2f} %', PUBLISHED) if row['published'] else Cell(''))
+            line.append(ReportCell(f'{np.mean(values):.2f} ± {_spread(values):.2f} %', MEASURED))
+            line.append(
+                ReportCell(f'{row["published"][place]:.2f} %', PUBLISHED) if row['published'] else ReportCell('')
+            )
         cells.append(line)
     number = max((len(row['before']) for row in rows), default=0)
-    return Table(
+    return ReportTable(
         'Entropy against random filters, one layer pruned alone',
         ['layer', 'criterion', 'at 0 iterations', 'published', 'after fine-tuning', 'published'],
         cells,

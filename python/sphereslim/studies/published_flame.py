@@ -9,7 +9,7 @@ from pathlib import Path
 from sphereslim.net.costs import measure, total
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.roles import NETWORK
-from sphereslim.report.published_table import Cell, Table, read_published
+from sphereslim.report.published_table import PublishedCell, PublishedTable, read_published
 
 NETS = {
     'VGG11_bn': 'vgg11bn',
@@ -40,16 +40,18 @@ def stage1(prototxt, published):
     cells = []
     for row in print_['stage1']:
         net, name = _net(prototxt, row['model']), row['model']
-        cells.append(_explained(Cell(name, 'size, MB', _bytes(net, name) / MEGA, row['size_mb']), _NO_HEAD_FITS))
+        cells.append(
+            _explained(PublishedCell(name, 'size, MB', _bytes(net, name) / MEGA, row['size_mb']), _NO_HEAD_FITS)
+        )
         macs = total(measure(net)).macs
-        cell = Cell(name, 'flops', macs, row['flops_m'].scaleb(6).normalize())
+        cell = PublishedCell(name, 'flops', macs, row['flops_m'].scaleb(6).normalize())
         cells.append(_explained(cell, _at_other_size(net, cell)))
     notes = [
         *NOTES,
         'flops are multiply-accumulates of a 120x120 picture with the classifier of prototxt/vgg11bn; '
         'zeros at the end of a printed figure are not counted as digits',
     ]
-    return Table('1.13 MB model, stage 1: module substitution', print_['source'], cells, notes)
+    return PublishedTable('1.13 MB model, stage 1: module substitution', print_['source'], cells, notes)
 
 
 def stage2(prototxt, published):
@@ -58,9 +60,9 @@ def stage2(prototxt, published):
     cells = []
     for row in print_['stage2']:
         size = _bytes(_net(prototxt, row['model']), row['model']) / MEGA * int(row['bits']) / 32
-        cell = Cell(f'{row["model"]}, {row["bits"]} bits', 'size, MB', size, row['size_mb'])
+        cell = PublishedCell(f'{row["model"]}, {row["bits"]} bits', 'size, MB', size, row['size_mb'])
         cells.append(_explained(cell, _NO_HEAD_FITS))
-    return Table('1.13 MB model, stage 2: log min-max quantization', print_['source'], cells, NOTES)
+    return PublishedTable('1.13 MB model, stage 2: log min-max quantization', print_['source'], cells, NOTES)
 
 
 def quantizers(prototxt, published):
@@ -72,7 +74,7 @@ def quantizers(prototxt, published):
     cells = []
     for row in print_['quantizers']:
         coded = whole if 'whole' in row['method'] or row['method'] == 'none' else convolutions
-        cell = Cell(row['method'], 'size, MB', whole - coded * (32 - int(row['bits'])) / 32, row['size_mb'])
+        cell = PublishedCell(row['method'], 'size, MB', whole - coded * (32 - int(row['bits'])) / 32, row['size_mb'])
         float_part = (float(row['size_mb']) * 32 - 42.94 * int(row['bits'])) / max(32 - int(row['bits']), 1)
         note = (
             (
@@ -83,7 +85,7 @@ def quantizers(prototxt, published):
             else _NO_HEAD_FITS
         )
         cells.append(_explained(cell, note))
-    return Table('1.13 MB model: quantizers of VGG11_bn', print_['source'], cells, NOTES)
+    return PublishedTable('1.13 MB model: quantizers of VGG11_bn', print_['source'], cells, NOTES)
 
 
 def _figures(published):

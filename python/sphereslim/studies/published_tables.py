@@ -1,6 +1,6 @@
 """The analytic cells of the sources' tables, computed from the prototxts and held against the print.
 
-A table is a function of (folder of networks, folder of published figures) that returns a `Table`; `TABLES` names them.
+A table is a function (folder of networks, folder of published figures) -> PublishedTable; `TABLES` names them.
 """
 
 import re
@@ -12,7 +12,13 @@ from sphereslim.channels.surgery import prune_prototxt
 from sphereslim.net.costs import measure, total
 from sphereslim.net.prototxt import read_net
 from sphereslim.pruning.counts import kept_count
-from sphereslim.report.published_table import Cell, Table, explain_total, note_unequal_prints, read_published
+from sphereslim.report.published_table import (
+    PublishedCell,
+    PublishedTable,
+    explain_total,
+    note_unequal_prints,
+    read_published,
+)
 from sphereslim.studies import published_flame as flame
 
 MEBI = 2**20
@@ -29,8 +35,8 @@ def sphereface_prune(prototxt, published):
         if rate is not None:
             net = _pruned(net, print_['prune_layers'][name], float(rate), pairs=True)
         label = name if rate is None else f'{name} at {float(rate):g}'
-        cells.append(Cell(label, 'params', total(measure(net), 'network').parameters, row['params']))
-    return Table('Sphereface-Prune: parameters without fc6', print_['source'], _unique(cells))
+        cells.append(PublishedCell(label, 'params', total(measure(net), 'network').parameters, row['params']))
+    return PublishedTable('Sphereface-Prune: parameters without fc6', print_['source'], _unique(cells))
 
 
 def vgg16(prototxt, published):
@@ -42,19 +48,19 @@ def vgg16(prototxt, published):
     ours = _convolution_rows(*stats)
     cells = []
     for name, *values in print_['table1']['rows']:
-        cells += [Cell(name, column, *pair) for column, *pair in zip(_VGG_COLUMNS, ours[name], values)]
+        cells += [PublishedCell(name, column, *pair) for column, *pair in zip(_VGG_COLUMNS, ours[name], values)]
     note_unequal_prints(cells)
     for index, (column, value) in enumerate(zip(_VGG_COLUMNS, print_['table1']['total'])):
         rows = [cell for cell in cells if cell.column == column and cell.row != 'total']
         whole = _all_outputs(stats[index % 2]) if 'activation' in column else sum(row.ours for row in rows)
-        cells.append(explain_total(Cell('total', column, whole, value), rows))
+        cells.append(explain_total(PublishedCell('total', column, whole, value), rows))
     cells += _ratios(cells, print_['table3'][1])
     notes = [
         'params count weights without biases; flops are multiply-accumulates; 1 MB is 2^20 bytes',
         'the activation total counts the output of every layer, those of ReLU, pooling and the picture included: the '
         'reading closest to the print, which does not say what is in it',
     ]
-    return Table('Entropy paper, Table 1: VGG-16 pruned at 0.5', print_['source'], cells, notes)
+    return PublishedTable('Entropy paper, Table 1: VGG-16 pruned at 0.5', print_['source'], cells, notes)
 
 
 def webface(prototxt, published):
@@ -67,10 +73,10 @@ def webface(prototxt, published):
         kept = re.search(r'Pruned-(\d+)', row['model'])
         slim = _pruned(net, layers, int(kept[1]) / 100) if kept else net
         sums = total(measure(slim), 'network')
-        cells.append(Cell(row['model'], 'flops', sums.macs, row['flops']))
-        cells.append(Cell(row['model'], 'params', sums.weights, row['params']))
+        cells.append(PublishedCell(row['model'], 'flops', sums.macs, row['flops']))
+        cells.append(PublishedCell(row['model'], 'params', sums.weights, row['params']))
     notes = ['params count weights without biases and classifier; kept filters are rounded down']
-    return Table('Entropy paper, Table 4: WebFace net', print_['source'], cells, notes)
+    return PublishedTable('Entropy paper, Table 4: WebFace net', print_['source'], cells, notes)
 
 
 TABLES = {
@@ -121,7 +127,7 @@ def _ratios(cells, printed):
     result = []
     for column, key in (('params', 'compression_x'), ('flops', 'flops_x')):
         before, after = totals[column], totals[f'{column}_pruned']
-        cell = Cell('original / pruned', column, before.ours / after.ours, printed[key])
+        cell = PublishedCell('original / pruned', column, before.ours / after.ours, printed[key])
         if not cell.agrees:
             cell.note = f'the printed totals give {before.printed / after.printed:.3f}; see the note on the total'
         result.append(cell)

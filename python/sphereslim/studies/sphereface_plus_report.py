@@ -7,10 +7,10 @@ import numpy as np
 
 from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_solver
-from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import text_table
-from sphereslim.report.write import write_simple
+from sphereslim.report.write import write_report
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
 
@@ -149,9 +149,9 @@ def write(report, folder, command):
     """Write the report into `folder`; the path of the page."""
     cells = [
         [
-            Cell(row[0]),
-            Cell(row[1]),
-            *[Cell(text, (MEASURED if row[1] == 'ours' else PUBLISHED) if text else '') for text in row[2:]],
+            ReportCell(row[0]),
+            ReportCell(row[1]),
+            *[ReportCell(text, (MEASURED if row[1] == 'ours' else PUBLISHED) if text else '') for text in row[2:]],
         ]
         for row in rows(report)
     ]
@@ -165,11 +165,11 @@ def write(report, folder, command):
         ('run with', command),
     ]
     figures = [figure for margin in report['margins'] for figure in _figures(margin)]
-    return write_simple(
+    return write_report(
         folder,
         report['title'],
         facts,
-        [Table('The table of runs', list(COLUMNS), cells, note)],
+        [ReportTable('The table of runs', list(COLUMNS), cells, note)],
         figures,
         report | {'command': command},
         verdicts(report),

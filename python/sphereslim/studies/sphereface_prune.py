@@ -1,6 +1,6 @@
 """Sphereface-Prune's comparison: what runs measured beside what is printed."""
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
@@ -27,12 +27,12 @@ NOTE = (
 
 
 def comparison(bases, plans, speed, printed):
-    """(Table, rows as plain values) of bases and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
+    """(ReportTable, rows as values) of bases and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
     rows = []
     for base in bases:
         rows.append(_row(base, None, None, speed, printed))
         rows += [_row(base, rate, plan, speed, printed) for own, rate, plan in plans if own is base]
-    return Table('Original and pruned networks', COLUMNS, [_cells(row) for row in rows], NOTE), rows
+    return ReportTable('Original and pruned networks', COLUMNS, [_cells(row) for row in rows], NOTE), rows
 
 
 def _row(base, rate, plan, speed, printed):
@@ -72,23 +72,23 @@ def _cells(row):
     name = row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'
     printed = row['published']
     cells = [
-        Cell(name),
-        Cell(f'{row["parameters"] / 1e6:.1f} M', ANALYTIC),
+        ReportCell(name),
+        ReportCell(f'{row["parameters"] / 1e6:.1f} M', ANALYTIC),
         _printed(printed, 'params', lambda value: f'{value / 1e6:.1f} M'),
     ]
     for quantity in ('forward_ratio', 'backward_ratio'):
-        cells += [Cell(f'{row[quantity]:.2f}×', MEASURED), _printed(printed, quantity, '{:.2f}×'.format)]
+        cells += [ReportCell(f'{row[quantity]:.2f}×', MEASURED), _printed(printed, quantity, '{:.2f}×'.format)]
     return [
         *cells,
-        Cell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-        Cell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
-        Cell(f'{row["lost"]:.2f}', MEASURED),
+        ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
+        ReportCell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+        ReportCell(f'{row["lost"]:.2f}', MEASURED),
         _printed(printed, 'lost', '{:.2f}'.format),
     ]
 
 
 def _printed(values, name, form):
-    return Cell(form(values[name]), PUBLISHED) if name in values else Cell('')
+    return ReportCell(form(values[name]), PUBLISHED) if name in values else ReportCell('')
 
 
 def comparison_figure(rows):

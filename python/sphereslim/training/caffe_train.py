@@ -2,15 +2,14 @@
 
 import math
 import os
-import re
 import signal
 import subprocess
 from dataclasses import dataclass
 
 from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
+from sphereslim.logs.parser import displayed_loss
 
-_ITERATION = re.compile(r'Iteration (\d+).*, loss = (\S+)')
 EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
 
 
@@ -57,9 +56,9 @@ def _follow(process, log, watch, solver):
         for line in process.stderr:
             file.write(line)
             last = line.strip() or last
-            found = _ITERATION.search(line)
+            found = displayed_loss(line)
             if found:
-                progress = Progress(int(found[1]), float(found[2]))
+                progress = Progress(*found)
                 dead = dead + 1 if _is_dead(progress.loss) else 0
                 if math.isnan(progress.loss) or dead >= 3:
                     raise SlimError(_advice(solver, progress))

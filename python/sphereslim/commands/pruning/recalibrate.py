@@ -21,7 +21,7 @@ from sphereslim.pruning.recalibrate import recalibrate
 def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
-    check_weights(Groups(net), weights, args.weights)
+    check_weights(weights, Groups(net).trace.axes.values(), args.weights)
     feed, batches = source(args, net)
     result = recalibrate(net, weights, feed, batches, lambda batches: bar(batches, desc='measuring', unit='batch'))
     write_bytes(args.out, result.SerializeToString())

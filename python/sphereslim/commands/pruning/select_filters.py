@@ -7,7 +7,6 @@ one --rate, or every group the number that allocate.py gave it (--allocation).
 import argparse
 
 from sphereslim.channels.groups import Groups
-from sphereslim.channels.surgery import check_weights
 from sphereslim.commands.arguments.pictures import add_pictures, source
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
@@ -17,9 +16,10 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.net.opened import open_net
-from sphereslim.net.phases import phase_of, with_stages
+from sphereslim.net.phases import phase_of, reads_own_data, with_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import read_weights
+from sphereslim.net.weights_check import check_weights
 from sphereslim.progress import bar
 from sphereslim.pruning.counts import kept_count
 from sphereslim.pruning.selection import select
@@ -28,12 +28,12 @@ from sphereslim.sampling.sampler import Sampler
 
 def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
-    find_criterion(args.criterion)
+    criterion = find_criterion(args.criterion)
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     groups = Groups(net)
-    check_weights(groups, weights, args.weights)
+    check_weights(weights, groups.trace.axes.values(), args.weights)
     wanted = shares(args, groups)
-    sampler = make_sampler(args, net, weights)
+    sampler = make_sampler(args, criterion, net, weights)
     chosen = []
     for layer, rate in wanted.items():
         selection = select(
@@ -67,12 +67,12 @@ def checked(groups, layer, rate):
     return rate
 
 
-def make_sampler(args, net, weights):
-    """A function (layer) -> Sampler over the net's own data or over --images."""
-    backward = args.criterion == 'taylor'
-    feed, batches = source(args, net)
+def make_sampler(args, criterion, net, weights):
+    """A function (layer) -> Sampler over the net's own data or over --images, over nothing where no picture counts."""
+    feed, batches = source(args, net) if criterion.needs_pictures else ((), None)
     caffe.set_random_seed(args.seed)
-    opened = open_net(net, weights, phase_of(net, caffe.TEST if feed else caffe.TRAIN), backward)
+    phase = phase_of(net, caffe.TRAIN if reads_own_data(net) else caffe.TEST)
+    opened = open_net(net, weights, phase, criterion.needs_gradients)
     return lambda layer: Sampler(
         opened, feed, batches, lambda batches: bar(batches, desc=layer, unit='batch', leave=False)
     )

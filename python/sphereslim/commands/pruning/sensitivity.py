@@ -20,7 +20,7 @@ from sphereslim.progress import bar
 from sphereslim.pruning.harm import AccuracyLoss, Shift
 from sphereslim.pruning.model import open_model
 from sphereslim.pruning.reconstruct import Fit
-from sphereslim.pruning.sensitivity import COLUMNS, Table, study
+from sphereslim.pruning.sensitivity import COLUMNS, SensitivityTable, study
 from sphereslim.pruning.sensitivity_plot import draw
 from sphereslim.report.text_tables import text_table, with_unit
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
     harm = accuracy_loss(args) if args.pairs else Shift(model, test)
-    table = Table(out / 'sensitivity.json', about(args))
+    table = SensitivityTable(out / 'sensitivity.json', about(args))
     study(
         model,
         table,

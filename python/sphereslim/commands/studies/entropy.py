@@ -18,7 +18,7 @@ from sphereslim.net.inputs import input_shape
 from sphereslim.net.prototxt import read_net
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write import write_simple
+from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import pipeline
@@ -151,7 +151,7 @@ def report(args, settings, bases, runs, tries):
         ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
         ('made by', command_line()),
     ]
-    page = write_simple(
+    page = write_report(
         out,
         'Entropy-based filter selection',
         facts,

@@ -16,7 +16,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import only_one, read_json
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write import write_simple
+from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
@@ -101,7 +101,7 @@ def report(args, settings, bases, plans):
         ('criterion', args.criterion),
         ('made by', command_line()),
     ]
-    page = write_simple(
+    page = write_report(
         out,
         'Sphereface-Prune',
         facts,

@@ -27,11 +27,11 @@ from sphereslim.pruning.allocation import curves
 from sphereslim.pruning.harm import Shift
 from sphereslim.pruning.model import open_model
 from sphereslim.pruning.reconstruct import Fit
-from sphereslim.pruning.sensitivity import Table, study
+from sphereslim.pruning.sensitivity import SensitivityTable, study
 from sphereslim.pruning.sensitivity_plot import draw
 from sphereslim.report.drawing import png
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write import write_simple
+from sphereslim.report.write import write_report
 from sphereslim.studies.one_shot import distillation, page
 from sphereslim.studies.one_shot.study import Study, percent
 from sphereslim.training.stage import Stage, train_with_bar
@@ -74,7 +74,7 @@ def make_study(args, model, out):
         'seed': args.seed,
         'stage': args.stage or None,
     }
-    table = Table(out / 'sensitivity.json', about)
+    table = SensitivityTable(out / 'sensitivity.json', about)
     study(
         model,
         table,
@@ -186,7 +186,7 @@ def report(args, job, out):
         ('allocated by', f'sensitivity of {args.ranked_by}'),
         ('made by', command_line()),
     ]
-    written = write_simple(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
+    written = write_report(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
     if args.doc:
         page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
     for part in shown:

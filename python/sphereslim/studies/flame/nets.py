@@ -1,7 +1,6 @@
 """The networks of the experiment: the baseline at the run's size and its smaller versions, train and deploy."""
 
-from sphereslim.errors import SlimError
-from sphereslim.net.heads import with_classes
+from sphereslim.net.heads import classifiers, with_classes
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import find_layer, read_net, with_data
 from sphereslim.rewrite import shrink
@@ -31,7 +30,7 @@ def printed_name(variant):
 def variant_nets(settings, folder, variant, faces):
     """(train, deploy) of a variant of the net in `folder`, of the run's width and sizes, for `faces`."""
     train, deploy = (read_net(folder / f'{part}.prototxt') for part in ('train', 'deploy'))
-    name = _classifier(train)
+    name = classifiers(train)[0].name
     feature = classifier_input(train, name)
     train, deploy = (_rewritten(net, settings, variant) for net in (train, deploy))
     train = with_data(with_classes(train, faces.people), faces.train, f'{faces.pictures}/', settings.training.batch)
@@ -74,15 +73,6 @@ def _averaged(net, fraction):
     return result
 
 
-def _classifier(net):
-    """The layer whose output the loss judges."""
-    judged = {layer.bottom[0] for layer in net.layer if layer.type == 'SoftmaxWithLoss'}
-    for layer in net.layer:
-        if layer.type == 'InnerProduct' and judged.intersection(layer.top):
-            return layer.name
-    raise SlimError(f"net '{net.name}': has no InnerProduct that a SoftmaxWithLoss judges")
-
-
 def logits_of(net):
     """The blob that the loss judges."""
-    return find_layer(net, _classifier(net)).top[0]
+    return classifiers(net)[0].top[0]

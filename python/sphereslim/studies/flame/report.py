@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from sphereslim.report.cells import MEASURED, PUBLISHED, Cell, Figure, Table
+from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.published_table import read_published
-from sphereslim.report.write import write_simple
+from sphereslim.report.write import write_report
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, printed_name
 
 MEGA = 10**6
@@ -31,15 +31,15 @@ def stage1_table(results, printed):
         ours, theirs = results[variant], named.get(VARIANTS[variant][0] if variant in VARIANTS else '', {})
         rows.append(
             [
-                Cell(variant),
+                ReportCell(variant),
                 _percent(ours['accuracy']),
-                Cell(f'{ours["bytes"] / MEGA:.3f}'),
-                Cell(f'{ours["macs"] / MEGA:.1f}'),
+                ReportCell(f'{ours["bytes"] / MEGA:.3f}'),
+                ReportCell(f'{ours["macs"] / MEGA:.1f}'),
                 *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')],
             ]
         )
     columns = ['network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
-    return Table(
+    return ReportTable(
         'Module substitution',
         columns,
         rows,
@@ -59,12 +59,21 @@ def stage2_table(sweeps, results, printed, tolerance):
         )
         if not ours:
             continue
-        fewest = Cell('') if bits == 32 else _fewest(sweeps.get(variant, ()), results[variant]['accuracy'], tolerance)
+        fewest = (
+            ReportCell('') if bits == 32 else _fewest(sweeps.get(variant, ()), results[variant]['accuracy'], tolerance)
+        )
         rows.append(
-            [Cell(variant), Cell(str(bits)), *_shown(ours), _printed(row['val_acc']), _printed(row['size_mb']), fewest]
+            [
+                ReportCell(variant),
+                ReportCell(str(bits)),
+                *_shown(ours),
+                _printed(row['val_acc']),
+                _printed(row['size_mb']),
+                fewest,
+            ]
         )
     columns = ['network', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB', 'bits needed']
-    return Table(
+    return ReportTable(
         'Log min-max quantization',
         columns,
         rows,
@@ -79,7 +88,7 @@ def _fewest(rows, accuracy, tolerance):
         for row in rows
         if row['scheme'] == 'log' and row['layers'] == 'all' and row['value'] >= accuracy - tolerance
     ]
-    return Cell(str(min(good)) if good else 'none tried', MEASURED)
+    return ReportCell(str(min(good)) if good else 'none tried', MEASURED)
 
 
 def quantizers_table(sweeps, results, binary, printed):
@@ -93,8 +102,8 @@ def quantizers_table(sweeps, results, binary, printed):
     }
     lines = [
         [
-            Cell(row['method']),
-            Cell(str(row['bits'])),
+            ReportCell(row['method']),
+            ReportCell(str(row['bits'])),
             *_shown(ours[row['method']]),
             _printed(row['val_acc']),
             _printed(row['size_mb']),
@@ -102,11 +111,11 @@ def quantizers_table(sweeps, results, binary, printed):
         for row in printed['quantizers']
     ]
     lines += [
-        [Cell(text), Cell('6'), *_shown(_pair(find(rows, scheme, 6))), Cell(''), Cell('')]
+        [ReportCell(text), ReportCell('6'), *_shown(_pair(find(rows, scheme, 6))), ReportCell(''), ReportCell('')]
         for scheme, text in (('linear', 'linear min-max'), ('linear-filter', 'linear, a scale per filter'))
     ]
     columns = ['quantizer', 'bits', 'accuracy, %', 'MB', 'printed: accuracy, %', 'printed: MB']
-    return Table(
+    return ReportTable(
         f'Quantizers of {BASELINE}',
         columns,
         lines,
@@ -125,19 +134,21 @@ def _pair(row):
 
 
 def _shown(pair):
-    return [_percent(pair[0]), Cell(f'{pair[1] / MEGA:.3f}', MEASURED)] if pair else [Cell(''), Cell('')]
+    return (
+        [_percent(pair[0]), ReportCell(f'{pair[1] / MEGA:.3f}', MEASURED)] if pair else [ReportCell(''), ReportCell('')]
+    )
 
 
 def _percent(accuracy):
-    return Cell(f'{accuracy:.2f}', MEASURED)
+    return ReportCell(f'{accuracy:.2f}', MEASURED)
 
 
 def _printed(value):
-    return Cell('' if value is None else str(value), PUBLISHED if value not in (None, '') else '')
+    return ReportCell('' if value is None else str(value), PUBLISHED if value not in (None, '') else '')
 
 
 def claims(results, sweeps, error):
-    """The print's orderings as measured here, a Table; differences within `error` points decide nothing."""
+    """The print's orderings as measured here, a ReportTable; differences within `error` points decide nothing."""
     base, flame = results[BASELINE], results['flame']
     rows = [
         _claim(
@@ -162,7 +173,7 @@ def claims(results, sweeps, error):
                         error,
                     )
                 )
-    return Table(
+    return ReportTable(
         'What was claimed',
         ['claim', 'network', 'accuracy, %', 'against, %', 'verdict'],
         rows,
@@ -174,7 +185,7 @@ def claims(results, sweeps, error):
 def _claim(claim, network, ours, other, error, near='undecided'):
     difference = ours - other
     verdict = near if abs(difference) <= error else 'holds' if difference > 0 else 'does not hold'
-    return [Cell(claim), Cell(network), _percent(ours), _percent(other), Cell(verdict)]
+    return [ReportCell(claim), ReportCell(network), _percent(ours), _percent(other), ReportCell(verdict)]
 
 
 def write(run, results, sweeps, binary, chosen, published, command):
@@ -195,7 +206,7 @@ def write(run, results, sweeps, binary, chosen, published, command):
         Figure('bits', 'Accuracy and bits', 'Pale lines: float32.', partial(_draw_bits, results, sweeps)),
     ]
     data = {'results': results, 'sweeps': sweeps, 'binary': binary, 'chosen': chosen}
-    page = write_simple(run.folder, 'Small face classifiers', facts, shown, figures, data)
+    page = write_report(run.folder, 'Small face classifiers', facts, shown, figures, data)
     return page, shown
 
 

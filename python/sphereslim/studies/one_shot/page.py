@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
-from sphereslim.report.cells import ANALYTIC, MEASURED, Cell, Figure, Table
+from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.markdown import table_markdown
 from sphereslim.report.text_tables import with_unit
@@ -31,7 +31,7 @@ def _headline(results):
                 _row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['all'], result['shift'])
             )
     columns = ['net', 'MACs', 'kept', 'parameters', '1 − cos', 'accuracy', 'lost']
-    return Table(
+    return ReportTable(
         'All pairs',
         columns,
         rows,
@@ -42,13 +42,13 @@ def _headline(results):
 
 def _row(name, result, whole, accuracy, shift):
     return [
-        Cell(name),
-        Cell(with_unit(result['macs']), ANALYTIC),
-        Cell(_percent(result, whole), ANALYTIC),
-        Cell(with_unit(result['parameters']), ANALYTIC),
-        Cell(f'{shift:.4f}', MEASURED),
-        Cell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
-        Cell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED),
+        ReportCell(name),
+        ReportCell(with_unit(result['macs']), ANALYTIC),
+        ReportCell(_percent(result, whole), ANALYTIC),
+        ReportCell(with_unit(result['parameters']), ANALYTIC),
+        ReportCell(f'{shift:.4f}', MEASURED),
+        ReportCell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
+        ReportCell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED),
     ]
 
 
@@ -64,13 +64,19 @@ def _criteria(results, few):
     for key in sorted(keys, key=lambda key: (-key[1], key[2])):
         found = {r['refitted']: r for r in shots.values() if (r['criterion'], r['budget'], r['uniform']) == key}
         any_ = next(iter(found.values()))
-        cells = [Cell(key[0] + (', one rate for all' if key[2] else '')), Cell(_percent(any_, whole), ANALYTIC)]
+        cells = [
+            ReportCell(key[0] + (', one rate for all' if key[2] else '')),
+            ReportCell(_percent(any_, whole), ANALYTIC),
+        ]
         for refitted in (False, True):
             result = found.get(refitted)
             cells += (
-                [Cell(f'{result["shift"]:.4f}', MEASURED), Cell(f'{result["few"]["accuracy"]:.2f} %', MEASURED)]
+                [
+                    ReportCell(f'{result["shift"]:.4f}', MEASURED),
+                    ReportCell(f'{result["few"]["accuracy"]:.2f} %', MEASURED),
+                ]
                 if result
-                else [Cell(''), Cell('')]
+                else [ReportCell(''), ReportCell('')]
             )
         rows.append(cells)
     columns = ['criterion', 'MACs kept', '1 − cos cut', 'accuracy cut', '1 − cos refitted', 'accuracy refitted']
@@ -79,7 +85,7 @@ def _criteria(results, few):
         f'{whole["few"]["error"]:.2f} % there, so that differences of less than about a point say little, and the '
         'distance says more.'
     )
-    return Table('Every criterion, before and after refitting', columns, rows, note)
+    return ReportTable('Every criterion, before and after refitting', columns, rows, note)
 
 
 def figure(results, name):

@@ -1,6 +1,6 @@
 """The tables of a report, from its plain values."""
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Cell, Table
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, ReportCell, ReportTable
 from sphereslim.report.text_tables import duration, with_unit
 
 
@@ -24,7 +24,7 @@ def stage_table(report):
         'far apart where other work kept the machine busy. Accuracy is the mean over the folds and its standard '
         "error, before the stage's training and after it."
     )
-    return Table('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
+    return ReportTable('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
 
 
 def _stage_row(row):
@@ -37,9 +37,9 @@ def _stage_row(row):
         duration(row['training_seconds']),
     ]
     return [
-        Cell(row['stage']),
-        *(Cell(text, ANALYTIC if text else '') for text in counted),
-        *(Cell(text, MEASURED if text else '') for text in measured),
+        ReportCell(row['stage']),
+        *(ReportCell(text, ANALYTIC if text else '') for text in counted),
+        *(ReportCell(text, MEASURED if text else '') for text in measured),
     ]
 
 
@@ -73,31 +73,34 @@ def published_table(report):
             f' Printed are the rates {", ".join(f"{rate:g}" for rate in rates)}, this run kept '
             f'{report["settings"]["rate"]:g}.'
         )
-    return Table('Beside the published figures', columns, rows, note)
+    return ReportTable('Beside the published figures', columns, rows, note)
 
 
 def _published_row(printed, ours, printed_base, our_base):
     name = printed['net'] if printed['rate'] is None else f'{printed["net"]} at {printed["rate"]:g}'
-    cells = [Cell(name)]
+    cells = [ReportCell(name)]
     cells += [
         _cell(ours, lambda row: f'{row["parameters"]:,}', ANALYTIC),
-        Cell(f'{printed["params"] / 1e6:.1f} M', PUBLISHED),
+        ReportCell(f'{printed["params"] / 1e6:.1f} M', PUBLISHED),
     ]
-    cells += [_cell(ours, lambda row: accuracy(row['after']), MEASURED), Cell(f'{_lfw(printed):.2f} %', PUBLISHED)]
+    cells += [
+        _cell(ours, lambda row: accuracy(row['after']), MEASURED),
+        ReportCell(f'{_lfw(printed):.2f} %', PUBLISHED),
+    ]
     cells += [
         _cell(ours, lambda row: _lost(row, our_base), MEASURED),
-        Cell(f'{_lfw(printed_base) - _lfw(printed):.2f}', PUBLISHED),
+        ReportCell(f'{_lfw(printed_base) - _lfw(printed):.2f}', PUBLISHED),
     ]
     cells += [
         _cell(ours, lambda row: f'{100 / row["speed_ratio"]:.0f} %', MEASURED),
-        Cell(f'{100 * printed["forward_ms"] / printed_base["forward_ms"]:.0f} %', PUBLISHED),
+        ReportCell(f'{100 * printed["forward_ms"] / printed_base["forward_ms"]:.0f} %', PUBLISHED),
     ]
     return cells
 
 
 def _cell(row, text, source):
     shown = text(row) if row else ''
-    return Cell(shown, source if shown else '')
+    return ReportCell(shown, source if shown else '')
 
 
 def _lost(row, base):

@@ -1,8 +1,9 @@
 """A report as report.json, report.md with its pictures, and report.html, one file that works offline."""
 
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes, write_json
+from sphereslim.files import write_bytes
 from sphereslim.report.drawing import png
+from sphereslim.report.write import write_files
 from sphereslim.studies.pipeline_report.figures import figures
 from sphereslim.studies.pipeline_report.markdown import markdown
 from sphereslim.studies.pipeline_report.page import page
@@ -13,14 +14,8 @@ def write(report, folder):
     """Write the report into `folder`, pictures included; the path of the page."""
     tables = [table for table in (stage_table(report), published_table(report)) if table]
     drawn = {heading: [(figure, png(figure.draw())) for figure in found] for heading, found in figures(report).items()}
-    for found in drawn.values():
-        for figure, content in found:
-            write_bytes(folder / f'{figure.name}.png', content)
-    write_json(folder / 'report.json', report | {'tables': [table.as_dict() for table in tables]})
-    write_bytes(folder / 'report.md', markdown(report, tables, drawn).encode())
-    result = folder / 'report.html'
-    write_bytes(result, page(report, tables, drawn).encode())
-    return result
+    every = [each for found in drawn.values() for each in found]
+    return write_files(folder, report, tables, every, markdown(report, tables, drawn), page(report, tables, drawn))
 
 
 def write_figure(report, folder, name):
