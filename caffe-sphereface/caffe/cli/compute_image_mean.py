@@ -1,6 +1,8 @@
 """compute_image_mean: the mean picture of a database."""
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,12 +23,12 @@ _SPEC = Spec(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     return run(_SPEC, _compute, argv)
 
 
-def _compute(flags, positionals):
+def _compute(flags: argparse.Namespace, positionals: list[str]) -> None:
     source, target = positionals
     mean = mean_of(source, backend_named(flags.backend))
     if target:
@@ -39,10 +41,11 @@ def _compute(flags, positionals):
         log.info(_SOURCE, f'mean_value channel [{channel}]: {log.number(values.mean())}')
 
 
-def mean_of(source, backend):
+def mean_of(source: str, backend: int) -> np.ndarray:
     """The mean of all Datums of a database as float32 (channels, height, width)."""
     reader = open_reader(source, backend)
-    first, total, count = reader.peek()[0], None, 0
+    first, count = reader.peek()[0], 0
+    total: np.ndarray | None = None
     while True:
         key, fetch = reader.step()
         try:
@@ -62,7 +65,7 @@ def mean_of(source, backend):
             return (total / count).astype(np.float32)
 
 
-def _planes(content):
+def _planes(content: bytes) -> np.ndarray:
     datum = parse_datum(content)
     if not datum.encoded:
         return datum_planes(datum)

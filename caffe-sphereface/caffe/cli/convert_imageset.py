@@ -1,17 +1,20 @@
 """convert_imageset: a list of pictures into a database of Datums."""
 
+import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import cv2
+import numpy as np
 
 from caffe import log, random
 from caffe.cli.flags import Flag, Spec, run
 from caffe.data.datum import planes_to_datum
 from caffe.data.db import backend_named, new_database
-from caffe.data.picture_list import read_list
+from caffe.data.picture_list import PictureList, read_list
 from caffe.data.pictures import read_picture, read_small
 from caffe.data.prefetch.worker_count import worker_count
 from caffe.errors import CaffeError
@@ -39,12 +42,12 @@ _SPEC = Spec(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     return run(_SPEC, _convert, argv)
 
 
-def _convert(flags, positionals):
+def _convert(flags: argparse.Namespace, positionals: list[str]) -> None:
     root, source, target = positionals
     if bool(flags.resize_width) != bool(flags.resize_height) or min(flags.resize_width, flags.resize_height) < 0:
         raise CaffeError(
@@ -63,9 +66,18 @@ def _convert(flags, positionals):
     log.info(_SOURCE, f'Processed {len(order)} files, {written} in {target}.')
 
 
-def _write(order, listing, root, flags, pool, put):
+def _write(
+    order: list[int],
+    listing: PictureList,
+    root: str,
+    flags: argparse.Namespace,
+    pool: ThreadPoolExecutor,
+    put: Callable[[bytes, bytes], None],
+) -> tuple[int, CaffeError | None]:
     """Put the pictures into the database in order; how many there were, and why the last one left out was."""
-    written, shape, left_out = 0, None, None
+    written = 0
+    shape: tuple[int, ...] | None = None
+    left_out: CaffeError | None = None
     make = partial(_tried, listing, root, flags)
     for start in range(0, len(order), _AT_ONCE):
         chunk = order[start : start + _AT_ONCE]
@@ -88,7 +100,9 @@ def _write(order, listing, root, flags, pool, put):
     return written, left_out
 
 
-def _tried(listing, root, flags, index):
+def _tried(
+    listing: PictureList, root: str, flags: argparse.Namespace, index: int
+) -> tuple[caffe_pb2.Datum, tuple[int, ...]] | CaffeError:
     """What `_datum` gives for a picture of the list, or the CaffeError that it raises."""
     try:
         return _datum(root + listing.paths[index], int(listing.labels[index]), flags)
@@ -96,7 +110,7 @@ def _tried(listing, root, flags, index):
         return error
 
 
-def _datum(path, label, flags):
+def _datum(path: str, label: int, flags: argparse.Namespace) -> tuple[caffe_pb2.Datum, tuple[int, ...]]:
     """The Datum of a picture and its (height, width, channels)."""
     image = read_picture(path, not flags.gray, flags.resize_height, flags.resize_width)
     if not flags.encoded and not flags.encode_type:
@@ -109,11 +123,11 @@ def _datum(path, label, flags):
     return caffe_pb2.Datum(data=content, label=label, encoded=True), image.shape
 
 
-def _alike(kind, other):
+def _alike(kind: str, other: str) -> bool:
     return kind == other or {kind, other} == {'jpg', 'jpeg'}
 
 
-def _encode(image, kind, path):
+def _encode(image: np.ndarray, kind: str, path: str) -> bytes:
     try:
         done, content = cv2.imencode(f'.{kind}', image)
     except cv2.error:

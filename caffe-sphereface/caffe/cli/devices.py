@@ -1,5 +1,7 @@
 """The GPUs that a command line names."""
 
+from collections.abc import Sequence
+
 import torch
 
 import caffe
@@ -7,7 +9,7 @@ from caffe import log
 from caffe.errors import CaffeError
 
 
-def named_gpus(text):
+def named_gpus(text: str) -> list[int]:
     """The GPU numbers that -gpu names: [] for '', those of the machine for 'all'."""
     if not text:
         return []
@@ -22,7 +24,7 @@ def named_gpus(text):
     return numbers
 
 
-def choose_device(gpus):
+def choose_device(gpus: Sequence[int]) -> None:
     """Run on the first of `gpus`, on the CPU where there is none."""
     if gpus:
         log.info('caffe.cpp:218', f'Using GPUs {", ".join(map(str, gpus))}')

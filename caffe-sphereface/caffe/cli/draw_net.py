@@ -1,6 +1,8 @@
 """draw_net: a picture of a network."""
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 import caffe
 from caffe import draw
@@ -21,12 +23,12 @@ _SPEC = Spec(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     return run(_SPEC, _draw, argv)
 
 
-def _draw(flags, positionals):
+def _draw(flags: argparse.Namespace, positionals: list[str]) -> None:
     source, target = positionals
     if flags.phase not in _PHASES:
         raise CaffeError(f"--phase '{flags.phase}': expected ALL, TRAIN or TEST")

@@ -1,5 +1,7 @@
 """`caffe export` and `caffe import-torch`: nets to other programs, weights from others."""
 
+import argparse
+
 import caffe
 from caffe import log
 from caffe.cli.flags import named_stages, named_weights, need
@@ -7,7 +9,7 @@ from caffe.export.onnx_file import export_onnx
 from caffe.net.state_dict import import_state_dict
 
 
-def export(flags):
+def export(flags: argparse.Namespace) -> None:
     """Write the net and weights that `flags` name to the file -onnx."""
     net = _net(flags, 'onnx')
     for path in named_weights(flags):
@@ -16,7 +18,7 @@ def export(flags):
     log.info('export.py', f'Wrote {flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')
 
 
-def import_torch(flags):
+def import_torch(flags: argparse.Namespace) -> None:
     """Write the net -model with the values of the state_dict -torch as the caffemodel -out."""
     net = _net(flags, 'torch', 'map', 'out')
     import_state_dict(net, flags.torch, flags.map)
@@ -24,6 +26,6 @@ def import_torch(flags):
     log.info('export.py', f'Wrote {flags.out}: {len(net.params)} layers with parameters')
 
 
-def _net(flags, *needed):
+def _net(flags: argparse.Namespace, *needed: str) -> caffe.Net:
     need(flags, 'model', *needed)
     return caffe.Net(flags.model, caffe.TEST, level=flags.level, stages=named_stages(flags))

@@ -1,10 +1,13 @@
 """extract_features: blobs of a net over its own data, into databases."""
 
+import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import caffe
 from caffe import log
+from caffe.blobs.blob import Blob
 from caffe.cli.flags import Spec, run
 from caffe.data.db import backend_named, new_database
 from caffe.errors import CaffeError
@@ -29,22 +32,22 @@ _SPEC = Spec(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     return run(_SPEC, _extract, argv)
 
 
-def _extract(flags, positionals):
-    weights, proto, blobs, targets, batches, backend, place, device = positionals
-    blobs, targets, backend = blobs.split(','), targets.split(','), backend_named(backend)
+def _extract(flags: argparse.Namespace, positionals: list[str]) -> None:
+    weights, proto, blob_names, folders, batches, backend_name, mode, device = positionals
+    blobs, targets, backend = blob_names.split(','), folders.split(','), backend_named(backend_name)
     if len(blobs) != len(targets) or not batches.isdigit() or (device and not device.isdigit()):
         raise CaffeError(
             f'{len(blobs)} blobs, {len(targets)} databases, {batches} mini-batches, device {device or 0}: '
             'expected a database a blob and whole numbers'
         )
-    if place not in (None, 'CPU', 'GPU'):
-        raise CaffeError(f"'{place}': expected CPU or GPU")
-    if place == 'GPU':
+    if mode not in ('', 'CPU', 'GPU'):
+        raise CaffeError(f"'{mode}': expected CPU or GPU")
+    if mode == 'GPU':
         caffe.set_device(int(device or 0))
         caffe.set_mode_gpu()
     net = caffe.Net(proto, caffe.TEST, weights=weights)
@@ -54,7 +57,7 @@ def _extract(flags, positionals):
     _write(net, blobs, targets, int(batches), backend)
 
 
-def _write(net, blobs, targets, batches, backend):
+def _write(net: caffe.Net, blobs: list[str], targets: list[str], batches: int, backend: int) -> None:
     log.info(_SOURCE, 'Extracting Features')
     counts = dict.fromkeys(blobs, 0)
     with ExitStack() as stack:
@@ -72,7 +75,7 @@ def _write(net, blobs, targets, batches, backend):
     log.info(_SOURCE, 'Successfully extracted the features!')
 
 
-def _datums(blob):
+def _datums(blob: Blob) -> Iterator[caffe_pb2.Datum]:
     for row in blob.data.reshape(blob.num, -1):
         yield caffe_pb2.Datum(channels=blob.channels, height=blob.height, width=blob.width, float_data=row.tolist())
 

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
 from caffe.cli import glog
 from caffe.errors import CaffeError
@@ -15,7 +17,7 @@ class Flag:
     """One flag: its name, its default (whose type, bool, int, float or str, is the flag's) and a line of help."""
 
     name: str
-    default: object
+    default: bool | int | float | str
     help: str
 
 
@@ -23,21 +25,21 @@ class Flag:
 class Spec:
     """A command line: the command's name, what it does, its flags, and its positionals as (name, help).
 
-    A positional whose name ends in `?` may be left out (None then); one that ends in `*` takes all that is left.
+    A positional whose name ends in `?` may be left out ('' then); one that ends in `*` takes all that is left.
     """
 
     prog: str
     about: str
-    flags: tuple = ()
-    positionals: tuple = field(default=())
+    flags: tuple[Flag, ...] = ()
+    positionals: tuple[tuple[str, str], ...] = ()
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise CaffeError(f'{message} (see {self.prog} --help)')
 
 
-def parse(argv, spec):
+def parse(argv: Iterable[str], spec: Spec) -> tuple[argparse.Namespace, list[str]]:
     """Read a command line: (values by flag name as attributes, list of positionals).
 
     `argv` is without the program's name. `--help` prints the help and exits with 0. Raises CaffeError with one line for
@@ -53,7 +55,7 @@ def parse(argv, spec):
     return values, positionals
 
 
-def _build(spec):
+def _build(spec: Spec) -> tuple[_Parser, dict[str, type]]:
     parser = _Parser(
         spec.prog,
         description=spec.about,
@@ -62,7 +64,7 @@ def _build(spec):
         epilog='Flags take one or two dashes and `=` or a space; a switch is turned off by --noNAME. '
         'Of the flags of glog -log_dir and -minloglevel work, the others change nothing.',
     )
-    kinds = {}
+    kinds: dict[str, type] = {'help': bool}
     for flag in spec.flags:
         kinds[flag.name] = type(flag.default)
         default = str(flag.default).lower() if isinstance(flag.default, bool) else flag.default
@@ -88,12 +90,13 @@ def _build(spec):
             metavar=name.rstrip('?*'),
             help=text.replace('%', '%%'),
             nargs=name[-1] if name[-1] in '?*' else None,
+            default='' if name[-1] == '?' else None,
         )
     parser.add_argument('--help', action='help', help='show this and exit')
-    return parser, {**kinds, 'help': bool}
+    return parser, kinds
 
 
-def _normalise(argv, kinds):
+def _normalise(argv: Iterable[str], kinds: dict[str, type]) -> list[str]:
     """Two dashes for every known flag, `--name`/`--noname` for switches with a stated value, `--help` for -h."""
     out = []
     for word in argv:
@@ -111,14 +114,16 @@ def _normalise(argv, kinds):
     return out
 
 
-def run(spec, action, argv=None):
+def run(
+    spec: Spec, action: Callable[[argparse.Namespace, list[str]], int | None], argv: Sequence[str] | None = None
+) -> int:
     """Parse the command line and call `action(values, positionals)`; the exit status.
 
     A CaffeError becomes one line on stderr and status 1, an interrupt status 130.
     """
     try:
-        words = glog.take(sys.argv[1:] if argv is None else argv, spec.prog)
-        values, positionals = parse(words, spec)
+        arguments = glog.take(sys.argv[1:] if argv is None else argv, spec.prog)
+        values, positionals = parse(arguments, spec)
         return action(values, positionals) or 0
     except CaffeError as error:
         print(f'{spec.prog}: {error}', file=sys.stderr)
@@ -128,28 +133,28 @@ def run(spec, action, argv=None):
         return 130
 
 
-def need(flags, *names):
+def need(flags: argparse.Namespace, *names: str) -> None:
     """CaffeError for the first of the flags `names` that the command line left out."""
     for name in names:
         if not getattr(flags, name):
             raise CaffeError(f'-{name} is missing (see caffe --help)')
 
 
-def at_least_one(flags, name):
+def at_least_one(flags: argparse.Namespace, name: str) -> None:
     """CaffeError where the flag `name` is below 1."""
     if getattr(flags, name) < 1:
         raise CaffeError(f'-{name} is {getattr(flags, name)}, expected at least 1')
 
 
-def named_stages(flags):
+def named_stages(flags: argparse.Namespace) -> list[str]:
     """The stages that the flag -stage lists."""
     return _listed(flags.stage)
 
 
-def named_weights(flags):
+def named_weights(flags: argparse.Namespace) -> list[str]:
     """The files that the flag -weights lists."""
     return _listed(flags.weights)
 
 
-def _listed(text):
+def _listed(text: str) -> list[str]:
     return [word for word in text.split(',') if word]

@@ -5,6 +5,7 @@ change nothing, since the log goes to standard error in any case.
 """
 
 import os
+from collections.abc import Iterable
 
 from caffe import log
 from caffe.errors import CaffeError
@@ -15,8 +16,8 @@ _VALUES = frozenset(
 )
 
 
-def take(argv, program):
-    """The words of a command line that are not glog's; what the others ask for is in effect then.
+def take(argv: Iterable[str], program: str) -> list[str]:
+    """The arguments of a command line that are not glog's; what the others ask for is in effect then.
 
     Processes that this one starts get it as variables. Raises CaffeError for a level that is no number and for a
     missing folder.
@@ -34,13 +35,15 @@ def take(argv, program):
     return rest
 
 
-def _split(argv):
-    """(words that are not glog's, {flag of glog: its value})."""
-    rest, found, words = [], {}, iter(argv)
-    for word in words:
-        name, equals, value = word.lstrip('-').partition('=')
-        if not word.startswith('-') or not {name, name.removeprefix('no')} & (_SWITCHES | _VALUES):
-            rest.append(word)
+def _split(argv: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """(arguments that are not glog's, {flag of glog: its value})."""
+    rest: list[str] = []
+    found: dict[str, str] = {}
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.lstrip('-').partition('=')
+        if not argument.startswith('-') or not {name, name.removeprefix('no')} & (_SWITCHES | _VALUES):
+            rest.append(argument)
         elif name in _VALUES:
-            found[name] = value if equals else next(words, '')
+            found[name] = value if equals else next(arguments, '')
     return rest, found

@@ -1,6 +1,8 @@
 """The `caffe` command: train, test, time, export, import-torch, device_query."""
 
+import argparse
 import sys
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -59,13 +61,13 @@ _SPEC = Spec(
 )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status: 0, or 1 with one line on stderr for anything wrong."""
     return run(_SPEC, _dispatch, argv)
 
 
-def _dispatch(flags, positionals):
-    commands = {
+def _dispatch(flags: argparse.Namespace, positionals: list[str]) -> None:
+    commands: dict[str, Callable[[argparse.Namespace], None]] = {
         'train': _train,
         'test': _test,
         'time': _time,
@@ -78,21 +80,21 @@ def _dispatch(flags, positionals):
     caffe.set_precision(flags.precision)
     keep_freed_memory()
     with in_one_line():
-        return commands[positionals[0]](flags)
+        commands[positionals[0]](flags)
 
 
-def _phase(flags, default):
+def _phase(flags: argparse.Namespace, default: int) -> int:
     phases = {'': default, 'TRAIN': caffe.TRAIN, 'TEST': caffe.TEST}
     if flags.phase not in phases:
         raise CaffeError(f"-phase '{flags.phase}': expected TRAIN or TEST")
     return phases[flags.phase]
 
 
-def _train(flags):
+def _train(flags: argparse.Namespace) -> None:
     train.train(flags, ['train', *(f'-{flag.name}={getattr(flags, flag.name)}' for flag in _FLAGS)])
 
 
-def _net(flags, default_phase):
+def _net(flags: argparse.Namespace, default_phase: int) -> caffe.Net:
     """The net -model with the weights -weights."""
     phase = _phase(flags, default_phase)
     net = caffe.Net(flags.model, phase, level=flags.level, stages=named_stages(flags))
@@ -101,13 +103,14 @@ def _net(flags, default_phase):
     return net
 
 
-def _test(flags):
+def _test(flags: argparse.Namespace) -> None:
     need(flags, 'model', 'weights')
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     net = _net(flags, caffe.TEST)
     log.info('caffe.cpp:281', f'Running for {flags.iterations} iterations.')
-    sums, loss = {}, 0.0
+    sums: dict[tuple[str, int], float] = {}
+    loss = 0.0
     for i in range(flags.iterations):
         loss += float(net.run_forward())
         for name in net.outputs:
@@ -119,14 +122,14 @@ def _test(flags):
         log.info('caffe.cpp:321', report.output(net, name, total / flags.iterations))
 
 
-def _time(flags):
+def _time(flags: argparse.Namespace) -> None:
     need(flags, 'model')
     at_least_one(flags, 'iterations')
     choose_device(named_gpus(flags.gpu)[:1])
     timing.benchmark(_net(flags, caffe.TRAIN), flags.iterations)
 
 
-def _device_query(flags):
+def _device_query(flags: argparse.Namespace) -> None:
     if not torch.cuda.is_available():
         raise CaffeError('device_query: PyTorch sees no CUDA device')
     for index in named_gpus(flags.gpu) or [0]:

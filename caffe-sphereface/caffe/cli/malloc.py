@@ -10,7 +10,7 @@ LARGEST_KEPT = 32 << 20  # bytes
 _VARIABLES = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'GLIBC_TUNABLES')
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> bool:
     """Let glibc keep what is freed for the next batch, instead of giving it back and fetching it anew, page by page.
 
     That can take a third of the time. Blocks of LARGEST_KEPT and more go back all the same: with small ones put into

@@ -1,10 +1,14 @@
 """`caffe time`: milliseconds a layer and a pass."""
 
+from collections.abc import Callable
+from functools import partial
+
 from caffe import log
 from caffe.device import now
+from caffe.net.net import Net
 
 
-def benchmark(net, iterations):
+def benchmark(net: Net, iterations: int) -> None:
     """Run forward and backward `iterations` times and log the mean time of every layer and pass."""
     net.run_forward()
     net.run_backward()
@@ -15,9 +19,9 @@ def benchmark(net, iterations):
     for i in range(iterations):
         start = _now()
         for j in range(count):
-            forward[j] += _timed(lambda j=j: net.run_forward(j, j))
+            forward[j] += _timed(partial(net.run_forward, j, j))
         for j in reversed(range(count)):
-            backward[j] += _timed(lambda j=j: net.run_backward(j, j))
+            backward[j] += _timed(partial(net.run_backward, j, j))
         log.info('caffe.cpp:388', f'Iteration: {i + 1} forward-backward time: {log.number(_now() - start)} ms.')
     total = _now() - began
     log.info('caffe.cpp:391', 'Average time per layer: ')
@@ -31,12 +35,12 @@ def benchmark(net, iterations):
     log.info('caffe.cpp:409', '*** Benchmark ends ***')
 
 
-def _now():
+def _now() -> float:
     """Milliseconds."""
     return 1000 * now()
 
 
-def _timed(run):
+def _timed(run: Callable[[], object]) -> float:
     start = _now()
     run()
     return _now() - start

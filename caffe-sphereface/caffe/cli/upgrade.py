@@ -1,5 +1,8 @@
 """upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: old files into the present form."""
 
+import argparse
+from collections.abc import Callable, Sequence
+
 from caffe import log
 from caffe.cli.flags import Spec, run
 from caffe.proto import wire
@@ -7,7 +10,7 @@ from caffe.proto.files import read_net, read_solver, write_bytes, write_text_mes
 from caffe.proto.upgrade import upgrade_net
 
 
-def _spec(prog, kind):
+def _spec(prog: str, kind: str) -> Spec:
     return Spec(
         prog,
         f'Write {kind} of any age in the form of Caffe 1.0.',
@@ -16,7 +19,7 @@ def _spec(prog, kind):
     )
 
 
-def net_text(argv=None):
+def net_text(argv: Sequence[str] | None = None) -> int:
     """Run upgrade_net_proto_text; the exit status."""
     return _run(
         'upgrade_net_proto_text',
@@ -26,17 +29,17 @@ def net_text(argv=None):
     )
 
 
-def net_binary(argv=None):
+def net_binary(argv: Sequence[str] | None = None) -> int:
     """Run upgrade_net_proto_binary; the exit status."""
 
-    def convert(source, target):
+    def convert(source: str, target: str) -> None:
         # raw messages keep blobs as they are, and fields by number, whatever the layer's type makes of them
         write_bytes(target, upgrade_net(wire.parse_raw(source, 'NetParameter'), source).SerializeToString())
 
     return _run('upgrade_net_proto_binary', 'a binary net (a caffemodel)', convert, argv)
 
 
-def solver_text(argv=None):
+def solver_text(argv: Sequence[str] | None = None) -> int:
     """Run upgrade_solver_proto_text; the exit status."""
     return _run(
         'upgrade_solver_proto_text',
@@ -46,8 +49,8 @@ def solver_text(argv=None):
     )
 
 
-def _run(prog, kind, convert, argv):
-    def action(flags, positionals):
+def _run(prog: str, kind: str, convert: Callable[[str, str], None], argv: Sequence[str] | None) -> int:
+    def action(flags: argparse.Namespace, positionals: list[str]) -> None:
         convert(*positionals)
         log.info(prog, f'Wrote upgraded file to {positionals[1]}')
 

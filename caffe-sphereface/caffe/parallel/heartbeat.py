@@ -7,6 +7,7 @@ nothing, and everyone would wait in an exchange for hours.
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -20,50 +21,52 @@ LIMIT_SECONDS = 120
 PATIENCE = timedelta(minutes=5)
 
 
-class Pulse:
+class SignsOfLife:
     """What process `rank` of `count` knows of the others, by counters in a torch.distributed Store.
 
     The store must be this object's own connection: another thread's waiting for a key would block its requests.
     """
 
-    def __init__(self, store, rank, count, clock=time.monotonic):
+    def __init__(self, store: dist.Store, rank: int, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._rank, self._clock = store, rank, clock
         self._others = [other for other in range(count) if other != rank]
-        self._beats, self._last, self._heard = 0, {}, {}
+        self._given = 0
+        self._last: dict[int, bytes] = {}
+        self._heard: dict[int, float] = {}
 
-    def beat(self):
+    def exchange(self) -> None:
         """Give a sign of life and look for those of the others; waits until each has given its first."""
-        self._beats += 1
-        self._store.set(_key(self._rank), f'{os.getpid()} {self._beats}')
+        self._given += 1
+        self._store.set(_key(self._rank), f'{os.getpid()} {self._given}')
         signs = self._store.multi_get([_key(other) for other in self._others])
         for other, sign in zip(self._others, signs):
             if self._last.get(other) != sign:
                 self._last[other], self._heard[other] = sign, self._clock()
 
-    def silent(self, limit):
+    def silent(self, limit: float) -> list[int]:
         """The ranks that were heard of once, but not for `limit` seconds."""
         return [rank for rank, heard in list(self._heard.items()) if self._clock() - heard > limit]
 
 
-def _key(rank):
-    return f'caffe/pulse/{rank}'
+def _key(rank: int) -> str:
+    return f'caffe/heartbeat/{rank}'
 
 
-def keep_watch(address, rank, count, end):
+def keep_watch(address: tuple[str, int], rank: int, count: int, end: Callable[[str], object]) -> Callable[[], None]:
     """Call `end(text)`, which must end this process, when another one falls silent; a function that ends the watch.
 
     `address` (host, port) is that of the TCPStore where all processes met; CaffeError where it does not answer. `end`
     is called from another thread, since the main one waits in an exchange.
     """
     over = threading.Event()
-    pulse = Pulse(_connect(*address, rank), rank, count)
-    # two threads: without a network the first one waits in `beat`
-    for task in ((_beat, pulse, over), (_watch, pulse, over, f'process {rank} of {count}', end)):
-        threading.Thread(target=task[0], args=task[1:], name='caffe-pulse', daemon=True).start()
+    signs = SignsOfLife(_connect(*address, rank), rank, count)
+    # two threads: without a network the first one waits in `exchange`
+    for target, more in ((_exchange, ()), (_watch, (f'process {rank} of {count}', end))):
+        threading.Thread(target=target, args=(signs, over, *more), name='caffe-heartbeat', daemon=True).start()
     return over.set
 
 
-def _connect(host, port, rank):
+def _connect(host: str, port: int, rank: int) -> dist.Store:
     try:
         return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
     except RuntimeError as error:
@@ -72,19 +75,19 @@ def _connect(host, port, rank):
         ) from None
 
 
-def _beat(pulse, over):
+def _exchange(signs: SignsOfLife, over: threading.Event) -> None:
     try:
         while not over.is_set():
-            pulse.beat()
+            signs.exchange()
             over.wait(PERIOD_SECONDS)
     except RuntimeError:
         # the store is gone: what that means shows in the next exchange, or in everyone's silence
         pass
 
 
-def _watch(pulse, over, name, end):
+def _watch(signs: SignsOfLife, over: threading.Event, name: str, end: Callable[[str], object]) -> None:
     while not over.wait(PERIOD_SECONDS):
-        silent = pulse.silent(LIMIT_SECONDS)
+        silent = signs.silent(LIMIT_SECONDS)
         if silent:
             end(
                 f'{name} stops: nothing was heard of process {", ".join(map(str, silent))} for {LIMIT_SECONDS} s, its '

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import torch.distributed as dist
 
@@ -14,7 +15,7 @@ _GRACE_SECONDS = 10
 _PROGRAM = 'import sys; sys.path[:] = {path!r}; from caffe.cli.main import main; sys.exit(main())'
 
 
-def launch(arguments, count, threads=None):
+def launch(arguments: Sequence[str], count: int, threads: int | None = None) -> None:
     """Run the `caffe` command with `arguments` in `count` processes on this machine, until all have ended.
 
     SIGINT, SIGHUP and SIGTERM go to process 0, which agrees with the others on what to do. `threads` limits the CPU
@@ -22,8 +23,13 @@ def launch(arguments, count, threads=None):
     """
     store = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
     children = [_start(arguments, rank, count, store.port, threads) for rank in range(count)]
+
+    def pass_on(number: int, _: object) -> None:
+        if children[0].poll() is None:
+            children[0].send_signal(number)
+
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda number, _: children[0].poll() is None and children[0].send_signal(number))
+        signal.signal(number, pass_on)
     try:
         failed = _wait(children)
     finally:
@@ -32,7 +38,7 @@ def launch(arguments, count, threads=None):
         raise CaffeError(f'process {failed} of {count} {_how(children[failed].returncode)}; the training has ended')
 
 
-def _start(arguments, rank, count, port, threads):
+def _start(arguments: Sequence[str], rank: int, count: int, port: int, threads: int | None) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         'RANK': str(rank),
@@ -53,7 +59,7 @@ def _start(arguments, rank, count, port, threads):
     )
 
 
-def _wait(children):
+def _wait(children: list[subprocess.Popen[bytes]]) -> int | None:
     """The rank of the first process that failed, None when all ended well."""
     while True:
         codes = [child.poll() for child in children]
@@ -65,7 +71,7 @@ def _wait(children):
         time.sleep(0.05)
 
 
-def _end(children):
+def _end(children: list[subprocess.Popen[bytes]]) -> None:
     """Let the others notice that one is gone, and kill those that do not (a GPU may wait for it for ever)."""
     until = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < until and any(child.poll() is None for child in children):
@@ -76,11 +82,11 @@ def _end(children):
         child.wait()
 
 
-def _how(code):
+def _how(code: int) -> str:
     return f'ended with status {code}' if code > 0 else f'was ended by {signal.Signals(-code).name}'
 
 
-def follow_launcher():
+def follow_launcher() -> None:
     """End this process when the one that started it ends, however that happens (Linux)."""
     parent = os.environ.get('CAFFE_LAUNCHER')
     if parent and sys.platform == 'linux':

@@ -12,8 +12,8 @@ from caffe.parallel.peers import Peers
 _MEETING = timedelta(minutes=5)
 
 
-def place():
-    """(rank, count, local rank) that the environment gives this process, None where it trains alone.
+def ranks_of_environment() -> tuple[int, int, int] | None:
+    """(rank, count, rank on its machine) that the environment gives this process, None where it trains alone.
 
     CaffeError where the environment names others, but not in numbers.
     """
@@ -30,7 +30,7 @@ def place():
     return rank, count, local
 
 
-def join():
+def join() -> tuple[Peers, dist.Store]:
     """Meet the other processes that the environment tells of: (the Peers, the Store where they meet).
 
     The device must be chosen before. CaffeError where the others cannot be reached.
@@ -45,19 +45,19 @@ def join():
         ) from None
 
 
-def address():
+def address() -> tuple[str, int]:
     """(host, port) of the store where the processes of the environment meet."""
     return os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT'])
 
 
-def share_seed(store, rank):
+def share_seed(store: dist.Store, rank: int) -> None:
     """Seed this process with a number that process 0 drew, where nobody chose one: all have to shuffle alike."""
     if rank == 0:
         store.set('caffe/seed', str(int(random.numpy_generator().integers(2**31))))
     random.set_seed(int(store.get('caffe/seed')))
 
 
-def meet(address, rank, count):
+def meet(address: str, rank: int, count: int) -> Peers:
     """Meet the other processes at an address `host:port`, where process 0 listens; the Peers.
 
     CaffeError where they cannot be reached, and where this process has met others before.

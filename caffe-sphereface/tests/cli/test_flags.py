@@ -31,7 +31,7 @@ SPEC = Spec(
 def test_dashes_equals_and_spaces_mean_the_same(line):
     values, positionals = parse(line.split(), SPEC)
     assert (values.gray, values.shuffle, values.width, values.gpu) == (True, True, 3, '0,1')
-    assert positionals == ['r', None]
+    assert positionals == ['r', '']
 
 
 @pytest.mark.parametrize('word', ['--noshuffle', '-noshuffle', '--shuffle=false', '-shuffle=0', '--shuffle=No'])

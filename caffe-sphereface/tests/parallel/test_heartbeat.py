@@ -10,55 +10,55 @@ from datetime import timedelta
 import pytest
 import torch.distributed as dist
 
-from caffe import parallel
 from caffe.errors import CaffeError
-from caffe.parallel.heartbeat import Pulse, keep_watch
+from caffe.parallel import heartbeat
+from caffe.parallel.heartbeat import SignsOfLife, keep_watch
 from training_run import ENVIRONMENT, SOLVER, write_run
 
 IMPATIENT = """
 import sys
 from caffe.cli.main import main
-from caffe.parallel import pulse
-pulse.PERIOD_SECONDS, pulse.LIMIT_SECONDS = 0.2, 5
+from caffe.parallel import heartbeat
+heartbeat.PERIOD_SECONDS, heartbeat.LIMIT_SECONDS = 0.2, 5
 sys.exit(main(['train', '-solver=solver.prototxt']))
 """
 
 
 @pytest.fixture
-def pulses():
-    """The pulses of three processes over one store, and the clock of all, as a list of one number."""
+def signs():
+    """The SignsOfLife of three processes over one store, and the clock of all, as a list of one number."""
     store, time = dist.HashStore(), [0]
-    made = [Pulse(store, rank, 3, lambda: time[0]) for rank in range(3)]
+    made = [SignsOfLife(store, rank, 3, lambda: time[0]) for rank in range(3)]
     for rank in range(3):
-        store.set(f'caffe/pulse/{rank}', 'start')
+        store.set(f'caffe/heartbeat/{rank}', 'start')
     return made, time
 
 
-def test_those_who_beat_are_not_silent(pulses):
-    made, time = pulses
+def test_those_who_give_signs_of_life_are_not_silent(signs):
+    made, time = signs
     for _ in range(5):
         time[0] += 10
-        for pulse in made:
-            pulse.beat()
-        assert not any(pulse.silent(10) for pulse in made)
+        for each in made:
+            each.exchange()
+        assert not any(each.silent(10) for each in made)
 
 
-def test_who_stops_beating_is_named_once_the_limit_is_past(pulses):
-    (first, second, third), time = pulses
-    for pulse in (first, second, third):
-        pulse.beat()
+def test_who_gives_no_more_signs_is_named_once_the_limit_is_past(signs):
+    (first, second, third), time = signs
+    for each in (first, second, third):
+        each.exchange()
     for time[0] in (10, 20, 30):
-        second.beat()
-        first.beat()
+        second.exchange()
+        first.exchange()
     assert first.silent(20) == []  # its sign was seen at 10
     time[0] = 31
-    second.beat()
-    first.beat()
+    second.exchange()
+    first.exchange()
     assert first.silent(20) == [2] and second.silent(20) == [2]
 
 
-def test_nobody_is_silent_before_the_first_sign(pulses):
-    (first, *_), time = pulses
+def test_nobody_is_silent_before_the_first_sign(signs):
+    (first, *_), time = signs
     time[0] = 1000
     assert first.silent(1) == []
 
@@ -72,7 +72,7 @@ def unused_port():
 
 
 def test_a_store_that_is_gone_is_told_in_one_line(monkeypatch, unused_port):
-    monkeypatch.setattr(parallel.pulse, 'PATIENCE', timedelta(milliseconds=200))
+    monkeypatch.setattr(heartbeat, 'PATIENCE', timedelta(milliseconds=200))
     with pytest.raises(CaffeError, match=rf'^process 1: the training at 127.0.0.1:{unused_port} does not answer'):
         keep_watch(('127.0.0.1', unused_port), 1, 2, print)
 

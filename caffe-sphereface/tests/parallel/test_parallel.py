@@ -17,7 +17,7 @@ import caffe
 from caffe.cli.main import main
 from caffe.parallel import gradients, launcher
 from caffe.parallel.peers import Peers
-from caffe.parallel.rendezvous import place
+from caffe.parallel.rendezvous import ranks_of_environment
 from caffe.proto import wire
 from gpu_mode import gpu_mode
 from layer_case import layer, make_net
@@ -470,9 +470,9 @@ def test_the_environment_of_torchrun_is_checked(monkeypatch):
     for name, value in (('RANK', 'x'), ('WORLD_SIZE', '2'), ('MASTER_ADDR', 'localhost')):
         monkeypatch.setenv(name, value)
     with pytest.raises(caffe.CaffeError, match='RANK=x'):
-        place()
+        ranks_of_environment()
     monkeypatch.setenv('WORLD_SIZE', '1')
-    assert place() is None
+    assert ranks_of_environment() is None
 
 
 def train_like_pycaffe(folder, uid, rank):
