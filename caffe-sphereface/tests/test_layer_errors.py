@@ -27,7 +27,7 @@ CASES = [
     (conv('num_output: 5 kernel_size: 3 group: 2'), IMAGE, 'group 2 does not divide num_output, 5'),
     (conv('num_output: 4 kernel_size: 3 group: 0'), IMAGE, 'group 0 does not divide'),
     (conv('num_output: 4 kernel_size: 9'), IMAGE, 'larger than the padded input'),
-    (conv('num_output: 4 kernel_size: 3 kernel_h: 3'), IMAGE, 'expected one of both'),
+    (conv('num_output: 4 kernel_size: 3 kernel_h: 3'), IMAGE, 'expected one of them'),
     (conv('num_output: 4 kernel_size: 3 kernel_size: 3 kernel_size: 3'), IMAGE, 'kernel_size is given 3 times'),
     (conv('num_output: 4 kernel_size: 3 axis: 4'), IMAGE, 'axis 4 is out of range'),
     (conv('num_output: 4 kernel_h: 3 kernel_w: 3'), {'x': (2, 4, 6)}, '2 spatial axes'),
@@ -35,13 +35,15 @@ CASES = [
     (layer('Convolution', 'x', 'y z', 'convolution_param { num_output: 2 kernel_size: 1 }'), IMAGE, 'as many tops'),
     (
         layer('Convolution', 'x z', 'y v', 'convolution_param { num_output: 2 kernel_size: 1 }'),
-        {**IMAGE, 'z': (2, 3, 6, 5)},
-        'does not fit weights for 4 channels',
+        {**IMAGE, 'z': (2, 4, 6, 6)},
+        r'bottoms have shapes \(2, 4, 6, 5\) and \(2, 4, 6, 6\), expected the same',
     ),
     (layer('Deconvolution', extra='convolution_param { num_output: 2 kernel_size: 1 pad: 3 }'), IMAGE, 'no output'),
     (pool(''), IMAGE, 'kernel_size is missing'),
-    (pool('kernel_h: 2'), IMAGE, 'kernel_size is missing'),
-    (pool('kernel_size: 2 kernel_h: 2'), IMAGE, 'expected one of both'),
+    (pool('kernel_h: 2'), IMAGE, 'kernel_h alone'),
+    (pool('kernel_size: 2 pad_w: 1'), IMAGE, 'has pad_w alone, expected pad_h and pad_w, or pad'),
+    (pool('kernel_size: 2 stride_h: 2'), IMAGE, 'has stride_h alone, expected stride_h and stride_w, or stride'),
+    (pool('kernel_size: 2 kernel_h: 2'), IMAGE, 'expected one of them'),
     (pool('kernel_size: 2 stride: 0'), IMAGE, 'stride is'),
     (pool('kernel_size: 2 pad: 2'), IMAGE, 'not smaller than the kernel'),
     (pool('kernel_size: 9'), IMAGE, 'larger than the padded input'),
@@ -61,7 +63,7 @@ CASES = [
     (layer('Eltwise', 'a'), {'a': (2,)}, 'has 1 bottom blobs, expected 2 or more'),
     (layer('Concat', 'a b'), {'a': (2, 3), 'b': (3, 3)}, 'but for axis 1'),
     (layer('Concat', 'a b', extra='concat_param { axis: 2 }'), {'a': (2, 3), 'b': (2, 3)}, 'axis 2 is out of range'),
-    (layer('Concat', 'a b', extra='concat_param { axis: 1 concat_dim: 1 }'), {'a': (2, 3), 'b': (2, 3)}, 'one of both'),
+    (layer('Concat', 'a b', extra='concat_param { axis: 1 concat_dim: 1 }'), {'a': (2, 3), 'b': (2, 3)}, 'one of them'),
     (layer('Slice', 'x', 'y z v'), IMAGE, 'cannot be cut into 3 equal parts'),
     (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 5 }'), IMAGE, 'do not ascend'),
     (layer('Slice', 'x', 'y z', 'slice_param { slice_point: 1 slice_point: 2 }'), IMAGE, '2 slice_point for 2 tops'),
@@ -94,6 +96,19 @@ CASES = [
     (layer('Filter', 'x s', 'y z'), {**IMAGE, 's': (2,)}, '2 tops for 1 bottoms'),
     (layer('Filter', 'x s', 'y'), {**IMAGE, 's': (3,)}, 'selector has 3 items'),
     (layer('Reduction', extra='reduction_param { axis: 5 }'), IMAGE, 'axis 5 is out of range'),
+    (layer('Reduction'), {'x': ()}, 'axis 0 is out of range'),
+    (layer('Scale', extra='scale_param { axis: 0 num_axes: 0 }'), {'x': ()}, 'axis 0 is out of range'),
+    (layer('BatchNorm'), {'x': (4,)}, 'at least 2 axes'),
+    (layer('PReLU'), {'x': (4,)}, 'at least 2 axes'),
+    (layer('PReLU', extra='prelu_param { channel_shared: true }'), {'x': (4,)}, 'at least 2 axes'),
+    (layer('MVN'), {'x': (2, 3, 2, 2, 2)}, 'at most 4 axes'),
+    (layer('Im2col', extra='convolution_param { kernel_size: 1 }'), {'x': (2, 3)}, 'no spatial axes'),
+    (layer('AbsVal', 'x', 'x'), IMAGE, 'cannot run in place'),
+    (
+        layer('InnerProduct', 'x w', extra='inner_product_param { num_output: 3 }'),
+        {'x': (2, 4), 'w': (3, 5)},
+        r'shape \(3, 5\) as a bottom, expected 12 values',
+    ),
     (layer('MarginInnerProduct', 'x l', 'y'), {'x': (2, 3), 'l': (2,)}, 'num_output is 0'),
     (
         layer('MarginInnerProduct', 'x l', 'y', 'margin_inner_product_param { num_output: 3 }'),
@@ -188,4 +203,25 @@ def test_no_gradient_for_learned_indices():
     net = caffe.Net(inputs, caffe.TRAIN)
     net.forward()
     with pytest.raises(caffe.CaffeError, match='bottom 1 holds indices'):
+        net.backward()
+
+
+FORCED = {
+    'Accuracy': ('x i', 'no gradient', ''),
+    'ArgMax': ('x', 'no gradient', ''),
+    'BatchReindex': ('x i', 'bottom 1 holds indices', ''),
+    'Embed': ('i', 'bottom 0 holds indices', 'embed_param { input_dim: 3 num_output: 2 }'),
+    'Filter': ('x i', 'bottom 1 holds indices', ''),
+    'InfogainLoss': ('x i H', 'bottom 2 holds the infogain matrix', ''),
+    'Threshold': ('x', 'no gradient', ''),
+}
+
+
+@pytest.mark.parametrize('kind', FORCED)
+def test_force_backward_reaches_what_has_no_gradient_as_in_genuine_caffe(kind):
+    bottoms, message, extra = FORCED[kind]
+    net = make_net(layer(kind, bottoms, extra=extra), {'x': (2, 3), 'i': (2,), 'H': (3, 3)})
+    net.blobs['i'].data[...] = [0, 1]
+    net.forward()
+    with pytest.raises(caffe.CaffeError, match=rf"^layer 'layer' \({kind}\): .*{message}"):
         net.backward()

@@ -1,5 +1,7 @@
 """TransformationParameter at work: crop, mirror, subtract the mean, scale."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -7,6 +9,10 @@ import torch
 from caffe.blobs.memory import to_device
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
+
+# a row of Transformer.draws, and what gives the array of a shape and type that one item of a batch is written into
+Draw = np.ndarray
+Slot = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 
 
 class Transformer:

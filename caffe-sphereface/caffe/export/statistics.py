@@ -52,10 +52,9 @@ def softmax(graph, layer, x, shapes, tops):
 @converts('MVN')
 def mvn(graph, layer, x, shapes, tops):
     """x − mean, divided by deviation + eps."""
-    axes = list(range(layer.row_axes, len(shapes[0])))
-    if not axes:  # each value is its own mean
-        return [graph.scaled(x[0], 0)]
-    y = graph.op('Sub', x[0], graph.op('ReduceMean', x[0], axes=axes))
+    axes = list(range(layer.row_axes, 4))
+    value = x[0] if shapes[0] == tops[0] else graph.reshape(x[0], tops[0])
+    y = graph.op('Sub', value, graph.op('ReduceMean', value, axes=axes))
     if layer.param.mvn_param.normalize_variance:
         deviation = graph.op('Sqrt', graph.op('ReduceMean', graph.op('Mul', y, y), axes=axes))
         y = graph.op('Div', y, graph.scaled(deviation, offset=layer.param.mvn_param.eps))

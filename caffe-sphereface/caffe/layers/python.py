@@ -4,6 +4,7 @@ A prototxt with a Python layer is a program: loading it imports and runs the nam
 """
 
 import importlib
+from typing import Any, NoReturn
 
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
@@ -22,7 +23,7 @@ class Layer:
 
     type = 'Python'
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -56,7 +57,7 @@ class PythonLayer(EngineLayer):
             self.error('has no module or no layer, expected python_param { module: "…" layer: "…" }')
         self.user = self._create(python.module, python.layer)
 
-    def _create(self, module, name):
+    def _create(self, module: str, name: str) -> Any:
         try:
             cls = getattr(importlib.import_module(module), name)
         except Exception as error:
@@ -66,22 +67,22 @@ class PythonLayer(EngineLayer):
         except Exception as error:
             self._fail(f'{module}.{name} cannot be created', error)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in PythonLayer._own:
             raise AttributeError(name)
         return getattr(self.user, name)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name in PythonLayer._own:
             super().__setattr__(name, value)
         else:
             setattr(self.user, name, value)
 
-    def _fail(self, what, error):
+    def _fail(self, what: str, error: Exception) -> NoReturn:
         text = ' '.join(str(error).split())
         raise CaffeError(f"layer '{self.name}' (Python): {what}: {type(error).__name__}: {text}") from error
 
-    def _call(self, method, *args):
+    def _call(self, method: str, *args: Any) -> None:
         try:
             getattr(self.user, method)(*args)
         except Exception as error:

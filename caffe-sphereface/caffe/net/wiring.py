@@ -48,7 +48,7 @@ class Wiring:
         layer.blobs = BlobVec()
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
             layer.error(
-                f'propagate_down is given {len(param.propagate_down)} times, expected once a bottom '
+                f'propagate_down is given {len(param.propagate_down)} times, expected once per bottom '
                 f'({len(param.bottom)}) or not at all'
             )
         bottom, needs = self._take_bottoms(layer, param)
@@ -139,11 +139,11 @@ class Wiring:
 
 def _loss_terms(layer, param, top):
     """[(top index, weight)] of the tops that count towards the loss; their diffs are set to the weight."""
-    weights = list(param.loss_weight)
+    # as in genuine Caffe a loss without loss_weight has one, so that with more tops it needs one for each
+    weights = list(param.loss_weight) or [1.0] * layer.loss
     if weights and len(weights) != len(top):
-        layer.error(f'loss_weight is given {len(weights)} times, expected once a top ({len(top)}) or not at all')
-    if not weights and layer.loss:
-        weights = [1.0]
+        choice = '' if layer.loss and len(top) > 1 else ' or not at all'
+        layer.error(f'loss_weight is given {len(param.loss_weight)} times, expected once per top ({len(top)}){choice}')
     terms = [(i, weight) for i, weight in enumerate(weights) if weight]
     for i, weight in terms:
         top[i].grad = top[i].tensor.new_full(top[i].shape, weight)

@@ -28,7 +28,7 @@ SMOOTH = {
         layer('Convolution', extra=conv('kernel_h: 3 kernel_w: 1 pad_h: 1 pad_w: 0 stride_h: 1 stride_w: 2')),
         IMAGE,
     ),
-    'conv_two_bottoms': (layer('Convolution', 'x z', 'y v', conv('kernel_size: 2')), {**IMAGE, 'z': (1, 4, 3, 3)}),
+    'conv_two_bottoms': (layer('Convolution', 'x z', 'y v', conv('kernel_size: 2')), {**IMAGE, 'z': IMAGE['x']}),
     'conv_1d': (layer('Convolution', extra=conv('kernel_size: 3')), {'x': (2, 4, 7)}),
     'conv_3d': (
         layer('Convolution', extra=conv('kernel_size: 2 stride: 1 stride: 2 stride: 1')),
@@ -162,12 +162,16 @@ def test_stochastic_pooling():
 
 
 def test_layers_with_indices():
-    embed = layer('Embed', 'i', extra=f'embed_param {{ input_dim: 5 num_output: 3 {GAUSSIAN} }}')
-    check_gradient(embed, {'i': (4,)}, values={'i': [1, 4, 1, 0]}, skip={'i'})
-    reindex = layer('BatchReindex', 'x i')
-    check_gradient(reindex, {'x': (3, 2, 2), 'i': (4,)}, values={'i': [2, 0, 2, 1]}, skip={'i'})
-    chosen = layer('Filter', 'x z s', 'y v')
-    check_gradient(chosen, {'x': (4, 2, 2), 'z': (4, 3), 's': (4,)}, values={'s': [1, 0, 0, 1]}, skip={'s'})
+    need, leave, weight = 'propagate_down: true ', 'propagate_down: false ', 'loss_weight: 1 '
+
+    def check(text, shapes, indices):
+        check_gradient(text, shapes, values=indices, skip=set(indices), force_backward=False)
+
+    embed = layer('Embed', 'i', extra=f'embed_param {{ input_dim: 5 num_output: 3 {GAUSSIAN} }} {weight}')
+    check(embed, {'i': (4,)}, {'i': [1, 4, 1, 0]})
+    check(layer('BatchReindex', 'x i', extra=need + leave + weight), {'x': (3, 2, 2), 'i': (4,)}, {'i': [2, 0, 2, 1]})
+    chosen = layer('Filter', 'x z s', 'y v', 2 * need + leave + 2 * weight)
+    check(chosen, {'x': (4, 2, 2), 'z': (4, 3), 's': (4,)}, {'s': [1, 0, 0, 1]})
 
 
 def test_a_wrong_backward_is_noticed(monkeypatch):

@@ -64,6 +64,16 @@ def test_in_place_gives_what_a_copy_gives(kind, viewed):
         np.testing.assert_array_equal(in_place, separate)
 
 
+@pytest.mark.parametrize('across, want', [('false', 0), ('true', [[-2, 0, 2], [-1, 1, 0]])])
+def test_mvn_gives_four_axes_as_genuine_caffe_does(across, want):
+    extra = f'mvn_param {{ across_channels: {across} normalize_variance: false }}'
+    net = make_net(layer('MVN', extra=extra), {'x': (2, 3)})
+    net.blobs['x'].data[...] = [[1, 3, 5], [1, 3, 2]]
+    net.forward()
+    assert net.blobs['y'].shape == (2, 3, 1, 1)
+    np.testing.assert_allclose(net.blobs['y'].data[:, :, 0, 0], np.broadcast_to(want, (2, 3)), atol=1e-6)
+
+
 def test_eltwise_values():
     shapes, values = {'a': (3,), 'b': (3,), 'c': (3,)}, {'a': [1, 5, 2], 'b': [2, -1, 2], 'c': [3, 4, -2]}
     assert output(layer('Eltwise', 'a b c'), shapes, values).tolist() == [6, 8, 2]
@@ -349,7 +359,8 @@ def test_arg_max_puts_the_last_of_equal_values_first():
 
 
 def test_filter_keeps_the_selected_items_and_their_diffs():
-    net = make_net(layer('Filter', 'x s', 'y'), {'x': (4, 2), 's': (4,)})
+    text = layer('Filter', 'x s', 'y', 'propagate_down: true propagate_down: false loss_weight: 1')
+    net = make_net(text, {'x': (4, 2), 's': (4,)}, force_backward=False)
     net.blobs['s'].data[...] = [0, 1, 0, 1]
     net.forward()
     np.testing.assert_array_equal(net.blobs['y'].data, net.blobs['x'].data[[1, 3]])

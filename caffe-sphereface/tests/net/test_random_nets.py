@@ -18,7 +18,7 @@ ALIKE = [
     'type: "ReLU"',
     'type: "ReLU" relu_param { negative_slope: 0.2 }',
     'type: "PReLU"',
-    'type: "AbsVal"',
+    'type: "TanH"',
 ]
 OTHERS = [
     *(

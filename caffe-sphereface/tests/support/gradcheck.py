@@ -32,16 +32,17 @@ def check_gradient(
     kink_range=1e-3,
     most=60,
     seed=1,
+    force_backward=True,
 ):
     """Hold the diffs of all inputs and parameters of a small net against numeric ones.
 
     `layers` is prototxt text, `shapes` {input name: shape}, `values` {input name: array} replaces random inputs.
     `skip` names inputs without a gradient, and layers whose parameters have none. Elements within `kink_range` of a
     value in `kinks` are left out. At most `most` elements of each blob are tried. Errors are relative to the larger
-    of 1 and the gradient.
+    of 1 and the gradient. Without `force_backward` the layers say by `propagate_down` and `loss_weight` what they need.
     """
     with float64():
-        net = make_net(layers, shapes, phase, seed)
+        net = make_net(layers, shapes, phase, seed, force_backward)
         for name, array in (values or {}).items():
             net.blobs[name].data[...] = array
         checked = {name: net.blobs[name] for name in shapes if name not in skip}

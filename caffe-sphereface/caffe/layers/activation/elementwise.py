@@ -1,10 +1,11 @@
 """Element-wise layers without parameters of their own, as pairs of functions.
 
 A rule is (forward, backward, saved): y = forward(x), dx = backward(dy, s) with s the input x or the output y as `saved`
-says. All work in place.
+says.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -12,26 +13,27 @@ from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 _aten = torch.ops.aten
+Rule = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor, torch.Tensor], torch.Tensor], str]
 
 
-def _absval(layer):
+def _absval(layer: Layer) -> Rule:
     return torch.abs, lambda dy, x: dy * x.sign(), 'x'
 
 
-def _bnll(layer):
+def _bnll(layer: Layer) -> Rule:
     """y = log(1 + eˣ), linear beyond 20 where float32 cannot tell the difference."""
     return (torch.nn.functional.softplus, lambda dy, x: _aten.softplus_backward(dy, x, 1, 20), 'x')
 
 
-def _sigmoid(layer):
+def _sigmoid(layer: Layer) -> Rule:
     return torch.sigmoid, _aten.sigmoid_backward, 'y'
 
 
-def _tanh(layer):
+def _tanh(layer: Layer) -> Rule:
     return torch.tanh, _aten.tanh_backward, 'y'
 
 
-def _elu(layer):
+def _elu(layer: Layer) -> Rule:
     """y = x above 0, alpha·(eˣ − 1) below."""
     alpha = layer.param.elu_param.alpha
     return (
@@ -41,7 +43,7 @@ def _elu(layer):
     )
 
 
-def _log_of_base(layer, base):
+def _log_of_base(layer: Layer, base: float) -> float:
     """ln(base), 1 for the default base −1 which stands for e."""
     if base == -1:
         return 1.0
@@ -50,7 +52,7 @@ def _log_of_base(layer, base):
     return math.log(base)
 
 
-def _exp(layer):
+def _exp(layer: Layer) -> Rule:
     """y = base^(shift + scale·x)."""
     param = layer.param.exp_param
     log_base = _log_of_base(layer, param.base)
@@ -58,7 +60,7 @@ def _exp(layer):
     return lambda x: torch.exp(slope * x + shift), lambda dy, y: dy * y * slope, 'y'
 
 
-def _log(layer):
+def _log(layer: Layer) -> Rule:
     """y = log_base(shift + scale·x)."""
     param = layer.param.log_param
     log_base = _log_of_base(layer, param.base)
@@ -72,7 +74,7 @@ def _log(layer):
     )
 
 
-def _power(layer):
+def _power(layer: Layer) -> Rule:
     """y = (shift + scale·x)^power."""
     param = layer.param.power_param
     power, scale, shift = param.power, param.scale, param.shift
@@ -87,30 +89,30 @@ def _power(layer):
     )
 
 
-def _threshold(layer):
+def _threshold(layer: Layer) -> Rule:
     """y = 1 where x > threshold, else 0."""
     threshold = layer.param.threshold_param.threshold
 
-    def backward(dy, x):
+    def backward(dy: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         layer.error('has no gradient, expected it where nothing before it learns')
 
     return lambda x: (x > threshold).float(), backward, 'x'
 
 
-def _swish(layer):
+def _swish(layer: Layer) -> Rule:
     """y = x·σ(beta·x) (Ramachandran et al. 2017)."""
     beta = layer.param.swish_param.beta
     if beta == 1:
         return torch.nn.functional.silu, _aten.silu_backward, 'x'
 
-    def backward(dy, x):
+    def backward(dy: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         gate = torch.sigmoid(beta * x)
         return dy * (gate + beta * x * gate * (1 - gate))
 
     return lambda x: x * torch.sigmoid(beta * x), backward, 'x'
 
 
-def _clip(layer):
+def _clip(layer: Layer) -> Rule:
     """y = x limited to [min, max]."""
     if not layer.param.HasField('clip_param'):
         layer.error('has no clip_param, expected clip_param { min: … max: … }')
@@ -133,7 +135,7 @@ _RULES = {
 }
 
 
-@register(*_RULES)
+@register(*(_RULES.keys() - {'AbsVal'}))
 class Neuron(Layer):
     """One bottom, one top of the same shape, each value computed from its own input by the rule of the layer's type."""
 
@@ -158,3 +160,10 @@ class Neuron(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             bottom[0].grad = self._backward(top[0].grad, self._kept)
+
+
+@register('AbsVal')
+class AbsVal(Neuron):
+    """y = |x|, which genuine Caffe refuses in place, unlike the others."""
+
+    in_place = False

@@ -4,7 +4,7 @@ import torch
 
 from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import laid_out_like
-from caffe.layers.support.cache_blocks import pieces
+from caffe.layers.support.cache_blocks import blocks
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -46,7 +46,7 @@ class ReLU(Layer):
 
 @register('PReLU')
 class PReLU(Layer):
-    """y = max(x, 0) + a_c · min(x, 0) with a learned slope a_c a channel, or one for all (He et al. 2015)."""
+    """y = max(x, 0) + a_c · min(x, 0) with a learned slope a_c per channel, or one for all (He et al. 2015)."""
 
     bottoms = 1
     tops = 1
@@ -56,9 +56,11 @@ class PReLU(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.prelu_param
-        channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        shape = bottom[0].shape
+        if len(shape) < 2:
+            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
         filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(type='constant', value=0.25)
-        add_parameter(self, () if param.channel_shared else (channels,), filler)
+        add_parameter(self, () if param.channel_shared else shape[1:2], filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if not self.param.prelu_param.channel_shared and bottom[0].shape[1:2] != self.blobs[0].shape:
@@ -71,7 +73,7 @@ class PReLU(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
-        self._x = x if self.needs_backward else None
+        self._x: torch.Tensor = x if self.needs_backward else None
         top[0].tensor = self.infer(x)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -81,16 +83,16 @@ class PReLU(Layer):
         if propagate_down[0]:
             bottom[0].grad = dx
 
-    def _gradients(self, dy):
+    def _gradients(self, dy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(dx, the gradient of the slope)."""
         slope = self._broadcast(self.blobs[0].tensor.reshape(-1))
         if dy.device.type != 'cpu':
             dx, dslope = _aten._prelu_kernel_backward(dy, self._x, slope)
             return dx, self._sum_of(dslope)
         dx = torch.empty_like(dy)
-        return dx, sum(self._piece(*parts, slope) for parts in pieces(self._x, dy, dx))
+        return dx, sum(self._block(x, d, into, slope) for x, d, into in blocks(self._x, dy, dx))
 
-    def _piece(self, x, dy, dx, slope):
+    def _block(self, x: torch.Tensor, dy: torch.Tensor, dx: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
         """Fill `dx`; what these values give to the gradient of the slope."""
         # PyTorch's kernel branches for each element on the CPU; these are vectorised and take a fraction of its time
         _aten.threshold_backward.grad_input(dy, x, 0, grad_input=dx)
@@ -98,10 +100,10 @@ class PReLU(Layer):
         dx.addcmul_(rest, slope)
         return self._sum_of(torch.clamp(x, max=0, out=rest).mul_(dy))
 
-    def _broadcast(self, slope):
-        return slope.reshape(1, -1, *[1] * (self._x.dim() - 2)) if self._x.dim() > 1 else slope
+    def _broadcast(self, slope: torch.Tensor) -> torch.Tensor:
+        return slope.reshape(1, -1, *[1] * (self._x.dim() - 2))
 
-    def _sum_of(self, dslope):
+    def _sum_of(self, dslope: torch.Tensor) -> torch.Tensor:
         if self.param.prelu_param.channel_shared:
             return dslope.sum().reshape(self.blobs[0].shape)
         return dslope.sum([axis for axis in range(dslope.dim()) if axis != 1])

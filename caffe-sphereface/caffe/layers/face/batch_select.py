@@ -1,5 +1,9 @@
 """BatchReindex and Filter: some of a batch's items."""
 
+from collections.abc import Sequence
+
+import torch
+
 from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.row_lookup import take_rows
@@ -11,7 +15,6 @@ class BatchReindex(Layer):
 
     bottoms = 2
     tops = 1
-    no_diff_bottoms = (1,)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[1].shape) != 1 or not bottom[0].shape:
@@ -40,19 +43,18 @@ class Filter(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(top) != len(bottom) - 1:
             self.error(f'has {len(top)} tops for {len(bottom) - 1} bottoms to filter, expected as many')
-        self.no_diff_bottoms = (len(bottom) - 1,)
-        self._index = None
+        self._index: torch.Tensor | None = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         count = bottom[-1].shape[0] if bottom[-1].shape else 0
         if bottom[-1].count != count:
-            self.error(f'selector of shape {bottom[-1].shape}, expected one value an item')
+            self.error(f'selector of shape {bottom[-1].shape}, expected one value per item')
         for i, blob in enumerate(bottom[:-1]):
             if blob.shape[:1] != (count,):
                 self.error(f'bottom {i} has shape {blob.shape}, the selector has {count} items')
         if self._index is None:
             # while a net is being built the selector holds nothing yet: room for all
-            self._index, kept = (), count
+            self._index, kept = torch.empty(0, dtype=torch.long), count
         else:
             self._index = bottom[-1].tensor.reshape(-1).nonzero().squeeze(1)
             kept = len(self._index)
@@ -70,5 +72,5 @@ class Filter(Layer):
                 source.grad = _scatter(target.grad, self._index, source.shape)
 
 
-def _scatter(dy, index, shape):
+def _scatter(dy: torch.Tensor, index: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     return dy.new_zeros(shape).index_add_(0, index, dy)

@@ -22,14 +22,14 @@ class Energy:
     power: int
     half_space: bool
 
-    def value(self, weight, index=None):
+    def value(self, weight: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
         """The energy of rows `index` (all by default) of `weight` (N, K) against all other rows; a scalar tensor."""
         unit, _ = _directions(weight)
         index = _all(weight) if index is None else index
         total = sum(self._pairs(unit, part)[0].sum() for part in _parts(index, len(weight)))
         return total / (len(index) * (len(weight) - 1))
 
-    def gradient(self, weight, index=None):
+    def gradient(self, weight: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
         """The derivative (N, K) of `value` with respect to `weight`."""
         unit, length = _directions(weight)
         everyone, index = index is None, _all(weight) if index is None else index
@@ -44,7 +44,7 @@ class Energy:
         # Of a row's move only the part across the row changes its direction.
         return (moved - unit * (unit * moved).sum(1, keepdim=True)) / length
 
-    def _pairs(self, unit, index):
+    def _pairs(self, unit: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """f and its derivative by the cosine, (M, N), for rows `index` with all rows; 0 for a row with itself."""
         cosine = unit[index] @ unit.T
         value, slope = self._of_cosine(cosine)
@@ -53,7 +53,7 @@ class Energy:
             value, slope = (value + opposite) / 2, (slope - falling) / 2
         return value.scatter_(1, index[:, None], 0), slope.scatter_(1, index[:, None], 0)
 
-    def _of_cosine(self, cosine):
+    def _of_cosine(self, cosine: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         square = (2 - 2 * cosine).clamp_(min=LEAST)
         if self.power == 0:
             return -0.5 * square.log(), 1 / square
@@ -61,14 +61,14 @@ class Energy:
         return value, self.power * value / square
 
 
-def _directions(weight):
+def _directions(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     length = weight.norm(dim=1, keepdim=True).clamp_(min=1e-12)
     return weight / length, length
 
 
-def _all(weight):
+def _all(weight: torch.Tensor) -> torch.Tensor:
     return torch.arange(len(weight), device=weight.device)
 
 
-def _parts(index, rows):
+def _parts(index: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
     return index.split(max(1, AT_ONCE // rows))

@@ -2,11 +2,14 @@
 
 from math import prod
 
+import torch
+
 from caffe.blobs.blob import Blob
 from caffe.layers.face.hyperspherical_energy import Energy
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.row_lookup import take_rows
+from caffe.proto.caffe_pb2 import InterClassParameter
 
 
 @register('InterClass')
@@ -38,7 +41,7 @@ class InterClass(Layer):
         self._energy = self._make_energy(param) if param.type in (param.MHE, param.MHE_BATCH) else None
         add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
-    def _make_energy(self, param):
+    def _make_energy(self, param: InterClassParameter) -> Energy:
         if param.power > 2:
             self.error(f'power is {param.power}, expected 0, 1 or 2')
         if self.outputs < 2:
@@ -54,7 +57,7 @@ class InterClass(Layer):
             self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
         top[0].reshape()
 
-    def _advance(self):
+    def _advance(self) -> None:
         """Count one iteration and let α follow its schedule."""
         param = self.param.inter_class_param
         self.iteration += 1
@@ -99,7 +102,7 @@ class InterClass(Layer):
             rows = (self._own - self._mean) * (-4 * self.alpha / (count * self._distance.square() + 1e-5))
         self.blobs[0].add_rows(self._label, rows)
 
-    def _rows(self, weight):
+    def _rows(self, weight: torch.Tensor) -> torch.Tensor | None:
         """Indices of the rows whose energy counts: those of the batch, or None for all."""
         if self.param.inter_class_param.type == self.param.inter_class_param.MHE:
             return None

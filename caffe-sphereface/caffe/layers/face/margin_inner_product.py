@@ -44,7 +44,7 @@ class MarginInnerProduct(Layer):
         if len(top) > 1:
             top[1].reshape(1)
 
-    def _lambda(self):
+    def _lambda(self) -> float:
         param = self.param.margin_inner_product_param
         return max(param.base * (1 + param.gamma * self.iteration) ** -param.power, param.lambda_min)
 
@@ -61,7 +61,7 @@ class MarginInnerProduct(Layer):
         if len(top) > 1:
             top[1].tensor = logits.new_full((1,), self.mix)
 
-    def _apply_margin(self, logits, label):
+    def _apply_margin(self, logits: torch.Tensor, label: torch.Tensor) -> None:
         """Change the labelled logits in place."""
         self._label = label
         own = pick(self, logits.unsqueeze(2), label.unsqueeze(2)).squeeze(2)
@@ -78,7 +78,7 @@ class MarginInnerProduct(Layer):
             dx = dy @ self.blobs[0].tensor if self.margin == 1 else self._margin_grad(dy)
             bottom[0].grad = dx.reshape(bottom[0].shape)
 
-    def _margin_grad(self, dy):
+    def _margin_grad(self, dy: torch.Tensor) -> torch.Tensor:
         """Diff of the features: the labelled class contributes λ·w + (a·w + b·x) / √(a² + b²), over 1 + λ."""
         a, b = _SLOPES[self.margin](self._cos)
         b = b / self._norm
@@ -88,43 +88,43 @@ class MarginInnerProduct(Layer):
         return torch.addcmul(along_weight @ self.blobs[0].tensor, own * (b / length), self._x)
 
 
-def _double(c):
+def _double(c: torch.Tensor) -> torch.Tensor:
     return 2 * c.sign() * c.square() - 1
 
 
-def _double_slopes(c):
+def _double_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     s0 = c.sign()
     return 4 * s0 * c, -(2 * s0 * c.square() + 1)
 
 
-def _triple_signs(c):
+def _triple_signs(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     s1 = (c.abs() - 0.5).sign()
     return s1, c.sign() * (1 + s1) - 2
 
 
-def _triple(c):
+def _triple(c: torch.Tensor) -> torch.Tensor:
     s1, s2 = _triple_signs(c)
     return s1 * (4 * c**3 - 3 * c) + s2
 
 
-def _triple_slopes(c):
+def _triple_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     s1, s2 = _triple_signs(c)
     return s1 * (12 * c.square() - 3), -(8 * s1 * c**3 - s2)
 
 
-def _quadruple_signs(c):
+def _quadruple_signs(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     s0 = c.sign()
     s3 = s0 * (2 * c.square() - 1).sign()
     return s3, 2 * s0 + s3 - 3
 
 
-def _quadruple(c):
+def _quadruple(c: torch.Tensor) -> torch.Tensor:
     s3, s4 = _quadruple_signs(c)
     square = c.square()
     return s3 * (8 * square * (square - 1) + 1) + s4
 
 
-def _quadruple_slopes(c):
+def _quadruple_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     s3, s4 = _quadruple_signs(c)
     square = c.square()
     return s3 * (32 * c**3 - 16 * c), -(s3 * (8 * square * (3 * square - 1) - 1) - s4)

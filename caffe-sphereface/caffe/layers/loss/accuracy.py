@@ -17,7 +17,6 @@ class Accuracy(Layer):
 
     bottoms = 2
     tops = (1, 2)
-    no_diff_bottoms = (0, 1)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param
@@ -48,7 +47,5 @@ class Accuracy(Layer):
             top[1].tensor = per_class[0] / per_class[1].clamp(min=1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        for wanted, blob in zip(propagate_down, bottom):
-            if wanted:
-                # piecewise constant in its input
-                blob.grad = torch.zeros(blob.shape, device=self.device)
+        if any(propagate_down):
+            self.error('has no gradient, expected no loss_weight and no force_backward')

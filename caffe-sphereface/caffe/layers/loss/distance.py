@@ -3,6 +3,7 @@
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.layers.support.labels import check_batch
 from caffe.layers.support.registry import Layer, register
 
 
@@ -17,8 +18,9 @@ class EuclideanLoss(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b = bottom
-        if a.shape[:1] != b.shape[:1] or a.count != b.count:
-            self.error(f'bottoms have shapes {a.shape} and {b.shape}, expected the same batch and count')
+        check_batch(self, bottom)
+        if a.count != b.count:
+            self.error(f'bottoms have shapes {a.shape} and {b.shape}, expected the same count')
         top[0].reshape()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -49,11 +51,9 @@ class ContrastiveLoss(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b, similar = bottom
-        if a.shape != b.shape or similar.count != a.num:
-            self.error(
-                f'bottoms have shapes {a.shape}, {b.shape} and {similar.shape}, expected two equal ones '
-                'and one value a pair'
-            )
+        check_batch(self, bottom)
+        if a.shape != b.shape or a.count != a.num * a.channels or (similar.count, similar.num) != (a.num, a.num):
+            self.error(f'bottoms have shapes {a.shape}, {b.shape} and {similar.shape}, expected (N, C) twice and (N)')
         top[0].reshape()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -1,9 +1,9 @@
-"""Losses of one label an item: HingeLoss, MultinomialLogisticLoss and InfogainLoss."""
+"""Losses of one label per item: HingeLoss, MultinomialLogisticLoss and InfogainLoss."""
 
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.support.labels import pick, positions, softmax
+from caffe.layers.support.labels import Extent, check_batch, pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import wire
@@ -11,27 +11,31 @@ from caffe.proto import wire
 _LOG_FLOOR = 1e-20
 
 
-def _one_label_an_item(layer, bottom, top):
-    """A layer's `reshape`: `extent` is (items, classes, 1) with every axis after the first taken as classes."""
-    items = bottom[0].num
-    if bottom[1].count != items:
-        layer.error(
-            f'has labels of shape {bottom[1].shape} for predictions of shape {bottom[0].shape}, expected {items} labels'
-        )
-    layer.extent = items, bottom[0].count // max(1, items), 1
-    top[0].reshape()
-
-
-@register('HingeLoss')
-class HingeLoss(Layer):
-    """top = Σ max(0, 1 − t·x)^p / N over N items and all classes, t = 1 for the label and −1 otherwise; p 1 or 2."""
+class _OneLabelPerItem(Layer):
+    """A loss of predictions (N, …) and labels (N); every axis of the predictions after the first counts as classes."""
 
     bottoms = 2
     tops = 1
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
-    reshape = _one_label_an_item
+    extent: Extent
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        check_batch(self, bottom)
+        items = bottom[0].num
+        if bottom[1].count != items:
+            self.error(
+                f'has labels of shape {bottom[1].shape} for predictions of shape {bottom[0].shape}, '
+                f'expected {items} labels'
+            )
+        self.extent = items, bottom[0].count // max(1, items), 1
+        top[0].reshape()
+
+
+@register('HingeLoss')
+class HingeLoss(_OneLabelPerItem):
+    """top = Σ max(0, 1 − t·x)^p / N over N items and all classes, t = 1 for the label and −1 otherwise; p 1 or 2."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor.reshape(self.extent)
@@ -41,7 +45,7 @@ class HingeLoss(Layer):
         squared = self._squared()
         top[0].tensor = (margin.square() if squared else margin).sum() / self.extent[0]
 
-    def _squared(self):
+    def _squared(self) -> bool:
         return self.param.hinge_loss_param.norm == self.param.hinge_loss_param.L2
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -53,15 +57,8 @@ class HingeLoss(Layer):
 
 
 @register('MultinomialLogisticLoss')
-class MultinomialLogisticLoss(Layer):
+class MultinomialLogisticLoss(_OneLabelPerItem):
     """top = −Σ log(max(p_label, 1e-20)) / N of predicted probabilities p."""
-
-    bottoms = 2
-    tops = 1
-    loss = True
-    auto_top = True
-    no_diff_bottoms = (1,)
-    reshape = _one_label_an_item
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._labels = bottom[1].tensor.reshape(-1, 1, 1).long()
@@ -88,7 +85,7 @@ class InfogainLoss(Layer):
     tops = (1, 2)
     loss = True
     auto_top = True
-    no_diff_bottoms = (1, 2)
+    no_diff_bottoms = (1,)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)
@@ -99,6 +96,7 @@ class InfogainLoss(Layer):
             self._matrix = torch.from_numpy(wire.blob_array(wire.parse_raw(source, 'BlobProto'), source).copy())
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        check_batch(self, bottom)
         self.extent = positions(self, bottom[0], bottom[1], self.param.infogain_loss_param.axis)
         classes = self.extent[1]
         count = bottom[2].count if len(bottom) > 2 else self._matrix.numel()
@@ -128,7 +126,7 @@ class InfogainLoss(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
         if len(bottom) > 2:
-            self.refuse_gradient(propagate_down, 2, 'labels')
+            self.refuse_gradient(propagate_down, 2, 'the infogain matrix')
         if propagate_down[0]:
             grad = self._p * self._gain.sum(1, keepdim=True) - self._gain
             bottom[0].grad = grad.mul_(top[0].grad / self._divisor).reshape(bottom[0].shape)

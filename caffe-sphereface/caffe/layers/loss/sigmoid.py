@@ -5,6 +5,7 @@ from math import prod
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.layers.support.labels import check_batch
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
 from caffe.proto.caffe_pb2 import LossParameter
@@ -27,6 +28,7 @@ class SigmoidCrossEntropyLoss(Layer):
         self.normalizer = Normalizer(self.param.loss_param, LossParameter.BATCH_SIZE)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        check_batch(self, bottom)
         if bottom[0].count != bottom[1].count:
             self.error(f'bottoms have shapes {bottom[0].shape} and {bottom[1].shape}, expected the same count')
         top[0].reshape()
@@ -34,7 +36,7 @@ class SigmoidCrossEntropyLoss(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, target = bottom[0].tensor, bottom[1].tensor.reshape(bottom[0].shape)
         self._mask = self.normalizer.mask(target.long())
-        self._divisor = self.normalizer.divisor(x.shape[0] if x.dim() else 1, prod(x.shape[1:]), self._mask)
+        self._divisor = self.normalizer.divisor(x.shape[0], prod(x.shape[1:]), self._mask)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(x, target, self._mask, reduction='sum')
         top[0].tensor = loss / self._divisor
 

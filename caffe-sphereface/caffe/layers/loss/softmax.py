@@ -3,7 +3,7 @@
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.support.labels import pick, positions, softmax
+from caffe.layers.support.labels import check_batch, pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
 
@@ -14,12 +14,12 @@ _FLT_MIN = torch.finfo(torch.float32).tiny
 class SoftmaxWithLoss(Layer):
     """top = −Σ log(max(p_label, FLT_MIN)) / normalizer, with p the softmax along `softmax_param.axis`.
 
-    Bottoms are scores and one label a position; a second top receives p. The floor makes 87.3365 the largest loss of
+    Bottoms are scores and one label per position. The floor makes 87.3365 the largest loss of
     one item; the gradient (p − onehot) ignores it.
     """
 
     bottoms = 2
-    tops = (1, 2)
+    tops = 1
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
@@ -30,10 +30,9 @@ class SoftmaxWithLoss(Layer):
         self.normalizer = Normalizer(self.param.loss_param)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        check_batch(self, bottom)
         self.extent = positions(self, bottom[0], bottom[1], self.param.softmax_param.axis)
         top[0].reshape()
-        if len(top) > 1:
-            top[1].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         outer, _, inner = self.extent
@@ -45,8 +44,6 @@ class SoftmaxWithLoss(Layer):
         log = pick(self, self._p, self._index).clamp_(min=_FLT_MIN).log_()
         log = log if self._mask is None else log * self._mask
         top[0].tensor = log.sum() / -self._divisor
-        if len(top) > 1:
-            top[1].tensor = self._p.reshape(bottom[0].shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')

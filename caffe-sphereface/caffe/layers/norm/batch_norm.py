@@ -1,4 +1,6 @@
-"""BatchNorm: zero mean and unit variance a channel (Ioffe & Szegedy 2015), without scale and shift."""
+"""BatchNorm: zero mean and unit variance per channel (Ioffe & Szegedy 2015), without scale and shift."""
+
+from collections.abc import Sequence
 
 import torch
 
@@ -30,13 +32,18 @@ class BatchNorm(Layer):
         param = self.param.batch_norm_param
         self.eps, self.fraction = param.eps, param.moving_average_fraction
         self.running = param.use_global_stats if param.HasField('use_global_stats') else bool(self.phase)
-        self.channels = bottom[0].shape[1] if len(bottom[0].shape) > 1 else 1
+        self.channels = self._channels_of(bottom[0].shape)
         for size in (self.channels, self.channels, 1):
             add_parameter(self, (size,), caffe_pb2.FillerParameter())
-        self._unit = None
+        self._unit: tuple[torch.Tensor, torch.Tensor] | None = None
         self._freeze()
 
-    def _freeze(self):
+    def _channels_of(self, shape: Sequence[int]) -> int:
+        if len(shape) < 2:
+            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+        return shape[1]
+
+    def _freeze(self) -> None:
         """No learning rate for the statistics; CaffeError where the prototxt asks for one."""
         for i in range(3):
             if i == len(self.param.param):
@@ -46,12 +53,12 @@ class BatchNorm(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
-        if (shape[1] if len(shape) > 1 else 1) != self.channels:
+        if self._channels_of(shape) != self.channels:
             self.error(f'bottom of shape {shape}, expected {self.channels} channels')
         top[0].reshape(*shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x = _with_channels(bottom[0].tensor)
+        x = bottom[0].tensor
         if self.running:
             mean, variance = self.running_statistics()
             y, _, _ = _aten.native_batch_norm(x, None, None, mean, variance, False, 0.0, self.eps)
@@ -66,13 +73,13 @@ class BatchNorm(Layer):
         # backward needs these values whatever Python writes into a view of the top
         top[0].lend_data(y.reshape(top[0].shape))
 
-    def running_statistics(self):
+    def running_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean, variance) of each channel over the batches so far, zeros where there was none."""
         mean, variance, weight = (blob.tensor for blob in self.blobs)
         factor = torch.where(weight == 0, 0.0, 1 / weight)
         return mean * factor, variance * factor
 
-    def _accumulate(self, mean, variance, count):
+    def _accumulate(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
         """Add a batch's statistics to the running sums, in place: new tensors would lie between those of the pass."""
         if count == 1:
             variance.zero_()
@@ -84,7 +91,7 @@ class BatchNorm(Layer):
         """dx = (dy − mean(dy) − y · mean(dy · y)) / sqrt(variance + eps); with running statistics dy over that root."""
         if not propagate_down[0] or not bottom[0].count:  # the kernel divides by the number of positions
             return
-        dy = _with_channels(top[0].grad)
+        dy = top[0].grad
         if self.running:
             dx = dy * self._factor.reshape(1, -1, *[1] * (dy.dim() - 2))
         else:
@@ -103,12 +110,8 @@ class BatchNorm(Layer):
             )
         bottom[0].grad = dx.reshape(bottom[0].shape)
 
-    def _unit_statistics(self, y):
+    def _unit_statistics(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Means of 0 and deviations of 1; made once, since each fill is a call of its own on a GPU."""
         if self._unit is None or self._unit[0].device != y.device:
             self._unit = y.new_zeros(self.channels), y.new_ones(self.channels)
         return self._unit
-
-
-def _with_channels(x):
-    return x if x.dim() > 1 else x.unsqueeze(1)

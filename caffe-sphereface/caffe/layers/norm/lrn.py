@@ -34,7 +34,7 @@ class LRN(Layer):
             self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
         top[0].reshape(*bottom[0].shape)
 
-    def _window_sum(self, x):
+    def _window_sum(self, x: torch.Tensor) -> torch.Tensor:
         half = self.size // 2
         if self.within:
             return F.avg_pool2d(x, self.size, 1, half, divisor_override=1)
@@ -43,10 +43,10 @@ class LRN(Layer):
         lines = x.reshape(len(x), 1, x.shape[1], -1)
         return F.avg_pool2d(lines, (self.size, 1), 1, (half, 0), divisor_override=1).reshape(x.shape)
 
-    def _base(self, x):
+    def _base(self, x: torch.Tensor) -> torch.Tensor:
         return self._window_sum(x.square()).mul_(self.alpha / self.area).add_(self.k)
 
-    def _factor(self, base):
+    def _factor(self, base: torch.Tensor) -> torch.Tensor:
         """base^−beta; for the usual 3/4 from roots, which take a fraction of the time of a power."""
         if self.beta != 0.75:
             return base.pow(-self.beta)
@@ -75,7 +75,7 @@ class LRN(Layer):
         bottom[0].grad = direct.addcmul_(self._x, spread, value=-2 * self.alpha * self.beta / self.area)
 
 
-def _sum_along_lines(lines, size):
+def _sum_along_lines(lines: torch.Tensor, size: int) -> torch.Tensor:
     """Sums over windows of `size` along the last axis, zeros beyond the ends, as whole lines added to each other."""
     count = lines.shape[-1]
     padded = F.pad(lines, (size // 2, size // 2))

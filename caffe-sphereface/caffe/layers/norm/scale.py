@@ -1,5 +1,6 @@
 """Scale and Bias: factors and offsets that are constant over the axes before and behind their own."""
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -9,6 +10,7 @@ from caffe.blobs.memory_format import laid_out_like
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
+from caffe.proto.caffe_pb2 import BiasParameter, ScaleParameter
 
 _aten = torch.ops.aten
 
@@ -16,19 +18,20 @@ _aten = torch.ops.aten
 class _Broadcast:
     """Where a smaller blob lies in a bottom: from `axis` on, over as many axes as it has."""
 
-    def __init__(self, layer, param, bottom):
+    def __init__(self, layer: Layer, param: ScaleParameter | BiasParameter, bottom: list[Blob]) -> None:
         self.layer = layer
-        self.axis = layer.axis(param.axis, bottom[0]) if param.axis else 0
         self.given = len(bottom) > 1
+        # a single value lies anywhere
+        self.axis = 0 if self.given and not bottom[1].shape else layer.axis(param.axis, bottom[0])
         if not self.given:
             self.shape = self._learned_shape(param.num_axes, bottom[0].shape)
 
-    def _learned_shape(self, axes, shape):
+    def _learned_shape(self, axes: int, shape: Sequence[int]) -> Sequence[int]:
         if axes < -1 or (axes >= 0 and self.axis + axes > len(shape)):
             self.layer.error(f'num_axes {axes} from axis {self.axis} does not fit a bottom of shape {shape}')
         return shape[self.axis :] if axes == -1 else shape[self.axis : self.axis + axes]
 
-    def check(self, bottom):
+    def check(self, bottom: list[Blob]) -> None:
         """Take the shape of the second bottom, if any, and hold it against the first."""
         if self.given:
             self.shape = bottom[1].shape
@@ -51,7 +54,7 @@ class Scale(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
-        self._unit = None
+        self._unit: tuple[torch.Tensor, torch.Tensor] | None = None
         self.place = _Broadcast(self, param, bottom)
         self.place.check(bottom)
         self.reads_back = ('bottom',) if self.place.given else ()
@@ -65,7 +68,7 @@ class Scale(Layer):
         self.place.check(bottom)
         top[0].reshape(*bottom[0].shape)
 
-    def _scale(self, bottom):
+    def _scale(self, bottom: list[Blob]) -> Blob:
         return bottom[1] if self.place.given else self.blobs[0]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -77,12 +80,12 @@ class Scale(Layer):
         y = _aten.native_batch_norm(x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
         top[0].tensor = y.reshape(top[0].shape)
 
-    def _with_channels(self, x):
+    def _with_channels(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with the axes of the factors as its second; as it is where they are that, to keep its order in memory."""
         before, count, _ = self.place.view
         return x if x.dim() > 2 and x.shape[:2] == (before, count) else x.reshape(self.place.view)
 
-    def _no_statistics(self):
+    def _no_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
         if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
             self._unit = (
@@ -155,6 +158,6 @@ class Bias(Layer):
         if propagate_down[0] and bottom[0] is not top[0]:
             bottom[0].lend_grad(dy)
 
-    def _sum(self, dy):
+    def _sum(self, dy: torch.Tensor) -> torch.Tensor:
         """Sums over what lies before and behind the bias's axes."""
         return dy.reshape(self.place.view).sum((0, 2)).reshape(self.place.shape)

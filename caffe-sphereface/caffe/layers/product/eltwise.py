@@ -10,7 +10,7 @@ from caffe.layers.support.registry import Layer, register
 
 @register('Eltwise')
 class Eltwise(Layer):
-    """Element by element over two or more bottoms of the same shape; SUM takes a coefficient a bottom."""
+    """Element by element over two or more bottoms of the same shape; SUM takes a coefficient per bottom."""
 
     bottoms = (2, None)
     tops = 1
@@ -24,11 +24,12 @@ class Eltwise(Layer):
             self.error(f'has {len(param.coeff)} coeff for {len(bottom)} bottoms, expected one each or none')
         if param.coeff and param.operation == param.PROD:
             self.error('coeff goes with operation: SUM only')
-        self.infer, self._backward = {
+        self._forward, self._backward = {
             param.PROD: (self._multiply, self._multiply_back),
             param.SUM: (self._add, self._add_back),
             param.MAX: (self._maximum, self._maximum_back),
         }[param.operation]
+        self.infer = self._forward
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for i, blob in enumerate(bottom):
@@ -37,7 +38,7 @@ class Eltwise(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        top[0].tensor = self.infer(*[blob.tensor for blob in bottom])
+        top[0].tensor = self._forward(*[blob.tensor for blob in bottom])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad
@@ -48,26 +49,26 @@ class Eltwise(Layer):
             elif grad is not None:
                 blob.grad = grad
 
-    def _multiply(self, *x):
+    def _multiply(self, *x: torch.Tensor) -> torch.Tensor:
         self._x, self._y = x, reduce(torch.mul, x)
         return self._y
 
-    def _multiply_back(self, dy, i):
+    def _multiply_back(self, dy: torch.Tensor, i: int) -> torch.Tensor:
         if self.param.eltwise_param.stable_prod_grad:
             return reduce(torch.mul, self._x[:i] + self._x[i + 1 :], dy)
         return dy * self._y / self._x[i]
 
-    def _add(self, *x):
+    def _add(self, *x: torch.Tensor) -> torch.Tensor:
         first, second, *rest = self.coefficients
         y = torch.add(x[0] if first == 1 else x[0] * first, x[1], alpha=second)
         for tensor, coefficient in zip(x[2:], rest):
             y.add_(tensor, alpha=coefficient)
         return y
 
-    def _add_back(self, dy, i):
+    def _add_back(self, dy: torch.Tensor, i: int) -> torch.Tensor:
         return dy if self.coefficients[i] == 1 else dy * self.coefficients[i]
 
-    def _maximum(self, *x):
+    def _maximum(self, *x: torch.Tensor) -> torch.Tensor:
         y = torch.maximum(x[0], x[1])
         # equal values count as the second's between the first two, as the earlier's from then on
         self._winner = (x[0] <= x[1]).to(torch.uint8)
@@ -76,5 +77,5 @@ class Eltwise(Layer):
             y = torch.maximum(y, tensor)
         return y
 
-    def _maximum_back(self, dy, i):
+    def _maximum_back(self, dy: torch.Tensor, i: int) -> torch.Tensor:
         return dy * (self._winner == i)

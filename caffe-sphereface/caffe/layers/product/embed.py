@@ -12,7 +12,6 @@ class Embed(Layer):
 
     bottoms = 1
     tops = 1
-    no_diff_bottoms = (0,)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.embed_param

@@ -41,9 +41,15 @@ class InnerProduct(Layer):
         inputs = prod(shape[self.from_axis :])
         if inputs != self.inputs:
             self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
+        for blob, count in zip(bottom[1:], (self.inputs * self.outputs, self.outputs)):
+            if blob.count != count:
+                self.error(
+                    f'has weights or a bias of shape {blob.shape} as a bottom, expected {count} values '
+                    f'for {self.inputs} inputs and {self.outputs} outputs'
+                )
         top[0].reshape(*shape[: self.from_axis], self.outputs)
 
-    def _sources(self, bottom):
+    def _sources(self, bottom: list[Blob]) -> tuple[Blob, Blob | None]:
         """The blobs of weights and bias: bottoms where given, else learned ones."""
         blobs = bottom[1:] if len(bottom) > 1 else self.blobs
         return blobs[0], blobs[1] if self.bias and len(blobs) > 1 else None

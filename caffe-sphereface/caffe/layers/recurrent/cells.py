@@ -5,23 +5,36 @@ hidden one first; it returns the new states and what `step_back` needs. `step_ba
 of the new states and returns that of the gate inputs and those of the old states after the hidden one.
 """
 
-from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 
-Cell = namedtuple('Cell', 'gates states output step step_back')
+# what `step` keeps for `step_back`: a tensor or several, as the cell needs them
+Kept: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
+States: TypeAlias = Sequence[torch.Tensor]
 
 
-def _rnn_step(gates, cont, states):
+class Cell(NamedTuple):
+    """A kind of recurrent net: how many gates and states it has, whether it has weights for its output, its steps."""
+
+    gates: int
+    states: int
+    output: bool
+    step: Callable[[torch.Tensor, torch.Tensor, States], tuple[States, Kept]]
+    step_back: Callable[[Kept, States], tuple[torch.Tensor, States]]
+
+
+def _rnn_step(gates: torch.Tensor, cont: torch.Tensor, states: States) -> tuple[States, Kept]:
     h = torch.tanh(gates)
     return (h,), h
 
 
-def _rnn_step_back(h, dstates):
+def _rnn_step_back(h: Kept, dstates: States) -> tuple[torch.Tensor, States]:
     return torch.ops.aten.tanh_backward(dstates[0], h), ()
 
 
-def lstm_step(gates, cont, states):
+def lstm_step(gates: torch.Tensor, cont: torch.Tensor, states: States) -> tuple[States, Kept]:
     """i, f, o = σ of the first three quarters, g = tanh of the last; c' = f·c + i·g, h' = o·tanh(c').
 
     The forget gate is closed where a stream starts anew (Hochreiter & Schmidhuber 1997, without peepholes).
@@ -33,7 +46,7 @@ def lstm_step(gates, cont, states):
     return (o * squashed, c), (i, f, o, g, old, squashed)
 
 
-def lstm_step_back(kept, dstates):
+def lstm_step_back(kept: Kept, dstates: States) -> tuple[torch.Tensor, States]:
     """The gradients of the gate inputs and, as the only rest, of the old c."""
     i, f, o, g, old, squashed = kept
     dh, dc = dstates

@@ -1,11 +1,12 @@
 """RNN and LSTM over sequences, and LSTMUnit, one step of an LSTM."""
 
+from collections.abc import Callable
 from math import prod
 
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.recurrent.cells import LSTM, RNN, lstm_step, lstm_step_back
+from caffe.layers.recurrent.cells import LSTM, RNN, States, lstm_step, lstm_step_back
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -33,11 +34,12 @@ class Recurrent(Layer):
         self.bottoms = (2 + self.exposed, 3 + self.exposed)
         self.tops = 1 + self.exposed
         self.no_diff_bottoms = (1,)
-        self._states = []
+        self._states: States = []
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[0].shape) < 2:
             self.error(f'bottom of shape {bottom[0].shape}, expected (steps, streams, …)')
+        self.steps = bottom[0].shape[0]
         self.static = len(bottom) > 2 + self.exposed
         self.hidden, self.inputs = self.param.recurrent_param.num_output, prod(bottom[0].shape[2:])
         if not self.hidden:
@@ -52,13 +54,15 @@ class Recurrent(Layer):
             self._learn(self.hidden, self.hidden)
             self._learn(self.hidden)
 
-    def _learn(self, *shape):
+    def _learn(self, *shape: int) -> None:
         param = self.param.recurrent_param
         add_parameter(self, shape, param.weight_filler if len(shape) > 1 else param.bias_filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, cont = bottom[0].shape, bottom[1].shape
-        self.steps, self.streams = x[:2]
+        if x[0] != self.steps:
+            self.error(f'bottom of shape {x}, expected {self.steps} steps as at first')
+        self.streams = x[1]
         if prod(x[2:]) != self.inputs or tuple(cont) != tuple(x[:2]):
             self.error(f'bottoms have shapes {x} and {cont}, expected (T, N, {self.inputs}) and (T, N)')
         if self.static and bottom[2].shape[:1] != (self.streams,):
@@ -71,7 +75,7 @@ class Recurrent(Layer):
         for blob in top[1:]:
             blob.reshape(*state)
 
-    def _initial(self, bottom):
+    def _initial(self, bottom: list[Blob]) -> States:
         if self.exposed:
             return [blob.tensor[0] for blob in bottom[2 + self.static :]]
         shape = (self.streams, self.hidden)
@@ -99,14 +103,14 @@ class Recurrent(Layer):
         for blob, state in zip(top[1:], states):
             blob.tensor = state.unsqueeze(0)
 
-    def _output(self):
+    def _output(self) -> torch.Tensor:
         if not self.cell.output:
             return self._hidden
         weight, bias = (blob.tensor for blob in self.blobs[-2:])
         self._out = torch.addmm(bias, self._hidden.reshape(-1, self.hidden), weight.t()).tanh_()
         return self._out.reshape(self._hidden.shape)
 
-    def _output_back(self, dy):
+    def _output_back(self, dy: torch.Tensor) -> torch.Tensor:
         """The gradient of all hidden states from that of the outputs."""
         if not self.cell.output:
             return dy
@@ -115,7 +119,7 @@ class Recurrent(Layer):
         self._give(-1, lambda: dz.sum(0))
         return (dz @ self.blobs[-2].tensor).reshape(dy.shape)
 
-    def _give(self, index, grad):
+    def _give(self, index: int, grad: Callable[[], torch.Tensor]) -> None:
         if self.param_propagate_down[index]:
             self.blobs[index].add_grad(grad())
 
@@ -136,9 +140,10 @@ class Recurrent(Layer):
             if wanted:
                 blob.grad = torch.zeros(blob.shape, device=self.device)
 
-    def _through_time(self, dhidden, cont):
+    def _through_time(self, dhidden: torch.Tensor, cont: torch.Tensor) -> torch.Tensor:
         """The gradient of the driving input of every gate at every step, from the last step to the first."""
-        weight, dgates = self.blobs[2 + self.static].tensor, [None] * self.steps
+        weight = self.blobs[2 + self.static].tensor
+        dgates: list[torch.Tensor] = [None] * self.steps
         dstates = [torch.zeros_like(dhidden[0])] * self.cell.states
         for t in reversed(range(self.steps)):
             dgates[t], rest = self.cell.step_back(self._tape[t], [dhidden[t] + dstates[0], *dstates[1:]])

@@ -1,6 +1,7 @@
 """Concat, Slice, Split and Silence: blobs joined, parted, copied, ignored."""
 
 import torch
+from google.protobuf.message import Message
 
 from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
@@ -18,8 +19,8 @@ class Concat(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.concat_param
         self.along = _along(self, bottom[0], param, 'concat_dim')
-        if len(bottom) == 1:  # the top shares the bottom's memory
-            self.infer = None
+        # the top of a single bottom shares its memory
+        self.infer = self._join if len(bottom) > 1 else None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = list(bottom[0].shape)
@@ -35,13 +36,12 @@ class Concat(Layer):
         if len(bottom) == 1:
             _share(bottom[0], top[0])
 
-    def infer(self, *x: torch.Tensor) -> torch.Tensor:
-        """The top's values from the bottoms'."""
+    def _join(self, *x: torch.Tensor) -> torch.Tensor:
         return torch.cat(x, self.along)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom) > 1:
-            top[0].tensor = self.infer(*[blob.tensor for blob in bottom])
+            top[0].tensor = self._join(*[blob.tensor for blob in bottom])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if len(bottom) > 1:
@@ -72,7 +72,7 @@ class Slice(Layer):
         if len(top) == 1:
             _share(bottom[0], top[0])
 
-    def _parts(self, size, count):
+    def _parts(self, size: int, count: int) -> list[int]:
         points = list(self.param.slice_param.slice_point)
         if not points:
             if size % count:
@@ -138,19 +138,19 @@ class Silence(Layer):
                 blob.clear_grad()
 
 
-def _along(layer, blob, param, old_field):
+def _along(layer: Layer, blob: Blob, param: Message, old_field: str) -> int:
     """The axis from `axis` or from the older unsigned field."""
     if not param.HasField(old_field):
         return layer.axis(param.axis, blob)
     if param.HasField('axis'):
-        layer.error(f'has axis as well as {old_field}, expected one of both')
+        layer.error(f'has axis as well as {old_field}, expected one of them')
     return layer.axis(getattr(param, old_field), blob, old_field)
 
 
-def _without(shape, axis):
+def _without(shape: list[int], axis: int) -> list[int]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def _share(bottom, top):
+def _share(bottom: Blob, top: Blob) -> None:
     top.share_data(bottom)
     top.share_diff(bottom)

@@ -17,7 +17,7 @@ class Reduction(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.reduction_param, bottom[0].shape
-        along = self.axis(param.axis, bottom[0]) if shape else 0
+        along = self.axis(param.axis, bottom[0])
         self._view = (-1, prod(shape[along:]))
         self._factor = param.coeff / max(1, self._view[1]) if param.operation == param.MEAN else param.coeff
         top[0].reshape(*shape[:along])
@@ -54,7 +54,6 @@ class ArgMax(Layer):
 
     bottoms = 1
     tops = 1
-    no_diff_bottoms = (0,)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.argmax_param, bottom[0].shape
@@ -77,7 +76,10 @@ class ArgMax(Layer):
             values, index = self._largest(x, self.along)
             top[0].tensor = values if param.out_max_val else index.to(x.dtype)
 
-    def _largest(self, x, along):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.error('has no gradient, expected it where nothing is learned before it, and no force_backward')
+
+    def _largest(self, x: torch.Tensor, along: int) -> tuple[torch.Tensor, torch.Tensor]:
         # a stable sort of the reversed axis puts the last of equal values first
         values, index = x.flip(along).sort(dim=along, descending=True, stable=True)
         top_k = self.param.argmax_param.top_k

@@ -1,12 +1,13 @@
 """Flatten and Reshape: the same values under another shape, without a copy."""
 
+from collections.abc import Sequence
 from math import prod
 
 from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
 
-def _view(bottom, top, shape):
+def _view(bottom: Blob, top: Blob, shape: Sequence[int]) -> None:
     top.reshape(*shape)
     top.share_data(bottom)
     top.share_diff(bottom)
@@ -54,7 +55,7 @@ class Reshape(Layer):
             self.error(f'shape {tuple(dims)}, expected dims of at least 0 and at most one -1')
         _view(bottom[0], top[0], self._infer(shape, [*shape[:start], *dims, *shape[end:]]))
 
-    def _range(self, shape):
+    def _range(self, shape: Sequence[int]) -> tuple[int, int]:
         """First axis to replace and the one behind the last."""
         param, axes = self.param.reshape_param, len(shape)
         start = param.axis if param.axis >= 0 else axes + param.axis + 1
@@ -65,7 +66,7 @@ class Reshape(Layer):
             )
         return start, end
 
-    def _infer(self, shape, dims):
+    def _infer(self, shape: Sequence[int], dims: list[int]) -> list[int]:
         count = prod(shape)
         known = prod(d for d in dims if d != -1)
         if -1 in dims:

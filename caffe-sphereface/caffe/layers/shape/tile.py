@@ -1,5 +1,7 @@
 """Tile: copies of a blob, one behind the other along an axis."""
 
+from collections.abc import Sequence
+
 from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 
@@ -21,7 +23,7 @@ class Tile(Layer):
         along = self.along = self.axis(self.param.tile_param.axis, bottom[0])
         top[0].reshape(*shape[:along], shape[along] * self.tiles, *shape[along + 1 :])
 
-    def _split(self, shape):
+    def _split(self, shape: Sequence[int]) -> list[int]:
         """`shape` with an axis for the copies before the one that they are put along."""
         return [*shape[: self.along], self.tiles, *shape[self.along :]]
 

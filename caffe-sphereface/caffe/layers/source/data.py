@@ -1,7 +1,10 @@
 """Data: Datums from LMDB and LevelDB."""
 
+from collections.abc import Callable
+
 from caffe import log
 from caffe.blobs.blob import Blob
+from caffe.data.augmentation import Draw, Slot, Transformer
 from caffe.data.datum import datum_picture, datum_planes, parse_datum
 from caffe.data.db import open_reader
 from caffe.data.feed import Feed, make_transformer, own_generator
@@ -44,8 +47,10 @@ class Data(Layer):
         self._feed.forward(self, top)
 
 
-def _loader(source, color, transformer):
-    def load(record, draw, slot):
+def _loader(
+    source: str, color: bool | None, transformer: Transformer
+) -> Callable[[tuple[bytes, Callable[[], bytes]], Draw, Slot], int]:
+    def load(record: tuple[bytes, Callable[[], bytes]], draw: Draw, slot: Slot) -> int:
         key, fetch = record
         try:
             datum = parse_datum(fetch())

@@ -24,7 +24,7 @@ class DummyData(Layer):
             blob.reshape(*shapes[i])
             fill(blob, self._fillers[i], f"layer '{self.name}'")
 
-    def _shapes(self, param, count):
+    def _shapes(self, param: caffe_pb2.DummyDataParameter, count: int) -> list[tuple[int, ...]]:
         old = (param.num, param.channels, param.height, param.width)
         if param.shape and any(old):
             self.error('has shape and num, channels, height or width; expected one kind')

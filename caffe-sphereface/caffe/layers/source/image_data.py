@@ -1,12 +1,16 @@
 """ImageData: pictures and labels from a list of files."""
 
+from collections.abc import Callable
+
 from caffe import log
 from caffe.blobs.blob import Blob
+from caffe.data.augmentation import Draw, Slot, Transformer
 from caffe.data.feed import Feed, Order, make_transformer, own_generator
-from caffe.data.picture_list import read_list
+from caffe.data.picture_list import PictureList, read_list
 from caffe.data.pictures import read_picture
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
+from caffe.proto.caffe_pb2 import ImageDataParameter
 
 
 @register('ImageData')
@@ -44,10 +48,12 @@ class ImageData(Layer):
         self._feed.forward(self, top)
 
 
-def _loader(listing, param, transformer):
+def _loader(
+    listing: PictureList, param: ImageDataParameter, transformer: Transformer
+) -> Callable[[int, Draw, Slot], int]:
     root, color, height, width = param.root_folder, param.is_color, param.new_height, param.new_width
 
-    def load(index, draw, slot):
+    def load(index: int, draw: Draw, slot: Slot) -> int:
         try:
             image = read_picture(root + listing.paths[index], color, height, width)
             transformer.place(image, draw, slot)

@@ -21,12 +21,13 @@ class MemoryData(Layer):
         self.item = (param.channels, param.height, param.width)
         if not self.batch_size or not all(self.item):
             self.error(f'batch_size {self.batch_size}, channels, height, width {self.item}: expected at least 1 each')
-        self._data = self._labels = None
+        self._data: torch.Tensor | None = None
+        self._labels: torch.Tensor | None = None
         self._position = 0
         top[0].reshape(self.batch_size, *self.item)
         top[1].reshape(self.batch_size)
 
-    def reset(self, data, labels):
+    def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Use `data` (N, C, H, W) and `labels` (N,) or (N, 1, 1, 1) from now on; N is a multiple of batch_size.
 
         The arrays are not copied when they are contiguous float32; no transformation is applied.
@@ -44,7 +45,7 @@ class MemoryData(Layer):
         self._position = 0
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if self._data is None:
+        if self._data is None or self._labels is None:
             self.error('has no data, expected set_input_arrays (or reset) before forward')
         rows = slice(self._position, self._position + self.batch_size)
         top[0].tensor = to_device(self._data[rows], self.device)

@@ -1,17 +1,21 @@
 """WindowData: foreground and background windows of pictures, for detection."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from caffe.blobs.blob import Blob
-from caffe.data.augmentation import Transformer
+from caffe.data.augmentation import Draw, Slot, Transformer
 from caffe.data.feed import Feed, make_transformer, own_generator
 from caffe.data.pictures import decode_picture, read_small
-from caffe.data.windows import cut_window, read_windows
+from caffe.data.windows import Window, cut_window, read_windows
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
+
+# a window, the label that it counts as, whether it is mirrored
+Drawn = tuple[Window, int, bool]
 
 
 @register('WindowData')
@@ -44,7 +48,13 @@ class WindowData(Layer):
         top[0].reshape(param.batch_size, 3, transform.crop_size, transform.crop_size)
         top[1].reshape(param.batch_size)
 
-    def _sampler(self, windows, param, mirror, generator):
+    def _sampler(
+        self,
+        windows: list[Window],
+        param: caffe_pb2.WindowDataParameter,
+        mirror: bool,
+        generator: np.random.Generator,
+    ) -> Callable[[], Drawn]:
         """The `step` of the feed: draws (window, label, mirrored)."""
         foreground = [w for w in windows if w.overlap >= param.fg_threshold]
         background = [w for w in windows if w.overlap < min(param.fg_threshold, param.bg_threshold)]
@@ -55,7 +65,7 @@ class WindowData(Layer):
                 self.error(f'{param.source} has no {what} windows, a batch needs {count}')
         position = 0
 
-        def step():
+        def step() -> Drawn:
             nonlocal position
             is_foreground = position >= bg_count
             position = (position + 1) % param.batch_size
@@ -69,12 +79,12 @@ class WindowData(Layer):
         self._feed.forward(self, top)
 
 
-def _loader(param, transformer):
+def _loader(param: caffe_pb2.WindowDataParameter, transformer: Transformer) -> Callable[[Drawn, Draw, Slot], int]:
     size, root = transformer.crop, param.root_folder
     read = lru_cache(None if param.cache_images else 0)(read_small)
     mean = _centre_of_mean(transformer, size)
 
-    def load(drawn, draw, slot):
+    def load(drawn: Drawn, draw: Draw, slot: Slot) -> int:
         window, label, mirrored = drawn
         try:
             image = decode_picture(read(root + window.path), 'the file', color=True)
@@ -93,7 +103,7 @@ def _loader(param, transformer):
     return load
 
 
-def _centre_of_mean(transformer, size):
+def _centre_of_mean(transformer: Transformer, size: int) -> np.ndarray:
     """The mean to subtract, as float32 (3, size, size)."""
     if transformer.mean_image is None:
         values = transformer.mean_value if len(transformer.mean_value) else np.zeros(1, np.float32)

@@ -1,9 +1,13 @@
-"""Work on big tensors piece by piece, so that what lies between two steps stays in the processor's caches."""
+"""Work on big tensors block by block, so that what lies between two steps stays in the processor's caches."""
 
-MOST_VALUES = 1 << 20  # of the first tensor in a piece: 4 MiB
+from collections.abc import Iterable
+
+import torch
+
+MOST_VALUES = 1 << 20  # of the first tensor in a block: 4 MiB
 
 
-def pieces(*tensors):
+def blocks(*tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
     """Tuples of views, each of a few rows (first axis) of all `tensors`; everything at once if small or on a GPU."""
     first = tensors[0]
     if first.device.type != 'cpu' or first.numel() <= MOST_VALUES:

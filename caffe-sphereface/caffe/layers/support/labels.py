@@ -1,12 +1,25 @@
-"""Class labels as layers take them: whole numbers in a float blob, one a position of the predictions."""
+"""Class labels as layers take them: whole numbers in a float blob, one per position of the predictions."""
 
 from math import prod
 
 import torch
 
+from caffe.blobs.blob import Blob
+from caffe.layers.support.registry import Layer
 
-def positions(layer, scores, labels, axis):
-    """(outer, classes, inner) of predictions with classes on `axis`; an error unless each position has a label."""
+# (outer, classes, inner): the positions before the axis of classes, the classes, the positions behind them
+Extent = tuple[int, int, int]
+
+
+def check_batch(layer: Layer, bottom: list[Blob]) -> None:
+    """An error unless the first two bottoms of a loss have a first axis, and of the same size."""
+    first, second = bottom[0].shape[:1], bottom[1].shape[:1]
+    if not first or first != second:
+        layer.error(f'bottoms have shapes {bottom[0].shape} and {bottom[1].shape}, expected the same first dimension')
+
+
+def positions(layer: Layer, scores: Blob, labels: Blob, axis: int) -> Extent:
+    """The extent of predictions with classes on `axis`; an error unless each position has a label."""
     axis = layer.axis(axis, scores)
     outer, inner = prod(scores.shape[:axis]), prod(scores.shape[axis + 1 :])
     if labels.count != outer * inner:
@@ -17,18 +30,18 @@ def positions(layer, scores, labels, axis):
     return outer, scores.shape[axis], inner
 
 
-def softmax(scores, extent):
-    """The softmax over classes of scores taken as `extent` = (outer, classes, inner), in that shape."""
+def softmax(scores: torch.Tensor, extent: Extent) -> torch.Tensor:
+    """The softmax over classes of scores taken as `extent`, in that shape."""
     if extent[2] == 1:
         # along the last axis it is several times faster
         return torch.softmax(scores.reshape(extent[:2]), 1).unsqueeze(2)
     return torch.softmax(scores.reshape(extent), 1)
 
 
-def pick(layer, values, index):
-    """The value of each labelled class: `values` (outer, classes, inner) at `index` (outer, 1, inner), same shape.
+def pick(layer: Layer, values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The value of each labelled class: `values` (outer, classes, inner) at `index` (outer, 1, inner), in its shape.
 
-    An error naming the range when a label is none of the classes.
+    An error that names the range when a label is none of the classes.
     """
     try:
         return values.gather(1, index)

@@ -11,7 +11,7 @@ class Normalizer:
     `default` is the mode when neither `normalization` nor the older `normalize` is given.
     """
 
-    def __init__(self, param, default=LossParameter.VALID):
+    def __init__(self, param: LossParameter, default: int = LossParameter.VALID) -> None:
         self.ignore_label = param.ignore_label if param.HasField('ignore_label') else None
         if param.HasField('normalization'):
             self.mode = param.normalization
@@ -20,11 +20,11 @@ class Normalizer:
         else:
             self.mode = default
 
-    def mask(self, labels):
+    def mask(self, labels: torch.Tensor) -> torch.Tensor | None:
         """1.0 where a label counts and 0.0 where it is ignored (float tensor of their shape), None when all count."""
         return None if self.ignore_label is None else (labels != self.ignore_label).to(torch.get_default_dtype())
 
-    def divisor(self, outer, inner, mask):
+    def divisor(self, outer: int, inner: int, mask: torch.Tensor | None) -> int | torch.Tensor:
         """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels."""
         if self.mode == LossParameter.VALID and mask is not None:
             return mask.sum().clamp(min=1)

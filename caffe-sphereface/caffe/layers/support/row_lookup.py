@@ -1,8 +1,12 @@
 """Picking rows of a tensor by indices that come from a blob."""
 
+import torch
 
-def take_rows(layer, table, index):
-    """`table[index]` for a flat long tensor; an error naming the range when an index is none of the rows."""
+from caffe.layers.support.registry import Layer
+
+
+def take_rows(layer: Layer, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """`table[index]` for a flat long tensor; an error that names the range when an index is none of the rows."""
     try:
         return table.index_select(0, index)
     except (IndexError, RuntimeError):

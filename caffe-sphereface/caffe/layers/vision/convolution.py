@@ -1,6 +1,9 @@
 """Convolution and Deconvolution over 0 to 3 spatial axes."""
 
+from collections.abc import Sequence
 from math import prod
+
+import torch
 
 from caffe import precision
 from caffe.blobs.blob import Blob
@@ -9,7 +12,7 @@ from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.window import Window
 from caffe.layers.vision import small_convolution as small
-from caffe.proto.caffe_pb2 import TRAIN
+from caffe.proto.caffe_pb2 import TRAIN, ConvolutionParameter
 
 
 @register('Convolution', 'Deconvolution')
@@ -39,12 +42,13 @@ class Convolution(Layer):
         for what, count in (('channels of the bottom', self.channels), ('num_output', self.outputs)):
             if not self.group or count % self.group:
                 self.error(f'group {self.group} does not divide {what}, {count}')
-        self._shapes, self._columns = None, [None] * len(bottom)
+        self._shapes: list[tuple[int, ...]] | None = None
+        self._columns: list[torch.Tensor | None] = [None] * len(bottom)
         self.geometry = self._arguments()
         self._fit(bottom)
         self._make_blobs(param)
 
-    def _make_blobs(self, param):
+    def _make_blobs(self, param: ConvolutionParameter) -> None:
         rows, columns = (self.channels, self.outputs) if self.transposed else (self.outputs, self.channels)
         add_parameter(self, (rows, columns // self.group, *self.window.kernel), param.weight_filler)
         if param.bias_term:
@@ -55,7 +59,7 @@ class Convolution(Layer):
         for target, shape in zip(top, self._outputs):
             target.reshape(*shape)
 
-    def _fit(self, bottom):
+    def _fit(self, bottom: list[Blob]) -> None:
         """Hold the bottoms' shapes against the weights and compute those of the tops."""
         shapes = [blob.shape for blob in bottom]
         if shapes == self._shapes:
@@ -63,6 +67,8 @@ class Convolution(Layer):
         window = self.window
         sizes = window.transposed_output if self.transposed else window.output
         for shape in shapes:
+            if shape != shapes[0]:
+                self.error(f'bottoms have shapes {shapes[0]} and {shape}, expected the same')
             if len(shape) != window.axis + 1 + window.axes or shape[window.axis] != self.channels:
                 self.error(
                     f'bottom of shape {shape} does not fit weights for {self.channels} channels '
@@ -71,7 +77,7 @@ class Convolution(Layer):
         self._outputs = [(*s[: window.axis], self.outputs, *sizes(s[window.axis + 1 :])) for s in shapes]
         self._shapes = shapes
 
-    def _as_batch(self, tensor):
+    def _as_batch(self, tensor: torch.Tensor) -> torch.Tensor:
         """(pictures, channels, space…) with at least one spatial axis, as the kernels take it."""
         window = self.window
         if window.axis == 1 and window.axes:
@@ -79,28 +85,28 @@ class Convolution(Layer):
         shape = tensor.shape
         return tensor.reshape(window.batch(shape), *shape[window.axis :], *[1] * (not window.axes))
 
-    def laid_out(self, x):
+    def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
         return self._ordered(x, self.is_narrow(x.shape))
 
-    def is_narrow(self, shape):
+    def is_narrow(self, shape: Sequence[int]) -> bool:
         """Whether a bottom of that shape has one channel, and its top one column.
 
         oneDNN's kernels (3.12) then take the strides of channels and columns for each other if they can: garbage.
         """
         return len(shape) == 4 and shape[1] == 1 and not self.transposed and self.window.output(shape[2:])[1] == 1
 
-    def _ordered(self, x, outside=False):
+    def _ordered(self, x: torch.Tensor, outside: bool = False) -> torch.Tensor:
         if self.transposed:
             return x
-        # with the channels innermost oneDNN's kernels crash on windows that lie in the pad altogether
+        # with channels_last oneDNN's kernels crash on windows that lie wholly in the pad
         return channels_outside(x) if outside or self.window.fits_pad else channels_inside(x)
 
-    def _weight(self):
+    def _weight(self) -> torch.Tensor:
         weight = self.blobs[0].tensor
         return weight if self.window.axes else weight.unsqueeze(-1)
 
-    def _arguments(self):
+    def _arguments(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
         """The values of `geometry`, with a spatial axis of one place where there is none."""
         window = self.window
         none = not window.axes
@@ -125,7 +131,7 @@ class Convolution(Layer):
                 y = precision.convolution(self.laid_out(x), self._weight(), bias, self.geometry)
             target.tensor = plainly_laid_out(y.reshape(target.shape))
 
-    def _goes_small(self, x, target):
+    def _goes_small(self, x: torch.Tensor, target: Blob) -> bool:
         return (
             self.needs_backward
             and self.phase == TRAIN

@@ -1,5 +1,6 @@
 """Im2col: the window around each position as channels."""
 
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 
@@ -20,6 +21,8 @@ class Im2col(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.window = Window(self, bottom[0])
+        if not self.window.axes:
+            self.error(f'bottom of shape {bottom[0].shape} has no spatial axes behind axis {self.window.axis}')
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         window, shape = self.window, bottom[0].shape
@@ -28,18 +31,19 @@ class Im2col(Layer):
         self._out = window.output(shape[window.axis + 1 :])
         top[0].reshape(*shape[: window.axis], shape[window.axis] * prod(window.kernel), *self._out)
 
-    def _pads(self, sign):
+    def _pads(self, sign: int) -> list[int]:
         return [sign * p for pad in reversed(self.window.pad) for p in (pad, pad)]
 
-    def _views(self, padded):
+    def _views(self, padded: torch.Tensor) -> Iterator[torch.Tensor]:
         """One strided view (N, C, output space…) for each place in the kernel."""
         window = self.window
         for place in product(*map(range, window.kernel)):
-            parts = (
+            at = (
                 slice(p * d, p * d + (n - 1) * s + 1, s)
                 for p, d, n, s in zip(place, window.dilation, self._out, window.stride)
             )
-            yield padded[(..., *parts)]
+            index = (Ellipsis, *at)
+            yield padded[index]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         padded = F.pad(bottom[0].tensor, self._pads(1))

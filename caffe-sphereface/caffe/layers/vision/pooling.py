@@ -1,10 +1,19 @@
 """Pooling over windows of pictures."""
 
+from collections.abc import Sequence
+
 import torch
 
 from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.vision.pooling_kernels import AveragePool, Geometry, MaxPool, StochasticPool
+from caffe.proto.caffe_pb2 import PoolingParameter
+
+_KINDS: dict[int, type[MaxPool | AveragePool | StochasticPool]] = {
+    PoolingParameter.MAX: MaxPool,
+    PoolingParameter.AVE: AveragePool,
+    PoolingParameter.STOCHASTIC: StochasticPool,
+}
 
 
 @register('Pooling')
@@ -33,24 +42,27 @@ class Pooling(Layer):
         if 0 in self.stride:
             self.error(f'stride is {self.stride}, expected at least 1')
         if param.global_pooling and any(map(param.HasField, ('kernel_size', 'kernel_h', 'kernel_w'))):
-            self.error('has global_pooling as well as a kernel size, expected one of both')
+            self.error('has global_pooling as well as a kernel size, expected one of them')
         if param.global_pooling and (self.pad != (0, 0) or self.stride != (1, 1)):
             self.error('global_pooling goes with pad 0 and stride 1 only')
         if self.stochastic and self.pad != (0, 0):
             self.error(f'pad is {self.pad}, expected 0 with pool: STOCHASTIC')
-        self._size = None
-        if self.stochastic or len(top) > 1:
-            self.infer = None
+        self._size: tuple[int, ...] | None = None
+        self.infer = None if self.stochastic or len(top) > 1 else self._infer
 
-    def _pair(self, what, field):
+    def _pair(self, what: str, field: str) -> tuple[int, int]:
         """(height, width) from the single field or the _h and _w fields."""
         param = self.param.pooling_param
-        split = param.HasField(f'{what}_h') or param.HasField(f'{what}_w')
-        if split and param.HasField(field):
-            self.error(f'has {field} as well as {what}_h or {what}_w, expected one of both')
-        return (getattr(param, f'{what}_h'), getattr(param, f'{what}_w')) if split else (getattr(param, field),) * 2
+        given = [name for name in (f'{what}_h', f'{what}_w') if param.HasField(name)]
+        if not given:
+            return (getattr(param, field),) * 2
+        if param.HasField(field):
+            self.error(f'has {field} as well as {what}_h or {what}_w, expected one of them')
+        if len(given) == 1:
+            self.error(f'has {given[0]} alone, expected {what}_h and {what}_w, or {field}')
+        return getattr(param, f'{what}_h'), getattr(param, f'{what}_w')
 
-    def _kernel(self):
+    def _kernel(self) -> tuple[int, int]:
         kernel = self._pair('kernel', 'kernel_size')
         if 0 in kernel:
             self.error('kernel_size is missing or 0, expected it or kernel_h and kernel_w, or global_pooling')
@@ -65,27 +77,26 @@ class Pooling(Layer):
         for blob in top:
             blob.reshape(*shape[:2], *self.geometry.output)
 
-    def _prepare(self, shape):
+    def _prepare(self, shape: Sequence[int]) -> None:
         if len(shape) != 4 or 0 in shape[2:]:
             self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width) of at least 1')
         param, size = self.param.pooling_param, tuple(shape[2:])
         geometry = Geometry(self.kernel or size, self.stride, self.pad, size, param.round_mode == param.FLOOR)
         if min(geometry.output) < 1:
             self.error(f'kernel {geometry.kernel} is larger than the padded input of {size}')
-        self._op = {param.MAX: MaxPool, param.AVE: AveragePool, param.STOCHASTIC: StochasticPool}[param.pool](geometry)
+        self._op = _KINDS[param.pool](geometry)
         self.geometry, self._size = geometry, size
 
-    def infer(self, x: torch.Tensor) -> torch.Tensor:
-        """The top's values from the bottom's, keeping nothing."""
+    def _infer(self, x: torch.Tensor) -> torch.Tensor:
         return self._op.infer(x)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
         if self.stochastic and self.phase:
-            top[0].tensor = self._op.expectation(x)
+            top[0].tensor = self._op.infer(x)
             return
         top[0].tensor = self._op.forward(x)
-        if len(top) > 1:
+        if len(top) > 1 and isinstance(self._op, MaxPool):
             top[1].tensor = self._op.index().to(x.dtype)
 
     def forget(self) -> None:

@@ -5,9 +5,10 @@ import torch.nn.functional as F
 
 from caffe import random
 from caffe.blobs.memory_format import lies_channels_inside
-from caffe.layers.support.cache_blocks import pieces
+from caffe.layers.support.cache_blocks import blocks
 
 _aten = torch.ops.aten
+Sizes = tuple[int, ...]  # (height, width)
 
 
 class Geometry:
@@ -17,22 +18,22 @@ class Geometry:
     pad, high or wide. Without one Caffe keeps it, empty: `filled` is the number of windows with a value in them.
     """
 
-    def __init__(self, kernel, stride, pad, size, floor=False):
+    def __init__(self, kernel: Sizes, stride: Sizes, pad: Sizes, size: Sizes, floor: bool = False) -> None:
         self.kernel, self.stride, self.pad, self.size, self.ceil = kernel, stride, pad, size, not floor
         self.filled = tuple(map(self._windows, kernel, stride, pad, size))
         self.output = self.filled if any(pad) else tuple(map(self._steps, kernel, stride, pad, size))
         # PyTorch's kernels know pads up to half a window
         self.wide_pad = any(2 * p > k for k, p in zip(kernel, pad))
 
-    def _steps(self, kernel, stride, pad, size):
+    def _steps(self, kernel: int, stride: int, pad: int, size: int) -> int:
         way = size + 2 * pad - kernel
         return (-(-way // stride) if self.ceil else way // stride) + 1
 
-    def _windows(self, kernel, stride, pad, size):
+    def _windows(self, kernel: int, stride: int, pad: int, size: int) -> int:
         count = self._steps(kernel, stride, pad, size)
         return count - 1 if (count - 1) * stride >= size + pad else count
 
-    def widened(self, y, value):
+    def widened(self, y: torch.Tensor, value: float | torch.Tensor) -> torch.Tensor:
         """`y` with `value` for the empty windows: a number, or a tensor (output height, output width)."""
         if self.filled == self.output:
             return y
@@ -41,11 +42,11 @@ class Geometry:
         self.narrowed(wide).copy_(y)
         return wide
 
-    def narrowed(self, y):
+    def narrowed(self, y: torch.Tensor) -> torch.Tensor:
         """`y` without its empty windows."""
         return y[:, :, : self.filled[0], : self.filled[1]]
 
-    def margins(self):
+    def margins(self) -> list[int]:
         """(left, right, top, bottom) pads with which windows at the stated places fill the padded picture exactly."""
         after = [
             (n - 1) * s + k - p - size
@@ -53,7 +54,7 @@ class Geometry:
         ]
         return [self.pad[1], after[1], self.pad[0], after[0]]
 
-    def areas(self, device):
+    def areas(self, device: torch.device | str) -> torch.Tensor:
         """How many places each window covers, pads included: (output height, output width).
 
         As in Caffe 0 or less for an empty one.
@@ -68,12 +69,12 @@ class Geometry:
 class Layout:
     """Shape, order in memory and device of a tensor of pictures, or of one like it with planes of another `size`."""
 
-    def __init__(self, x, size=None):
+    def __init__(self, x: torch.Tensor, size: Sizes | None = None) -> None:
         self.shape = (*x.shape[:2], *(size or x.shape[2:]))
         self._order = torch.channels_last if lies_channels_inside(x) else torch.contiguous_format
         self._device = x.device
 
-    def empty(self, dtype):
+    def empty(self, dtype: torch.dtype) -> torch.Tensor:
         """A tensor of this kind, its values void."""
         return torch.empty(self.shape, dtype=dtype, device=self._device, memory_format=self._order)
 
@@ -83,35 +84,35 @@ class MaxPool:
 
     EMPTY = -torch.finfo(torch.float32).max
 
-    def __init__(self, geometry):
+    def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
-    def _arguments(self):
+    def _arguments(self) -> tuple[Sizes, Sizes, Sizes, Sizes, bool]:
         g = self.geometry
-        pad, ceil = ([0, 0], False) if g.wide_pad else (g.pad, g.ceil)
-        return g.kernel, g.stride, pad, [1, 1], ceil
+        pad, ceil = ((0, 0), False) if g.wide_pad else (g.pad, g.ceil)
+        return g.kernel, g.stride, pad, (1, 1), ceil
 
-    def _padded(self, x):
+    def _padded(self, x: torch.Tensor) -> torch.Tensor:
         return F.pad(x, self.geometry.margins(), value=-torch.inf) if self.geometry.wide_pad else x
 
     def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The values, (N, C, height, width), keeping nothing."""
         return self.geometry.widened(_aten.max_pool2d_with_indices(self._padded(x), *self._arguments())[0], self.EMPTY)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The values, (N, C, height, width)."""
         x = self._padded(x)
         self._bottom = Layout(x)
         # the flat index (row · width + column) of each value in its plane, in two bytes where they suffice
         kind = torch.int16 if x.shape[2] * x.shape[3] <= 1 << 15 else torch.int32
         y, self._index = (Layout(x, self.geometry.filled).empty(of) for of in (x.dtype, kind))
-        for part, values, index in pieces(x, y, self._index):
+        for part, values, index in blocks(x, y, self._index):
             places = torch.empty_like(index, dtype=torch.int64)
             _aten.max_pool2d_with_indices.out(part, *self._arguments(), out=values, indices=places)
             index.copy_(places)
         return self.geometry.widened(y, self.EMPTY)
 
-    def index(self):
+    def index(self) -> torch.Tensor:
         """Where in the (unpadded) input plane each value of the last forward came from; -1 for an empty window."""
         g, index = self.geometry, self._index.long()
         if not g.wide_pad:
@@ -123,10 +124,10 @@ class MaxPool:
         """Drop what the last forward kept for backward."""
         self._index = None
 
-    def backward(self, dy):
+    def backward(self, dy: torch.Tensor) -> torch.Tensor:
         """The diff of the input of the last forward."""
         dx = self._bottom.empty(dy.dtype)
-        for diff, part, index in pieces(dx, self.geometry.narrowed(dy), self._index):
+        for diff, part, index in blocks(dx, self.geometry.narrowed(dy), self._index):
             # what the input is does not matter to the kernel, but for its shape and order in memory
             _aten.max_pool2d_with_indices_backward.grad_input(
                 part, diff, *self._arguments(), index.long(), grad_input=diff
@@ -140,10 +141,10 @@ class AveragePool:
     An empty window has Caffe's 0 / area: NaN, or 0 where the area is negative.
     """
 
-    def __init__(self, geometry):
+    def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Means, (N, C, height, width)."""
         g = self.geometry
         x = F.pad(x, g.margins()) if g.wide_pad else x
@@ -160,7 +161,7 @@ class AveragePool:
     def forget(self) -> None:
         """Drop what the last forward kept for backward: nothing of any size."""
 
-    def backward(self, dy):
+    def backward(self, dy: torch.Tensor) -> torch.Tensor:
         """The diff of the input of the last forward."""
         g, dx, dy = self.geometry, self._bottom.empty(dy.dtype), self.geometry.narrowed(dy)
         # of its input, in whose place `dx` stands, the kernel takes the shape and order in memory
@@ -176,22 +177,22 @@ class AveragePool:
 class StochasticPool:
     """Zeiler & Fergus 2013, for inputs of at least 0: a value drawn in proportion to itself, or their expectation."""
 
-    def __init__(self, geometry):
+    def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
-    def _windows(self, x):
+    def _windows(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, height, width, kernel area), zeros beyond the picture."""
         g = self.geometry
         padded = F.pad(x, g.margins())
         return padded.unfold(2, g.kernel[0], g.stride[0]).unfold(3, g.kernel[1], g.stride[1]).flatten(4)
 
-    def expectation(self, x):
-        """Σx² / Σx of each window, 0 where all are 0."""
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
+        """The expectations Σx² / Σx, 0 where all values are 0, for the TEST phase."""
         values = self._windows(x)
         mean = values.square().sum(-1) / values.sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
         return self.geometry.widened(mean, 0)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """One value of each window, drawn with a probability proportional to it."""
         values = self._windows(x)
         cumulated = values.cumsum(-1)
@@ -204,7 +205,7 @@ class StochasticPool:
         """Drop what the last forward kept for backward."""
         self._choice = None
 
-    def backward(self, dy):
+    def backward(self, dy: torch.Tensor) -> torch.Tensor:
         """The diff of the input of the last forward: each value's goes where it was drawn."""
         g = self.geometry
         device, choice, dy = dy.device, self._choice.squeeze(-1), g.narrowed(dy)

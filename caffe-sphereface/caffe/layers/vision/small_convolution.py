@@ -1,39 +1,53 @@
-"""Convolution of small batches as im2col and one matrix product a picture, the way genuine Caffe computes it.
+"""Convolution of small batches as im2col and one matrix product per picture, the way genuine Caffe computes it.
 
 The sums run in the same order whatever the number of threads, so small trainings repeat on any machine and stay close
 to the original for long: where an activation comes within rounding of zero, another order of summation can flip its
 sign, and a training diverges from there. Where that would cost too much, convolutions go to faster kernels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
-MOST_PRODUCTS = 1 << 25  # multiply-accumulates a forward: a few milliseconds of work at most
+MOST_PRODUCTS = 1 << 25  # multiply-accumulates per forward: a few milliseconds of work at most
 
 
-def is_small(x, weight, positions):
-    """Whether a training step on `x` (N, C, H, W) on the CPU with `positions` outputs a channel is to go this way."""
+def is_small(x: torch.Tensor, weight: torch.Tensor, positions: int) -> bool:
+    """Whether a training step on `x` (N, C, H, W) on the CPU with `positions` outputs per channel is to go this way."""
     return x.device.type == 'cpu' and x.dim() == 4 and weight.numel() * positions * len(x) < MOST_PRODUCTS
 
 
-def columns_of(x, kernel, stride, pad, dilation):
+def columns_of(
+    x: torch.Tensor, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int]
+) -> torch.Tensor:
     """The windows of `x` as columns (N, C·kernel, positions); `x` itself where they are its single places."""
     if _are_places(kernel, stride, pad):
         return x.flatten(2).contiguous()
     return functional.unfold(x, kernel, dilation, pad, stride)
 
 
-def _are_places(kernel, stride, pad):
+def _are_places(kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int]) -> bool:
     return {*kernel, *stride} == {1} and not any(pad)
 
 
-def forward(columns, weight, bias):
+def forward(columns: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The outputs (N, outputs, positions) of filters (outputs, …), plus a bias (outputs) if there is one."""
     y = torch.matmul(weight.reshape(len(weight), -1), columns)
     return y if bias is None else y.add_(bias[:, None])
 
 
-def backward(dy, columns, weight, size, kernel, stride, pad, dilation, wanted):
+def backward(
+    dy: torch.Tensor,
+    columns: torch.Tensor,
+    weight: torch.Tensor,
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilation: Sequence[int],
+    wanted: Sequence[bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """(dx, dweight, dbias) as far as `wanted`, None otherwise; `size` is the (H, W) of the input."""
     dy = dy.reshape(len(dy), len(weight), -1)
     dx = dweight = dbias = None

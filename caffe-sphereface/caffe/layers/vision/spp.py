@@ -23,7 +23,7 @@ class SPP(Layer):
             self.error('pyramid_height is missing or 0, expected at least 1')
         if param.pool == param.STOCHASTIC:
             self.error('pool is STOCHASTIC, expected MAX or AVE')
-        self._size = None
+        self._size: tuple[int, ...] | None = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
@@ -37,7 +37,7 @@ class SPP(Layer):
         self._lengths = [shape[1] * op.geometry.output[0] * op.geometry.output[1] for op in self.levels]
         top[0].reshape(shape[0], sum(self._lengths), *[1, 1] * (len(self.levels) == 1))
 
-    def _geometry(self, bins, size):
+    def _geometry(self, bins: int, size: tuple[int, ...]) -> Geometry:
         kernel = tuple(-(-n // bins) for n in size)
         pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size))
         if any(p >= k for p, k in zip(pad, kernel)):

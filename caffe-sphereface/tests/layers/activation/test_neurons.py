@@ -60,7 +60,7 @@ def test_backward_is_the_derivative(case):
     check_gradient(text_of(case), SHAPE, values={'x': values_of(case)}, kinks=CASES[case][2])
 
 
-@pytest.mark.parametrize('case', DIFFERENTIABLE)
+@pytest.mark.parametrize('case', [case for case in DIFFERENTIABLE if case != 'AbsVal'])
 @pytest.mark.parametrize('viewed', [False, True])
 def test_in_place_gives_the_same(case, viewed):
     apart, within = filled(case), filled(case, 'x')

@@ -15,10 +15,15 @@ LABELS = np.random.default_rng(3).integers(0, 5, (2, 3, 4))
 DIVISORS = {'FULL': 24, 'VALID': int((LABELS != 2).sum()), 'BATCH_SIZE': 2, 'NONE': 1}
 
 
+MATRIX = 'propagate_down: true propagate_down: false propagate_down: false '
+
+
 def loss_of(kind, bottoms, values, extra='', tops='loss', weight=None):
-    """A net of one loss after forward and backward, with the given inputs."""
+    """A net of one loss (or Accuracy) after forward and backward, with the given inputs."""
+    extra += MATRIX if 'H' in values else ''
     extra += f' loss_weight: {weight}' + ' loss_weight: 0' * (len(tops.split()) - 1) if weight else ''
-    net = make_net(layer(kind, bottoms, tops, extra), {name: np.shape(value) for name, value in values.items()})
+    shapes = {name: np.shape(value) for name, value in values.items()}
+    net = make_net(layer(kind, bottoms, tops, extra), shapes, force_backward='H' not in values and kind != 'Accuracy')
     for name, value in values.items():
         net.blobs[name].data[...] = value
     net.forward()
@@ -59,12 +64,11 @@ def test_softmax_loss_is_at_most_that_of_the_smallest_normal_float():
     np.testing.assert_allclose(net.blobs['x'].diff, [[-0.5, 0.5], [0.25, -0.25]])
 
 
-def test_softmax_loss_axis_and_probabilities():
+def test_softmax_loss_along_another_axis():
     x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype('f')
     label = [[0, 1, 3], [2, 2, 0]]
-    net = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': label}, 'softmax_param { axis: -1 }', 'loss p')
+    net = loss_of('SoftmaxWithLoss', 'x label', {'x': x, 'label': label}, 'softmax_param { axis: -1 }')
     p = torch.softmax(torch.from_numpy(x), 2).numpy()
-    np.testing.assert_allclose(net.blobs['p'].data, p, atol=1e-6)
     want = -np.log(np.take_along_axis(p, np.array(label)[:, :, None], 2)).mean()
     assert float(net.blobs['loss'].data) == pytest.approx(want, rel=1e-5)
 
@@ -85,7 +89,40 @@ def test_a_label_out_of_range_is_named(kind, label):
 @pytest.mark.parametrize('kind', ['SoftmaxWithLoss', 'Accuracy', 'HingeLoss', 'MultinomialLogisticLoss'])
 def test_too_many_labels_are_refused(kind):
     with pytest.raises(caffe.CaffeError, match='expected 2 labels'):
-        make_net(layer(kind, 'x label'), {'x': (2, 3), 'label': (3,)})
+        make_net(layer(kind, 'x label'), {'x': (2, 3), 'label': (2, 2)})
+
+
+LOSSES = ['SoftmaxWithLoss', 'HingeLoss', 'MultinomialLogisticLoss', 'SigmoidCrossEntropyLoss', 'EuclideanLoss']
+
+
+@pytest.mark.parametrize('kind', LOSSES)
+@pytest.mark.parametrize('second', [(1, 2), ()])
+def test_the_bottoms_of_a_loss_agree_in_their_first_dimension(kind, second):
+    with pytest.raises(caffe.CaffeError, match='expected the same first dimension'):
+        make_net(layer(kind, 'x label'), {'x': (2, 1), 'label': second})
+
+
+@pytest.mark.parametrize('x, label', [((2, 3, 1, 2), (2,)), ((2, 3), (1, 2))])
+def test_contrastive_loss_takes_vectors_and_one_value_for_each(x, label):
+    with pytest.raises(caffe.CaffeError, match=r'expected \(N, C\) twice and \(N\)'):
+        make_net(layer('ContrastiveLoss', 'a b label'), {'a': x, 'b': x, 'label': label})
+
+
+@pytest.mark.parametrize('weights', ['', 'loss_weight: 1', 'loss_weight: 1 loss_weight: 0'])
+def test_softmax_loss_has_one_top_as_in_genuine_caffe(weights):
+    with pytest.raises(caffe.CaffeError, match='has 2 top blobs, expected 1'):
+        make_net(layer('SoftmaxWithLoss', 'x label', 'loss p', weights), {'x': (2, 3), 'label': (2,)})
+
+
+def test_a_loss_of_two_tops_needs_a_weight_for_each():
+    shapes = {'x': (2, 3), 'label': (2,), 'H': (3, 3)}
+    for weights, given in (('', 0), ('loss_weight: 1', 1)):
+        with pytest.raises(caffe.CaffeError, match=rf'given {given} times, expected once per top \(2\)$'):
+            make_net(layer('InfogainLoss', 'x label H', 'loss p', weights), shapes)
+    net = make_net(layer('InfogainLoss', 'x label H', 'loss p', 'loss_weight: 1 loss_weight: 0'), shapes)
+    net.blobs['label'].data[...] = 1
+    net.forward()
+    np.testing.assert_allclose(net.blobs['p'].data.sum(1), 1, rtol=1e-5)
 
 
 def test_a_learned_label_is_refused():
@@ -117,7 +154,7 @@ def test_accuracy_top_k_of_spatial_scores_equals_sorting():
     np.testing.assert_allclose(net.blobs['c'].data, each, atol=1e-6)
 
 
-def test_accuracy_of_nothing_is_zero_and_has_a_zero_gradient():
+def test_accuracy_of_nothing_is_zero():
     net = loss_of('Accuracy', 'x label', {'x': [[1, 2]], 'label': [1]}, 'accuracy_param { ignore_label: 1 }')
     assert float(net.blobs['loss'].data) == 0
     with pytest.raises(caffe.CaffeError, match='top_k is 3'):
@@ -193,7 +230,7 @@ def test_sigmoid_cross_entropy_equals_torch_and_does_not_overflow():
 GRADIENTS = {
     'softmax': ('SoftmaxWithLoss', {'x': (3, 4), 'label': (3,)}, ''),
     'softmax_spatial': ('SoftmaxWithLoss', SPATIAL, 'loss_param { ignore_label: 2 }'),
-    'infogain': ('InfogainLoss', {'x': (3, 4), 'label': (3,), 'H': (4, 4)}, 'loss_param { ignore_label: 2 }'),
+    'infogain': ('InfogainLoss', {'x': (3, 4), 'label': (3,), 'H': (4, 4)}, MATRIX + 'loss_param { ignore_label: 2 }'),
     'euclidean': ('EuclideanLoss', {'a': (3, 4), 'b': (3, 4)}, ''),
     'contrastive': (
         'ContrastiveLoss',
@@ -219,6 +256,7 @@ def test_backward_is_the_derivative(case):
         tolerance=tolerance,
         values={} if labels is None else {'label': labels},
         kinks=(1, -1),
+        force_backward='H' not in shapes,
     )
 
 

@@ -157,3 +157,12 @@ def test_frozen_weights_get_no_gradient():
 def test_shapes_that_do_not_fit(shapes, message):
     with pytest.raises(caffe.CaffeError, match=f"'layer' \\(LSTM\\): .*{message}"):
         make_net(text('LSTM'), shapes)
+
+
+@pytest.mark.parametrize('kind', ['LSTM', 'RNN'])
+def test_the_number_of_steps_may_not_change(kind):
+    net = make_net(text(kind), SHAPES)
+    for name, shape in SHAPES.items():
+        net.blobs[name].reshape(STEPS + 1, *shape[1:])
+    with pytest.raises(caffe.CaffeError, match=f'expected {STEPS} steps as at first'):
+        net.reshape()

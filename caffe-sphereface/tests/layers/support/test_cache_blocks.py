@@ -49,7 +49,7 @@ def test_places_in_large_planes():
 
 def test_pieces_are_rows_of_all_tensors():
     x, y = torch.zeros(5, 1 << 19), torch.zeros(5, 2)
-    parts = list(cache_blocks.pieces(x, y))
+    parts = list(cache_blocks.blocks(x, y))
     assert [(len(a), len(b)) for a, b in parts] == [(2, 2), (2, 2), (1, 1)]
     assert parts[1][0].data_ptr() == x[2].data_ptr()
-    assert cache_blocks.pieces(y, x) == [(y, x)]
+    assert cache_blocks.blocks(y, x) == [(y, x)]
