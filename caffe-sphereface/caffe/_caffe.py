@@ -1,5 +1,6 @@
 """The names of pycaffe's compiled module, for scripts that import from caffe._caffe."""
 
+from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.device import Timer, set_device, set_mode_cpu, set_mode_gpu
 from caffe.layers import layer_types as layer_type_list
@@ -53,6 +54,7 @@ __all__ = [
     'has_nccl',
     'init_log',
     'layer_type_list',
+    'log',
     'set_device',
     'set_mode_cpu',
     'set_mode_gpu',

@@ -83,7 +83,7 @@ class Function:
         self.type_name = type_name
         for index, item in enumerate(inputs):
             if not isinstance(item, Top):
-                raise TypeError(f'{type_name}: input {index} is a {type(item).__name__}, expected a Top')
+                raise TypeError(f'{type_name} input {index} is not a Top (type is {type(item)})')
         self.inputs = inputs
         self.params = dict(params)
         self.ntop = self.params.pop('ntop', 1)

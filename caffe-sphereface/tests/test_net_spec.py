@@ -86,8 +86,10 @@ def test_a_spec_is_a_dictionary_of_tops():
 
 def test_what_cannot_be_is_named():
     n = lenet()
-    with pytest.raises(TypeError, match='Convolution: input 0 is a str'):
+    with pytest.raises(TypeError, match=r"^Convolution input 0 is not a Top \(type is <class 'str'>\)$"):
         L.Convolution('data', num_output=1)
+    with pytest.raises(TypeError, match=r"^Silence input 0 is not a Top \(type is <class 'tuple'>\)$"):
+        L.Silence(L.DummyData(ntop=2), ntop=0)
     n.bad = L.Convolution(n.data, channels=3)
     with pytest.raises(caffe.CaffeError, match="'bad' \\(Convolution\\): channels=3 .*no such field"):
         n.to_proto()

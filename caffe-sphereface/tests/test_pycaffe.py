@@ -57,7 +57,8 @@ def test_every_layer_type_of_caffe_exists():
 
 def test_log_is_a_function_and_a_module(capfd):
     caffe.init_log(0)
-    caffe.log('a line of mine')
+    caffe._caffe.log('a line of mine')
+    assert caffe._caffe.log is caffe.log
     assert capfd.readouterr().err.rstrip().endswith('] a line of mine')
     from caffe import log
 

@@ -21,12 +21,17 @@ _GREY = np.array([0.2125, 0.7154, 0.0721], np.float32)
 
 
 def blobproto_to_array(blob, return_diff=False):
-    """The data (or diff) of a BlobProto as an array of its shape."""
+    """The data (or diff) of a BlobProto as an array of its shape.
+
+    A single value without a shape is one without axes, several are a ValueError, as in pycaffe.
+    """
     field = 'diff' if return_diff else 'data'
     values = np.array(getattr(blob, f'double_{field}') or getattr(blob, field))
     shape = blob_shape(blob)
+    if shape is None and values.size != 1:
+        raise ValueError(f'BlobProto: has {values.size} values and no shape, expected a shape or a single value')
     try:
-        return values if shape is None else values.reshape(shape)
+        return values.reshape(shape or ())
     except ValueError:
         raise CaffeError(f'BlobProto: shape {shape} does not fit its {values.size} values') from None
 

@@ -113,6 +113,13 @@ def test_blobproto_of_old_and_of_double():
         caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[1, 2], shape=caffe_pb2.BlobShape(dim=[3])))
 
 
+def test_blobproto_without_a_shape_holds_a_single_value():
+    assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[123])).shape == ()
+    for values in ([], [1, 2]):
+        with pytest.raises(ValueError, match=f'has {len(values)} values and no shape'):
+            caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=values))
+
+
 def test_blobproto_vector_round_trip():
     arrays = [np.arange(6, dtype='f').reshape(2, 3), np.ones(4, 'f')]
     back = caffe.io.blobprotovector_str_to_arraylist(caffe.io.arraylist_to_blobprotovector_str(arrays))

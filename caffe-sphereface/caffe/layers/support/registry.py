@@ -1,7 +1,7 @@
 """The base of every layer and the table of types that a prototxt can name."""
 
 from collections.abc import Callable, Collection, Sequence
-from difflib import get_close_matches
+from os.path import commonprefix
 from typing import ClassVar, NoReturn, TypeVar
 
 import torch
@@ -45,12 +45,23 @@ def check_types(params: Collection[caffe_pb2.LayerParameter]) -> None:
     kind, name = next(iter(unknown.items()))
     others = ', '.join(f"'{other}'" for other in [*unknown][1:])
     also = f' (further layers are of the unknown types {others})' if others else ''
-    near = get_close_matches(kind.lower(), [known.lower() for known in _types], 1, 0.85)
-    hint = next(
-        (f"did you mean '{known}'?" for known in _types if known.lower() in near),
-        f'expected one of: {", ".join(layer_types())}',
-    )
+    meant = next((known for known in layer_types() if _is_slip(kind.lower(), known.lower())), None)
+    hint = f"did you mean '{meant}'?" if meant else f'expected one of: {", ".join(layer_types())}'
     raise CaffeError(f"layer '{name}': unknown type '{kind}'{also}, {hint}")
+
+
+def _is_slip(word: str, known: str) -> bool:
+    """Whether `word` is `known` but for one letter inside that is added, missing, wrong or swapped with the next.
+
+    Short words, ends and digits must agree: ReLU6 and CReLU are other functions than ReLU.
+    """
+    if word == known:
+        return True
+    start = len(commonprefix([word, known]))
+    end = len(commonprefix([word[start:][::-1], known[start:][::-1]]))
+    old, new = word[start : len(word) - end], known[start : len(known) - end]
+    one = len(old) <= 1 and len(new) <= 1 or len(old) == 2 and old == new[::-1]
+    return one and min(start, end) > 0 and len(known) >= 6 and not any(map(str.isdigit, old + new))
 
 
 def create_layer(param: caffe_pb2.LayerParameter, phase: int) -> 'Layer':
