@@ -1,40 +1,5 @@
 #!/usr/bin/env python3
-"""Write train.txt and val.txt (`picture label`) of CelebA's most photographed people from identity_CelebA.txt.
-
-Pictures are those of img_align_celeba; give its folder to ImageData as root_folder. The same seed gives the same split.
-"""
-
-import argparse
-from pathlib import Path
-
-from facedata.celeba import most_photographed, read_people, split
-from facedata.files import write
-from facedata.workflow import run
-
-
-def main():
-    args = _parser().parse_args()
-    people = read_people(args.identities)
-    chosen = most_photographed(people, args.people)
-    lists = split(people, chosen, args.validation, args.seed)
-    for name, lines in zip(('train.txt', 'val.txt'), lists):
-        write(args.out / name, ''.join(lines))
-    least = len(people[chosen[-1]])
-    print(
-        f'{args.out}: {len(lists[0])} pictures to train on and {len(lists[1])} to validate, of {len(chosen)} people '
-        f'with {least} or more pictures'
-    )
-
-
-def _parser():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('identities', help='identity_CelebA.txt')
-    parser.add_argument('--out', type=Path, default=Path('data/celeba'), help='folder to write (default data/celeba)')
-    parser.add_argument('--people', type=int, default=2360, help='how many people (default 2360)')
-    parser.add_argument('--validation', type=float, default=0.1, help='share of pictures to validate (default 0.1)')
-    parser.add_argument('--seed', type=int, default=1, help='another seed gives another split (default 1)')
-    return parser
-
+from sphereslim.commands.program import script
 
 if __name__ == '__main__':
-    run(main)
+    script(__file__)

@@ -1,56 +1,5 @@
 #!/usr/bin/env python3
-"""Write a training list, `path label` per line, from aligned faces.
-
-FOLDER has a folder per person (CASIA-WebFace, LFW, any tree of that kind), or --identities says who is in which picture
-(CelebA). Labels count from 0 without gaps. With --casia the people of CASIA-WebFace who are also in LFW are left out.
-"""
-
-import json
-from pathlib import Path
-
-from facedata import lists, tree
-from facedata.errors import FaceDataError
-from facedata.files import write
-from facedata.workflow import command_parser, people_of, run
-
-PUBLISHED = Path(__file__).resolve().parent.parent / 'published' / 'sphereface_plus.json'
-
-
-def main():
-    args = parse_arguments()
-    unknown = []
-    if args.identities:
-        people, unknown = lists.by_identity(args.identities, tree.pictures(args.folder))
-    else:
-        people = tree.people(args.folder)
-    without = {*(also_in_lfw() if args.casia else ()), *(people_of(args.pairs) if args.pairs else ())}
-    chosen = lists.choose(people, without, args.min_pictures)
-    if not chosen:
-        raise FaceDataError(f'{args.folder}: nobody left of {len(people)} people')
-    write(args.out, lists.as_text(chosen))
-    print(
-        f'{args.out}: {sum(map(len, chosen.values()))} pictures of {len(chosen)} people; '
-        f'{len(people) - len(chosen)} people left out'
-    )
-    if unknown:
-        print(f'{len(unknown)} pictures are not in {args.identities}, the first: {unknown[0]}')
-
-
-def also_in_lfw():
-    """The folders of CASIA-WebFace with people of LFW, as SphereFace+ lists them."""
-    return json.loads(PUBLISHED.read_text())['training']['excluded_identities_also_in_LFW']
-
-
-def parse_arguments():
-    parser = command_parser(__doc__)
-    parser.add_argument('folder', metavar='FOLDER', help='folder of aligned pictures; paths in the list are below it')
-    parser.add_argument('--out', required=True, help='list to write')
-    parser.add_argument('--identities', metavar='FILE', help='lines `picture identity`, e.g. identity_CelebA.txt')
-    parser.add_argument('--casia', action='store_true', help="leave out CASIA-WebFace's three people of LFW")
-    parser.add_argument('--pairs', metavar='FILE', help='leave out everyone in this pairs.txt')
-    parser.add_argument('--min-pictures', type=int, default=1, help='leave out people with fewer pictures (default 1)')
-    return parser.parse_args()
-
+from sphereslim.commands.program import script
 
 if __name__ == '__main__':
-    run(main)
+    script(__file__)

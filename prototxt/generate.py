@@ -6,22 +6,19 @@ arguments all files are written; with --check nothing is, and the exit status is
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from netgen import mtcnn, sfplus, solvers, sphereface, vgg
+from sphereslim.commands.ending import run_command
+from sphereslim.engine import caffe_pb2
+from sphereslim.files import write_bytes
+from sphereslim.net.messages import copy_of
+from sphereslim.net.text import comment_lines, field_lines, to_text
+from sphereslim.rewrite import shrink
+from sphereslim.rewrite.replace import substitute
+from sphereslim.rewrite.shallow import drop_layers
+
 ROOT = Path(__file__).resolve().parent
-sys.path[:0] = [str(ROOT), str(ROOT.parent / 'python')]
-
-from netgen import mtcnn, sfplus, solvers, sphereface, vgg  # noqa: E402
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.engine import caffe_pb2  # noqa: E402
-from sphereslim.files import write_bytes  # noqa: E402
-from sphereslim.net.messages import copy_of  # noqa: E402
-from sphereslim.net.text import comment_lines, field_lines, to_text  # noqa: E402
-from sphereslim.rewrite import shrink  # noqa: E402
-from sphereslim.rewrite.replace import substitute  # noqa: E402
-from sphereslim.rewrite.shallow import drop_layers  # noqa: E402
-
 DATA_NOTE = """
 Change `source` (lines of `path label`) and `root_folder` to your pictures, and the classifier's num_output to
 the number of people. """

@@ -53,7 +53,7 @@ def test_the_context_leaves_out_results_and_leftovers(path):
         'published/flame.json',
         *PROJECTS,
         'caffe-sphereface/caffe/data/db.py',
-        'preprocess/facedata/dataset.py',
+        'python/sphereslim/facedata/synthetic/dataset.py',
         'tests/test_container.py',
     ],
 )

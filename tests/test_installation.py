@@ -22,3 +22,15 @@ def test_every_file_of_the_package_is_installed_with_it():
     installed = {path for pattern in patterns for path in PACKAGE.glob(pattern)}
     others = {path for path in PACKAGE.rglob('*') if path.is_file() and path.suffix not in ('.py', '.pyc')}
     assert others == installed
+
+
+def test_no_script_or_test_says_where_the_code_lies():
+    folders = ('python', 'preprocess', 'prototxt', 'tools', 'tests', 'caffe-sphereface/tests')
+    files = [ROOT / 'run_all.sh', *(path for folder in folders for path in (ROOT / folder).rglob('*.py'))]
+    edits = re.compile(
+        r'^\s*(import runpy|from runpy|.*\brunpy\.|.*\bsys\.path(\.insert|\.append|\.extend|\[.*\]\s*=|\s*=|\s*\+=))'
+    )
+    # one finds the genuine Caffe that CAFFE_ROOT names, the other starts processes by forking
+    allowed = {ROOT / 'python/sphereslim/engine.py', ROOT / 'tests/support/caffe_server.py'}
+    found = [path for path in files if path not in allowed and any(map(edits.match, path.read_text().splitlines()))]
+    assert not found

@@ -16,18 +16,17 @@ import time
 from pathlib import Path
 
 os.environ.setdefault('GLOG_minloglevel', '2')
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from benchmarks.nets import SHARED  # noqa: E402
-from benchmarks.peers import Skipped, choose_device, inference, training  # noqa: E402
-from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.files import write_bytes, write_json  # noqa: E402
-from sphereslim.report.text_tables import markdown_table, text_table  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import cv2
+import numpy as np
+import torch
+from benchmarks.nets import SHARED
+from benchmarks.peers import Skipped, choose_device, inference, training
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.ending import run_command
+from sphereslim.files import write_bytes, write_json
+from sphereslim.report.text_tables import markdown_table, text_table
+from tqdm import tqdm
 
 MOBILE = 'mobilefacenet' if (SHARED / 'data' / 'mobilefacenet').is_dir() else 'mobilenet-10'
 SHORT = [

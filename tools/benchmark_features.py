@@ -5,23 +5,18 @@ Both compute by turns, batch by batch, so that whatever else the machine does me
 of the rounds' ratios; a picture is one pass, and its mirror image would be another.
 """
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
-
-from benchmarks.torch_peer import Peer  # noqa: E402
-from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.data.preparation import InputForm  # noqa: E402
-from sphereslim.errors import SlimError  # noqa: E402
+from benchmarks.torch_peer import Peer
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.ending import run_command
+from sphereslim.data.preparation import InputForm
+from sphereslim.errors import SlimError
 from sphereslim.evaluation.features import features, open_deploy
-from sphereslim.net.prototxt import read_net  # noqa: E402
-from sphereslim.report.text_tables import text_table  # noqa: E402
+from sphereslim.net.prototxt import read_net
+from sphereslim.report.text_tables import text_table
 
 
 def main():

@@ -15,20 +15,18 @@ asked of `caffe train`: the times between the iterations in its log, with the da
 """
 
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault('GLOG_minloglevel', '2')
 os.environ.update(CAFFE_DATA_WORKERS='1', CAFFE_DATA_PROCESSES='0')
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from benchmarks.feeding import feed, train  # noqa: E402
-from benchmarks.pictures import (  # noqa: E402
+import cv2
+import numpy as np
+import torch
+from benchmarks.feeding import feed, train
+from benchmarks.pictures import (
     BATCH,
     HEIGHT,
     LAYERS,
@@ -40,12 +38,12 @@ from benchmarks.pictures import (  # noqa: E402
     source,
     wanted_rate,
 )
-from sphereslim.commands.arguments.parser import command_parser  # noqa: E402
-from sphereslim.commands.arguments.values import positive, whole  # noqa: E402
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.report.text_tables import text_table  # noqa: E402
+from sphereslim.commands.arguments.parser import command_parser
+from sphereslim.commands.arguments.values import positive, whole
+from sphereslim.commands.ending import run_command
+from sphereslim.report.text_tables import text_table
 
-from caffe.cli.malloc import keep_freed_memory  # noqa: E402
+from caffe.cli.malloc import keep_freed_memory
 
 BATCHES = 4  # a turn
 NETS = ('sphereface-4', 'sphereface-20', 'sphereface-64')

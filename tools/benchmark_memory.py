@@ -3,19 +3,17 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault('GLOG_minloglevel', '2')
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
 
-import torch  # noqa: E402
-from benchmarks.nets import training_net  # noqa: E402
-from benchmarks.peers import choose_device, engine_step, torch_step  # noqa: E402
-from benchmarks.torch_peer import Peer  # noqa: E402
+import torch
+from benchmarks.nets import training_net
+from benchmarks.peers import choose_device, engine_step, torch_step
+from benchmarks.torch_peer import Peer
 
-from caffe.cli.malloc import keep_freed_memory  # noqa: E402
-from caffe.net.free_memory import free_while_training  # noqa: E402
+from caffe.cli.malloc import keep_freed_memory
+from caffe.net.free_memory import free_while_training
 
 STEPS = 10  # what the C library keeps still grows after the first ones
 

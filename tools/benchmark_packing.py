@@ -4,13 +4,9 @@
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
-
-from sphereslim.quantize.indices import index_type, pack, unpack  # noqa: E402
+from sphereslim.quantize.indices import index_type, pack, unpack
 
 
 def main():

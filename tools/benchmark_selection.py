@@ -4,13 +4,9 @@
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
-
-from sphereslim.criteria.greedy_pair import choose  # noqa: E402  (the path above leads to it)
+from sphereslim.criteria.greedy_pair import choose
 
 
 def search_all_pairs(sums, keep):

@@ -9,16 +9,12 @@ where the solver says, lambda as its formula. Stages are paired by name, else in
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'python'))
-
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.files import write_bytes  # noqa: E402
-from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks  # noqa: E402
-from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summary  # noqa: E402
+from sphereslim.checkout import PUBLISHED
+from sphereslim.commands.ending import run_command
+from sphereslim.files import write_bytes
+from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks
+from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summary
 
 
 def arguments():
@@ -57,7 +53,7 @@ def arguments():
     parser.add_argument(
         '--published-data',
         metavar='FOLDER',
-        default=ROOT / 'published',
+        default=PUBLISHED,
         help='where the published lambda parameters are, for logs that do not print their net',
     )
     options = parser.parse_args()

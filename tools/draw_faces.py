@@ -2,18 +2,15 @@
 """Draw the boxes and points of a landmark list on copies of its pictures, to look at what was detected."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'preprocess'))
-
-from facedata import landmarks, pictures  # noqa: E402
-from facedata.errors import FaceDataError  # noqa: E402
-from facedata.files import write  # noqa: E402
-from facedata.workflow import run  # noqa: E402
+from sphereslim.commands.ending import run_command
+from sphereslim.errors import SlimError
+from sphereslim.facedata import pictures
+from sphereslim.facedata.alignment import landmarks
+from sphereslim.files import write_bytes
 
 GREEN, RED, FRACTION = (60, 220, 60), (40, 40, 235), 4  # BGR; bits of the drawing's subpixels
 
@@ -23,10 +20,10 @@ def main():
     faces, _ = landmarks.read_numbers(args.list)
     chosen = list(faces.items())[: args.count]
     if not chosen:
-        raise FaceDataError(f'{args.list}: no picture with a face in it')
+        raise SlimError(f'{args.list}: no picture with a face in it')
     for picture, numbers in chosen:
         image = pictures.read(Path(args.folder) / picture)
-        write(Path(args.out) / picture, pictures.encode(drawn(image, numbers), Path(picture).suffix))
+        write_bytes(Path(args.out) / picture, pictures.encode(drawn(image, numbers), Path(picture).suffix))
     print(f'{args.out}: {len(chosen)} pictures')
 
 
@@ -56,4 +53,4 @@ def parse_arguments():
 
 
 if __name__ == '__main__':
-    run(main)
+    run_command(main)

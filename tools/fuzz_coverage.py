@@ -15,7 +15,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-ENGINE = Path(__file__).resolve().parents[1] / 'caffe-sphereface'
 SECONDS_AN_INPUT = 60
 IN_MEMORY = '/dev/shm' if os.path.isdir('/dev/shm') else None
 
@@ -28,28 +27,27 @@ def main():
     parser.add_argument('--repeat', type=Path, help='run one file through the one target and end')
     parser.add_argument('--here', action='store_true', help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path[:0] = [str(ENGINE), str(ENGINE / 'tests' / 'support')]
     if options.here:
         return fuzz_here(options.target[0], options.seconds, options.out)
-    import fuzz_files
+    from fuzzing import whole_files
 
-    targets = options.target or list(fuzz_files.TARGETS)
+    targets = options.target or list(whole_files.TARGETS)
     if targets == ['list']:
-        return print('\n'.join(fuzz_files.TARGETS))
-    unknown = [name for name in targets if name not in fuzz_files.TARGETS]
+        return print('\n'.join(whole_files.TARGETS))
+    unknown = [name for name in targets if name not in whole_files.TARGETS]
     if unknown or (options.repeat and len(targets) != 1):
-        parser.error(f'expected --target one of {", ".join(fuzz_files.TARGETS)}')
+        parser.error(f'expected --target one of {", ".join(whole_files.TARGETS)}')
     if options.repeat:
-        return repeat(fuzz_files, targets[0], options.repeat)
+        return repeat(whole_files, targets[0], options.repeat)
     return bool(sum([fuzz(name, options.seconds, options.out.resolve()) for name in targets]))
 
 
-def repeat(fuzz_files, target, path):
+def repeat(whole_files, target, path):
     """Run a file through a target; what is not allowed is raised."""
-    fuzz_files.caffe.init_log(2)
+    whole_files.caffe.init_log(2)
     with tempfile.TemporaryDirectory() as folder:
-        fuzz_files.prepare(Path(folder))
-        print('accepted' if fuzz_files.run(target, path.read_bytes(), folder) else 'refused in one line')
+        whole_files.prepare(Path(folder))
+        print('accepted' if whole_files.run(target, path.read_bytes(), folder) else 'refused in one line')
 
 
 def fuzz(target, seconds, out):
@@ -75,21 +73,21 @@ def fuzz_here(target, seconds, out):
     import atheris
 
     with atheris.instrument_imports(include=['caffe'], exclude=['caffe.proto.caffe_pb2']):
+        from fuzzing import inputs, whole_files
+
         import caffe
-        import fuzz_files
-        import fuzzing
     folder = tempfile.mkdtemp()
     caffe.init_log(3)
-    fuzz_files.prepare(Path(folder))
-    for i, content in enumerate(fuzz_files.seeds(target, folder)):
+    whole_files.prepare(Path(folder))
+    for i, content in enumerate(whole_files.seeds(target, folder)):
         (out / target / f'seed{i}').write_bytes(content)
-    (out / 'words').write_text(''.join(f'"{word}"\n' for word in fuzz_files.words()))
+    (out / 'words').write_text(''.join(f'"{word}"\n' for word in whole_files.words()))
     sys.stderr = open(os.devnull, 'w')  # one-line errors of commands; libFuzzer writes past it
     # what is far too large shall fail, not fill the machine
-    resource.setrlimit(resource.RLIMIT_AS, (fuzzing.address_space() + fuzzing.MEMORY_BEYOND,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (inputs.address_space() + inputs.MEMORY_BEYOND,) * 2)
 
     def one_input(content):
-        fuzz_files.run(target, content, folder)
+        whole_files.run(target, content, folder)
 
     atheris.Setup(
         [

@@ -12,38 +12,35 @@ import time
 import traceback
 from pathlib import Path
 
+from fuzzing import inputs
 from tqdm import tqdm
 
-ENGINE_TESTS = Path(__file__).resolve().parents[1] / 'caffe-sphereface' / 'tests' / 'support'
 SEEDS_A_PROCESS = 200
 
 
 def main():
-    sys.path.insert(0, str(ENGINE_TESTS))
-    import fuzzing
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seconds', type=float, default=60, help='how long to go on (default: 60)')
-    parser.add_argument('--target', action='append', choices=list(fuzzing.TARGETS), help='only this (default: all)')
+    parser.add_argument('--target', action='append', choices=list(inputs.TARGETS), help='only this (default: all)')
     parser.add_argument('--seed', type=int, default=0, help='first seed (default: 0)')
     parser.add_argument('--count', type=int, default=0, help='run so many seeds of one target in this process and end')
     options = parser.parse_args()
-    targets = options.target or list(fuzzing.TARGETS)
+    targets = options.target or list(inputs.TARGETS)
     if options.count:
-        return run_here(fuzzing, targets[0], range(options.seed, options.seed + options.count))
+        return run_here(targets[0], range(options.seed, options.seed + options.count))
     return run_for(options.seconds, targets, options.seed)
 
 
-def run_here(fuzzing, target, seeds):
+def run_here(target, seeds):
     """Run seeds of a target; prints each finding and returns 1 if there was any."""
     findings = 0
     with tempfile.TemporaryDirectory() as folder:
-        fuzzing.caffe.init_log(2)
-        fuzzing.prepare(Path(folder))
+        inputs.caffe.init_log(2)
+        inputs.prepare(Path(folder))
         for seed in seeds:
             print(f'at {target} {seed}', file=sys.stderr, flush=True)
             try:
-                fuzzing.run_seed(target, seed, Path(folder))
+                inputs.run_seed(target, seed, Path(folder))
             except Exception:
                 findings += 1
                 print(f'--target {target} --seed {seed} --count 1\n{traceback.format_exc()}', flush=True)

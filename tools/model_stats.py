@@ -9,19 +9,15 @@ products.
 import argparse
 import json
 import os
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
-
-from sphereslim.commands.arguments.stages import add_stages  # noqa: E402
-from sphereslim.commands.arguments.values import shape  # noqa: E402
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.errors import SlimError  # noqa: E402
-from sphereslim.net.costs import KINDS, as_json, measure, total  # noqa: E402
-from sphereslim.net.phases import with_stages  # noqa: E402
-from sphereslim.net.prototxt import read_net  # noqa: E402
-from sphereslim.report.text_tables import text_table  # noqa: E402
+from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.values import shape
+from sphereslim.commands.ending import run_command
+from sphereslim.errors import SlimError
+from sphereslim.net.costs import KINDS, as_json, measure, total
+from sphereslim.net.phases import with_stages
+from sphereslim.net.prototxt import read_net
+from sphereslim.report.text_tables import text_table
 
 
 def arguments():

@@ -7,18 +7,15 @@ the training is and how long it will take.
 
 import argparse
 import signal
-import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / 'python'))
-
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.files import write_bytes  # noqa: E402
-from sphereslim.logs import LogError, parse_log  # noqa: E402
-from sphereslim.logs.compare.plots import draw_log  # noqa: E402
-from sphereslim.logs.follow import Follower, progress  # noqa: E402
-from sphereslim.report.drawing import png  # noqa: E402
+from sphereslim.commands.ending import run_command
+from sphereslim.files import write_bytes
+from sphereslim.logs import LogError, parse_log
+from sphereslim.logs.compare.plots import draw_log
+from sphereslim.logs.follow import Follower, progress
+from sphereslim.report.drawing import png
 
 
 def arguments():

@@ -8,21 +8,20 @@ print, 'cut' or 'raised' that the print was rounded down or up instead, 'differs
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / 'python'))
+from sphereslim.checkout import PUBLISHED
+from sphereslim.commands.ending import run_command
+from sphereslim.studies.published_tables import TABLES
 
-from sphereslim.commands.ending import run_command  # noqa: E402
-from sphereslim.studies.published_tables import TABLES  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('tables', nargs='*', metavar='TABLE', help=f'which tables: {", ".join(TABLES)} (default: all)')
     parser.add_argument('--prototxt', type=Path, default=ROOT / 'prototxt', help='folder of the networks')
-    parser.add_argument('--published', type=Path, default=ROOT / 'published', help="folder of the sources' figures")
+    parser.add_argument('--published', type=Path, default=PUBLISHED, help="folder of the sources' figures")
     form = parser.add_mutually_exclusive_group()
     form.add_argument('--json', action='store_true', help='print JSON')
     form.add_argument('--markdown', action='store_true', help='print Markdown')

@@ -2,12 +2,11 @@
 
 import h5py
 import pytest
+from fuzzing import inputs, whole_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import caffe
-import fuzz_files
-import fuzzing
 from caffe.proto import caffe_pb2
 from layer_case import layer, make_net, run
 
@@ -23,16 +22,16 @@ def quiet_folder(tmp_path_factory, targets):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    yield from quiet_folder(tmp_path_factory, fuzzing)
+    yield from quiet_folder(tmp_path_factory, inputs)
 
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
     """A folder of its own: layers of random parameters may write into the other one."""
-    yield from quiet_folder(tmp_path_factory, fuzz_files)
+    yield from quiet_folder(tmp_path_factory, whole_files)
 
 
-@pytest.mark.parametrize('target', fuzzing.TARGETS)
+@pytest.mark.parametrize('target', inputs.TARGETS)
 def test_bad_input_ends_in_one_clear_error(target, folder):
     @settings(
         max_examples=200 if target == 'layers' else 40,
@@ -43,7 +42,7 @@ def test_bad_input_ends_in_one_clear_error(target, folder):
     )
     @given(st.randoms(use_true_random=False))
     def check(random):
-        fuzzing.run(target, random, folder)
+        inputs.run(target, random, folder)
 
     check()
 
@@ -53,13 +52,13 @@ def is_random(content):
     return b'fuzz' in content
 
 
-@pytest.mark.parametrize('target', fuzz_files.TARGETS)
+@pytest.mark.parametrize('target', whole_files.TARGETS)
 def test_files_that_coverage_guided_fuzzing_starts_from_are_accepted(target, files):
     if target == 'leveldb':
         pytest.importorskip('plyvel')
-    for content in fuzz_files.seeds(target, files):
-        with fuzzing.limits():
-            assert fuzz_files.run(target, content, files) or is_random(content)
+    for content in whole_files.seeds(target, files):
+        with inputs.limits():
+            assert whole_files.run(target, content, files) or is_random(content)
 
 
 CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Clip', clip_param={'max': 1})])
@@ -91,8 +90,8 @@ CLIP = caffe_pb2.NetParameter(layer=[caffe_pb2.LayerParameter(name='c', type='Cl
 )
 def test_what_fuzzing_found(target, content, accepted, files):
     """`accepted` is True for commands, which end with a status of their own."""
-    with fuzzing.limits():
-        assert fuzz_files.run(target, content, files) is accepted
+    with inputs.limits():
+        assert whole_files.run(target, content, files) is accepted
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ def net_with(text):
 def test_claims_of_more_than_any_machine_has_are_refused_before_allocating(layer, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_text(net_with(layer))
-    with fuzzing.limits(), pytest.raises(caffe.CaffeError, match="'big'"):
+    with inputs.limits(), pytest.raises(caffe.CaffeError, match="'big'"):
         caffe.Net(str(path), caffe.TEST).forward()
 
 
@@ -149,7 +148,7 @@ def test_claims_of_more_than_any_machine_has_are_refused_before_allocating(layer
 def test_blobs_of_impossible_shapes_are_refused(layer, tmp_path):
     path = tmp_path / 'net.prototxt'
     path.write_text(f'layer {{ name: "big" {layer} }}')
-    with fuzzing.limits(), pytest.raises(caffe.CaffeError, match="'big'"):
+    with inputs.limits(), pytest.raises(caffe.CaffeError, match="'big'"):
         caffe.Net(str(path), caffe.TEST).forward()
 
 
@@ -210,10 +209,10 @@ def claim(target, path):
 )
 def test_files_that_claim_a_million_million_values_are_refused_before_allocating(target, tmp_path, files):
     content = claim(target, tmp_path / 'claim.h5')
-    before = fuzzing.address_space()
-    with fuzzing.limits(), fuzzing.working_in(files), pytest.raises(caffe.CaffeError, match='claims|expects'):
-        fuzz_files.TARGETS[target.replace('old ', '').replace(' hdf5', '')](content)
-    assert fuzzing.address_space() - before < 10**9
+    before = inputs.address_space()
+    with inputs.limits(), inputs.working_in(files), pytest.raises(caffe.CaffeError, match='claims|expects'):
+        whole_files.TARGETS[target.replace('old ', '').replace(' hdf5', '')](content)
+    assert inputs.address_space() - before < 10**9
 
 
 def test_a_blob_proto_in_python_is_held_against_its_claim():

@@ -87,6 +87,11 @@ def write_bytes(path, content):
         file.write(content)
 
 
+def write_text(path, text):
+    """Write a text file, UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
 def write_json(path, values):
     """Write a JSON file whole or not at all."""
     write_bytes(path, (json.dumps(values, indent=1) + '\n').encode())

@@ -14,6 +14,11 @@ def bar(iterable=None, desc=None, leave=True, **how):
     return tqdm(iterable, desc, leave=leave, **how)
 
 
+def counted(desc, unit):
+    """A function (results, total, done=0) that wraps a stream of results by a bar, `done` of `total` before them."""
+    return lambda results, total, done=0: bar(results, desc, total=total, initial=done, unit=unit)
+
+
 def is_live():
     """Whether somebody looks at the bars while they move."""
     return sys.stderr.isatty()

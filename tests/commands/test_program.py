@@ -25,7 +25,7 @@ def test_help_lists_every_command_on_one_line_and_loads_none():
 
 
 def test_every_script_is_the_command_of_its_name():
-    scripts = sorted(ROOT.glob('python/*.py'))
+    scripts = sorted([*ROOT.glob('python/*.py'), *ROOT.glob('preprocess/*.py')])
     assert {path.stem.replace('_', '-') for path in scripts} == set(NAMES)
     assert all(path.read_text() == scripts[0].read_text() for path in scripts)
 

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import torch
 from benchmarks.torch_peer import Peer
-from facedata import landmarks
 from repository import ROOT
 from sphereslim.engine import caffe
+from sphereslim.facedata.alignment import landmarks
 from sphereslim.net.prototxt import read_net
 
 FILLER = 'weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.4 }'

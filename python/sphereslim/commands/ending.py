@@ -1,5 +1,6 @@
 """How a command ends: its status, one line on bad input, quietly when it is asked to stop."""
 
+import functools
 import signal
 import sys
 
@@ -23,6 +24,20 @@ def run_command(main):
         if not isinstance(error, _bad_input()):
             raise
         sys.exit(f'error: {error}')
+
+
+def continues(run):
+    """A command's `run` that says, when it is interrupted, that the same command goes on from there."""
+
+    @functools.wraps(run)
+    def told(args):
+        try:
+            run(args)
+        except KeyboardInterrupt:
+            print('interrupted; the same command continues', file=sys.stderr)
+            raise
+
+    return told
 
 
 def _stop(number, frame):

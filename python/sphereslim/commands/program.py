@@ -20,7 +20,7 @@ from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.ending import run_command
 from sphereslim.errors import SlimError
 
-ROOMS = ('pruning', 'compression', 'evaluation', 'studies')
+ROOMS = ('facedata', 'pruning', 'compression', 'evaluation', 'studies')
 USAGE = """usage: sphereslim COMMAND …
 
 Compress face-recognition networks in Caffe's formats. `sphereslim COMMAND --help` says what a command takes.
@@ -86,13 +86,16 @@ def find_command(name: str) -> Command:
 
 def main() -> None:
     """The `sphereslim` program with the words of its command line."""
-    words = sys.argv[1:]
+    run_command(lambda: _run(sys.argv[1:]))
+
+
+def _run(words: Sequence[str]) -> None:
     if not words or words[0] in ('-h', '--help'):
         print(overview())
     elif words[0] == '--version':
         print(f'sphereslim {__version__}')
     else:
-        run_command(lambda: find_command(words[0]).run(words[1:]))
+        find_command(words[0]).run(words[1:])
 
 
 def script(path: str) -> None:

@@ -67,8 +67,7 @@ def _pictures(options, settings):
         raise SlimError(f'{options.settings}: is for real pictures, expected --pictures and --lists')
     faces = options.faces
     command = [
-        sys.executable,
-        str(checkout('preprocess') / 'preprocess/make_faces.py'),
+        *(sys.executable, '-m', 'sphereslim', 'make-faces'),
         '--out',
         str(faces),
         '--people',

@@ -1,0 +1,1 @@
+"""Prepare faces to train and verify on: synthetic ones, or photos."""

@@ -1,0 +1,21 @@
+"""Cutting a network's view out of a picture that is aligned already but wider."""
+
+from sphereslim.errors import SlimError
+from sphereslim.facedata.alignment.align import SIZE
+
+ANCHORS = ('left', 'centre')
+
+
+def crop(image, anchor):
+    """The part of SIZE of an aligned picture at its left or in its middle (`anchor`, one of ANCHORS).
+
+    Raises SlimError when the picture has another height or is too narrow: it is then no aligned face.
+    """
+    height, width = SIZE
+    if image.shape[0] != height or image.shape[1] < width:
+        raise SlimError(
+            f'is {image.shape[1]}x{image.shape[0]}, expected an aligned face {height} high and '
+            f'at least {width} wide; detect and align it first'
+        )
+    start = 0 if anchor == 'left' else (image.shape[1] - width) // 2
+    return image[:, start : start + width]

@@ -1,0 +1,1 @@
+"""Who is in which picture: folders of people, training lists, pairs, CelebA."""

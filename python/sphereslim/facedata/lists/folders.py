@@ -1,0 +1,38 @@
+"""Folders of pictures: a folder per person, or any tree."""
+
+from pathlib import Path
+
+from sphereslim.errors import SlimError
+from sphereslim.facedata.pictures import is_picture
+
+
+def people(folder):
+    """{person: sorted paths below `folder`, like 'Ada/Ada_0001.jpg'} of a tree with one folder per person.
+
+    Raises SlimError when there is no such folder or no picture in it.
+    """
+    found = {}
+    for person in sorted(_existing(folder).iterdir()):
+        if person.is_dir() and not person.name.startswith('.'):
+            pictures = sorted(f'{person.name}/{path.name}' for path in person.iterdir() if is_picture(path))
+            if pictures:
+                found[person.name] = pictures
+    if not found:
+        raise SlimError(f'{folder}: no pictures in folders of people, expected {folder}/<person>/<picture>')
+    return found
+
+
+def pictures(folder):
+    """Sorted paths of all pictures below `folder`, relative to it, with '/' between folders. Errors as `people`."""
+    folder = _existing(folder)
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if is_picture(path))
+    if not found:
+        raise SlimError(f'{folder}: no pictures in it or below')
+    return found
+
+
+def _existing(folder):
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SlimError(f'{folder}: no such folder')
+    return folder

@@ -1,0 +1,1 @@
+"""Rendered people: who they are, how they are seen, and the folder of their pictures."""
