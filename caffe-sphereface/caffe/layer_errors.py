@@ -1,5 +1,6 @@
 """What goes wrong inside a layer, told as one line that names the layer where that is known."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
@@ -32,6 +33,17 @@ def raise_explained(layer, error):
     if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
         lines = ['needs more memory than this machine gives, expected smaller blobs']
     raise CaffeError(f"layer '{layer.name}' ({layer.type}): {lines[0][:300]}") from error
+
+
+@contextmanager
+def named_after(origin: str | None) -> Iterator[None]:
+    """Begin every CaffeError from inside with the file `origin`, where there is one."""
+    try:
+        yield
+    except CaffeError as error:
+        if origin is None or str(error).startswith(f'{origin}: '):
+            raise
+        raise CaffeError(f'{origin}: {error}') from error.__cause__
 
 
 @contextmanager

@@ -225,3 +225,40 @@ def test_force_backward_reaches_what_has_no_gradient_as_in_genuine_caffe(kind):
     net.forward()
     with pytest.raises(caffe.CaffeError, match=rf"^layer 'layer' \({kind}\): .*{message}"):
         net.backward()
+
+
+EMBED = """input: "i" input_shape { dim: 2 }
+layer { name: "embed" type: "Embed" bottom: "i" top: "y" embed_param { input_dim: 3 num_output: 2 } }
+layer { name: "best" type: "ArgMax" bottom: "y" top: "z" }"""
+
+
+def test_what_fails_while_a_net_runs_names_its_file_and_layer(tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_text(EMBED)
+    net = caffe.Net(str(path), caffe.TEST)
+    net.blobs['i'].data[...] = 7
+    with pytest.raises(caffe.CaffeError, match=rf"^{path}: layer 'embed' \(Embed\): has indices from 7 to 7"):
+        net.forward()
+    net.layers[-1].param.argmax_param.top_k = 5
+    for run in (net.reshape, net.forward):
+        with pytest.raises(caffe.CaffeError, match=rf"^{path}: layer '[a-z]+' "):
+            run()
+    path.write_text('force_backward: true\n' + EMBED)
+    net = caffe.Net(str(path), caffe.TEST)
+    net.forward()
+    with pytest.raises(caffe.CaffeError, match=rf"^{path}: layer 'best' \(ArgMax\): has no gradient"):
+        net.backward()
+
+
+def test_what_fails_while_a_solver_steps_names_the_file_of_the_net(tmp_path):
+    path, solver = tmp_path / 'net.prototxt', tmp_path / 'solver.prototxt'
+    label = (
+        'layer { name: "l" type: "DummyData" top: "l" dummy_data_param { shape { dim: 2 } data_filler { value: 9 } } }'
+    )
+    path.write_text(
+        f"""{label.replace('"l"', '"x"').replace('dim: 2', 'dim: 2 dim: 3')} {label}
+        layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "l" top: "loss" }}"""
+    )
+    solver.write_text(f'net: "{path}" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_after_train: false')
+    with pytest.raises(caffe.CaffeError, match=rf"^net file: {path}: layer 'loss' .* has labels from 9 to 9"):
+        caffe.get_solver(str(solver)).step(1)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.layer_errors import TROUBLE, raise_explained
+from caffe.layer_errors import TROUBLE, named_after, raise_explained
 from caffe.layers import check_types
 from caffe.net import batches, construction_log
 from caffe.net import caffemodel as weights
@@ -38,11 +38,10 @@ class Net:
         net.state.phase = self.phase
         net.state.level = level or net.state.level
         net.state.stage.extend(stages or ())
-        try:
+        # the file that errors name
+        self.origin = network_file if isinstance(network_file, str) else None
+        with named_after(self.origin):
             self._build(net)
-        except CaffeError as error:
-            origin = network_file if isinstance(network_file, str) else None
-            raise CaffeError(f'{origin}: {error}' if origin else str(error)) from error.__cause__
         if weights:
             self.copy_from(weights)
 
@@ -86,8 +85,11 @@ class Net:
 
     def run_forward(self, start=0, end=None):
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
+        with named_after(self.origin):
+            return self._run_forward(start, len(self.layers) - 1 if end is None else end)
+
+    def _run_forward(self, start, last):
         hooks, loss, i = self._hooks, 0.0, start
-        last = len(self.layers) - 1 if end is None else end
         fused = {} if hooks['before_forward'] or hooks['after_forward'] else self.fused
         while i <= last:
             done_to = self._run_fused(fused[i], i, last) if i in fused else i
@@ -126,8 +128,12 @@ class Net:
 
     def run_backward(self, start=None, end=0):
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
+        with named_after(self.origin):
+            self._run_backward(len(self.layers) - 1 if start is None else start, end)
+
+    def _run_backward(self, start, end):
         wiring, hooks = self.wiring, self._hooks
-        for i in range(len(self.layers) - 1 if start is None else start, end - 1, -1):
+        for i in range(start, end - 1, -1):
             for hook in hooks['before_backward']:
                 hook(i)
             if wiring.layer_needs[i]:
@@ -205,11 +211,12 @@ class Net:
 
     def reshape(self):
         """Propagate the shapes of the input blobs through all layers without computing."""
-        for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
-            try:
-                layer.reshape(bottom, top)
-            except TROUBLE as error:
-                raise_explained(layer, error)
+        with named_after(self.origin):
+            for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
+                try:
+                    layer.reshape(bottom, top)
+                except TROUBLE as error:
+                    raise_explained(layer, error)
 
     def set_input_arrays(self, data, labels):
         """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""

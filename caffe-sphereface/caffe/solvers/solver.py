@@ -6,6 +6,7 @@ from pathlib import Path
 
 from caffe import log, random
 from caffe.errors import CaffeError
+from caffe.layer_errors import named_after
 from caffe.net.debug_info import DebugInfo
 from caffe.net.net import Net
 from caffe.parallel.rank import is_root
@@ -71,10 +72,10 @@ class Solver:
     def _make_net(self, named, phase):
         origin, param = named
         log.info('solver.cpp:87', f'Creating {"training" if phase == caffe_pb2.TRAIN else "test"} net from {origin}')
-        try:
-            return Net(param, phase)
-        except CaffeError as error:
-            raise CaffeError(f'{origin}: {error}') from None
+        with named_after(origin):
+            net = Net(param, phase)
+        net.origin = origin
+        return net
 
     def _take_weights(self):
         """Parameters from the caffemodels that `weights` names; test nets may have layers that are not trained."""
