@@ -1,52 +1,74 @@
-"""Which Caffe the workflow runs on: the project's own, or the genuine build that CAFFE_ROOT names."""
+"""Which Caffe the workflow runs on: the project's own, or the genuine build that CAFFE_ROOT names.
+
+`caffe` and `caffe_pb2` are loaded when something in them is first used, which takes seconds. SlimError then, where
+CAFFE_ROOT names no build that this Python can import.
+"""
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from sphereslim.errors import SlimError
 
 
-def caffe_root():
+class _LoadedWhenUsed(ModuleType):
+    """A module of the engine, imported when one of its attributes is first asked for."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys.modules.get(self.__name__) or _load(self.__name__), name)
+
+
+if TYPE_CHECKING:
+    import caffe
+    from caffe.proto import caffe_pb2
+else:
+    caffe, caffe_pb2 = _LoadedWhenUsed('caffe'), _LoadedWhenUsed('caffe.proto.caffe_pb2')
+
+__all__ = ['caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']
+
+
+def caffe_root() -> Path | None:
     """The folder that CAFFE_ROOT names, or None when it is unset or empty."""
     root = os.environ.get('CAFFE_ROOT')
     return Path(root) if root else None
 
 
-def caffe_command():
+def caffe_command() -> list[str]:
     """The `caffe` command as a list of words: that of CAFFE_ROOT when set, else this interpreter's own."""
     root = caffe_root()
     return [str(root / 'build' / 'tools' / 'caffe')] if root else [sys.executable, '-m', 'caffe']
 
 
-def _use(root):
-    """Put a genuine build first on the path; ends the program with one line where there is none to import."""
+def _load(name: str) -> ModuleType:
+    """Import a module of the Caffe in use. One that is loaded already is it: this is a Python layer of its nets."""
+    # every net logs its construction at level info, hundreds of lines among a command's own; read when glog is loaded
+    os.environ.setdefault('GLOG_minloglevel', '1')
+    root = caffe_root()
+    if not root or 'caffe' in sys.modules:
+        return import_module(name)
     for path, what in ((root / 'python' / 'caffe', 'folder'), (root / 'build' / 'tools' / 'caffe', 'command')):
         if not path.exists():
-            sys.exit(
-                f'error: CAFFE_ROOT={root}: no {what} {path.relative_to(root)} there, expected the root of a '
+            raise SlimError(
+                f'CAFFE_ROOT={root}: no {what} {path.relative_to(root)} there, expected the root of a '
                 'built Caffe with pycaffe'
             )
-    folder = (root / 'python').resolve()
+    return _import_from((root / 'python').resolve(), name)
+
+
+def _import_from(folder: Path, name: str) -> ModuleType:
+    """Import a module of the pycaffe in `folder`, which stands first on the path from then on."""
     sys.path.insert(0, str(folder))
     try:
-        from caffe.proto import caffe_pb2
-
-        if not Path(caffe_pb2.__file__).is_relative_to(folder):
-            raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {caffe_pb2.__file__}')
+        schema = import_module('caffe.proto.caffe_pb2')
+        if not Path(str(schema.__file__)).is_relative_to(folder):
+            raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {schema.__file__}')
+        return import_module(name)
     except (ImportError, TypeError) as error:  # TypeError: descriptors of an old protoc under a new protobuf
-        sys.exit(
-            f'error: CAFFE_ROOT={root}: its pycaffe cannot be imported by {sys.executable} '
+        sys.path.remove(str(folder))
+        raise SlimError(
+            f'CAFFE_ROOT={caffe_root()}: its pycaffe cannot be imported by {sys.executable} '
             f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs'
-        )
-
-
-# A Caffe that is loaded already is the one that runs: this is a Python layer of its nets.
-if caffe_root() and 'caffe' not in sys.modules:
-    _use(caffe_root())
-
-# every net logs its construction at level info, hundreds of lines among a command's own
-os.environ.setdefault('GLOG_minloglevel', '1')
-
-import caffe  # noqa: E402  (the path above decides which one)
-from caffe.proto import caffe_pb2  # noqa: E402
-
-__all__ = ['caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']
+        ) from None

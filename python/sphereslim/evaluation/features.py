@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.data.preparation import CROPS, InputForm, load, prepare
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, whole_file
 
@@ -78,8 +79,6 @@ def features(net, images, form, feature=None, mirror=True):
 
 def open_deploy(deploy, weights):
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
-    from sphereslim.engine import caffe  # here, since it takes seconds to load and cached features need none of it
-
     for path in (deploy, weights):
         read_bytes(path)
     return caffe.Net(str(deploy), str(weights), caffe.TEST)

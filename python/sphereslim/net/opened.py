@@ -9,11 +9,12 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.net.messages import copy_of
+from sphereslim.net.phases import TEST
 from sphereslim.net.text import to_text
 from sphereslim.net.weights import blob_shape, read_weights, set_blob_array, weight_layers
 
 
-def open_net(net, weights=None, phase=caffe.TEST, backward=False):
+def open_net(net, weights=None, phase=TEST, backward=False):
     """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
 
     A net without a loss runs backward only where `backward` asks for it (`force_backward`). SlimError names the layer

@@ -11,7 +11,6 @@ import numpy as np
 
 from sphereslim.engine import caffe_pb2
 
-_SUM = caffe_pb2.EltwiseParameter.SUM
 _LEAST = 1e-6  # of the largest scale: below it a channel says nothing about what its layer gives
 
 
@@ -76,7 +75,7 @@ def _affine(layer, net):
 
 
 def _sum(trace, name, here, layer, scale, shift, net):
-    if layer.eltwise_param.operation != _SUM or list(layer.bottom).count(here[1]) != 1:
+    if layer.eltwise_param.operation != caffe_pb2.EltwiseParameter.SUM or list(layer.bottom).count(here[1]) != 1:
         return None
     order = list(net._layer_names)
     before = set(order[: order.index(name)])
