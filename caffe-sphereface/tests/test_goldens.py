@@ -1,4 +1,7 @@
-"""Every layer against the numbers of a genuine Caffe, where the shared folder with them exists, on CPU and GPU."""
+"""Every layer against the numbers of a genuine Caffe or of a fork's code, where the shared folder with them exists.
+
+On the CPU and in GPU mode.
+"""
 
 import json
 
@@ -9,9 +12,11 @@ from repository import SHARED
 import caffe
 from gpu_mode import gpu_mode
 
-FOLDER = SHARED / 'goldens' / 'layers'
-CASES = sorted(path.stem for path in FOLDER.glob('*.npz'))
+FOLDERS = [SHARED / 'goldens' / name for name in ('layers', 'fork-layers')]
+CASES = [path.with_suffix('') for folder in FOLDERS for path in sorted(folder.glob('*.npz'))]
 TOLERANCE = 2e-4
+# gradients that are 0 but for rounding, of a bias before a batch's mean is taken away: {case: keys}
+CANCELLED = {'bn_psp_inplace': {'c/1'}}
 
 
 def assert_close(got, want, what):
@@ -35,7 +40,7 @@ def param_of(net, key):
     return net.params[name][int(index)]
 
 
-def run_step(net, golden, step):
+def run_step(net, golden, step, cancelled=()):
     """One forward and, where the golden has diffs, one backward; every recorded array must agree."""
     for name, array in entries(golden, step, 'in').items():
         net.blobs[name].data[...] = array
@@ -53,36 +58,39 @@ def run_step(net, golden, step):
         for name, array in diffs.items():
             assert_close(net.blobs[name].diff, array, f'diff of {name} at step {step}')
         for key, array in param_diffs.items():
+            if key in cancelled:
+                assert max(np.abs(array).max(), np.abs(param_of(net, key).diff).max()) < 1e-5
+                continue
             assert_close(param_of(net, key).diff, array, f'parameter diff {key} at step {step}')
     for key, array in entries(golden, step, 'after').items():
         assert_close(param_of(net, key).data, array, f'parameter {key} after step {step}')
 
 
 def check(case):
-    golden = dict(np.load(FOLDER / f'{case}.npz'))
+    golden = dict(np.load(f'{case}.npz'))
     meta = json.loads(bytes(golden['meta']).decode())
-    net = caffe.Net(str(FOLDER / f'{case}.prototxt'), getattr(caffe, meta['phase']))
+    net = caffe.Net(f'{case}.prototxt', getattr(caffe, meta['phase']))
     for key, array in golden.items():
         if key.startswith('param/'):
             param_of(net, key[len('param/') :]).data[...] = array
     assert list(net.outputs) == meta['outputs']
     for step in range(meta['steps']):
-        run_step(net, golden, step)
+        run_step(net, golden, step, CANCELLED.get(case.name, ()))
 
 
 needs_goldens = pytest.mark.skipif(
-    not CASES, reason=f'no goldens in {FOLDER} (set SHARED to the folder that holds them)'
+    not CASES, reason=f'no goldens in {SHARED} (set SHARED to the folder that holds them)'
 )
 
 
 @needs_goldens
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', CASES, ids=lambda case: f'{case.parent.name}-{case.name}')
 def test_layer_gives_the_numbers_of_a_genuine_caffe(case):
     check(case)
 
 
 @needs_goldens
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', CASES, ids=lambda case: f'{case.parent.name}-{case.name}')
 def test_layer_gives_the_numbers_of_a_genuine_caffe_in_gpu_mode(case):
     with gpu_mode():
         check(case)

@@ -93,7 +93,7 @@ KINKED = {
     'max': (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 2 }'), IMAGE),
     'max_wide': (layer('Pooling', extra='pooling_param { kernel_size: 3 stride: 2 pad: 2 }'), IMAGE),
     'eltwise_max': (layer('Eltwise', 'a b c', extra='eltwise_param { operation: MAX }'), TRIPLE),
-    'normalize_l1': (layer('Normalize', extra='normalize_param { normalize_type: "L1" }'), IMAGE),
+    'normalize_l1': (layer('Normalize', extra='normalize_param { normalize_type: "L1" } true_gradient: true'), IMAGE),
     'spp_max': (layer('SPP', extra='spp_param { pyramid_height: 3 }'), {'x': (2, 2, 8, 8)}),
     'reduce_absolute': (layer('Reduction', extra='reduction_param { operation: ASUM axis: 1 }'), IMAGE),
 }

@@ -5,6 +5,7 @@ from math import prod
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.layers.face.angle_multiples import ANGLES, SLOPES
 from caffe.layers.support.labels import pick
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -67,7 +68,7 @@ class MarginInnerProduct(Layer):
         own = pick(self, logits.unsqueeze(2), label.unsqueeze(2)).squeeze(2)
         self._norm = torch.linalg.vector_norm(self._x, dim=1, keepdim=True)
         self._cos = own / self._norm
-        psi = _ANGLES[self.margin](self._cos)
+        psi = ANGLES[self.margin](self._cos)
         logits.scatter_(1, self._label, (self.mix * own + self._norm * psi) / (1 + self.mix))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -80,57 +81,9 @@ class MarginInnerProduct(Layer):
 
     def _margin_grad(self, dy: torch.Tensor) -> torch.Tensor:
         """Diff of the features: the labelled class contributes λ·w + (a·w + b·x) / √(a² + b²), over 1 + λ."""
-        a, b = _SLOPES[self.margin](self._cos)
+        a, b = SLOPES[self.margin](self._cos)
         b = b / self._norm
         length = torch.hypot(a, b)
         own = dy.gather(1, self._label) / (1 + self.mix)
         along_weight = dy.scatter(1, self._label, own * (a / length + self.mix))
         return torch.addcmul(along_weight @ self.blobs[0].tensor, own * (b / length), self._x)
-
-
-def _double(c: torch.Tensor) -> torch.Tensor:
-    return 2 * c.sign() * c.square() - 1
-
-
-def _double_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    s0 = c.sign()
-    return 4 * s0 * c, -(2 * s0 * c.square() + 1)
-
-
-def _triple_signs(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    s1 = (c.abs() - 0.5).sign()
-    return s1, c.sign() * (1 + s1) - 2
-
-
-def _triple(c: torch.Tensor) -> torch.Tensor:
-    s1, s2 = _triple_signs(c)
-    return s1 * (4 * c**3 - 3 * c) + s2
-
-
-def _triple_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    s1, s2 = _triple_signs(c)
-    return s1 * (12 * c.square() - 3), -(8 * s1 * c**3 - s2)
-
-
-def _quadruple_signs(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    s0 = c.sign()
-    s3 = s0 * (2 * c.square() - 1).sign()
-    return s3, 2 * s0 + s3 - 3
-
-
-def _quadruple(c: torch.Tensor) -> torch.Tensor:
-    s3, s4 = _quadruple_signs(c)
-    square = c.square()
-    return s3 * (8 * square * (square - 1) + 1) + s4
-
-
-def _quadruple_slopes(c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    s3, s4 = _quadruple_signs(c)
-    square = c.square()
-    return s3 * (32 * c**3 - 16 * c), -(s3 * (8 * square * (3 * square - 1) - 1) - s4)
-
-
-# ψ(θ) by margin, from c = cos θ
-_ANGLES = {2: _double, 3: _triple, 4: _quadruple}
-# the original's (a, b·|x|) by margin: how the labelled logit moves x along w and along x itself
-_SLOPES = {2: _double_slopes, 3: _triple_slopes, 4: _quadruple_slopes}

@@ -14,19 +14,31 @@ from caffe.proto import caffe_pb2
 # how many bottoms or tops a layer takes: exactly so many, or (min, max) with None for no bound
 BlobCount = int | tuple[int, int | None]
 LayerClass = TypeVar('LayerClass', bound='type[Layer]')
+# whether a class stands for a LayerParameter of its type's name
+Condition = Callable[[caffe_pb2.LayerParameter], bool]
 
-_types: dict[str, 'type[Layer]'] = {}
+_types: dict[str, list[tuple[Condition | None, 'type[Layer]']]] = {}  # those with a condition first
 
 
-def register(*names: str) -> Callable[[LayerClass], LayerClass]:
-    """Class decorator: make a Layer known under one or more Caffe type names."""
+def register(*names: str, when: Condition | None = None) -> Callable[[LayerClass], LayerClass]:
+    """Class decorator: make a Layer known under one or more Caffe type names.
+
+    Forks have different layers of one name: a class with `when` stands for those of which it is true, and the class
+    without it for all others.
+    """
 
     def add(cls: LayerClass) -> LayerClass:
         for name in names:
-            _types[name] = cls
+            classes = _types.setdefault(name, [])
+            classes.insert(0 if when else len(classes), (when, cls))
         return cls
 
     return add
+
+
+def _class_of(param: caffe_pb2.LayerParameter) -> 'type[Layer]':
+    """The class of the layer that a LayerParameter of a known type describes."""
+    return next(cls for when, cls in _types[param.type] if when is None or when(param))
 
 
 def layer_types() -> list[str]:
@@ -66,7 +78,11 @@ def _is_slip(word: str, known: str) -> bool:
 
 def create_layer(param: caffe_pb2.LayerParameter, phase: int) -> 'Layer':
     """Make the layer that a LayerParameter of a known type describes; its blobs and tops are not set up yet."""
-    return _types[param.type](param, phase)
+    layer = _class_of(param)(param, phase)
+    if param.true_gradient and not layer.has_true_gradient:
+        with_switch = sorted(name for name, classes in _types.items() if any(c.has_true_gradient for _, c in classes))
+        layer.error(f'has no switch true_gradient, expected it in layers of: {", ".join(with_switch)}')
+    return layer
 
 
 class Layer:
@@ -99,6 +115,8 @@ class Layer:
     infer: Callable[..., torch.Tensor] | None = None
     # indices of bottoms that never get a diff, such as labels
     no_diff_bottoms: Sequence[int] = ()
+    # whether `true_gradient` is a switch of this layer: what its fork computes is not the derivative of its forward
+    has_true_gradient: ClassVar[bool] = False
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         self.param = param
@@ -115,6 +133,11 @@ class Layer:
     def type(self) -> str:
         """The Caffe type name."""
         return self.param.type
+
+    @property
+    def true_gradient(self) -> bool:
+        """Whether backward gives the derivative of forward where its fork computes something else."""
+        return self.param.true_gradient
 
     @property
     def device(self) -> torch.device:

@@ -9,23 +9,24 @@ from caffe import precision
 from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import channels_inside, channels_outside, plainly_laid_out
 from caffe.layers.support.parameters import add_parameter
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.registry import BlobCount, Layer, register
 from caffe.layers.support.window import Window
 from caffe.layers.vision import small_convolution as small
 from caffe.proto.caffe_pb2 import TRAIN, ConvolutionParameter
 
 
-@register('Convolution', 'Deconvolution')
+@register('Convolution', 'Deconvolution', 'DepthwiseConvolution')
 class Convolution(Layer):
     """Cross-correlation with learned filters of shape (outputs, channels / group, kernel…); sizes round down.
 
     Deconvolution is its transpose, with filters of shape (channels, outputs / group, kernel…). Each bottom is filtered
     with the same weights into its own top. `window` is the Window, and `geometry` what torch.convolution takes behind
-    the bias: stride, pad, dilation, whether transposed, output padding, groups.
+    the bias: stride, pad, dilation, whether transposed, output padding, groups. DepthwiseConvolution of the forks is
+    Convolution with another name: `group` has to say that it is depthwise.
     """
 
-    bottoms = (1, None)
-    tops = (1, None)
+    bottoms: BlobCount = (1, None)
+    tops: BlobCount = (1, None)
     kept = ('_columns',)
     reads_back = ('bottom',)
 
@@ -34,7 +35,7 @@ class Convolution(Layer):
         self.transposed = self.type == 'Deconvolution'
         self.window = Window(self, bottom[0])
         self.channels = bottom[0].shape[self.window.axis]
-        self.outputs, self.group = param.num_output, param.group
+        self.outputs, self.group = self._filters()
         if len(bottom) != len(top):
             self.error(f'has {len(bottom)} bottoms and {len(top)} tops, expected as many tops as bottoms')
         if not self.outputs:
@@ -47,6 +48,10 @@ class Convolution(Layer):
         self.geometry = self._arguments()
         self._fit(bottom)
         self._make_blobs(param)
+
+    def _filters(self) -> tuple[int, int]:
+        """(number of outputs, number of groups)."""
+        return self.param.convolution_param.num_output, self.param.convolution_param.group
 
     def _make_blobs(self, param: ConvolutionParameter) -> None:
         rows, columns = (self.channels, self.outputs) if self.transposed else (self.outputs, self.channels)

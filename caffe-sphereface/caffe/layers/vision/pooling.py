@@ -81,7 +81,8 @@ class Pooling(Layer):
         if len(shape) != 4 or 0 in shape[2:]:
             self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width) of at least 1')
         param, size = self.param.pooling_param, tuple(shape[2:])
-        geometry = Geometry(self.kernel or size, self.stride, self.pad, size, param.round_mode == param.FLOOR)
+        floor = param.round_mode == param.FLOOR or not param.ceil_mode
+        geometry = Geometry(self.kernel or size, self.stride, self.pad, size, floor)
         if min(geometry.output) < 1:
             self.error(f'kernel {geometry.kernel} is larger than the padded input of {size}')
         self._op = _KINDS[param.pool](geometry)

@@ -1,0 +1,45 @@
+"""ReLU6: a rectifier that ends at 6, as mobile networks use it."""
+
+import torch
+
+from caffe.blobs.blob import Blob
+from caffe.blobs.memory_format import laid_out_like
+from caffe.layers.support.registry import Layer, register
+
+_aten = torch.ops.aten
+
+
+@register('ReLU6')
+class ReLU6(Layer):
+    """y = min(max(x, 0) + negative_slope · min(x, 0), 6), of MobileNet-YOLO's and Sophgo's forks.
+
+    dx = dy where 0 < x < 6, negative_slope · dy where x ≤ 0, and 0 from 6 on.
+    """
+
+    bottoms = 1
+    tops = 1
+    in_place = True
+    kept = ()
+    reads_back = ('bottom',)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        top[0].reshape(*bottom[0].shape)
+
+    def infer(self, x: torch.Tensor) -> torch.Tensor:
+        """The top's values from the bottom's."""
+        slope = self.param.relu6_param.negative_slope
+        return torch.nn.functional.leaky_relu(x, slope).clamp_(max=6) if slope else x.clamp(0, 6)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        top[0].tensor = self.infer(bottom[0].tensor)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        if propagate_down[0]:
+            # in place, `bottom` holds y, which lies on the same side of 0 and of 6 for slopes of at least 0
+            slope = self.param.relu6_param.negative_slope
+            x = bottom[0].tensor
+            dy = laid_out_like(top[0].grad, x)
+            if slope:
+                bottom[0].grad = _aten.leaky_relu_backward(dy, x, slope, False).mul_(x < 6)
+            else:
+                bottom[0].grad = _aten.hardtanh_backward(dy, x, 0, 6)

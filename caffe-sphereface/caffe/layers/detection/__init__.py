@@ -1,0 +1,1 @@
+"""Layers of object detectors: default boxes, decoding, losses over matched boxes, pooling of regions."""

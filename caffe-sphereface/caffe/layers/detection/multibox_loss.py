@@ -1,0 +1,187 @@
+"""MultiBoxLoss: what an SSD detector learns from, locations and classes of matched default boxes (Liu et al. 2016)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from caffe.blobs.blob import Blob
+from caffe.layers.detection import boxes as box_codes
+from caffe.layers.detection.matching import Matches, match, negatives
+from caffe.layers.detection.smooth_l1 import smooth_l1
+from caffe.layers.support.loss_normalizer import Normalizer
+from caffe.layers.support.registry import Layer, register
+from caffe.proto.caffe_pb2 import LossParameter
+
+_FLT_MIN = torch.finfo(torch.float32).tiny
+
+
+@dataclass
+class Truth:
+    """The true boxes of one image: `boxes` (G, 4) and `labels` (G)."""
+
+    boxes: np.ndarray
+    labels: np.ndarray
+
+
+@register('MultiBoxLoss')
+class MultiBoxLoss(Layer):
+    """top = (loc_weight · location loss + confidence loss) / normalizer, of SSD's fork.
+
+    Bottoms: locations (N, P · 4), scores (N, P · K), default boxes (1, 2, 4 · P), true boxes (1, 1, G, 8) of image,
+    label, instance, xmin, ymin, xmax, ymax, difficult; rows of image −1 are skipped. Each true box takes default boxes
+    as `caffe.layers.detection.matching` says. Location losses sum over those, confidence losses over those and the
+    mined negatives. The normalizer is the number of matched default boxes unless `loss_param` says otherwise.
+    """
+
+    bottoms = 4
+    tops = 1
+    loss = True
+    auto_top = True
+    no_diff_bottoms = (2, 3)
+    kept = ('_dlocation', '_dscores')
+    reads_back = ()
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.multibox_loss_param
+        if not param.num_classes:
+            self.error('num_classes is missing, expected at least 1')
+        for name in ('bp_inside', 'map_object_to_agnostic', 'ignore_cross_boundary_bbox'):
+            if getattr(param, name):
+                self.error(f'{name} is not implemented, expected a net without it (SSD has it)')
+        for name in ('share_location', 'use_prior_for_matching'):
+            if not getattr(param, name):
+                self.error(f'{name}: false is not implemented, expected a net with the default, true')
+        if param.HasField('do_neg_mining') and param.do_neg_mining == (param.mining_type == param.NONE):
+            self.error('do_neg_mining contradicts mining_type, expected mining_type alone')
+        self.mode = Normalizer(self.param.loss_param).mode
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        location, scores, prior, truth = bottom
+        if len(prior.shape) < 3 or prior.shape[1] != 2 or prior.shape[2] % 4:
+            self.error(f'default boxes have shape {prior.shape}, expected (1, 2, 4 · boxes)')
+        self.count = prior.shape[2] // 4
+        for blob, size in (
+            (location, self.count * 4),
+            (scores, self.count * self.param.multibox_loss_param.num_classes),
+        ):
+            if not blob.shape or blob.count != blob.shape[0] * size or blob.shape[0] != location.shape[0]:
+                self.error(f"bottom '{blob.name}' has shape {blob.shape}, expected {size} values for each image")
+        if not truth.shape or truth.shape[-1] != 8:
+            self.error(f'true boxes have shape {truth.shape}, expected (1, 1, boxes, 8)')
+        top[0].reshape()
+
+    def _truths(self, table: np.ndarray, images: int) -> list[Truth]:
+        """The true boxes of each image, from rows (G, 8)."""
+        param = self.param.multibox_loss_param
+        table = table[table[:, 0] >= 0]
+        if len(table) and table[:, 0].max() >= images:
+            self.error(f'has true boxes of image {int(table[:, 0].max())}, expected images 0 to {images - 1}')
+        labels = table[:, 1].astype(int)
+        if (labels == param.background_label_id).any():
+            self.error(f'has true boxes of the background, label {param.background_label_id}')
+        if len(labels) and not 0 <= labels.min() <= labels.max() < param.num_classes:
+            self.error(f'has labels from {labels.min()} to {labels.max()}, expected 0 to {param.num_classes - 1}')
+        if not param.use_difficult_gt:
+            table = table[table[:, 7] == 0]
+        parts = (table[table[:, 0] == i] for i in range(images))
+        return [Truth(part[:, 3:7], part[:, 1].astype(int)) for part in parts]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param, images = self.param.multibox_loss_param, bottom[0].shape[0]
+        location = bottom[0].tensor.reshape(images, self.count, 4)
+        scores = bottom[1].tensor.reshape(images, self.count, -1)
+        priors, variances = bottom[2].tensor.cpu().numpy().reshape(-1)[: 8 * self.count].reshape(2, self.count, 4)
+        if param.encode_variance_in_target:
+            variances = np.ones_like(variances)
+        truths = self._truths(bottom[3].tensor.cpu().numpy().reshape(-1, 8), images)
+        threshold = param.overlap_threshold if param.match_type == param.PER_PREDICTION else None
+        matches = [match(one.boxes, priors, threshold) for one in truths]
+        targets, labels = self._targets(truths, matches, priors, variances)
+        value, slope = self._location_losses(location, targets, matches)
+        each, dscores = self._confidence_losses(scores, labels)
+        boxes = priors
+        if not param.use_prior_for_nms and param.mining_type == param.HARD_EXAMPLE:
+            boxes = box_codes.decode(location.cpu().numpy(), priors, variances, param.code_type)
+        learned, counted = self._selected(matches, value, each, np.broadcast_to(boxes, location.shape))
+        divisor = self._divisor(images, learned)
+        top[0].tensor = (param.loc_weight * (value * learned).sum() + (each * counted).sum()) / divisor
+        self._dlocation = slope * learned.unsqueeze(2) * (param.loc_weight / divisor)
+        self._dscores = dscores * counted.unsqueeze(2) / divisor
+
+    def _targets(
+        self, truths: list[Truth], matches: list[Matches], priors: np.ndarray, variances: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes (N, P, 4) of the matched true boxes, 0 elsewhere, and labels (N, P), the background's elsewhere."""
+        param = self.param.multibox_loss_param
+        codes = np.zeros((len(truths), self.count, 4), priors.dtype)
+        labels = np.full((len(truths), self.count), param.background_label_id)
+        for code, label, truth, one in zip(codes, labels, truths, matches):
+            taken = one.truth >= 0
+            own = one.truth[taken]
+            label[taken] = truth.labels[own]
+            code[taken] = box_codes.encode(truth.boxes[own], priors[taken], variances[taken], param.code_type)
+        return torch.from_numpy(codes).to(self.device), torch.from_numpy(labels).to(self.device)
+
+    def _location_losses(
+        self, location: torch.Tensor, targets: torch.Tensor, matches: list[Matches]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss (N, P) of each matched default box, 0 of others, and its derivatives (N, P, 4)."""
+        taken = torch.from_numpy(np.stack([one.truth >= 0 for one in matches])).to(location.device)
+        distance = (location - targets) * taken.unsqueeze(2)
+        if self.param.multibox_loss_param.loc_loss_type == self.param.multibox_loss_param.L2:
+            return distance.square().sum(2) / 2, distance
+        value, slope = smooth_l1(distance)
+        return value.sum(2), slope
+
+    def _confidence_losses(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss (N, P) of each default box and its derivatives (N, P, K)."""
+        target = F.one_hot(labels, scores.shape[2]).to(scores.dtype)
+        if self.param.multibox_loss_param.conf_loss_type == self.param.multibox_loss_param.LOGISTIC:
+            value = F.binary_cross_entropy_with_logits(scores, target, reduction='none').sum(2)
+            return value, torch.sigmoid(scores) - target
+        p = torch.softmax(scores, 2)
+        own = p.gather(2, labels.unsqueeze(2)).squeeze(2)
+        return -own.clamp(min=_FLT_MIN).log(), p - target
+
+    def _selected(
+        self, matches: list[Matches], value: torch.Tensor, each: torch.Tensor, boxes: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """1.0 for the default boxes (N, P) whose location counts, and for those whose class counts."""
+        param = self.param.multibox_loss_param
+        taken = np.stack([one.truth >= 0 for one in matches])
+        counted = np.ones_like(taken)
+        if param.mining_type == param.MAX_NEGATIVE:
+            counted = taken.copy()
+            for row, one, losses in zip(counted, matches, each.cpu().numpy()):
+                row[negatives(one, losses, param.neg_pos_ratio, param.neg_overlap)] = True
+        elif param.mining_type == param.HARD_EXAMPLE:
+            counted = np.stack([self._hardest(*one) for one in zip((value + each).cpu().numpy(), boxes)])
+            counted &= taken.any(1, keepdims=True)  # SSD's code mines nothing in images without matches
+            taken &= counted
+        learned, counted = (torch.from_numpy(mask).to(each) for mask in (taken, counted))
+        return learned, counted
+
+    def _hardest(self, losses: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Which default boxes (P) of an image are among the `sample_size` of largest losses (P)."""
+        param = self.param.multibox_loss_param
+        order = np.argsort(-losses, kind='stable')
+        if param.HasField('nms_param'):
+            order = order[: param.nms_param.top_k] if param.nms_param.top_k > 0 else order
+            order = order[box_codes.suppressed(boxes[order], param.nms_param.nms_threshold)]
+        chosen = np.zeros(len(losses), bool)
+        chosen[order[: param.sample_size]] = True
+        return chosen
+
+    def _divisor(self, images: int, learned: torch.Tensor) -> torch.Tensor | int:
+        if self.mode == LossParameter.VALID:
+            return learned.sum().clamp(min=1)
+        return {LossParameter.BATCH_SIZE: images, LossParameter.FULL: images * self.count}.get(self.mode, 1)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.refuse_gradient(propagate_down, 2, 'default boxes')
+        self.refuse_gradient(propagate_down, 3, 'true boxes')
+        for blob, grad, wanted in zip(bottom, (self._dlocation, self._dscores), propagate_down):
+            if wanted:
+                blob.grad = (grad * top[0].grad).reshape(blob.shape)

@@ -1,0 +1,133 @@
+"""LabelSpecificAdd and LabelSpecificMargin: a margin on the label's score, added or as an angle."""
+
+import math
+
+import torch
+
+from caffe.blobs.blob import Blob
+from caffe.layers.support.parameters import add_parameter
+from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.scores import labelled, reshape_like_scores
+from caffe.proto import caffe_pb2
+
+
+@register('LabelSpecificAdd')
+class LabelSpecificAdd(Layer):
+    """y = x but at the label, where `bias` is added if x > −bias, in the TRAIN phase; dx = dy (CosFace, Wang 2018).
+
+    Bottoms: scores (N, …) and labels (N). `bias` is negative. With `bias_base` the bias is
+    bias_base + (1 + bias_gamma · iteration)^bias_power − 1, at most bias_max and then at least bias_min, and a second
+    top (1) receives it; every TRAIN forward counts one iteration (caffe-windows).
+    """
+
+    bottoms = 2
+    tops = (1, 2)
+    in_place = True
+    no_diff_bottoms = (1,)
+    kept = ()
+    reads_back = ()
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.label_specific_add_param
+        self.iteration, self.bias = param.iteration, param.bias
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        reshape_like_scores(self, bottom, top)
+        if len(top) > 1:
+            top[1].reshape(1)
+
+    def _advance(self) -> None:
+        """The bias of this iteration, and one iteration more."""
+        param = self.param.label_specific_add_param
+        self.bias = param.bias_base + (1 + param.bias_gamma * self.iteration) ** param.bias_power - 1
+        self.bias = max(min(self.bias, param.bias_max), param.bias_min)
+        self.iteration += 1
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        trains = self.phase == caffe_pb2.TRAIN
+        if trains and self.param.label_specific_add_param.HasField('bias_base'):
+            self._advance()
+        if trains:
+            scores, index, own, _ = labelled(self, bottom)
+            moved = torch.where(own > -self.bias, own + self.bias, own)
+            top[0].tensor = scores.scatter(1, index, moved).reshape(top[0].shape)
+        elif top[0] is not bottom[0]:
+            top[0].tensor = bottom[0].tensor.clone()
+        if len(top) > 1:
+            top[1].tensor = torch.full((1,), self.bias, device=self.device)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.refuse_gradient(propagate_down, 1, 'labels')
+        if propagate_down[0] and top[0] is not bottom[0]:
+            bottom[0].lend_grad(top[0].grad)
+
+
+@register('LabelSpecificMargin')
+class LabelSpecificMargin(Layer):
+    """At the label s becomes s · cos m − sqrt(1 − s² + 1e-12) · sin m in the TRAIN phase, else all is copied.
+
+    Bottoms: scores (N, …) and labels (N). m in degrees is the one value of its blob, which does not learn. With
+    `margin_base` it is set to margin_base + (1 + gamma · iteration)^power − 1, at most a written margin_max; every
+    forward counts one iteration. A second top (1) receives it (caffe-windows, Caffe-ZF).
+    """
+
+    bottoms = 2
+    tops = (1, 2)
+    in_place = True
+    no_diff_bottoms = (1,)
+    kept = ('_index', '_slope')
+    reads_back = ()
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.label_specific_margin_param
+        for name in ('auto_tune', 'pass_bp'):
+            if getattr(param, name):
+                self.error(f'has {name}, which only GPU code of caffe-windows has, expected a fixed or annealed margin')
+        if param.type != param.HARD:
+            self.error('has type: SOFT, which only GPU code of caffe-windows has, expected HARD')
+        self.iteration = param.iteration
+        add_parameter(self, (1,), caffe_pb2.FillerParameter())
+        if not self.param.param:
+            self.param.param.add()
+        self.param.param[0].lr_mult = 0
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        reshape_like_scores(self, bottom, top)
+        if len(top) > 1:
+            top[1].reshape(1)
+
+    def _advance(self) -> None:
+        """Set the blob to the margin of this iteration, and count one more."""
+        param = self.param.label_specific_margin_param
+        margin = param.margin_base + (1 + param.gamma * self.iteration) ** param.power - 1
+        if param.HasField('margin_max'):
+            margin = min(margin, param.margin_max)
+        self.blobs[0].before_change()
+        self.blobs[0].tensor.fill_(margin)
+        self.iteration += 1
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self.param.label_specific_margin_param.HasField('margin_base'):
+            self._advance()
+        margin = self.blobs[0].tensor
+        self._index = self._slope = None
+        if self.phase == caffe_pb2.TRAIN:
+            angle = margin * (math.pi / 180)
+            scores, self._index, own, _ = labelled(self, bottom)
+            root = (1 - own.square() + 1e-12).sqrt()
+            self._slope = angle.cos() + own / root * angle.sin()
+            moved = torch.where(margin == 0, own, own * angle.cos() - root * angle.sin())
+            top[0].tensor = scores.scatter(1, self._index, moved).reshape(top[0].shape)
+        elif top[0] is not bottom[0]:
+            top[0].tensor = bottom[0].tensor.clone()
+        if len(top) > 1:
+            top[1].tensor = margin.clone()
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.refuse_gradient(propagate_down, 1, 'labels')
+        if propagate_down[0]:
+            dx = top[0].grad.clone()
+            if self._index is not None:
+                rows = dx.view(len(self._index), -1)
+                rows.scatter_(1, self._index, rows.gather(1, self._index) * self._slope)
+            bottom[0].grad = dx
