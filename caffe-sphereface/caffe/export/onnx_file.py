@@ -7,8 +7,7 @@ from caffe.export.graph import OPSET, Graph, converter_of
 from caffe.proto.caffe_pb2 import TEST
 from caffe.proto.files import write_bytes
 
-_DATA_TYPES = ('Input', 'DummyData')
-_UNROLLED = ('LSTM', 'RNN', 'LSTMUnit')
+_INPUTS = ('caller', 'filler')  # whose values an ONNX model takes as inputs
 
 
 def export_onnx(net, path, any_batch=False):
@@ -20,7 +19,7 @@ def export_onnx(net, path, any_batch=False):
     onnx = _import_onnx(path)
     if net.phase != TEST:
         raise CaffeError(f'{path}: the net is in the TRAIN phase, expected TEST for ONNX')
-    unrolled = [layer.name for layer in net.layers if layer.type in _UNROLLED]
+    unrolled = [layer.name for layer in net.layers if layer.over_time]
     if any_batch and unrolled:
         raise CaffeError(
             f'{path}: layers {", ".join(unrolled)} are unrolled over sequences of one size, '
@@ -53,7 +52,7 @@ def _convert(net, graph):
     for name in (*net.inputs, *net.outputs):
         graph.reserve(name)
     for layer, bottom, top in zip(net.layers, net.wiring.bottoms, net.wiring.tops):
-        if layer.type in _DATA_TYPES:
+        if layer.values_from in _INPUTS:
             values.update((name, name) for name in layer.param.top)
             continue
         graph.prefix = layer.name
@@ -64,7 +63,7 @@ def _convert(net, graph):
 
 
 def _model(onnx, net, graph, values, any_batch):
-    sources = [name for layer in net.layers if layer.type in _DATA_TYPES for name in layer.param.top]
+    sources = [name for layer in net.layers if layer.values_from in _INPUTS for name in layer.param.top]
     outputs = [name for name in net.outputs if name not in sources]
     if not sources or not outputs:
         raise CaffeError(

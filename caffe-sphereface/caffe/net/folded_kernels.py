@@ -1,54 +1,42 @@
 """One function of a tensor for a chain of layers: weights folded, rounded and packed once.
 
-A chain is a Convolution, an InnerProduct, a BatchNorm with running statistics or a Scale, then BatchNorms and Scales,
-and a ReLU or PReLU at the end, of which all but the first may be missing.
+A chain is a layer that folds as a convolution, a product or an affine, then affines, and an activation at the end, of
+which all but the first may be missing (`Layer.folds_as`).
 """
 
 import torch
-import torch.nn.functional as F
 
 from caffe import precision
 
 
 def computation(layers, shape):
     """A function from the bottom's tensor of that shape to the top's, over weights folded and packed once."""
+    first, last = layers[0], layers[-1]
     weight, bias = _folded(layers)
-    activate = _activation(layers[-1])
-    if layers[0].type == 'Convolution':
-        compute = _packed_convolution(layers, weight, bias, shape)
-        if compute and layers[-1].type == 'ReLU':
+    activate = last.activation() if last.folds_as == 'activation' else None
+    if first.folds_as == 'convolution':
+        inside = last.onednn_activation() if activate else None
+        compute = _packed_convolution(first, weight, bias, shape, inside)
+        if compute and inside:
             return compute
-        compute = compute or _convolution(layers[0], weight, bias)
-    elif layers[0].type == 'InnerProduct':
+        compute = compute or _convolution(first, weight, bias)
+    elif first.folds_as == 'product':
         compute = _product(weight, bias)
     else:
         compute = _affine(weight, bias, len(shape))
     return (lambda x: activate(compute(x))) if activate else compute
 
 
-def _activation(layer):
-    """What the last layer does to values that nobody else has; None where it is no activation."""
-    if layer.type == 'PReLU':
-        slope = layer.blobs[0].tensor.reshape(-1)
-        return lambda y: torch.prelu(y, slope)
-    if layer.type == 'ReLU':
-        slope = layer.param.relu_param.negative_slope
-        return (lambda y: F.leaky_relu_(y, slope)) if slope else torch.relu_
-    return None
-
-
-def _packed_convolution(layers, weight, bias, shape):
-    """The convolution by oneDNN with a ReLU in it where the last layer is one.
+def _packed_convolution(layer, weight, bias, shape, inside):
+    """The convolution by oneDNN, with the activation `inside` (name, numbers) in it unless that is None.
 
     None on GPUs, and where PyTorch has no such kernels or they are wrong.
     """
     weight, bias = precision.rounded(weight, bias)
-    slope = layers[-1].param.relu_param.negative_slope
-    relu = 'none' if layers[-1].type != 'ReLU' else 'leaky_relu' if slope else 'relu'
-    activation = relu, [slope] if relu == 'leaky_relu' else [], ''
+    activation = *(inside or ('none', [])), ''
     try:
-        kernel = _packed_rows(layers[0], weight, bias, shape, activation) or _packed_windows(
-            layers[0], weight, bias, shape, activation
+        kernel = _packed_rows(layer, weight, bias, shape, activation) or _packed_windows(
+            layer, weight, bias, shape, activation
         )
     except (AttributeError, NotImplementedError, RuntimeError):
         return None
@@ -94,26 +82,14 @@ def _affine(factor, shift, axes):
 
 
 def _folded(layers):
-    """(weight, bias) of one layer that does what the first and the BatchNorms and Scales behind it do.
+    """(weight, bias) of one layer that does what the first and the affines behind it do.
 
-    Where the first is one of these, the weight is a factor for each channel.
+    Where the first is an affine, too, the weight is a factor for each channel.
     """
-    weight, bias = _factors(layers[0])
+    weight, bias = layers[0].linear()
     for layer in layers[1:]:
-        if layer.type not in ('BatchNorm', 'Scale'):
+        if layer.folds_as != 'affine':
             break
-        factor, shift = _factors(layer)
+        factor, shift = layer.linear()
         weight, bias = weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), bias * factor + shift
     return weight.float(), bias.float()
-
-
-def _factors(layer):
-    """(weight, bias) of a layer's own, in double precision; rows of the weight are outputs."""
-    if layer.type == 'BatchNorm':
-        mean, variance = layer.running_statistics()
-        factor = (variance.double() + layer.eps).rsqrt()
-        return factor, -mean.double() * factor
-    weight, *bias = [blob.tensor.double() for blob in layer.blobs]
-    if layer.type == 'InnerProduct' and layer.transpose:
-        weight = weight.t()
-    return weight, bias[0] if bias else weight.new_zeros(len(weight))

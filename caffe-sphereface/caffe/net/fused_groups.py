@@ -11,9 +11,6 @@ from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import channels_inside
 from caffe.net.folded_kernels import computation
 
-_AFFINE = ('BatchNorm', 'Scale')
-_ACTIVATIONS = ('ReLU', 'PReLU')
-
 
 def find_groups(layers, bottoms, tops, loss_terms):
     """{index of the first layer: Group} of a net whose lists run in parallel, as Wiring has them."""
@@ -24,7 +21,7 @@ def find_groups(layers, bottoms, tops, loss_terms):
             while (
                 end + 1 < len(layers)
                 and not loss_terms[end]
-                and layers[end].type not in _ACTIVATIONS
+                and layers[end].folds_as != 'activation'
                 and _continues(layers[end + 1], bottoms[end + 1], tops[end])
             ):
                 end += 1
@@ -36,31 +33,20 @@ def find_groups(layers, bottoms, tops, loss_terms):
 
 
 def _starts(layer, bottom):
-    if layer.needs_backward or len(bottom) != 1:
-        return False
-    if layer.type == 'Convolution':
-        return layer.window.axis == 1 and layer.window.axes == 2 and not layer.window.fits_pad
-    if layer.type == 'InnerProduct':
-        return layer.from_axis == 1 and not layer.param.inner_product_param.normalize
-    return _is_affine(layer, bottom[0])
+    return _folds(layer, bottom) and layer.folds_as != 'activation'
 
 
 def _continues(layer, bottom, top):
-    if layer.needs_backward or len(bottom) != 1 or bottom[0] is not top[0]:
-        return False
-    return layer.type in _ACTIVATIONS or _is_affine(layer, top[0])
+    return _folds(layer, bottom) and bottom[0] is top[0] and layer.folds_as in ('affine', 'activation')
 
 
-def _is_affine(layer, blob):
-    """Whether a layer with the one bottom `blob` multiplies and shifts its channels by values of its own."""
-    if layer.type == 'Scale':
-        return layer.blobs[0].shape == blob.shape[1:2] and layer.place.axis == 1
-    return layer.type == 'BatchNorm' and layer.running and len(blob.shape) > 1
+def _folds(layer, bottom):
+    return not layer.needs_backward and len(bottom) == 1 and layer.can_fold(bottom[0].shape)
 
 
 def _pays(layers):
     """Whether there is something to fold, or a convolution, which packed weights make faster by themselves."""
-    return layers[0].type == 'Convolution' or (len(layers) > 1 and layers[1].type in _AFFINE)
+    return layers[0].folds_as == 'convolution' or (len(layers) > 1 and layers[1].folds_as == 'affine')
 
 
 class Group:

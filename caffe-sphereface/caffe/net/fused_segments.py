@@ -22,7 +22,7 @@ def find_segments(layers, bottoms, tops, loss_terms, groups):
     """{index of the first layer: Segment} for every row of two groups or more with only layers that `infer` between."""
     segments, parts, i = {}, [], 0
     # a piece of a batch would read the whole matrix of an InnerProduct
-    groups = {first: group for first, group in groups.items() if group.layers[0].type != 'InnerProduct'}
+    groups = {first: group for first, group in groups.items() if group.layers[0].folds_as != 'product'}
     while i <= len(layers):
         end = groups[i].last if i in groups else i
         if i in groups or (i < len(layers) and _goes_between(layers[i], loss_terms[i])):
@@ -38,7 +38,7 @@ def find_segments(layers, bottoms, tops, loss_terms, groups):
 
 
 def _goes_between(layer, loss_terms):
-    return (layer.infer or layer.type == 'Split') and not layer.needs_backward and not loss_terms
+    return (layer.infer or layer.passes_bottom_on) and not layer.needs_backward and not loss_terms
 
 
 class Segment:
@@ -85,7 +85,7 @@ class Segment:
         """{blob: the blob whose data it shares}: itself, but for the tops of splits."""
         origin = {blob: blob for blob in self.blobs}
         for layer, bottom, top in self.wires:
-            if layer.type == 'Split':
+            if layer.passes_bottom_on:
                 origin.update((blob, origin[bottom[0]]) for blob in top)
         return origin
 
@@ -165,7 +165,7 @@ class Segment:
                 top, function, bottom = part.top, self._function(part), [part.bottom]
             else:
                 layer, bottom, (top, *_) = self.wires[part]
-                if layer.type == 'Split':
+                if layer.passes_bottom_on:
                     continue
                 function = layer.infer
             sources = [self._origin[blob] for blob in bottom]

@@ -7,6 +7,7 @@ import numpy as np
 from caffe.errors import CaffeError
 from caffe.layer_errors import TROUBLE, named_after, raise_explained
 from caffe.layers import check_types
+from caffe.layers.source.memory_data import MemoryData
 from caffe.net import batches, construction_log
 from caffe.net import caffemodel as weights
 from caffe.net.debug_info import DebugInfo
@@ -220,7 +221,7 @@ class Net:
 
     def set_input_arrays(self, data, labels):
         """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""
-        if not self.layers or self.layers[0].type != 'MemoryData':
+        if not self.layers or not isinstance(self.layers[0], MemoryData):
             raise CaffeError(f"net '{self.name}': set_input_arrays needs a MemoryData layer as the first layer")
         self.layers[0].reset(data, labels)
 

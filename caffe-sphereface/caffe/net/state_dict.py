@@ -77,7 +77,7 @@ def _sources(layer, blob, source, tensors, where):
         if blob >= len(layer.blobs):
             raise CaffeError(f"{where}: layer '{layer.name}' has {len(layer.blobs)} blobs, no number {blob}")
         return {(layer.name, blob): _fit(layer, blob, _tensor(tensors, source, where), source, where)}
-    values = _OF_MODULE.get(layer.type, _weight_and_bias)(layer, source, lambda key: _tensor(tensors, key, where))
+    values = layer.blobs_of_module(lambda name: _tensor(tensors, f'{source}.{name}', where))
     return {(layer.name, i): _fit(layer, i, value, source, where) for i, value in enumerate(values)}
 
 
@@ -97,30 +97,3 @@ def _fit(layer, index, value, source, where):
             f"'{layer.name}' ({layer.type}), which has {shape}"
         )
     return np.ascontiguousarray(value).reshape(shape)
-
-
-def _weight_and_bias(layer, module, tensor):
-    names = ('weight', 'bias')[: len(layer.blobs)]
-    values = [tensor(f'{module}.{name}') for name in names]
-    if layer.type == 'InnerProduct' and layer.transpose:
-        values[0] = values[0].T
-    return values
-
-
-def _batch_norm(layer, module, tensor):
-    return [tensor(f'{module}.running_mean'), tensor(f'{module}.running_var'), np.ones(1, np.float32)]
-
-
-def _lstm(layer, module, tensor):
-    """PyTorch orders the gates i, f, g, o and has two biases; Caffe i, f, o, g and one."""
-
-    def reordered(value):
-        i, f, g, o = np.split(value, 4)
-        return np.concatenate([i, f, o, g])
-
-    bias = tensor(f'{module}.bias_ih_l0') + tensor(f'{module}.bias_hh_l0')
-    weights = [tensor(f'{module}.weight_{kind}_l0') for kind in ('ih', 'hh')]
-    return [reordered(value) for value in (weights[0], bias, weights[1])]
-
-
-_OF_MODULE = {'BatchNorm': _batch_norm, 'LSTM': _lstm}

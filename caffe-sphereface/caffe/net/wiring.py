@@ -96,7 +96,7 @@ class Wiring:
         self.blobs[name] = blob
         self._available[name] = True
         self._blob_needs.setdefault(name, False)
-        if param.type == 'Input':
+        if layer.values_from == 'caller':
             self.inputs.append(name)
         return blob
 

@@ -15,6 +15,7 @@ class Dropout(Layer):
     tops = 1
     in_place = True
     kept = ('_mask',)
+    per_channel = True
     reads_back = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -143,6 +143,7 @@ class Neuron(Layer):
     tops = 1
     in_place = True
     kept = ('_kept',)
+    per_channel = True
     reads_back = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -1,5 +1,7 @@
 """ReLU and PReLU."""
 
+from collections.abc import Callable
+
 import torch
 
 from caffe.blobs.blob import Blob
@@ -20,6 +22,8 @@ class ReLU(Layer):
     tops = 1
     in_place = True
     kept = ()
+    folds_as = 'activation'
+    per_channel = True
     reads_back = ('bottom',)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -29,6 +33,16 @@ class ReLU(Layer):
         """The top's values from the bottom's."""
         slope = self.param.relu_param.negative_slope
         return torch.nn.functional.leaky_relu(x, slope) if slope else torch.relu(x)
+
+    def activation(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """`infer` in place."""
+        slope = self.param.relu_param.negative_slope
+        return (lambda y: torch.nn.functional.leaky_relu_(y, slope)) if slope else torch.relu_
+
+    def onednn_activation(self) -> tuple[str, list[float]]:
+        """oneDNN's name, and the slope where there is one."""
+        slope = self.param.relu_param.negative_slope
+        return ('leaky_relu', [slope]) if slope else ('relu', [])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].tensor = self.infer(bottom[0].tensor)
@@ -52,6 +66,8 @@ class PReLU(Layer):
     tops = 1
     in_place = True
     kept = ('_x',)
+    folds_as = 'activation'
+    per_channel = True
     reads_back = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -70,6 +86,11 @@ class PReLU(Layer):
     def infer(self, x: torch.Tensor) -> torch.Tensor:
         """The top's values from the bottom's."""
         return torch.prelu(x, self.blobs[0].tensor.reshape(-1))
+
+    def activation(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """`infer` with the present slopes."""
+        slope = self.blobs[0].tensor.reshape(-1)
+        return lambda y: torch.prelu(y, slope)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor

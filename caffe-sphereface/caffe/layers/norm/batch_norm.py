@@ -1,7 +1,8 @@
 """BatchNorm: zero mean and unit variance per channel (Ioffe & Szegedy 2015), without scale and shift."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
@@ -26,6 +27,8 @@ class BatchNorm(Layer):
     tops = 1
     in_place = True
     kept = ('_y',)
+    folds_as = 'affine'
+    per_channel = True
     reads_back = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -78,6 +81,20 @@ class BatchNorm(Layer):
         mean, variance, weight = (blob.tensor for blob in self.blobs)
         factor = torch.where(weight == 0, 0.0, 1 / weight)
         return mean * factor, variance * factor
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the running statistics are used, for a bottom with channels."""
+        return self.running and len(shape) > 1
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(factor, shift) of each channel with running statistics, in double precision."""
+        mean, variance = self.running_statistics()
+        factor = (variance.double() + self.eps).rsqrt()
+        return factor, -mean.double() * factor
+
+    def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
+        """Values for `blobs` from those of a torch.nn.BatchNorm2d, whose statistics are means already."""
+        return [tensor('running_mean'), tensor('running_var'), np.ones(1, np.float32)]
 
     def _accumulate(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
         """Add a batch's statistics to the running sums, in place: new tensors would lie between those of the pass."""

@@ -51,6 +51,8 @@ class Scale(Layer):
     tops = 1
     in_place = True
     kept = ('_x',)
+    folds_as = 'affine'
+    per_channel = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
@@ -67,6 +69,10 @@ class Scale(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.place.check(bottom)
         top[0].reshape(*bottom[0].shape)
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the layer has a learned factor for each channel."""
+        return not self.place.given and self.place.axis == 1 and self.blobs[0].shape == shape[1:2]
 
     def _scale(self, bottom: list[Blob]) -> Blob:
         return bottom[1] if self.place.given else self.blobs[0]
@@ -131,6 +137,7 @@ class Bias(Layer):
     tops = 1
     in_place = True
     kept = ()
+    per_channel = True
     reads_back = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -1,6 +1,10 @@
 """InnerProduct: y = x·Wᵀ + b over all axes from `axis` on."""
 
+from collections.abc import Callable
 from math import prod
+
+import numpy as np
+import torch
 
 from caffe import precision
 from caffe.blobs.blob import Blob
@@ -20,6 +24,7 @@ class InnerProduct(Layer):
     bottoms = (1, 3)
     tops = 1
     kept = ()
+    folds_as = 'product'
     reads_back = ('bottom',)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -48,6 +53,20 @@ class InnerProduct(Layer):
                     f'for {self.inputs} inputs and {self.outputs} outputs'
                 )
         top[0].reshape(*shape[: self.from_axis], self.outputs)
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the layer multiplies all axes behind the first by weights that a forward does not change."""
+        return self.from_axis == 1 and not self.param.inner_product_param.normalize
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(weight, bias) with a row for each output, in double precision."""
+        weight, *bias = [blob.tensor.double() for blob in self.blobs]
+        return weight.t() if self.transpose else weight, bias[0] if bias else weight.new_zeros(self.outputs)
+
+    def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
+        """Values for `blobs` from those of a torch.nn.Linear."""
+        weight, *bias = super().blobs_of_module(tensor)
+        return [weight.T if self.transpose else weight, *bias]
 
     def _sources(self, bottom: list[Blob]) -> tuple[Blob, Blob | None]:
         """The blobs of weights and bias: bottoms where given, else learned ones."""

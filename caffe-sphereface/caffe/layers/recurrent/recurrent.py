@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import prod
 
+import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
@@ -35,6 +36,14 @@ class Recurrent(Layer):
         self.tops = 1 + self.exposed
         self.no_diff_bottoms = (1,)
         self._states: States = []
+
+    def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
+        """Values for `blobs` from those of a torch.nn.LSTM of one layer, with gates i, f, g, o and two biases."""
+        if self.cell is not LSTM:
+            self.error('has no module of PyTorch that computes the same, expected "LAYER[I] KEY" for each blob')
+        bias = tensor('bias_ih_l0') + tensor('bias_hh_l0')
+        quarters = [np.split(value, 4) for value in (tensor('weight_ih_l0'), bias, tensor('weight_hh_l0'))]
+        return [np.concatenate([i, f, o, g]) for i, f, g, o in quarters]
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[0].shape) < 2:
@@ -155,6 +164,8 @@ class Recurrent(Layer):
 class LSTMUnit(Layer):
     """One step of an LSTM: bottoms c (1, N, H), gate inputs (1, N, 4H), markers (1, N); tops the new c and h."""
 
+    over_time = True
+    over_time = True
     bottoms = 3
     tops = 2
     no_diff_bottoms = (2,)

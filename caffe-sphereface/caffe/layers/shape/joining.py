@@ -101,6 +101,7 @@ class Split(Layer):
     tops = (1, None)
     kept = ()
     reads_back = ()
+    passes_bottom_on = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob in top:

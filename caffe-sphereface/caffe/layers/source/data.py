@@ -17,6 +17,7 @@ class Data(Layer):
     """Batches (N, C, H, W), and labels (N,) when there is a second top, of a database in the order of its keys."""
 
     bottoms = 0
+    values_from = 'files'
     tops = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -11,6 +11,7 @@ class DummyData(Layer):
     """Tops of stated shapes; constant ones are filled once, random ones anew in every forward."""
 
     bottoms = 0
+    values_from = 'filler'
     tops = (1, None)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

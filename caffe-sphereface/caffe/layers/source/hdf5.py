@@ -18,6 +18,7 @@ class HDF5Data(Layer):
     """Batches of the rows of one dataset a top, named like the top, from the files that `source` lists."""
 
     bottoms = 0
+    values_from = 'files'
     tops = (1, None)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -22,6 +22,7 @@ class ImageData(Layer):
     """
 
     bottoms = 0
+    values_from = 'files'
     tops = 2
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -9,6 +9,7 @@ class Input(Layer):
     """Tops of stated shapes (one for all or one each), left as the user wrote them."""
 
     bottoms = 0
+    values_from = 'caller'
     tops = (1, None)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -13,6 +13,7 @@ class MemoryData(Layer):
     """Consecutive batches (N, C, H, W) and labels (N,) of the arrays given to `reset`, round and round."""
 
     bottoms = 0
+    values_from = 'arrays'
     tops = 2
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -26,6 +26,7 @@ class WindowData(Layer):
     """
 
     bottoms = 0
+    values_from = 'files'
     tops = 2
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Sequence
 from os.path import commonprefix
-from typing import ClassVar, NoReturn, TypeVar
+from typing import ClassVar, Literal, NoReturn, TypeVar
 
+import numpy as np
 import torch
 
 from caffe import device as mode
@@ -76,6 +77,11 @@ def _is_slip(word: str, known: str) -> bool:
     return one and min(start, end) > 0 and len(known) >= 6 and not any(map(str.isdigit, old + new))
 
 
+def layer_class(name: str) -> type['Layer']:
+    """The class of the layers of an existing type."""
+    return _types[name]
+
+
 def create_layer(param: caffe_pb2.LayerParameter, phase: int) -> 'Layer':
     """Make the layer that a LayerParameter of a known type describes; its blobs and tops are not set up yet."""
     layer = _class_of(param)(param, phase)
@@ -94,6 +100,17 @@ class Layer:
 
     Others, such as folding and the export to ONNX, read attributes without an underscore, which `setup` and `reshape`
     set for the present shapes; classes state those that no field of the prototxt explains.
+
+    Nobody tests for the types of layers: what can be done with a layer is stated here, in its class. The defaults are
+    true of every layer, so a class that states nothing is right, if not as fast as it could be:
+
+    - `kept` and `reads_back` let training free what no backward will read;
+    - `infer` lets inference run the layer without its blobs;
+    - `folds_as` lets inference compute it together with its neighbours over weights folded once. State what it is and,
+      if that depends on its parameters or the bottom, override `can_fold`. 'affine' (a factor and a shift for each
+      channel), 'product' (a matrix over all axes behind the first) and 'convolution' need `linear`, which by default
+      gives the blobs; 'activation' (each value by itself) needs `infer` or `activation`;
+    - `per_channel`, `values_from`, `over_time` and `passes_bottom_on` are facts for whoever rewrites or exports nets.
     """
 
     bottoms: BlobCount = (0, None)
@@ -113,6 +130,17 @@ class Layer:
     # a function from the bottoms' tensors to those of the one top, each picture by itself and nothing kept for later,
     # for layers that need no backward; None where there is none
     infer: Callable[..., torch.Tensor] | None = None
+    # what the layer can be folded as, by itself or with those before and behind it, where `can_fold` agrees
+    folds_as: ClassVar[Literal['convolution', 'product', 'affine', 'activation'] | None] = None
+    # whether the top has the bottom's shape, and each of its channels follows from the same channel alone
+    per_channel: ClassVar[bool] = False
+    # whether every top is the bottom's data itself
+    passes_bottom_on: ClassVar[bool] = False
+    # whether the first axis counts steps of time, where it counts pictures or other items elsewhere
+    over_time: ClassVar[bool] = False
+    # where the values of a layer without bottoms come from: from whoever runs the net, blob by blob ('caller') or as
+    # arrays of many items ('arrays'), from a filler ('filler') or from files ('files')
+    values_from: ClassVar[Literal['caller', 'arrays', 'filler', 'files'] | None] = None
     # indices of bottoms that never get a diff, such as labels
     no_diff_bottoms: Sequence[int] = ()
     # whether `true_gradient` is a switch of this layer: what its fork computes is not the derivative of its forward
@@ -173,6 +201,31 @@ class Layer:
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Overwrite the diffs of the bottoms marked in `propagate_down`, add to the diffs of `blobs`."""
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the layer, with one bottom of that shape, does what `folds_as` says and nothing else."""
+        return self.folds_as is not None
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(weight, bias) of a layer that multiplies and adds, in double precision.
+
+        The bias has a value for each output (N), the weight a row for each (N, ...), or a factor for each channel (N).
+        """
+        weight, *bias = [blob.tensor.double() for blob in self.blobs]
+        return weight, bias[0] if bias else weight.new_zeros(len(weight))
+
+    def activation(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A function that an activation applies to a tensor which nobody else has: it may change it in place."""
+        assert self.infer is not None
+        return self.infer
+
+    def onednn_activation(self) -> tuple[str, list[float]] | None:
+        """The name and the numbers under which oneDNN's kernels of PyTorch know an activation; None for others."""
+        return None
+
+    def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
+        """Values for `blobs` from the PyTorch module that computes the same; `tensor(name)` is one of its tensors."""
+        return [tensor(name) for name in ('weight', 'bias')[: len(self.blobs)]]
 
     def forget(self) -> None:
         """Drop what forward kept for backward."""

@@ -28,6 +28,7 @@ class Convolution(Layer):
     bottoms: BlobCount = (1, None)
     tops: BlobCount = (1, None)
     kept = ('_columns',)
+    folds_as = 'convolution'
     reads_back = ('bottom',)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -89,6 +90,11 @@ class Convolution(Layer):
             return tensor
         shape = tensor.shape
         return tensor.reshape(window.batch(shape), *shape[window.axis :], *[1] * (not window.axes))
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the layer is a convolution of pictures, without windows that lie in the pad altogether."""
+        window = self.window
+        return not self.transposed and window.axis == 1 and window.axes == 2 and not window.fits_pad
 
     def laid_out(self, x: torch.Tensor) -> torch.Tensor:
         """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
