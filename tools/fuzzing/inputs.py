@@ -107,7 +107,11 @@ def fill_message(random, message, chance, depth=3):
 def random_count(random, wanted):
     """How many bottoms or tops a layer gets, mostly a number that its type takes."""
     low, high = wanted if isinstance(wanted, tuple) else (wanted, wanted)
-    return random.randrange(4) if random.random() < 0.1 else random.randint(low, min(3, high or 3) if high != 0 else 0)
+    return (
+        random.randrange(4)
+        if random.random() < 0.1
+        else random.randint(low, low + 2 if high is None else min(high, low + 2))
+    )
 
 
 def supply_needed(random, param):

@@ -78,8 +78,8 @@ def _is_slip(word: str, known: str) -> bool:
 
 
 def layer_class(name: str) -> type['Layer']:
-    """The class of the layers of an existing type."""
-    return _types[name]
+    """The class of the layers of an existing type, where their parameters choose no other one."""
+    return _class_of(caffe_pb2.LayerParameter(type=name))
 
 
 def create_layer(param: caffe_pb2.LayerParameter, phase: int) -> 'Layer':
