@@ -82,3 +82,8 @@ def test_a_missing_pin_is_told(pins, name):
         pytest.skip('needs PyTorch as constraints.txt pins it, to ask what it brings along')
     del pins[name]
     assert list(unpinned(required('requirements-test.txt'), pins)) == [name]
+
+
+def test_the_hooks_before_a_commit_use_the_pinned_ruff():
+    (pinned,) = [line for line in (ROOT / 'constraints.txt').read_text().splitlines() if line.startswith('ruff==')]
+    assert (ROOT / '.pre-commit-config.yaml').read_text().count(f'[{pinned}]') == 2
