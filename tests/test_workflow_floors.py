@@ -26,10 +26,11 @@ FLOORS = {
     'data': 3,  # pictures, lists, pairs, and how they become inputs
     'training': 3,  # a stage folder and its training
     'logs': 3,  # training logs read, joined, compared
-    'quantize': 3,  # weights in a few bits
+    'quantization': 3,  # weights in a few bits
     'criteria': 4,  # which channels to keep
     'rewrite': 4,  # other layers in their place
     'evaluation': 4,  # how good and how fast a net is
+    'facedata': 4,  # faces drawn, detected, aligned, listed
     'pruning': 5,  # one net made smaller
     'studies': 6,  # whole runs and their reports
     '': 6,  # the front door

@@ -6,7 +6,7 @@ import sys
 import time
 
 import numpy as np
-from sphereslim.quantize.indices import index_type, pack, unpack
+from sphereslim.quantization.indices import index_type, pack, unpack
 
 
 def main():

@@ -11,7 +11,7 @@ from sphereslim.evaluation.top1 import Top1
 from sphereslim.net.costs import measure, total
 from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import find_layer
-from sphereslim.quantize.sweep import combinations
+from sphereslim.quantization.sweep import combinations
 from sphereslim.studies.flame.lists import make_lists
 from sphereslim.studies.flame.nets import VARIANTS, logits_of, variant_nets
 from sphereslim.studies.flame.report import claims

@@ -16,8 +16,8 @@ from sphereslim.errors import SlimError
 from sphereslim.files import whole_file
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
-from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
-from sphereslim.quantize.binarize import Binarizer, binary_layers
+from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
+from sphereslim.quantization.binarize import Binarizer, binary_layers
 
 
 def run(options: argparse.Namespace) -> None:

@@ -25,18 +25,18 @@ from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, wr
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
 from sphereslim.progress import bar
-from sphereslim.quantize import (
+from sphereslim.quantization import (
     dequantize,
     quantize_net,
     read_caffemodel,
     read_quantized,
     write_quantized,
 )
-from sphereslim.quantize.bit_allocation import fit_budget, measure_costs, quantizable_layers
-from sphereslim.quantize.bits import parse_bits, parse_range
-from sphereslim.quantize.inspect import inspect_text
-from sphereslim.quantize.quantized_net import load_weights
-from sphereslim.quantize.sweep import Rows, combinations, plot, run_point, table_text
+from sphereslim.quantization.bit_allocation import fit_budget, measure_costs, quantizable_layers
+from sphereslim.quantization.bits import parse_bits, parse_range
+from sphereslim.quantization.inspect import inspect_text
+from sphereslim.quantization.quantized_net import load_weights
+from sphereslim.quantization.sweep import Rows, combinations, plot, run_point, table_text
 
 SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
 SCOPES = ('layer', 'network')

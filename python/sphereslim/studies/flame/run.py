@@ -9,8 +9,8 @@ from sphereslim.net.costs import measure, total
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import read_weights
-from sphereslim.quantize import quantize_net, read_caffemodel, write_quantized
-from sphereslim.quantize.sweep import Rows, combinations, run_point
+from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
+from sphereslim.quantization.sweep import Rows, combinations, run_point
 from sphereslim.rewrite.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
 from sphereslim.studies.flame.lists import Lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets

@@ -14,7 +14,7 @@ import zlib
 import numpy as np
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.quantized_net import Dictionary
+from sphereslim.quantization.quantized_net import Dictionary
 
 PACKED, ZLIB, LZMA = range(3)
 CODINGS = {'none': PACKED, 'zlib': ZLIB, 'lzma': LZMA}

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.quantize import blob_values, linear_min_max, quantize_net, read_quantized, write_quantized
-from sphereslim.quantize.schemes import filter_codes, filter_levels
+from sphereslim.quantization import blob_values, linear_min_max, quantize_net, read_quantized, write_quantized
+from sphereslim.quantization.schemes import filter_codes, filter_levels
 
 weights_arrays = arrays(
     np.float32,

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from sphereslim.quantize import qcaffemodel_pb2 as pb
-from sphereslim.quantize.file import read_network
+from sphereslim.quantization import qcaffemodel_pb2 as pb
+from sphereslim.quantization.file import read_network
 from sphereslim.report.text_tables import text_table
 
 

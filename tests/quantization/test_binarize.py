@@ -7,8 +7,8 @@ import pytest
 from sphereslim.commands.program import find_command
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.quantize import blob_values, read_caffemodel, read_quantized
-from sphereslim.quantize.binarize import Binarizer, binary_layers, binary_weights
+from sphereslim.quantization import blob_values, read_caffemodel, read_quantized
+from sphereslim.quantization.binarize import Binarizer, binary_layers, binary_weights
 
 NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y"

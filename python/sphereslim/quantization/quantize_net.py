@@ -7,10 +7,10 @@ import numpy as np
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.weights import fill_blob, finite_array, is_legacy, net_layers, type_name
-from sphereslim.quantize.bits import FILTER, bits_of_layers, check_bits, is_vector
-from sphereslim.quantize.indices import build_dictionary, index, index_type
-from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
-from sphereslim.quantize.schemes import SCHEMES, filter_codes, filter_levels, merge_spans
+from sphereslim.quantization.bits import FILTER, bits_of_layers, check_bits, is_vector
+from sphereslim.quantization.indices import build_dictionary, index, index_type
+from sphereslim.quantization.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
+from sphereslim.quantization.schemes import SCHEMES, filter_codes, filter_levels, merge_spans
 
 
 class _Target(NamedTuple):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from sphereslim.files import ResultsFile, write_bytes
-from sphereslim.quantize.file import write_quantized
-from sphereslim.quantize.quantize_net import dequantize, quantize_net
+from sphereslim.quantization.file import write_quantized
+from sphereslim.quantization.quantize_net import dequantize, quantize_net
 from sphereslim.report.drawing import panels, png
 from sphereslim.report.text_tables import markdown_table
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.bits import is_convolution, is_vector
-from sphereslim.quantize.quantize_net import filter_scales
+from sphereslim.quantization.bits import is_convolution, is_vector
+from sphereslim.quantization.quantize_net import filter_scales
 
 
 def binary_layers(net, only='all', keep=()):

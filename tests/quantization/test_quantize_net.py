@@ -16,7 +16,7 @@ from sphereslim.commands.ending import run_command
 from sphereslim.commands.program import find_command
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.quantize import (
+from sphereslim.quantization import (
     blob_values,
     dequantize,
     linear_min_max,
@@ -27,10 +27,10 @@ from sphereslim.quantize import (
     to_bytes,
     write_quantized,
 )
-from sphereslim.quantize.bits import parse_bits
-from sphereslim.quantize.file import read_network
-from sphereslim.quantize.indices import build_dictionary, index, pack, packed_size, unpack
-from sphereslim.quantize.inspect import blob_rows, inspect_text, sizes
+from sphereslim.quantization.bits import parse_bits
+from sphereslim.quantization.file import read_network
+from sphereslim.quantization.indices import build_dictionary, index, pack, packed_size, unpack
+from sphereslim.quantization.inspect import blob_rows, inspect_text, sizes
 
 COMMAND = ROOT / 'python' / 'quantize.py'
 

@@ -17,11 +17,11 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
-from sphereslim.quantize import quantize_net, read_caffemodel, read_quantized
-from sphereslim.quantize.bit_allocation import Cost, allocate, layer_cost, lower_hull
-from sphereslim.quantize.bits import parse_range
-from sphereslim.quantize.quantized_net import load_weights
-from sphereslim.quantize.sweep import Rows, combinations, run_point
+from sphereslim.quantization import quantize_net, read_caffemodel, read_quantized
+from sphereslim.quantization.bit_allocation import Cost, allocate, layer_cost, lower_hull
+from sphereslim.quantization.bits import parse_range
+from sphereslim.quantization.quantized_net import load_weights
+from sphereslim.quantization.sweep import Rows, combinations, run_point
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 6 dim: 5 } } }

@@ -13,10 +13,10 @@ import numpy as np
 
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile
-from sphereslim.quantize.file import pack_network, to_bytes
-from sphereslim.quantize.indices import CODINGS
-from sphereslim.quantize.quantize_net import quantize_net
-from sphereslim.quantize.quantized_net import blob_values
+from sphereslim.quantization.file import pack_network, to_bytes
+from sphereslim.quantization.indices import CODINGS
+from sphereslim.quantization.quantize_net import quantize_net
+from sphereslim.quantization.quantized_net import blob_values
 
 
 class Cost(NamedTuple):

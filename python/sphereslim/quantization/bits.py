@@ -1,7 +1,7 @@
 """Which blobs are quantized, with how many bits."""
 
 from sphereslim.errors import SlimError
-from sphereslim.quantize.schemes import SCHEMES
+from sphereslim.quantization.schemes import SCHEMES
 
 MAX_BITS = 16
 FLOAT_BITS = 32

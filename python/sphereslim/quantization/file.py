@@ -8,9 +8,9 @@ from google.protobuf.message import DecodeError
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
-from sphereslim.quantize import qcaffemodel_pb2 as pb
-from sphereslim.quantize.indices import CODINGS, decode, encode
-from sphereslim.quantize.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
+from sphereslim.quantization import qcaffemodel_pb2 as pb
+from sphereslim.quantization.indices import CODINGS, decode, encode
+from sphereslim.quantization.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
 
 FORMAT = 'qcaffemodel 1'
 _FLOATS = np.dtype('<f4')
