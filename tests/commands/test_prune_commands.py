@@ -15,9 +15,8 @@ from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import read_weights, weight_layers
 from sphereslim.pruning.allocation import allocate, curves
-from sphereslim.pruning.model import cost, open_model
-from sphereslim.pruning.one_shot import evidence
-from sphereslim.pruning.selection_files import read_selections
+from sphereslim.pruning.model import cost, evidence, open_model
+from sphereslim.pruning.selection import read_selections
 from sphereslim.pruning.sensitivity import read_table
 from tiny_run import write_run
 

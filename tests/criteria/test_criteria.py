@@ -16,8 +16,7 @@ from sphereslim.criteria.criterion import highest
 from sphereslim.errors import SlimError
 from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import parse_net
-from sphereslim.pruning.counts import kept_count
-from sphereslim.pruning.selection import choose, measure, select
+from sphereslim.pruning.selection import choose, kept_count, measure, select
 from sphereslim.sampling.least_squares import Reservoir
 from sphereslim.sampling.sampler import Sampler
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sphereslim.channels.groups import Groups
 from sphereslim.net.prototxt import parse_net
-from sphereslim.pruning.allocation import Curve, allocate, curves
+from sphereslim.pruning.allocation import Curve, allocate_channels, curves
 from sphereslim.pruning.model import Model
 from sphereslim.pruning.sensitivity import Row
 
@@ -33,4 +33,4 @@ def test_counts_are_the_largest_within_the_budget_that_are_multiples(multiple, k
     """A channel of 'a' has 3 weights and is read by 2 x 16 of 'fc': 35 parameters."""
     net = parse_net(NET)
     found = {'a': Curve(10, 8, 35.0, 1.0, 1.0)}
-    assert allocate(Model(net, None, Groups(net)), found, 6 * 35 + 10, 'parameters', multiple) == {'a': kept}
+    assert allocate_channels(Model(net, None, Groups(net)), found, 6 * 35 + 10, 'parameters', multiple) == {'a': kept}

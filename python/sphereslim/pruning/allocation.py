@@ -55,7 +55,7 @@ def _curve(rows, whole, kind):
     return Curve(least.size, least.size - least.kept, saved, float(np.exp(np.mean(harms - b * shares))), b)
 
 
-def allocate(model, found, budget, kind='macs', multiple=1, progress=iter):
+def allocate_channels(model, found, budget, kind='macs', multiple=1, progress=iter):
     """{group: number kept} of the mildest cut on the ranking whose cost is at most `budget`.
 
     `found` is {group: Curve}; counts are rounded up to `multiple`. SlimError where even the deepest cut costs more.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune, prune_prototxt
+from sphereslim.criteria import criterion as find_criterion
 from sphereslim.files import write_bytes
 from sphereslim.net.costs import one_picture
 from sphereslim.net.opened import open_net, with_params
@@ -13,6 +14,7 @@ from sphereslim.net.prototxt import read_net, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.net.weights_check import check_weights
 from sphereslim.pruning.reconstruct import reconstruct
+from sphereslim.pruning.selection import choose, measure
 from sphereslim.sampling.linear_layer import is_linear
 from sphereslim.sampling.sampler import Sampler
 
@@ -82,3 +84,25 @@ def cost(net):
 def cost_of_counts(model, counts):
     """(MACs, parameters) when as many channels stay as {group name: number} says; which ones does not matter."""
     return cost(prune_prototxt([model.net], {name: range(n) for name, n in counts.items()}, model.groups)[0])
+
+
+def evidence(model, names, criterion, feed, seed=0):
+    """{group name: what the criterion measured} over the batches of `feed`."""
+    sampler = model.sampler(feed, backward=find_criterion(criterion).needs_gradients)
+    return {name: measure(model.groups, name, criterion, sampler, seed) for name in names}
+
+
+def selections(model, criterion, measured, counts, seed=0):
+    """[Selection] of the groups in {group name: number kept} from `measured` as `evidence` gives it."""
+    return [
+        choose(model.groups, name, criterion, measured[name], number / model.groups.of(name).size, seed, exact=True)
+        for name, number in counts.items()
+        if number < model.groups.of(name).size
+    ]
+
+
+def cut_and_refit(model, chosen, feed=None, fit=None, seed=0, every=False):
+    """The Model with [Selection] carried out; with a `feed` layers are refitted over its batches, see `refit`."""
+    kept = {selection.group: selection.kept for selection in chosen}
+    slimmed = slim(model, kept)
+    return refit(model, slimmed, kept, feed, fit, seed, every=every) if feed else slimmed

@@ -1,5 +1,6 @@
-"""Choosing the channels of a group that stay."""
+"""Choosing the channels of a group that stay: how many, which, and the file that says so."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.criteria.context import Context
 from sphereslim.errors import SlimError
-from sphereslim.pruning.counts import kept_count
+from sphereslim.files import read_json
+
+_ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,23 @@ class Selection:
     def as_dict(self):
         """The selection as plain numbers and lists, for selection.json."""
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+
+
+def kept_count(size, rate, pairs=False, multiple=1):
+    """The number of channels kept out of `size` at `rate`, the share kept (0 < rate <= 1); never less than one.
+
+    floor(rate·size) as in the entropy paper, or size − 2·floor(size·(1−rate)/2) where channels leave in pairs as in
+    Sphereface-Prune. The count is then rounded up to the next multiple of `multiple`, up to `size`.
+    """
+    if not 0 < rate <= 1:
+        raise SlimError(f'rate {rate}: expected the share of channels to keep, above 0 and at most 1')
+    if multiple < 1:
+        raise SlimError(f'multiple {multiple}: expected a whole number of at least 1')
+    if pairs:
+        kept = size - 2 * math.floor(size * (1 - rate) / 2 + _ROUNDING)
+    else:
+        kept = math.floor(rate * size + _ROUNDING)
+    return min(size, math.ceil(max(kept, 1) / multiple) * multiple)
 
 
 def measure(groups, layer, criterion, sampler, seed=0, **options):
@@ -57,3 +77,20 @@ def select(groups, layer, criterion, sampler, rate, seed=0, multiple=1, exact=Fa
     kept_count(groups.of(layer).size, rate)  # a wrong rate is told before the net runs
     evidence = measure(groups, layer, criterion, sampler, seed, **options)
     return choose(groups, layer, criterion, evidence, rate, seed, multiple, exact)
+
+
+def read_selections(paths):
+    """{layer: kept indices} of selection files; SlimError for what is none and for a layer chosen twice."""
+    kept = {}
+    for path in paths:
+        values = read_json(path)
+        entries = values.get('selections', [values]) if isinstance(values, dict) else None
+        if not entries:
+            raise SlimError(f'{path}: is no selection, expected what select_filters.py wrote')
+        for entry in entries:
+            if not isinstance(entry, dict) or 'layer' not in entry or not isinstance(entry.get('kept'), list):
+                raise SlimError(f'{path}: is no selection, expected layer and kept, as select_filters.py writes them')
+            if entry['layer'] in kept:
+                raise SlimError(f"{path}: layer '{entry['layer']}' is selected twice")
+            kept[entry['layer']] = entry['kept']
+    return kept

@@ -4,8 +4,7 @@ from dataclasses import asdict, dataclass
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json, write_json
-from sphereslim.pruning.model import cost
-from sphereslim.pruning.one_shot import apply, evidence, selections
+from sphereslim.pruning.model import cost, cut_and_refit, evidence, selections
 
 COLUMNS = ('group', 'rate', 'kept', 'MACs', 'parameters', 'harm')
 
@@ -80,6 +79,6 @@ def study(model, table, rates, criterion, harm_of, feed, fit=None, refitted=True
 def _row(model, name, rate, criterion, measured, harm_of, feed, fit, seed):
     size = model.groups.of(name).size
     chosen = selections(model, criterion, measured, {name: max(1, int(rate * size + 1e-9))}, seed)
-    slimmed = apply(model, chosen, feed, fit, seed) if chosen else model
+    slimmed = cut_and_refit(model, chosen, feed, fit, seed) if chosen else model
     kept = len(chosen[0].kept) if chosen else size
     return Row(name, rate, size, kept, *cost(slimmed.net), harm_of(slimmed))

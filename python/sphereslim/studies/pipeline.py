@@ -20,11 +20,12 @@ from sphereslim.net.engine_check import check_engine
 from sphereslim.net.heads import with_classes
 from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
 from sphereslim.net.weights import count_values, read_weights
+from sphereslim.progress import bar
 from sphereslim.pruning.selection import select
 from sphereslim.sampling.sampler import Sampler
 from sphereslim.training.data_init import fit_start
 from sphereslim.training.schedule import Schedule, solver_for
-from sphereslim.training.stage import Stage
+from sphereslim.training.stage import Stage, train_with_bar
 
 
 @dataclass(frozen=True)
@@ -172,3 +173,53 @@ def check(plan):
         groups.of(layer)
     if not 0 < plan.rate <= 1:
         raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')
+
+
+def run_stages(plan, gpu=None, heading=''):
+    """All stages in order; what is done already is told and left alone. `heading` starts every line.
+
+    SlimError where the plan's folder was begun with other settings.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    keep_settings(plan)
+    stages = plan.stages()
+    for place, stage in enumerate(stages):
+        title = f'{heading}[{place + 1}/{len(stages)}] {stage.name}'
+        if stage.is_trained() and has_accuracy(stage, place):
+            print(f'{title}: done', flush=True)
+            continue
+        if not stage.is_emitted():
+            emit(plan, stages, place, title)
+        if place and not stage.is_trained():
+            tell(plan, stage, 'before', title)
+        train_with_bar(stage, title, gpu)
+        tell(plan, stage, 'after', title)
+
+
+def has_accuracy(stage, place):
+    """Whether the stage at a place of its run holds its accuracies; the first has none from before its training."""
+    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
+    return 'after' in known and (not place or 'before' in known)
+
+
+def emit(plan, stages, place, title):
+    """Write what training needs into the stage at a place of a run: base, pruned layer or last round."""
+    stage = stages[place]
+    if not place:
+        emit_base(plan, stage)
+    elif place > len(plan.layers):
+        emit_last(plan, stages[place - 1], stage)
+    else:
+        emit_pruned(
+            plan,
+            stages[place - 1],
+            stage,
+            plan.layers[place - 1],
+            lambda batches: bar(batches, desc=f'{title}: sampling', leave=False),
+        )
+
+
+def tell(plan, stage, moment, title):
+    """Verify a stage `before` or `after` its training, unless that is known, and print the accuracy."""
+    result = evaluate_stage(plan, stage, moment)
+    print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)

@@ -11,7 +11,7 @@ from sphereslim.evaluation.speed import caffe_times
 from sphereslim.files import read_json, write_json
 from sphereslim.net.costs import one_picture
 from sphereslim.net.prototxt import read_net, write_prototxt
-from sphereslim.pruning.counts import kept_count
+from sphereslim.pruning.selection import kept_count
 from sphereslim.studies.pipeline import Plan
 
 

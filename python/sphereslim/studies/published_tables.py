@@ -11,7 +11,7 @@ from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune_prototxt
 from sphereslim.net.costs import measure, total
 from sphereslim.net.prototxt import read_net
-from sphereslim.pruning.counts import kept_count
+from sphereslim.pruning.selection import kept_count
 from sphereslim.report.published_table import (
     PublishedCell,
     PublishedTable,
@@ -19,7 +19,7 @@ from sphereslim.report.published_table import (
     note_unequal_prints,
     read_published,
 )
-from sphereslim.studies import published_flame as flame
+from sphereslim.studies.flame import published as flame
 
 MEBI = 2**20
 _VGG_COLUMNS = ('params', 'params_pruned', 'flops', 'flops_pruned', 'activation_mb', 'activation_mb_pruned')

@@ -12,7 +12,7 @@ from sphereslim.commands.arguments.values import whole
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_json
 from sphereslim.progress import bar
-from sphereslim.pruning.allocation import COSTS, allocate, curves
+from sphereslim.pruning.allocation import COSTS, allocate_channels, curves
 from sphereslim.pruning.model import cost_of_counts, open_model
 from sphereslim.pruning.sensitivity import read_table
 from sphereslim.report.text_tables import text_table, with_unit
@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> None:
     rows, _ = read_table(args.table)
     limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
     found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
-    counts = allocate(model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs'))
+    counts = allocate_channels(
+        model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs')
+    )
     write_json(args.out, counts)
     print(
         text_table(

@@ -15,7 +15,7 @@ from sphereslim.files import write_bytes, write_json
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import count_values, read_weights
-from sphereslim.pruning.selection_files import read_selections
+from sphereslim.pruning.selection import read_selections
 from sphereslim.training.schedule import has_test_nets, trained_on
 from sphereslim.training.stage import Stage
 

@@ -13,7 +13,7 @@ from sphereslim.files import check_writable, write_bytes
 from sphereslim.progress import bar
 from sphereslim.pruning.model import open_model, refit
 from sphereslim.pruning.reconstruct import Fit, readers_of
-from sphereslim.pruning.selection_files import read_selections
+from sphereslim.pruning.selection import read_selections
 
 
 def run(args: argparse.Namespace) -> None:

@@ -21,8 +21,7 @@ from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import read_weights
 from sphereslim.net.weights_check import check_weights
 from sphereslim.progress import bar
-from sphereslim.pruning.counts import kept_count
-from sphereslim.pruning.selection import select
+from sphereslim.pruning.selection import kept_count, select
 from sphereslim.sampling.sampler import Sampler
 
 

@@ -17,7 +17,7 @@ from sphereslim.criteria import criterion as find_criterion
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable
 from sphereslim.progress import bar
-from sphereslim.pruning.harm import AccuracyLoss, Shift
+from sphereslim.pruning.measures import AccuracyLoss, OutputShift
 from sphereslim.pruning.model import open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.sensitivity import COLUMNS, SensitivityTable, study
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     feed, test = feeds(args, model.net, args.test_count)
     out = Path(args.out)
     check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
-    harm = accuracy_loss(args) if args.pairs else Shift(model, test)
+    harm = accuracy_loss(args) if args.pairs else OutputShift(model, test)
     table = SensitivityTable(out / 'sensitivity.json', about(args))
     study(
         model,

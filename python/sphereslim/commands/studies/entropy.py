@@ -23,9 +23,9 @@ from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies.entropy import layer_rows, layer_table, layers_figure, net_rows, net_table
+from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, whole_times
-from sphereslim.studies.run_plan import run_stages
 from sphereslim.training.schedule import Schedule
 
 SETTINGS = {'batches': 'count', 'seed': 'whole', 'time_batch': 'count', 'nets': 'settings', 'single': 'settings'}

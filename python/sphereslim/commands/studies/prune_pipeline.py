@@ -16,9 +16,9 @@ from sphereslim.report.markdown import table_text
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies import pipeline_report as report
+from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.pipeline_report.collect import collect
 from sphereslim.studies.pipeline_report.tables import stage_table
-from sphereslim.studies.run_plan import run_stages
 from sphereslim.training.schedule import Schedule
 
 TRAININGS = ('base', 'fine_tune', 'last_round')

@@ -20,9 +20,9 @@ from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
+from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
-from sphereslim.studies.run_plan import run_stages
 from sphereslim.studies.sphereface_prune import comparison, comparison_figure
 from sphereslim.training.schedule import Schedule
 

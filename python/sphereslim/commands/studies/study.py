@@ -24,7 +24,7 @@ from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
 from sphereslim.pruning.allocation import curves
-from sphereslim.pruning.harm import Shift
+from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.sensitivity import SensitivityTable, study
@@ -80,7 +80,7 @@ def make_study(args, model, out):
         table,
         args.rates,
         args.ranked_by,
-        Shift(model, test_feed),
+        OutputShift(model, test_feed),
         fit_feed,
         fit,
         True,

@@ -9,10 +9,9 @@ from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_json
-from sphereslim.pruning.allocation import allocate
-from sphereslim.pruning.harm import Shift
-from sphereslim.pruning.model import Model, cost, cost_of_counts
-from sphereslim.pruning.one_shot import apply, evidence, selections
+from sphereslim.pruning.allocation import allocate_channels
+from sphereslim.pruning.measures import OutputShift
+from sphereslim.pruning.model import Model, cost, cost_of_counts, cut_and_refit, evidence, selections
 from sphereslim.pruning.reconstruct import Fit
 
 
@@ -52,7 +51,7 @@ class Study:
         path = self.folder / f'counts-{percent(budget)}{"-uniform" if uniform else ""}.json'
         if not path.is_file():
             limit = budget * cost(self.model.net)[0]
-            write_json(path, self._uniform(limit) if uniform else allocate(self.model, self.curves, limit))
+            write_json(path, self._uniform(limit) if uniform else allocate_channels(self.model, self.curves, limit))
         return read_json(path)
 
     def one_shot(self, criterion, budget, refitted, uniform=False):
@@ -73,7 +72,7 @@ class Study:
         folder = self.folder / f'refitted-{percent(budget)}'
 
         def compute():
-            slimmed = apply(
+            slimmed = cut_and_refit(
                 self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed, every=True
             )
             slimmed.save(folder)
@@ -109,7 +108,9 @@ class Study:
         return known[name]
 
     def _pruned(self, criterion, budget, feed, uniform):
-        return apply(self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed, every=True)
+        return cut_and_refit(
+            self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed, every=True
+        )
 
     def _chosen(self, criterion, budget, uniform):
         return selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)
@@ -138,7 +139,7 @@ class Study:
 
     def _distance(self, model):
         if not self._shift:
-            self._shift.append(Shift(self.model, self.test_feed))
+            self._shift.append(OutputShift(self.model, self.test_feed))
         return self._shift[0](model)
 
     def _accuracy(self, model, pairs):

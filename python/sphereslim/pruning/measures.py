@@ -7,7 +7,7 @@ from sphereslim.evaluation.verification import Verification
 from sphereslim.net.opened import open_net
 
 
-class Shift:
+class OutputShift:
     """How far the outputs of a Model lie from those of the original `model` on the pictures of a feed, 0 to 2."""
 
     def __init__(self, model, feed):
