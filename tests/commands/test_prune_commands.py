@@ -14,7 +14,7 @@ from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import read_weights, weight_layers
-from sphereslim.pruning.allocation import allocate, curves
+from sphereslim.pruning.allocation import allocate_channels, curves
 from sphereslim.pruning.model import cost, evidence, open_model
 from sphereslim.pruning.selection import read_selections
 from sphereslim.pruning.sensitivity import read_table
@@ -161,7 +161,7 @@ def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
     run('prune', f'a.json --deploy {NET} --weights tiny.caffemodel --out allocated')
     left = cost(read_net('allocated/deploy.prototxt'))[0]
     assert 0.4 * whole < left <= 0.6 * whole
-    finest = allocate(model, curves(rows), left - 1)
+    finest = allocate_channels(model, curves(rows), left - 1)
     assert sum(finest.values()) < sum(counts.values())
 
 
