@@ -33,6 +33,7 @@ FLOORS = {
     'facedata': 4,  # faces drawn, detected, aligned, listed
     'pruning': 5,  # one net made smaller
     'studies': 6,  # whole runs and their reports
+    'api': 6,  # the functions of the front door
     '': 6,  # the front door
     'commands': 7,
     '__main__': 8,

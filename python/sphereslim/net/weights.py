@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.files import read_bytes
+from sphereslim.files import read_bytes, write_bytes
 
 _DATA_TAG = b'\x2a'  # wire tag of BlobProto.data: field 5, length-delimited
 _DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
@@ -23,6 +23,11 @@ def read_weights(path):
     if not weights.layer and not weights.layers:
         raise SlimError(f'{path}: holds no layers, expected a caffemodel')
     return weights
+
+
+def write_weights(path, weights):
+    """Write a NetParameter of weights as a binary caffemodel, whole or not at all."""
+    write_bytes(path, weights.SerializeToString())
 
 
 def weight_layers(weights):
