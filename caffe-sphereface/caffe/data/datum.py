@@ -10,7 +10,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 
-def parse_datum(content):
+def parse_datum(content: bytes) -> caffe_pb2.Datum:
     """A Datum from bytes."""
     try:
         return caffe_pb2.Datum.FromString(content)
@@ -18,7 +18,7 @@ def parse_datum(content):
         raise CaffeError(f'is not a Datum ({len(content)} bytes)') from None
 
 
-def datum_planes(datum):
+def datum_planes(datum: caffe_pb2.Datum) -> np.ndarray:
     """The values of a Datum that is not encoded as (channels, height, width), uint8 or float32.
 
     CaffeError when the dimensions claim another count than there is.
@@ -30,12 +30,12 @@ def datum_planes(datum):
     return values.reshape(shape)
 
 
-def datum_picture(datum, color=None):
+def datum_picture(datum: caffe_pb2.Datum, color: bool | None = None) -> np.ndarray:
     """The picture of an encoded Datum (height, width[, 3]): BGR if `color`, grey if False, as stored if None."""
     return decode_picture(datum.data, 'the encoded picture', color)
 
 
-def planes_to_datum(planes, label):
+def planes_to_datum(planes: np.ndarray, label: int) -> caffe_pb2.Datum:
     """A Datum of uint8 values (channels, height, width)."""
     channels, height, width = planes.shape
     return caffe_pb2.Datum(

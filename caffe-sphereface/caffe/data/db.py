@@ -4,42 +4,60 @@ import os
 import shutil
 import tempfile
 import weakref
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Protocol, TypeVar
 
 import lmdb
 
-from caffe.data.lmdb_file import LmdbFile
+from caffe.data.lmdb_file import LmdbFile, Record
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
 
-_RECORDS_A_COMMIT = 1000
+Put = Callable[[bytes, bytes], None]  # puts a key and its value into a new database
+
+_RECORDS_PER_COMMIT = 1000
 _FIRST_MAP = 10 << 20
 _LMDB, _LEVELDB = caffe_pb2.DataParameter.LMDB, caffe_pb2.DataParameter.LEVELDB
+_AnyRecord = TypeVar('_AnyRecord')
+
+
+class Reader(Protocol):
+    """The records of a database, round and round; `count` is None where the database does not tell."""
+
+    count: int | None
+
+    def peek(self) -> Record:
+        """(key, fetch) of the record that `step` gives next; `fetch()` reads its value, all bytes."""
+
+    def step(self) -> Record:
+        """`peek`, and move on to the next record."""
 
 
 class LmdbReader:
     """The records of an LMDB in the order of their keys."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self._file = LmdbFile(path)
-        self.count = self._file.count
+        self.count: int | None = self._file.count
         self._records = self._file.records()
-        self._record = next(self._records, None)
-        _expect_records(self._record, path)
+        self._record = _first(self._records, path)
 
-    def peek(self):
+    def peek(self) -> Record:
         """(key, fetch) of the record that `step` gives next; `fetch()` reads its value, all bytes."""
         return self._record
 
-    def step(self):
+    def step(self) -> Record:
         """`peek`, and move on to the next record."""
         record = self._record
-        self._record = next(self._records, None)
-        if self._record is None:
+        following = next(self._records, None)
+        if following is None:
             self._records = self._file.records()
-            self._record = next(self._records)
+            following = next(self._records)
+        self._record = following
         return record
 
 
@@ -50,7 +68,9 @@ class LevelDbReader:
     itself may be read-only and stays as it is.
     """
 
-    def __init__(self, path):
+    count: int | None = None
+
+    def __init__(self, path: str) -> None:
         plyvel = _plyvel(path)
         folder = tempfile.mkdtemp(prefix='caffe-leveldb-')
         weakref.finalize(self, _remove_own, folder, os.getpid())
@@ -58,18 +78,16 @@ class LevelDbReader:
         try:
             self._database = plyvel.DB(folder)
             self._iterator = self._database.iterator()
-            self.count = None
-            self._record = next(self._iterator, None)
+            self._record = _first(self._iterator, path)
         except plyvel.Error as error:
             raise CaffeError(f'{path}: is not a readable LevelDB ({reason(error)})') from None
         self._corrupt, self._path = plyvel.Error, path
-        _expect_records(self._record, path)
 
-    def peek(self):
+    def peek(self) -> Record:
         """(key, fetch) of the record that `step` gives next; `fetch()` is its value, all bytes."""
         return self._record[0], partial(bytes, self._record[1])
 
-    def step(self):
+    def step(self) -> Record:
         """`peek`, and move on to the next record."""
         record = self.peek()
         try:
@@ -82,7 +100,7 @@ class LevelDbReader:
         return record
 
 
-def _plyvel(path):
+def _plyvel(path: str) -> ModuleType:
     try:
         import plyvel
     except ImportError:
@@ -93,13 +111,13 @@ def _plyvel(path):
     return plyvel
 
 
-def _remove_own(folder, process):
+def _remove_own(folder: str, process: int) -> None:
     """Remove a folder where this is the process that made it, not a forked child of it."""
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _link_leveldb(path, folder):
+def _link_leveldb(path: str, folder: str) -> None:
     try:
         names = os.listdir(path)
     except (OSError, ValueError) as error:
@@ -114,21 +132,22 @@ def _link_leveldb(path, folder):
             shutil.copyfile(source, target)
 
 
-def _expect_records(first, path):
-    if not first:
+def _first(records: Iterator[_AnyRecord], path: str) -> _AnyRecord:
+    first = next(records, None)
+    if first is None:
         raise CaffeError(f'{path}: the database is empty, expected at least one record')
+    return first
 
 
-def open_reader(path, backend):
+def open_reader(path: str, backend: int) -> Reader:
     """A reader of the database folder `path`; `backend` is DataParameter.LMDB or LEVELDB.
 
-    Readers have `count` (None where unknown), `peek()` and `step()`, which wraps around. CaffeError for a missing,
-    damaged or empty database, at once or when the damage is met.
+    CaffeError for a missing, damaged or empty database, at once or when the damage is met.
     """
-    return {_LMDB: LmdbReader, _LEVELDB: LevelDbReader}[backend](path)
+    return LmdbReader(path) if backend == _LMDB else LevelDbReader(path)
 
 
-def backend_named(name):
+def backend_named(name: str) -> int:
     """The DataParameter backend of 'lmdb' or 'leveldb'."""
     try:
         return {'lmdb': _LMDB, 'leveldb': _LEVELDB}[name.lower()]
@@ -137,7 +156,7 @@ def backend_named(name):
 
 
 @contextmanager
-def new_database(path, backend):
+def new_database(path: str | Path, backend: int) -> Iterator[Put]:
     """Yield `put(key, value)` (both bytes) for a new database folder that appears when the block ends well.
 
     CaffeError when `path` exists already or cannot be written; nothing is left behind then.
@@ -146,10 +165,11 @@ def new_database(path, backend):
     if os.path.lexists(path):
         raise CaffeError(f'{path}: exists already, expected the name of a new database')
     temporary = None
+    writer: Callable[[str], AbstractContextManager[Put]] = _lmdb_writer if backend == _LMDB else _leveldb_writer
     try:
         temporary = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.')
         os.chmod(temporary, 0o755)
-        with {_LMDB: _lmdb_writer, _LEVELDB: _leveldb_writer}[backend](temporary) as put:
+        with writer(temporary) as put:
             yield put
         os.rename(temporary, path)
         temporary = None
@@ -163,11 +183,11 @@ def new_database(path, backend):
 
 
 @contextmanager
-def _lmdb_writer(folder):
+def _lmdb_writer(folder: str) -> Iterator[Put]:
     environment = lmdb.open(folder, map_size=_FIRST_MAP, lock=False)
-    pending = []
+    pending: list[tuple[bytes, bytes]] = []
 
-    def commit():
+    def commit() -> None:
         while True:
             try:
                 with environment.begin(write=True) as transaction:
@@ -178,9 +198,9 @@ def _lmdb_writer(folder):
                 environment.set_mapsize(2 * environment.info()['map_size'])
         pending.clear()
 
-    def put(key, value):
+    def put(key: bytes, value: bytes) -> None:
         pending.append((key, value))
-        if len(pending) == _RECORDS_A_COMMIT:
+        if len(pending) == _RECORDS_PER_COMMIT:
             commit()
 
     try:
@@ -192,7 +212,7 @@ def _lmdb_writer(folder):
 
 
 @contextmanager
-def _leveldb_writer(folder):
+def _leveldb_writer(folder: str) -> Iterator[Put]:
     plyvel = _plyvel(folder)
     os.rmdir(folder)
     database = plyvel.DB(folder, create_if_missing=True, error_if_exists=True)

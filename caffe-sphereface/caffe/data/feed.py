@@ -1,13 +1,18 @@
 """From a source of items to the tops of a data layer: order, random draws, shards, reading ahead."""
 
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
+from typing import Generic, NoReturn, Protocol
 
 import numpy as np
+import torch
 
 from caffe import device, random
-from caffe.data.augmentation import Transformer
+from caffe.blobs.blob import Blob
+from caffe.data.augmentation import Draw, Transformer
+from caffe.data.prefetch.batch import Item, NewRow
 from caffe.data.prefetch.forked import ProcessPrefetcher
-from caffe.data.prefetch.gpu_upload import Upload
+from caffe.data.prefetch.gpu_upload import BatchSource, Upload
 from caffe.data.prefetch.threads import Prefetcher
 from caffe.data.prefetch.worker_count import in_processes
 from caffe.errors import CaffeError
@@ -15,30 +20,43 @@ from caffe.parallel.rank import shard
 from caffe.proto import caffe_pb2
 
 
+class DataLayer(Protocol):
+    """What is asked of a layer that a Feed belongs to."""
+
+    phase: int
+    param: caffe_pb2.LayerParameter
+
+    def error(self, message: str) -> NoReturn:
+        """Raise CaffeError with a message that names the layer."""
+
+
 class Order:
     """The endless sequence of indices 0 … count-1, shuffled anew each time round when `shuffle` is set."""
 
-    def __init__(self, count, shuffle=False, skip=0, generator=None):
-        self._count, self._shuffle, self._generator = count, shuffle, generator
-        self._sequence = generator.permutation(count) if shuffle else range(count)
+    def __init__(
+        self, count: int, shuffle: bool = False, skip: int = 0, generator: np.random.Generator | None = None
+    ) -> None:
+        self._count, self._generator = count, generator if shuffle else None
+        self._sequence = self._new_sequence()
         self._position = skip
 
-    def peek(self):
+    def _new_sequence(self) -> Sequence[int] | np.ndarray:
+        return self._generator.permutation(self._count) if self._generator else range(self._count)
+
+    def peek(self) -> int:
         """The index that `step` gives next."""
         return int(self._sequence[self._position])
 
-    def step(self):
+    def step(self) -> int:
         """The next index."""
         index = self.peek()
         self._position += 1
         if self._position == self._count:
-            self._position = 0
-            if self._shuffle:
-                self._sequence = self._generator.permutation(self._count)
+            self._position, self._sequence = 0, self._new_sequence()
         return index
 
 
-def own_generator():
+def own_generator() -> np.random.Generator:
     """A numpy Generator for one data layer, seeded by the process-wide one.
 
     It makes what a layer draws independent of when its threads draw it.
@@ -46,7 +64,9 @@ def own_generator():
     return np.random.default_rng(random.numpy_generator().integers(2**63))
 
 
-def plan_batches(step, batch_size, transformer, generator, phase):
+def plan_batches(
+    step: Callable[[], Item], batch_size: int, transformer: Transformer, generator: np.random.Generator, phase: int
+) -> Iterator[list[tuple[Item, Draw]]]:
     """Yield batches of (item, random draws of its transformation) without end.
 
     `step()` gives the next item of the source. In TRAIN each of several processes gets its share of the items, and the
@@ -54,48 +74,59 @@ def plan_batches(step, batch_size, transformer, generator, phase):
     """
     while True:
         rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
-        planned = []
+        planned: list[tuple[Item, Draw]] = []
         for _ in range(count):  # batch by batch, since `step` may draw from the same generator
             items = [step() for _ in range(batch_size)]
             planned += zip(items, transformer.draws(generator, batch_size))
         yield planned[rank::count]
 
 
-class Feed:
+class Feed(Generic[Item]):
     """The reading-ahead half of a data layer: puts one batch after another into its tops.
 
-    `step()` gives the next item of the source; `load(item, draw, slot)` writes one into the array that
-    `slot(shape, dtype)` gives, transformed by the row `draw` of `Transformer.draws`, and returns its label. They must
-    not refer to the layer, or what reads ahead would keep it alive. Up to `ahead` batches are prepared. `divisible`
-    says that copies of this process can read the source, too.
+    `step()` gives the next item of the source; `load(item, draw, new_row)` writes one into the array that
+    `new_row(shape, dtype)` gives, transformed by the row `draw` of `Transformer.draws`, and returns its label. They
+    must not refer to the layer, or what reads ahead would keep it alive. Up to `ahead` batches are prepared.
+    `divisible` says that copies of this process can read the source, too.
     """
 
-    def __init__(self, layer, transformer, step, load, batch_size, generator, ahead=4, divisible=True):
+    def __init__(
+        self,
+        layer: DataLayer,
+        transformer: Transformer,
+        step: Callable[[], Item],
+        load: Callable[[Item, Draw, NewRow], float],
+        batch_size: int,
+        generator: np.random.Generator,
+        ahead: int = 4,
+        divisible: bool = True,
+    ) -> None:
         if not batch_size:
             layer.error('batch_size is 0, expected at least 1')
         self.transformer, self._load, self.batch_size = transformer, load, batch_size
-        self._upload = None
+        self._upload: Upload | None = None
 
-        def place(planned, slot):
+        def load_planned(planned: tuple[Item, Draw], new_row: NewRow) -> float:
             item, draw = planned
-            return load(item, draw, slot)
+            return load(item, draw, new_row)
 
         plan = plan_batches(step, batch_size, transformer, generator, layer.phase)
+        self._prefetcher: BatchSource
         if divisible and in_processes():
-            self._prefetcher = ProcessPrefetcher(plan, place, ahead)
+            self._prefetcher = ProcessPrefetcher(plan, load_planned, ahead)
         else:
-            self._prefetcher = Prefetcher(plan, place, batch_size, ahead)
+            self._prefetcher = Prefetcher(plan, load_planned, batch_size, ahead)
 
-    def shape_tops(self, layer, top, first):
+    def shape_tops(self, layer: DataLayer, top: Sequence[Blob], first: Item) -> None:
         """Give the tops the shapes that a batch of items like `first` has; CaffeError naming the layer if it is bad."""
-        shapes = []
+        shapes: list[tuple[int, ...]] = []
 
-        def slot(shape, dtype):
+        def new_row(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             shapes.append(shape)
             return np.empty(shape, dtype)
 
         try:
-            self._load(first, np.zeros(3), slot)
+            self._load(first, np.zeros(3), new_row)
         except CaffeError as error:
             layer.error(str(error))
         if self.batch_size * prod(shapes[0]) >= 2**31:
@@ -104,7 +135,7 @@ class Feed:
         if len(top) > 1:
             top[1].reshape(self.batch_size)
 
-    def forward(self, layer, top):
+    def forward(self, layer: DataLayer, top: Sequence[Blob]) -> None:
         """Wait for the next batch and put it into the tops; CaffeError naming the layer for an item that is bad."""
         try:
             data, labels = self._next()
@@ -116,7 +147,7 @@ class Feed:
             top[1].reshape(len(labels))
             top[1].tensor = labels
 
-    def _next(self):
+    def _next(self) -> Sequence[torch.Tensor]:
         """(data, labels) of the next batch, in GPU mode on the GPU."""
         if self._upload is None and device.device().type == 'cuda':
             self._upload = Upload(self._prefetcher)
@@ -126,7 +157,7 @@ class Feed:
         return batch.data, batch.labels
 
 
-def make_transformer(layer):
+def make_transformer(layer: DataLayer) -> Transformer:
     """The Transformer that a layer's transform_param asks for, errors naming the layer."""
     try:
         return Transformer(layer.param.transform_param, layer.phase, late=device.device().type == 'cuda')

@@ -7,9 +7,13 @@ large values lie in runs of overflow pages.
 
 import os
 import struct
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NoReturn
 
 from caffe.errors import CaffeError, reason
+
+Record = tuple[bytes, Callable[[], bytes]]  # a key, and a function that reads its value
 
 _HEADER = struct.Struct('<QHHHH')
 _META = struct.Struct('<16xIIQQ')
@@ -23,7 +27,7 @@ _DEEPEST = 32
 class LmdbFile:
     """An LMDB folder opened for reading; `count` is the number of its records."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self._path = folder
         try:
             self._file = open(os.path.join(folder, 'data.mdb'), 'rb', buffering=0)
@@ -41,7 +45,7 @@ class LmdbFile:
                 f'{folder}: LMDB is truncated, data.mdb has {self._size} bytes, expected {(last + 1) * self._page_size}'
             )
 
-    def _meta(self, offset):
+    def _meta(self, offset: int) -> tuple[int, int, int, int, int] | None:
         """(page size, records, root page, last page, transaction) of a meta page, None where it is none."""
         size = _META.size + 2 * _TREE.size + 16
         page = os.pread(self._file.fileno(), size, offset)
@@ -54,14 +58,14 @@ class LmdbFile:
             return None
         return page_size, main[6], main[7], last, transaction
 
-    def _is_whole(self):
+    def _is_whole(self) -> bool:
         """Whether all records are there, as in a file that ends early since LMDB never wrote pages freed at once."""
         try:
             return all(True for _ in self.records())
         except CaffeError:
             return False
 
-    def records(self):
+    def records(self) -> Iterator[Record]:
         """Yield (key, fetch) in the order of keys; `fetch()` reads the value, from any thread."""
         if self._root == _NO_ROOT:
             return
@@ -82,7 +86,7 @@ class LmdbFile:
         if found != self.count:
             self._damaged(f'the tree has not the {self.count} records that it claims')
 
-    def _nodes(self, number):
+    def _nodes(self, number: int) -> Iterator[int | Record]:
         """Yield what a page holds: the numbers of pages below it, or (key, fetch) of its records."""
         page = self._read(number * self._page_size, self._page_size)
         stated, _, flags, lower, _ = _HEADER.unpack_from(page)
@@ -99,7 +103,7 @@ class LmdbFile:
             else:
                 yield self._record(page, number, start + _NODE.size, low | high << 16, flags, key_size)
 
-    def _record(self, page, number, start, size, flags, key_size):
+    def _record(self, page: bytes, number: int, start: int, size: int, flags: int, key_size: int) -> Record:
         value = start + key_size
         if flags not in (0, _BIG_VALUE) or value + (8 if flags else size) > self._page_size:
             self._damaged(f'page {number}')
@@ -110,11 +114,11 @@ class LmdbFile:
             self._damaged(f'page {number}')
         return page[start:value], partial(self._read, offset, size)
 
-    def _read(self, offset, size):
+    def _read(self, offset: int, size: int) -> bytes:
         content = b'' if offset >= 2**63 else os.pread(self._file.fileno(), size, offset)
         if len(content) != size:
             self._damaged('it ends early')
         return content
 
-    def _damaged(self, what):
+    def _damaged(self, what: str) -> NoReturn:
         raise CaffeError(f'{self._path}: the LMDB is damaged ({what})')

@@ -13,16 +13,16 @@ class PictureList:
     """Paths (str) and labels (N,) float32 of a list; `lines[i]` is the number of entry i's line in `source`."""
 
     source: str
-    paths: list
+    paths: list[str]
     labels: np.ndarray
-    lines: list
+    lines: list[int]
 
-    def where(self, index):
+    def where(self, index: int) -> str:
         """`file:line` of an entry, for errors."""
         return f'{self.source}:{self.lines[index]}'
 
 
-def whole_number(text):
+def whole_number(text: str) -> int:
     """The whole number of 32 bits that `text` states; ValueError where it does not."""
     number = int(text)
     if not -(2**31) <= number < 2**31:
@@ -30,23 +30,27 @@ def whole_number(text):
     return number
 
 
-def read_list(source):
+def read_list(source: str) -> PictureList:
     """Read a list; what follows the last space of a line is its label. Blank lines are passed over.
 
     Raises CaffeError naming file and line for a line without a path or with a label that is no whole number, and for an
     empty list.
     """
-    paths, labels, lines = [], [], []
+    paths: list[str] = []
+    labels: list[int] = []
+    lines: list[int] = []
     for number, line in enumerate(read_bytes(source).decode(errors='surrogateescape').split('\n'), 1):
         path, _, label = line.strip().replace('\t', ' ').rpartition(' ')
         if not path and not label:
             continue
         try:
+            if not path:
+                raise ValueError('no path')
             labels.append(whole_number(label))
         except ValueError:
-            label = None
-        if not path or label is None:
-            raise CaffeError(f"{source}:{number}: '{line.strip()[:80]}', expected a path, a space and a whole number")
+            raise CaffeError(
+                f"{source}:{number}: '{line.strip()[:80]}', expected a path, a space and a whole number"
+            ) from None
         paths.append(path.rstrip())
         lines.append(number)
     if not paths:

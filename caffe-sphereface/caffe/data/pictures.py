@@ -10,10 +10,10 @@ from caffe.errors import CaffeError, reason
 if 'OPENCV_LOG_LEVEL' not in os.environ:
     # What OpenCV would print about a broken picture says less than the CaffeError about it, and with several readers it
     # lands anywhere in the log. OpenCV 4 and 5 name the setter differently.
-    (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)
+    (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)  # type: ignore[attr-defined]
 
 
-def read_picture(path, color=True, height=0, width=0):
+def read_picture(path: str, color: bool = True, height: int = 0, width: int = 0) -> np.ndarray:
     """The picture of a file as uint8 (height, width, 3) in BGR, or (height, width) when `color` is False.
 
     It is resized bilinearly where `height` and `width` are given. CaffeError naming the file when it is missing, no
@@ -28,7 +28,7 @@ def read_picture(path, color=True, height=0, width=0):
     return image
 
 
-def read_small(path):
+def read_small(path: str) -> bytes:
     """The bytes of a file, with fewer calls than pathlib makes: this runs once a picture."""
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -40,7 +40,7 @@ def read_small(path):
         raise CaffeError(f'{path}: cannot be read ({reason(error)})') from None
 
 
-def decode_picture(content, origin, color=None):
+def decode_picture(content: bytes, origin: str, color: bool | None = None) -> np.ndarray:
     """Decode the bytes of a JPEG, PNG, … file: BGR if `color`, grey if False, as it is stored if None."""
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     image = decode(content, flag)
@@ -51,7 +51,7 @@ def decode_picture(content, origin, color=None):
     return image
 
 
-def decode(content, flag):
+def decode(content: bytes, flag: int) -> np.ndarray | None:
     """What cv2.imdecode makes of bytes; None where it makes nothing, be it by None or by cv2.error."""
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flag) if len(content) else None

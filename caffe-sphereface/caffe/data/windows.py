@@ -9,6 +9,8 @@ from caffe.data.picture_list import whole_number
 from caffe.errors import CaffeError
 from caffe.proto.files import read_bytes
 
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2
+
 
 @dataclass(frozen=True)
 class Window:
@@ -17,13 +19,14 @@ class Window:
     path: str
     label: int
     overlap: float
-    box: tuple
+    box: Box
 
 
-def read_windows(source):
+def read_windows(source: str) -> list[Window]:
     """The windows of a file of blocks `# index`, path, channels, height, width, count, then `count` lines of
     `class overlap x1 y1 x2 y2`. Raises CaffeError naming file and line."""
-    lines, windows = _Lines(source), []
+    lines = _Lines(source)
+    windows: list[Window] = []
     while lines.left:
         try:
             windows += _block(lines)
@@ -35,19 +38,19 @@ def read_windows(source):
 class _Lines:
     """The lines of a file that are not empty, to be taken one by one; `number` is that of the last one."""
 
-    def __init__(self, source):
+    def __init__(self, source: str) -> None:
         text = read_bytes(source).decode(errors='surrogateescape')
         self.left = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()][::-1]
         self.source, self.number = source, 0
 
-    def take(self, what):
+    def take(self, what: str) -> str:
         if not self.left:
             raise CaffeError(f'{self.source}:{self.number}: ends where {what} is expected')
         self.number, text = self.left.pop()
         return text
 
 
-def _block(lines):
+def _block(lines: _Lines) -> list[Window]:
     """The windows of one picture."""
     if not lines.take('# index').startswith('#'):
         raise ValueError('a line "# index"')
@@ -61,15 +64,17 @@ def _block(lines):
     return windows
 
 
-def _window(path, label, overlap, box):
+def _window(path: str, label: str, overlap: str, box: list[str]) -> Window:
     x1, y1, x2, y2 = map(whole_number, box)
     if x2 < x1 or y2 < y1:
         raise ValueError(f'window {x1} {y1} {x2} {y2} is empty')
     return Window(path, whole_number(label), float(overlap), (x1, y1, x2, y2))
 
 
-def cut_window(image, box, size, context_pad, square, mirror):
-    """A window of a picture warped to `size`: (patch of uint8, top, left), its place in a size x size frame.
+def cut_window(
+    image: np.ndarray, box: Box, size: int, context_pad: int, square: bool, mirror: bool
+) -> tuple[np.ndarray, int, int]:
+    """A window of a picture warped to `size`: (patch of uint8, top, left), the latter in a size x size frame.
 
     With `context_pad` the window grows so that it is surrounded by that many pixels of context after warping; what
     lies outside the picture stays free in the frame. `square` takes the tightest square around the window instead of
@@ -89,7 +94,7 @@ def cut_window(image, box, size, context_pad, square, mirror):
     return (cv2.flip(patch, 1) if mirror else patch), min(top, size - 1), min(left, size - 1)
 
 
-def _with_context(box, size, context_pad, square):
+def _with_context(box: Box, size: int, context_pad: int, square: bool) -> Box:
     if size <= 2 * context_pad:
         raise CaffeError(f'context_pad {context_pad} leaves nothing of crop_size {size}')
     x1, y1, x2, y2 = box
@@ -106,6 +111,6 @@ def _with_context(box, size, context_pad, square):
     )
 
 
-def _round(value):
+def _round(value: float) -> int:
     """Round half away from zero, as C does."""
     return int(np.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)

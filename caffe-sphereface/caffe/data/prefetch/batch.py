@@ -1,13 +1,22 @@
 """Batches of data layers: filled by workers, handed to the net."""
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from caffe.errors import CaffeError
+
+# what a source has many of: the number of a line, a record, …
+Item = TypeVar('Item')
+# gives the array of a shape and dtype that one item of a batch is written into
+NewRow = Callable[[tuple[int, ...], np.dtype], np.ndarray]
+# gives the tensors (data, labels) of a batch: data of a shape and dtype, labels of shape[:1] in float32
+Allocate = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass
@@ -21,47 +30,58 @@ class Batch:
     labels: torch.Tensor
 
 
-class Filling:
+class Filling(Generic[Item]):
     """A batch of `items` in the making.
 
-    `allocate(shape, dtype)` gives the tensors (data, labels), when the first item has said what they look like.
+    `allocate` gives the tensors `data` and `labels`, when the first item has said what they look like.
     `waiting` counts the items that are still to come, for those who fill. `failure` is (index of the item, exception)
     of the first item that could not be loaded.
     """
 
-    def __init__(self, items, allocate):
-        self.data = self.labels = self.failure = None
+    data: torch.Tensor
+    labels: torch.Tensor
+
+    def __init__(self, items: Sequence[Item], allocate: Allocate) -> None:
+        self.failure: tuple[int, Exception] | None = None
         self.items, self.waiting = items, len(items)
         self._allocate = allocate
+        self._rows: np.ndarray | None = None
         self._lock = threading.Lock()
 
-    def fill(self, start, items, load, stopped):
-        """Load `items` into the places from `start` on; `stopped()` says that nobody wants them any more."""
+    def fill(
+        self,
+        start: int,
+        items: Sequence[Item],
+        load: Callable[[Item, NewRow], float],
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Load `items` into the rows from `start` on; `stopped()` says that nobody wants them any more."""
         for index, item in enumerate(items, start):
             if stopped():
                 return
             try:
-                label = load(item, partial(self._slot, index))
+                label = load(item, partial(self._row, index))
                 self._label_array[index] = label
             except Exception as failure:
                 with self._lock:
                     if self.failure is None or index < self.failure[0]:
                         self.failure = (index, failure)
 
-    def _slot(self, index, shape, dtype):
+    def _row(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The writable array of item `index`; the first call decides the shape and dtype of all items."""
         with self._lock:
-            if self.data is None:
-                self._decide(shape, dtype)
-        if self._array.shape[1:] != tuple(shape) or self._array.dtype != dtype:
+            rows = self._make_rows(shape, dtype) if self._rows is None else self._rows
+        if rows.shape[1:] != tuple(shape) or rows.dtype != dtype:
             raise CaffeError(
                 f'has shape {tuple(shape)} and type {np.dtype(dtype)}, others of its batch '
-                f'{self._array.shape[1:]} and {self._array.dtype}; expected the same (new_height and '
+                f'{rows.shape[1:]} and {rows.dtype}; expected the same (new_height and '
                 'new_width, or crop_size, make pictures alike)'
             )
-        return self._array[index]
+        return rows[index]
 
-    def _decide(self, shape, dtype):
+    def _make_rows(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         kind = torch.uint8 if dtype == np.uint8 else torch.float32
         self.data, self.labels = self._allocate((len(self.items), *shape), kind)
-        self._array, self._label_array = self.data.numpy(), self.labels.numpy()
+        rows = self._rows = self.data.numpy()
+        self._label_array = self.labels.numpy()
+        return rows

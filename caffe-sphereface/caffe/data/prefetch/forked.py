@@ -4,17 +4,31 @@ import copy
 import pickle
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Generic, NamedTuple
+
+import torch
 
 from caffe import fork
-from caffe.data.prefetch.batch import Batch, Filling
-from caffe.data.prefetch.shared_memory import Slot
+from caffe.data.prefetch.batch import Batch, Filling, Item, NewRow
+from caffe.data.prefetch.shared_memory import SharedBuffer
 from caffe.data.prefetch.worker_count import worker_count
-from caffe.data.prefetch.worker_processes import LONGEST_MESSAGE, Team
+from caffe.data.prefetch.worker_processes import LONGEST_MESSAGE, WorkerProcesses
 from caffe.errors import CaffeError
 
 
-class ProcessPrefetcher:
+class _Made(NamedTuple):
+    """What a worker answers: the batch of a number lies in a buffer as `shape` and `dtype`, or could not be made."""
+
+    number: int
+    buffer: int = 0
+    shape: tuple[int, ...] = ()
+    dtype: torch.dtype = torch.float32
+    failure: Exception | None = None
+
+
+class ProcessPrefetcher(Generic[Item]):
     """What Prefetcher is, with processes in place of threads: they are copies of this one, made by the first `next`.
 
     `plan` and `load` run in each of them, on what was opened before. A batch is handed out in memory that the workers
@@ -22,106 +36,111 @@ class ProcessPrefetcher:
     every worker is busy with another one.
     """
 
-    def __init__(self, plan, load, ahead=4):
-        self._source, self._workers, self._ahead = (plan, load), worker_count(), max(2, ahead)
+    def __init__(self, plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], float], ahead: int = 4) -> None:
+        self._plan, self._load = plan, load
+        self._count, self._ahead = worker_count(), max(2, ahead)
         self._due = 0  # number of the batch that `next` hands out
         self._without_workers()
         fork.follow(self)
 
-    def _without_workers(self):
-        self._slots, self._team, self.stop = [], None, lambda: None
-        self._made = {}  # (slot, shape and dtype, failure) of batches that are there, by number
+    def _without_workers(self) -> None:
+        self._buffers: list[SharedBuffer] = []
+        self._workers: WorkerProcesses | None = None
+        self.stop: Callable[[], object] = lambda: None
+        self._made: dict[int, _Made] = {}  # batches that are there, by number
         self._ordered = self._due  # number of the batch that workers are asked for next
-        self._lent = 0  # slots whose batch somebody outside holds
-        self._returned = deque()  # slots that nobody holds any more, to be ordered anew
+        self._lent = 0  # buffers whose batch somebody outside holds
+        self._returned: deque[int] = deque()  # buffers that nobody holds any more, to be ordered anew
 
-    def before_fork(self):
+    def before_fork(self) -> None:
         """Nothing is to be done: the workers have no locks."""
 
-    def after_fork(self, in_child):
+    def after_fork(self, in_child: bool) -> None:
         """In a copy of this process, leave the workers to the original; `next` starts others."""
-        if in_child and self._team:
-            self._team.leave()
+        if in_child and self._workers:
+            self._workers.leave()
             self._without_workers()
 
-    def is_ready(self):
+    def is_ready(self) -> bool:
         """Whether `next` gives a batch without a wait or an error."""
-        while self._team and self._due not in self._made and self._team.has_answered():
-            self._receive()
-        return self._due in self._made and not self._made[self._due][-1]
+        while self._workers and self._due not in self._made and self._workers.has_answered():
+            self._receive(self._workers)
+        return self._due in self._made and not self._made[self._due].failure
 
-    def next(self):
+    def next(self) -> Batch:
         """The next Batch, complete."""
-        if self._team is None:
-            self._start()
+        workers = self._workers or self._start()
         while self._returned:
             self._lent -= 1
-            self._order(self._returned.popleft())
+            self._order(workers, self._returned.popleft())
         while self._due not in self._made:
-            self._receive()
-        slot, described, failure = self._made[self._due]
-        if failure:
-            raise copy.copy(failure)
+            self._receive(workers)
+        made = self._made[self._due]
+        if made.failure:
+            raise copy.copy(made.failure)
         del self._made[self._due]
         self._due += 1
-        return self._hand_out(slot, described)
+        return self._hand_out(made)
 
-    def _receive(self):
+    def _receive(self, workers: WorkerProcesses) -> None:
         try:
-            number, *made = self._team.receive()
+            made: _Made = workers.receive()
         except CaffeError as failure:
-            number, made = self._due, [None, None, failure]
-        self._made[number] = made
+            made = _Made(self._due, failure=failure)
+        self._made[made.number] = made
 
-    def _hand_out(self, slot, described):
-        data, labels = self._slots[slot].views(*described, partial(self._returned.append, slot))
+    def _hand_out(self, made: _Made) -> Batch:
+        on_return = partial(self._returned.append, made.buffer)
+        data, labels = self._buffers[made.buffer].views(made.shape, made.dtype, on_return)
         self._lent += 1
         if self._lent > self._ahead:  # somebody keeps batches, whose memory the workers need
             data, labels = data.clone(), labels.clone()
         return Batch(data, labels)
 
-    def _order(self, slot):
-        self._team.send((self._ordered, slot))
+    def _order(self, workers: WorkerProcesses, buffer: int) -> None:
+        workers.send((self._ordered, buffer))
         self._ordered += 1
 
-    def _start(self):
+    def _start(self) -> WorkerProcesses:
         try:
-            self._slots = [Slot() for _ in range(self._workers + self._ahead)]
-            self._team = Team(_filler(*self._source, self._slots), self._workers)
+            self._buffers = [SharedBuffer() for _ in range(self._count + self._ahead)]
+            workers = self._workers = WorkerProcesses(_filler(self._plan, self._load, self._buffers), self._count)
         except OSError as error:
             raise CaffeError(
-                f'{self._workers} worker processes cannot be started ({error.strerror}); '
-                'CAFFE_DATA_WORKERS sets how many'
+                f'{self._count} worker processes cannot be started ({error.strerror}); CAFFE_DATA_WORKERS sets how many'
             ) from None
-        self.stop = weakref.finalize(self, self._team.kill)
-        for slot in range(len(self._slots)):
-            self._order(slot)
+        self.stop = weakref.finalize(self, workers.kill)
+        for buffer in range(len(self._buffers)):
+            self._order(workers, buffer)
+        return workers
 
 
-def _filler(plan, load, slots):
-    """What a worker does: a function of (number of a batch, slot) that makes the batch in the memory of that slot.
+def _filler(
+    plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], float], buffers: Sequence[SharedBuffer]
+) -> Callable[[tuple[int, int]], _Made]:
+    """What a worker does: a function of (number of a batch, index of a buffer) that makes the batch in that buffer.
 
-    It gives (number, slot, (shape, dtype) or None, failure or None). Each worker plans all batches: that takes 0.4 to
-    1.6 µs a picture, decoding one 100 µs, and planned items need not be sent.
+    Each worker plans all batches: that takes 0.4 to 1.6 µs per picture, decoding one 100 µs, and planned items need not
+    be sent.
     """
     numbered = enumerate(plan)
 
-    def fill(order):
-        number, slot = order
+    def fill(order: tuple[int, int]) -> _Made:
+        number, buffer = order
         try:
             items = next(items for planned, items in numbered if planned == number)
         except Exception as failure:
-            return number, slot, None, _portable(failure)
-        filling = Filling(items, slots[slot].views)
+            return _Made(number, buffer, failure=_portable(failure))
+        filling = Filling(items, buffers[buffer].views)
         filling.fill(0, items, load, lambda: False)
         if filling.failure:
-            return number, slot, None, _portable(filling.failure[1])
-        return number, slot, (tuple(filling.data.shape), filling.data.dtype), None
+            return _Made(number, buffer, failure=_portable(filling.failure[1]))
+        return _Made(number, buffer, tuple(filling.data.shape), filling.data.dtype)
 
     return fill
 
 
-def _portable(failure):
+def _portable(failure: Exception) -> Exception:
     """`failure`, or a CaffeError that says the same where it cannot be sent: exceptions can hold anything."""
     try:
         message = pickle.dumps(failure)

@@ -3,23 +3,26 @@
 import mmap
 import os
 import weakref
+from collections.abc import Callable
 from math import prod
 
 import torch
 
 
-class Slot:
+class SharedBuffer:
     """Memory that this process and its copies see; it grows to the largest batch.
 
     It is no file in /dev/shm, where containers have 64 MB.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._file = os.memfd_create('caffe-data')
         weakref.finalize(self, os.close, self._file).atexit = False
-        self._pages = b''
+        self._pages: mmap.mmap | bytes = b''
 
-    def views(self, shape, dtype, on_return=None):
+    def views(
+        self, shape: tuple[int, ...], dtype: torch.dtype, on_return: Callable[[], object] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(data, labels): tensors of `shape` and of shape[:1] in this memory; OSError where there is not enough of it.
 
         `on_return` is called when nobody holds them, nor a view of them, any more.

@@ -4,48 +4,58 @@ import copy
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic
 
 import torch
 
 from caffe import device, fork
-from caffe.data.prefetch.batch import Batch, Filling
+from caffe.data.prefetch.batch import Batch, Filling, Item, NewRow
 from caffe.data.prefetch.worker_count import worker_count
 
-_ITEMS_A_JOB = 8
+_ITEMS_PER_JOB = 8
 
 
-class _Work:
+class _Work(Generic[Item]):
     """What the worker threads share; it knows nothing of the Prefetcher, so that this one can be collected."""
 
-    def __init__(self, plan, load, depth, workers, pinned):
+    def __init__(
+        self,
+        plan: Iterator[Sequence[Item]],
+        load: Callable[[Item, NewRow], float],
+        depth: int,
+        workers: int,
+        pinned: bool,
+    ) -> None:
         self.plan, self.load, self.depth, self.workers, self.pinned = plan, load, depth, workers, pinned
         self.lock = threading.RLock()  # the collector may run `stop` in a thread that holds it
-        self.batches, self.jobs = deque(), deque()
+        self.batches: deque[Filling[Item]] = deque()
+        self.jobs: deque[tuple[Filling[Item], int, Sequence[Item]]] = deque()
         self.stopped = False
         self._without_threads()
         fork.follow(self)
 
-    def _without_threads(self):
+    def _without_threads(self) -> None:
         # a batch that is ready concerns the net alone, one that was taken a single thread: woken together, all of them
         # would contend for the interpreter at the moment when the net needs it
         self.ready, self.wanted = threading.Condition(self.lock), threading.Condition(self.lock)
-        self.threads = []
+        self.threads: list[threading.Thread] = []
 
-    def start(self):
+    def start(self) -> None:
         self.threads = [threading.Thread(target=self.work, name='caffe-data', daemon=True) for _ in range(self.workers)]
         for thread in self.threads:
             thread.start()
 
-    def before_fork(self):
+    def before_fork(self) -> None:
         self.lock.acquire()
 
-    def after_fork(self, in_child):
+    def after_fork(self, in_child: bool) -> None:
         if in_child:
             self._without_threads()
             self._begin_unfinished_again()
         self.lock.release()
 
-    def _begin_unfinished_again(self):
+    def _begin_unfinished_again(self) -> None:
         """Plan no batch twice, but fill those anew that threads had in hand."""
         self.jobs.clear()
         for i, batch in enumerate(self.batches):
@@ -53,7 +63,7 @@ class _Work:
                 self.batches[i] = Filling(batch.items, self._allocate)
                 self._order(self.batches[i])
 
-    def work(self):
+    def work(self) -> None:
         while True:
             job = self._take()
             if job is None:
@@ -65,7 +75,7 @@ class _Work:
                 if not batch.waiting:
                     self.ready.notify()
 
-    def _take(self):
+    def _take(self) -> tuple[Filling[Item], int, Sequence[Item]] | None:
         """The next job (batch, index of its first item, items), or None when there is nothing left to do.
 
         Batches are planned in order and under the lock: which thread does it changes nothing.
@@ -80,28 +90,26 @@ class _Work:
                     self.wanted.wait()
             return None
 
-    def _plan_batch(self):
+    def _plan_batch(self) -> None:
         try:
-            items = next(self.plan)
+            batch = Filling(next(self.plan), self._allocate)
         except Exception as failure:
             self.depth = 0
             batch = Filling([], self._allocate)
             batch.failure = (0, failure)
-        else:
-            batch = Filling(items, self._allocate)
         self.batches.append(batch)
         self._order(batch)
         self.wanted.notify(len(self.jobs))
         self.ready.notify()
 
-    def _order(self, batch):
+    def _order(self, batch: Filling[Item]) -> None:
         items = batch.items
-        self.jobs.extend((batch, i, items[i : i + _ITEMS_A_JOB]) for i in range(0, len(items), _ITEMS_A_JOB))
+        self.jobs.extend((batch, i, items[i : i + _ITEMS_PER_JOB]) for i in range(0, len(items), _ITEMS_PER_JOB))
 
-    def _allocate(self, shape, dtype):
+    def _allocate(self, shape: tuple[int, ...], dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.empty(shape, dtype=dtype, pin_memory=self.pinned), torch.empty(shape[0])
 
-    def stop(self):
+    def stop(self) -> None:
         with self.wanted:
             self.stopped = True
             self.jobs.clear()
@@ -113,37 +121,43 @@ class _Work:
                     thread.join(5)
 
 
-class Prefetcher:
+class Prefetcher(Generic[Item]):
     """Batches made by threads, handed out in the order of the plan.
 
-    `plan` yields the list of items of each batch; it is advanced by one thread at a time. `load(item, slot)` writes
-    an item into the array that `slot(shape, dtype)` gives and returns its label; several threads call it at once.
-    Neither may refer to the owner of the Prefetcher, or the threads would keep it alive. Up to `ahead` batches are
-    prepared (more where batches are too small to keep all threads busy). What `plan` or `load` raise is raised by
+    `plan` yields the list of items of each batch; it is advanced by one thread at a time. `load(item, new_row)`
+    writes an item into the array that `new_row(shape, dtype)` gives and returns its label; several threads call it at
+    once. Neither may refer to the owner of the Prefetcher, or the threads would keep it alive. Up to `ahead` batches
+    are prepared (more where batches are too small to keep all threads busy). What `plan` or `load` raise is raised by
     `next` for the batch concerned. Threads start with the first `next` and end with `stop`, with the Prefetcher itself
     or with the process.
     """
 
-    def __init__(self, plan, load, batch_size, ahead=4):
+    def __init__(
+        self,
+        plan: Iterator[Sequence[Item]],
+        load: Callable[[Item, NewRow], float],
+        batch_size: int,
+        ahead: int = 4,
+    ) -> None:
         workers = worker_count()
-        jobs = -(-batch_size // _ITEMS_A_JOB)
+        jobs = -(-batch_size // _ITEMS_PER_JOB)
         depth = max(ahead, -(-2 * workers // jobs))
         self._work = _Work(plan, load, depth, workers, device.device().type == 'cuda')
         self.stop = weakref.finalize(self, self._work.stop)
 
-    def is_ready(self):
+    def is_ready(self) -> bool:
         """Whether `next` gives a batch without a wait or an error."""
         with self._work.ready:
             batches = self._work.batches
             return bool(batches and not batches[0].waiting and not batches[0].failure)
 
-    def next(self):
+    def next(self) -> Batch:
         """The next Batch, complete."""
         work = self._work
         if not work.threads:
             work.start()
         with work.ready:
-            work.ready.wait_for(lambda: work.batches and not work.batches[0].waiting)
+            work.ready.wait_for(lambda: bool(work.batches) and not work.batches[0].waiting)
             batch = work.batches[0]
             if batch.failure:
                 # a copy: raising notes this frame, and with it the Prefetcher, which the threads would keep alive then

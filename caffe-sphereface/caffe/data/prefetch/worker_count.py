@@ -9,13 +9,13 @@ _COUNT, _PROCESSES = 'CAFFE_DATA_WORKERS', 'CAFFE_DATA_PROCESSES'
 _MOST = 32
 
 
-def cores():
+def cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def worker_count():
-    """Workers a data layer: one a core of this process, or what the environment variable CAFFE_DATA_WORKERS says.
+def worker_count() -> int:
+    """Workers per data layer: one per core of this process, or what the environment variable CAFFE_DATA_WORKERS says.
 
     Processes that torchrun started together share the cores.
     """
@@ -28,7 +28,7 @@ def worker_count():
     return int(stated)
 
 
-def in_processes():
+def in_processes() -> bool:
     """True where the workers are processes: for nets on a GPU, or as the variable CAFFE_DATA_PROCESSES (0, 1) says.
 
     A net on a GPU is a sequence of short calls, each of which lets go of the interpreter and has to win it back from

@@ -9,7 +9,9 @@ import os
 import pickle
 import signal
 import socket
+from collections.abc import Callable
 from multiprocessing.connection import wait
+from typing import Any, NoReturn
 
 import cv2
 
@@ -20,16 +22,17 @@ _HANDLED = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
 _NICE = 5  # where a worker and the net share a core the net goes first: it has nobody reading ahead for it
 
 
-class Team:
+class WorkerProcesses:
     """`count` copies of this process. Each message is taken by one of them, which sends back `answer(message)`.
 
     They end when this process kills them or ends, however that happens. OSError where they cannot be started.
     """
 
-    def __init__(self, answer, count):
+    def __init__(self, answer: Callable[[Any], object], count: int) -> None:
         # such sockets keep messages whole, and each reaches one of those who wait
         self._socket, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._owner, self._children = os.getpid(), []
+        self._owner = os.getpid()
+        self._children: list[int] = []
         signals = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             for _ in range(count):
@@ -45,16 +48,16 @@ class Team:
             signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             there.close()
 
-    def send(self, message):
+    def send(self, message: object) -> None:
         """Give any one of them a message, which must be picklable and short (LONGEST_MESSAGE)."""
         with contextlib.suppress(OSError):  # all have ended, which shows when an answer is due
             self._socket.send(pickle.dumps(message))
 
-    def has_answered(self, seconds=0):
+    def has_answered(self, seconds: float = 0) -> bool:
         """Whether an answer is there, or comes within `seconds`; True, too, when all have ended."""
         return bool(wait([self._socket], seconds))
 
-    def receive(self):
+    def receive(self) -> Any:
         """The next answer of any of them. CaffeError when one has ended."""
         while True:
             with contextlib.suppress(ConnectionError):  # all have ended
@@ -65,11 +68,11 @@ class Team:
                 if end:
                     raise CaffeError(f'worker process {child} has ended unexpectedly ({end})')
 
-    def leave(self):
+    def leave(self) -> None:
         """Let go of them in a copy of the process that they are for, or they would outlive that one."""
         self._socket.close()
 
-    def kill(self):
+    def kill(self) -> None:
         """End them all, and wait until they have ended."""
         if os.getpid() != self._owner:  # a copy of the net's process has come to its end
             return
@@ -81,7 +84,7 @@ class Team:
                     os.waitpid(child, 0)
 
 
-def _live(answer, pipe, signals):
+def _live(answer: Callable[[Any], object], pipe: socket.socket, signals: set[int]) -> NoReturn:
     """What a worker process does from its beginning to its end."""
     try:
         for number in _HANDLED:  # they are for the net's process, which may go on for a while and then ends these
@@ -96,11 +99,11 @@ def _live(answer, pipe, signals):
         os._exit(1)
 
 
-def _end_of(child):
+def _end_of(child: int) -> str:
     """How a child process has ended, '' while it lives."""
     try:
-        child, status = os.waitpid(child, os.WNOHANG)
+        ended, status = os.waitpid(child, os.WNOHANG)
     except ChildProcessError:
         return 'somebody else has waited for it'
     code = os.waitstatus_to_exitcode(status)
-    return (f'exit status {code}' if code >= 0 else f'signal {-code}') if child else ''
+    return (f'exit status {code}' if code >= 0 else f'signal {-code}') if ended else ''

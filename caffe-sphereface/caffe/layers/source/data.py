@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from caffe import log
 from caffe.blobs.blob import Blob
-from caffe.data.augmentation import Draw, Slot, Transformer
+from caffe.data.augmentation import Draw, Transformer
 from caffe.data.datum import datum_picture, datum_planes, parse_datum
 from caffe.data.db import open_reader
 from caffe.data.feed import Feed, make_transformer, own_generator
+from caffe.data.prefetch.batch import NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 
@@ -50,15 +51,15 @@ class Data(Layer):
 
 def _loader(
     source: str, color: bool | None, transformer: Transformer
-) -> Callable[[tuple[bytes, Callable[[], bytes]], Draw, Slot], int]:
-    def load(record: tuple[bytes, Callable[[], bytes]], draw: Draw, slot: Slot) -> int:
+) -> Callable[[tuple[bytes, Callable[[], bytes]], Draw, NewRow], int]:
+    def load(record: tuple[bytes, Callable[[], bytes]], draw: Draw, new_row: NewRow) -> int:
         key, fetch = record
         try:
             datum = parse_datum(fetch())
             if datum.encoded:
-                transformer.place(datum_picture(datum, color), draw, slot)
+                transformer.place(datum_picture(datum, color), draw, new_row)
             else:
-                transformer.place_planes(datum_planes(datum), draw, slot)
+                transformer.place_planes(datum_planes(datum), draw, new_row)
         except CaffeError as error:
             raise CaffeError(f"{source}: record '{key.decode(errors='replace')}': {error}") from None
         return datum.label

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from caffe import log
 from caffe.blobs.blob import Blob
-from caffe.data.augmentation import Draw, Slot, Transformer
+from caffe.data.augmentation import Draw, Transformer
 from caffe.data.feed import Feed, Order, make_transformer, own_generator
 from caffe.data.picture_list import PictureList, read_list
 from caffe.data.pictures import read_picture
+from caffe.data.prefetch.batch import NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 from caffe.proto.caffe_pb2 import ImageDataParameter
@@ -51,13 +52,13 @@ class ImageData(Layer):
 
 def _loader(
     listing: PictureList, param: ImageDataParameter, transformer: Transformer
-) -> Callable[[int, Draw, Slot], int]:
+) -> Callable[[int, Draw, NewRow], int]:
     root, color, height, width = param.root_folder, param.is_color, param.new_height, param.new_width
 
-    def load(index: int, draw: Draw, slot: Slot) -> int:
+    def load(index: int, draw: Draw, new_row: NewRow) -> int:
         try:
             image = read_picture(root + listing.paths[index], color, height, width)
-            transformer.place(image, draw, slot)
+            transformer.place(image, draw, new_row)
         except CaffeError as error:
             raise CaffeError(f'{listing.where(index)}: {error}') from None
         return listing.labels[index]

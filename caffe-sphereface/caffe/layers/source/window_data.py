@@ -6,9 +6,10 @@ from functools import lru_cache
 import numpy as np
 
 from caffe.blobs.blob import Blob
-from caffe.data.augmentation import Draw, Slot, Transformer
+from caffe.data.augmentation import Draw, Transformer
 from caffe.data.feed import Feed, make_transformer, own_generator
 from caffe.data.pictures import decode_picture, read_small
+from caffe.data.prefetch.batch import NewRow
 from caffe.data.windows import Window, cut_window, read_windows
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
@@ -80,12 +81,12 @@ class WindowData(Layer):
         self._feed.forward(self, top)
 
 
-def _loader(param: caffe_pb2.WindowDataParameter, transformer: Transformer) -> Callable[[Drawn, Draw, Slot], int]:
+def _loader(param: caffe_pb2.WindowDataParameter, transformer: Transformer) -> Callable[[Drawn, Draw, NewRow], int]:
     size, root = transformer.crop, param.root_folder
     read = lru_cache(None if param.cache_images else 0)(read_small)
     mean = _centre_of_mean(transformer, size)
 
-    def load(drawn: Drawn, draw: Draw, slot: Slot) -> int:
+    def load(drawn: Drawn, draw: Draw, new_row: NewRow) -> int:
         window, label, mirrored = drawn
         try:
             image = decode_picture(read(root + window.path), 'the file', color=True)
@@ -95,7 +96,7 @@ def _loader(param: caffe_pb2.WindowDataParameter, transformer: Transformer) -> C
         except CaffeError as error:
             raise CaffeError(f'{param.source}: {root + window.path}: {error}') from None
         height, width = patch.shape[:2]
-        out = slot((3, size, size), np.dtype('f4'))
+        out = new_row((3, size, size), np.dtype('f4'))
         out[...] = 0
         place = (slice(None), slice(top, top + height), slice(left, left + width))
         out[place] = (patch.transpose(2, 0, 1) - mean[place]) * np.float32(transformer.scale)
