@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_json
+from sphereslim.files import ResultsFile, read_json
 from sphereslim.pruning.model import cost, cut_and_refit, evidence, selections
 
 COLUMNS = ('group', 'rate', 'kept', 'MACs', 'parameters', 'harm')
@@ -23,39 +23,35 @@ class Row:
 
 
 class SensitivityTable:
-    """Rows in a JSON file that grows with every measurement, so that an interrupted study goes on where it stopped.
+    """Rows in a ResultsFile of `subject`, which says what was measured on what: an interrupted study goes on in it."""
 
-    `about` says what was measured on what; SlimError where the file is of another study.
-    """
+    def __init__(self, path, subject):
+        self._kept = ResultsFile(path, subject)
 
-    def __init__(self, path, about):
-        self.path, self.about, self.rows = path, about, []
-        if path.is_file():
-            known = read_json(path)
-            for name, value in about.items():
-                if known.get('about', {}).get(name) != value:
-                    raise SlimError(
-                        f'{path}: is of another study ({name} {known.get("about", {}).get(name)}, asked '
-                        f'for {value}); expected a new file or the same settings'
-                    )
-            self.rows = [Row(**row) for row in known['rows']]
+    @property
+    def rows(self):
+        """The [Row] measured so far."""
+        return [Row(**row) for row in self._kept.results.values()]
 
     def has(self, group, rate):
         """Whether a measurement is there."""
-        return any((row.group, row.rate) == (group, rate) for row in self.rows)
+        return _name(group, rate) in self._kept.results
 
     def add(self, row):
         """Take in a row and write the file."""
-        self.rows.append(row)
-        write_json(self.path, {'about': self.about, 'rows': [asdict(row) for row in self.rows]})
+        self._kept.keep(_name(row.group, row.rate), asdict(row))
+
+
+def _name(group, rate):
+    return f'{group} at {rate:g}'
 
 
 def read_table(path):
-    """([Row], about) of a table's file; SlimError when it is none."""
+    """([Row], subject) of a table's file; SlimError when it is none."""
     values = read_json(path)
     try:
-        return [Row(**row) for row in values['rows']], values['about']
-    except (KeyError, TypeError):
+        return [Row(**row) for row in values['results'].values()], values['subject']
+    except (KeyError, TypeError, AttributeError):
         raise SlimError(f'{path}: is no table of sensitivities, expected what sensitivity.py wrote') from None
 
 

@@ -4,7 +4,7 @@ from sphereslim.files import write_bytes
 from sphereslim.report.drawing import panels, png
 
 
-def draw(path, rows, about):
+def draw(path, rows, subject):
     """Write a picture of harm over the share kept, one line per group, groups of the strongest harm named."""
     from matplotlib import colormaps
 
@@ -15,10 +15,10 @@ def draw(path, rows, about):
     for number, name in enumerate(names):
         points = sorted((row.kept / row.size, row.harm) for row in rows if row.group == name)
         axes.plot(*zip(*points, (1.0, whole.harm)), 'o-', ms=3, lw=1, color=colours(number), label=name)
-    axes.set(xlabel='share of the channels kept', ylabel=f'harm: {about["harm"]}')
+    axes.set(xlabel='share of the channels kept', ylabel=f'harm: {subject["harm"]}')
     axes.set_yscale('symlog', linthresh=1e-3)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=6, loc='center left', bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(f'Every group pruned alone by {about["criterion"]}', fontsize=11)
+    figure.suptitle(f'Every group pruned alone by {subject["criterion"]}', fontsize=11)
     write_bytes(path, png(figure))

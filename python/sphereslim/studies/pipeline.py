@@ -15,7 +15,7 @@ from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
-from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.files import ResultsFile, read_json, write_bytes, write_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.heads import with_classes
 from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
@@ -149,14 +149,13 @@ def seeded_net(prototxt, seed, weights=None):
 
 def evaluate_stage(plan, stage, moment, **how):
     """Accuracy of a stage `before` (its init) or `after` training, kept in its evaluation.json and read from there."""
-    known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
-    if moment not in known:
-        weights = {'before': stage.init, 'after': stage.final}[moment]
-        known[moment] = evaluate(
+    weights = {'before': stage.init, 'after': stage.final}[moment]
+    return ResultsFile(stage.evaluation).result(
+        moment,
+        lambda: evaluate(
             stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, form=InputForm(crop=plan.crop), **how
-        ).as_dict()
-        write_json(stage.evaluation, known)
-    return known[moment]
+        ).as_dict(),
+    )
 
 
 def check(plan):

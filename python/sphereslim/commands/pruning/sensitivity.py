@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
     harm = accuracy_loss(args) if args.pairs else OutputShift(model, test)
-    table = SensitivityTable(out / 'sensitivity.json', about(args))
+    measured = subject(args)
+    table = SensitivityTable(out / 'sensitivity.json', measured)
     study(
         model,
         table,
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         args.seed,
         lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
     )
-    draw(out / 'sensitivity.png', table.rows, table.about)
+    draw(out / 'sensitivity.png', table.rows, measured)
     print(
         text_table(
             COLUMNS,
@@ -72,7 +73,7 @@ def accuracy_loss(args):
     return AccuracyLoss(args.pairs, args.pictures, form_of(args), args.batch)
 
 
-def about(args):
+def subject(args):
     """What decides the figures, to know a table of the same study by."""
     harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
     return {

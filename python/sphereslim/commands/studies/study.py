@@ -64,7 +64,7 @@ def make_study(args, model, out):
     """(Study, Feed of more pictures), its sensitivities measured."""
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
-    about = {
+    subject = {
         'deploy': args.deploy,
         'weights': args.weights,
         'criterion': args.ranked_by,
@@ -74,7 +74,7 @@ def make_study(args, model, out):
         'seed': args.seed,
         'stage': args.stage or None,
     }
-    table = SensitivityTable(out / 'sensitivity.json', about)
+    table = SensitivityTable(out / 'sensitivity.json', subject)
     study(
         model,
         table,
@@ -87,7 +87,7 @@ def make_study(args, model, out):
         args.seed,
         lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
     )
-    draw(out / 'sensitivity.png', table.rows, about)
+    draw(out / 'sensitivity.png', table.rows, subject)
     few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
     job = Study(
         out,

@@ -8,7 +8,7 @@ from sphereslim.data.feed import Feed
 from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
-from sphereslim.files import read_json, write_json
+from sphereslim.files import ResultsFile, read_json, write_json
 from sphereslim.pruning.allocation import allocate_channels
 from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import Model, cost, cost_of_counts, cut_and_refit, evidence, selections
@@ -96,16 +96,10 @@ class Study:
 
     def results(self):
         """{name: result} of all that is known."""
-        path = self.folder / 'results.json'
-        return read_json(path) if path.is_file() else {}
+        return ResultsFile(self.folder / 'results.json').results
 
     def _kept(self, name, compute):
-        known = self.results()
-        if name not in known:
-            value = compute()
-            known = self.results() | {name: value}
-            write_json(self.folder / 'results.json', known)
-        return known[name]
+        return ResultsFile(self.folder / 'results.json').result(name, compute)
 
     def _pruned(self, criterion, budget, feed, uniform):
         return cut_and_refit(
