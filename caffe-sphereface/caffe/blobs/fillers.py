@@ -1,14 +1,17 @@
-"""Initial values of parameters: one function a filler type, from a shape to a tensor."""
+"""Initial values of parameters: one function per filler type, from a shape to a tensor."""
 
 import math
 
 import torch
 
 from caffe import random
+from caffe.blobs.blob import Blob
+from caffe.blobs.memory import Shape
 from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
 
 
-def fill(blob, param, owner=''):
+def fill(blob: Blob, param: caffe_pb2.FillerParameter, owner: str = '') -> None:
     """Write initial values into a blob as its FillerParameter says.
 
     `owner` names the layer in errors. Raises CaffeError for an unknown filler type.
@@ -19,23 +22,23 @@ def fill(blob, param, owner=''):
     blob.tensor = _FILLERS[param.type](blob.shape, param)
 
 
-def _constant(shape, param):
+def _constant(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     return torch.full(shape, param.value)
 
 
-def _uniform_between(shape, low, high):
+def _uniform_between(shape: Shape, low: float, high: float) -> torch.Tensor:
     return torch.empty(shape).uniform_(low, high, generator=random.generator())
 
 
-def _uniform(shape, param):
+def _uniform(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     return _uniform_between(shape, param.min, param.max)
 
 
-def _normal(shape, mean, std):
+def _normal(shape: Shape, mean: float, std: float) -> torch.Tensor:
     return torch.empty(shape).normal_(mean, std, generator=random.generator())
 
 
-def _gaussian(shape, param):
+def _gaussian(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     values = _normal(shape, param.mean, param.std)
     if param.sparse >= 0:
         # `sparse` is the expected number of non-zero weights of each output
@@ -43,18 +46,18 @@ def _gaussian(shape, param):
     return values
 
 
-def _outputs(shape):
+def _outputs(shape: Shape) -> int:
     """The length of the first axis, 1 where there is none, as for a slope of PReLU that all channels share."""
     return shape[0] if shape else 1
 
 
-def _positive_unitball(shape, param):
+def _positive_unitball(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     values = _uniform_between(shape, 0, 1)
     sums = values.reshape(_outputs(shape), -1).sum(1)
     return values / sums.reshape([*shape[:1], *[1] * (len(shape) - 1)])
 
 
-def _fan(shape, param):
+def _fan(shape: Shape, param: caffe_pb2.FillerParameter) -> float:
     """The n of Glorot & Bengio 2010 and He et al. 2015: fan in, fan out or their average."""
     count = math.prod(shape)
     fan_in = count / _outputs(shape)
@@ -62,16 +65,16 @@ def _fan(shape, param):
     return {param.FAN_IN: fan_in, param.FAN_OUT: fan_out, param.AVERAGE: (fan_in + fan_out) / 2}[param.variance_norm]
 
 
-def _xavier(shape, param):
+def _xavier(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     bound = math.sqrt(3 / _fan(shape, param))
     return _uniform_between(shape, -bound, bound)
 
 
-def _msra(shape, param):
+def _msra(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     return _normal(shape, 0, math.sqrt(2 / _fan(shape, param)))
 
 
-def _bilinear(shape, param):
+def _bilinear(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     """The kernel of bilinear upsampling, for Deconvolution: square, separable, the same for every channel."""
     if len(shape) != 4 or shape[2] != shape[3]:
         raise CaffeError(f'bilinear filler: expected square 4-axis weights, got shape {tuple(shape)}')

@@ -1,8 +1,12 @@
 """The memory of blobs: one float32 array with a host and a device side, which several blobs may share."""
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from caffe.errors import CaffeError
@@ -10,6 +14,8 @@ from caffe.errors import CaffeError
 _CPU = torch.device('cpu')
 # PyTorch keeps pinned memory for ever; what is larger than this (bytes) is not worth it
 _MOST_PINNED = 1 << 26
+
+Shape = tuple[int, ...]
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -22,93 +28,148 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+class Source(Protocol):
+    """Who computes deferred values."""
+
+    def settle(self) -> None:
+        """Compute the values and set them."""
+
+
+class Watcher(Protocol):
+    """Who uses values that it does not own."""
+
+    def before_change(self) -> None:
+        """Called before the values change: the last moment to use them."""
+
+
+class HostCopy:
+    """A GPU's values on the host, which numpy views show.
+
+    `is_newest` says that Python may have written to it since a layer read it last; `stamp` is the Stamp of the values
+    on the GPU that it equals, None where that is not known.
+    """
+
+    __slots__ = ('values', 'is_newest', 'stamp')
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values, self.is_newest = values, False
+        self.stamp: Stamp | None = None
+
+
 class Memory:
     """One float32 array that may live on the CPU or on a GPU and may be shared by several blobs.
 
-    On the CPU the numpy view that Python sees and the tensor that layers see are the same memory. A GPU's host copy is
-    made when Python asks for it and counts as the newest from then on, until a layer reads it or writes anew. It is not
-    made again where the GPU still has the values that were read from it.
-    Assigning a tensor rebinds it without a copy, unless a numpy view of the present memory is still alive somewhere:
-    then the values are copied into it, because such views follow the blob.
+    Who writes what:
 
-    Values can be deferred to a `source` whose `settle()` sets them once somebody reads them. Watchers are told by
-    `before_change()` before the values may change.
+    - `set` gives new values by reference, without a copy. While a numpy view of the present memory is alive somewhere
+      they are copied into it, because such views follow the blob.
+    - `changing` is the one way to write into the tensor that `get` gives.
+    - `lend` shows a tensor that its owner goes on changing: it is copied as soon as Python asks for a view.
+    - `numpy` gives Python a view to write through at any time, without a further call. On the CPU it is the tensor's
+      memory itself; from a GPU it is a copy, the newest values from then on until a layer reads or writes anew.
+
+    What inference that leaves layers out may rely on:
+
+    - `defer(source)` leaves the values to `source.settle()`, which is called once somebody reads them, and sets them.
+      Setting anything else before drops that: nobody needs the deferred values any more. A memory with a living view
+      must not be deferred (`viewed`), since Python would read through it without asking.
+    - `watch(watcher)` has `watcher.before_change()` called before each change by `set`, `clear`, `changing` and before
+      each `numpy`. Who deferred values that depend on this memory settles them there, from the old values.
+    - `stamp()` tells later whether anything of that has happened, and whether PyTorch counts a change of the tensor in
+      place. Weights folded from parameters are right as long as the stamps of all of them hold. There is no stamp of
+      values that can change unseen, through a living view.
     """
 
     __slots__ = (
         '_tensor',
-        '_host',
-        '_host_is_newest',
-        '_host_stamp',
-        '_view',
         '_lent',
+        '_view',
+        '_host',
         '_buffer',
         '_source',
         '_watchers',
         '_changes',
     )
 
-    def __init__(self):
-        self._tensor = None  # the values, None while they are all zero or deferred
-        self._host = None  # a GPU's copy on the host, which numpy views show
-        self._host_is_newest = False  # Python may have written to that copy since a layer read it last
-        self._host_stamp = None  # Stamp of the values on the GPU that the copy has as well, None where unknown
-        self._view = None  # weak reference to the numpy view on the CPU
-        self._lent = False  # `_tensor` is somebody else's: copied before Python sees it
-        self._buffer = None  # memory kept for `accumulator`
-        self._source = None  # who sets deferred values
-        self._watchers = None  # who is told before a change
+    def __init__(self) -> None:
+        self._tensor: torch.Tensor | None = None  # the values, None while they are all zero or deferred
+        self._lent = False  # `_tensor` is somebody else's
+        self._view: weakref.ref[np.ndarray] | None = None  # the numpy view on the CPU
+        self._host: HostCopy | None = None
+        self._buffer: torch.Tensor | None = None  # memory kept for `accumulator`
+        self._source: Source | None = None
+        self._watchers: weakref.WeakSet[Watcher] | None = None
         self._changes = 0  # counts `before_change`, for stamps
 
-    def get(self, shape, device):
-        """The values as a tensor of `shape` on `device`; zeros where nothing was written yet."""
+    # -- reading and writing ------------------------------------------------------------------------------------------
+
+    def get(self, shape: Shape, device: torch.device) -> torch.Tensor:
+        """The values as a tensor of `shape` on `device`, zeros where nothing was written; not to be written into."""
         if self._source is not None:
             self._source.settle()
-        tensor = self._tensor
-        if tensor is not None and not self._host_is_newest and tensor.shape == shape and tensor.device == device:
+        tensor, host = self._tensor, self._host
+        from_host = host is not None and host.is_newest
+        if tensor is not None and not from_host and tensor.shape == shape and tensor.device == device:
             return tensor
-        from_host = self._host_is_newest
-        if from_host:
-            tensor = self._host
-            self._host_is_newest = False
+        if host is not None and from_host:
+            tensor, host.is_newest = host.values, False
         if tensor is None or tensor.numel() != prod(shape):
             tensor, from_host = _zeros(shape, device), False
         tensor = (to_device if from_host else torch.Tensor.to)(tensor, device).reshape(shape)
         self._tensor = tensor
-        self._host_stamp = self.stamp() if from_host and tensor.device != _CPU else None
+        if host is not None:
+            host.stamp = self.stamp() if from_host and tensor.device != _CPU else None
         return tensor
 
-    def set(self, tensor):
+    def set(self, tensor: torch.Tensor) -> None:
         """Take new values: by reference, or by copy where a numpy view must follow."""
         self._source = None
         self.before_change()
-        if self.viewed() and self._tensor is not None and self._tensor.numel() == tensor.numel():
+        if self._tensor is not None and self.viewed() and self._tensor.numel() == tensor.numel():
             if self._tensor.data_ptr() != tensor.data_ptr():
                 self._tensor.copy_(tensor.reshape(self._tensor.shape))
         else:
             self._tensor = tensor
             self._lent = False
-        self._host_is_newest = False
+        self._forget_host()
 
-    def lend(self, tensor):
+    @contextmanager
+    def changing(self, shape: Shape, device: torch.device) -> Iterator[torch.Tensor]:
+        """The tensor of `shape` on `device`, to be written into until the context ends."""
+        tensor = self.get(shape, device)
+        self.before_change()
+        if self._lent:
+            tensor = self._tensor = tensor.clone()
+            self._lent = False
+        try:
+            yield tensor
+        finally:
+            self._changes += 1  # operators that PyTorch runs on lists leave no other trace
+
+    def lend(self, tensor: torch.Tensor) -> None:
         """Take values that somebody else owns and changes later: they are copied once Python asks for a view."""
         if self._tensor is not tensor or self._source is not None:
             self.set(tensor)
         self._lent = self._tensor is tensor
-        self._host_stamp = None
+        if self._host is not None:
+            self._host.stamp = None
 
-    def clear(self):
+    def clear(self) -> None:
         """Make everything zero, without touching memory unless a numpy view must follow."""
         self._source = None
         self.before_change()
-        if self.viewed() and self._tensor is not None:
+        if self._tensor is not None and self.viewed():
             self._tensor.zero_()
         else:
             self._tensor = None
             self._lent = False
-        self._host_is_newest = False
+        self._forget_host()
 
-    def accumulator(self, shape, device):
+    def is_clear(self) -> bool:
+        """True when nothing was written since creation or `clear` and nobody holds a view to write through."""
+        return self._tensor is None and not (self._host is not None and self._host.is_newest)
+
+    def accumulator(self, shape: Shape, device: torch.device) -> tuple[torch.Tensor, bool]:
         """(tensor, fresh): the values to add to in place, in memory kept for that; void when `fresh`."""
         fresh = self.is_clear()
         if self._buffer is None or self._buffer.numel() != prod(shape) or self._buffer.device != device:
@@ -121,26 +182,30 @@ class Memory:
         self.set(self._buffer)
         return self.get(shape, device), fresh
 
-    def is_clear(self):
-        """True when nothing was written since creation or `clear` and nobody holds a view to write through."""
-        return self._tensor is None and not self._host_is_newest
+    def _forget_host(self) -> None:
+        if self._host is not None:
+            self._host.is_newest = False
 
-    def numpy(self, shape, device):
+    # -- for Python ---------------------------------------------------------------------------------------------------
+
+    def numpy(self, shape: Shape, device: torch.device) -> np.ndarray:
         """A writable numpy array of `shape`: the memory itself on the CPU, a synchronised host copy for a GPU."""
-        is_mirrored = self._host_stamp is not None and self._host_stamp.holds()
+        is_mirrored = self._host is not None and self._host.stamp is not None and self._host.stamp.holds()
         self.before_change()
         if device.type == 'cpu':
             return self._cpu_view(shape)
-        if not self._host_is_newest or self._host.numel() != prod(shape):
+        host = self._host
+        if host is None or not host.is_newest or host.values.numel() != prod(shape):
             current = self.get(shape, device)
-            if self._host is None or self._host.numel() != current.numel():
-                self._host, is_mirrored = torch.empty(shape), False
+            if host is None or host.values.numel() != current.numel():
+                host, is_mirrored = HostCopy(torch.empty(shape)), False
+                self._host = host
             if not is_mirrored:
-                self._host.view(shape).copy_(current)
-            self._host_is_newest = True
-        return self._host.view(shape).numpy()
+                host.values.view(shape).copy_(current)
+            host.is_newest = True
+        return host.values.view(shape).numpy()
 
-    def _cpu_view(self, shape):
+    def _cpu_view(self, shape: Shape) -> np.ndarray:
         view = self._view() if self._view else None
         tensor = self.get(shape, _CPU)
         if view is None or view.shape != tuple(shape) or view.ctypes.data != tensor.data_ptr():
@@ -151,43 +216,44 @@ class Memory:
             self._view = weakref.ref(view)
         return view
 
-    def viewed(self):
+    def viewed(self) -> bool:
         """Whether Python holds a view, through which the values can change at any time."""
         return self._view is not None and self._view() is not None
 
-    # -- values that depend on others ---------------------------------------------------------------------------------
+    # -- for inference that leaves layers out -------------------------------------------------------------------------
 
-    def defer(self, source):
-        """Leave the values to `source.settle()`, which sets them; setting anything else drops that.
-
-        The values until then are let go. Nobody may hold a view of them.
-        """
+    def defer(self, source: Source) -> None:
+        """Leave the values to `source`, and let those until then go. Nobody may hold a view of them."""
         self._source = source
         self._tensor = None
-        self._lent = self._host_is_newest = False
+        self._lent = False
+        self._forget_host()
 
-    def is_deferred_to(self, source):
+    def is_deferred_to(self, source: Source) -> bool:
         """Whether the values are still what `source` will set."""
         return self._source is source
 
-    def watch(self, watcher):
-        """Call `watcher.before_change()` whenever the values are about to change or may be changed from Python."""
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher`, for as long as it lives, before the values change or may be changed from Python."""
         if self._watchers is None:
             self._watchers = weakref.WeakSet()
         self._watchers.add(watcher)
 
-    def before_change(self):
+    def before_change(self) -> None:
         """Let watchers use the present values for the last time."""
         self._changes += 1
         if self._watchers:
             for watcher in list(self._watchers):
                 watcher.before_change()
 
-    def stamp(self):
+    def stamp(self) -> 'Stamp | None':
         """A Stamp of the present values; None where nobody can tell when they change."""
-        if self._tensor is None or self._host_is_newest or self.viewed() or self._tensor.is_inference():
+        tensor = self._tensor
+        if tensor is None or (self._host is not None and self._host.is_newest):
             return None
-        return Stamp(self)
+        if self.viewed() or tensor.is_inference():
+            return None
+        return Stamp(self, tensor, self._changes)
 
 
 class Stamp:
@@ -195,17 +261,17 @@ class Stamp:
 
     __slots__ = ('_memory', '_tensor', '_version', '_changes')
 
-    def __init__(self, memory):
-        self._memory, self._tensor = memory, memory._tensor
-        self._version, self._changes = memory._tensor._version, memory._changes
+    def __init__(self, memory: Memory, tensor: torch.Tensor, changes: int) -> None:
+        self._memory, self._tensor = memory, tensor
+        self._version, self._changes = tensor._version, changes
 
-    def holds(self):
+    def holds(self) -> bool:
         """Whether nothing happened to the values, nor can without being noticed here."""
         memory, tensor = self._memory, self._tensor
-        return memory._changes == self._changes and memory._tensor is tensor and tensor._version == self._version
+        return memory._changes == self._changes and tensor._version == self._version and memory._tensor is tensor
 
 
-def _zeros(shape, device):
+def _zeros(shape: Shape, device: torch.device) -> torch.Tensor:
     try:
         return torch.zeros(shape, device=device)
     except torch.OutOfMemoryError:

@@ -66,7 +66,7 @@ def _packed_rows(layer, weight, bias, shape, activation):
 
 def _convolution(layer, weight, bias):
     weight, bias = precision.rounded(weight, bias)
-    return lambda x: precision.convolution(layer.laid_out(x), weight, bias, layer.geometry)
+    return lambda x: precision.convolution(layer.in_fast_format(x), weight, bias, layer.geometry)
 
 
 def _product(weight, bias):

@@ -8,7 +8,7 @@ input, and before any parameter changes.
 
 from caffe import device, precision
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import channels_inside
+from caffe.blobs.memory_format import as_channels_last
 from caffe.net.folded_kernels import computation
 
 
@@ -69,7 +69,7 @@ class Group:
         for blob in self.hidden:
             if blob.viewed():
                 return False
-        x = channels_inside(self.bottom.tensor)
+        x = as_channels_last(self.bottom.tensor)
         y = self.compute(x)
         if self.hidden:
             self._defer(x)

@@ -10,7 +10,7 @@ from then on, for they have less to compute again.
 import torch
 
 from caffe import device
-from caffe.blobs.memory_format import channels_inside
+from caffe.blobs.memory_format import as_channels_last
 from caffe.net.folded_kernels import computation
 from caffe.net.fused_groups import State, lent, replay
 
@@ -96,7 +96,7 @@ class Segment:
         for blob in self.hidden:
             if blob.viewed():
                 return False
-        inputs = [channels_inside(blob.tensor) for blob in self.bottoms]
+        inputs = [as_channels_last(blob.tensor) for blob in self.bottoms]
         values = self._computed(inputs)
         self._pending = {blob: lent(blob, x) for blob, x in zip(self.bottoms, inputs)}
         for blob in self.hidden:

@@ -91,8 +91,7 @@ class Peers:
         """Give every process the parameters of process 0, those without a learning rate included."""
         with self._together():
             for blob in net.learnable.blobs:
-                blob.before_change()
-                values = blob.tensor.contiguous()
+                values = blob.tensor.clone(memory_format=torch.contiguous_format)
                 dist.broadcast(values, 0)
                 blob.tensor = values
 

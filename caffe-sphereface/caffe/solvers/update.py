@@ -1,11 +1,12 @@
 """One update of a net's parameters: clip, average, decay, rule."""
 
 from collections import defaultdict
+from contextlib import ExitStack
 
 import torch
 
 from caffe import log
-from caffe.blobs.memory_format import laid_out_like, lies_channels_inside
+from caffe.blobs.memory_format import is_channels_last, to_format_of
 from caffe.errors import CaffeError
 from caffe.solvers.rules import RULES, Settings
 
@@ -45,19 +46,23 @@ class Updater:
         for (lr_mult, decay_mult), members in groups.items():
             for k in members:
                 self._bring_into_one_order(k)
-                blobs[k].before_change()  # behind the last look at it: fused rules leave no other trace
-            w = [_as_it_lies(blobs[k].tensor) for k in members]
-            g = [_as_it_lies(blobs[k].grad) for k in members]
-            if scale != 1:
-                g = torch._foreach_mul(g, scale)
             decay = self.param.weight_decay * decay_mult
-            if decay and self.param.regularization_type == 'L1':
-                g = torch._foreach_add(g, [x.sign() for x in w], alpha=decay)
-                decay = 0.0
-            updates = self.rule(w, g, self._slots(members), Settings(self.param, rate * lr_mult, decay, iteration))
+            with ExitStack() as changes:
+                w = [_as_it_lies(changes.enter_context(blobs[k].changing())) for k in members]
+                g, decay = self._regularised([_as_it_lies(blobs[k].grad) for k in members], w, scale, decay)
+                settings = Settings(self.param, rate * lr_mult, decay, iteration)
+                updates = self.rule(w, g, self._slots(members), settings)
             for k, update in zip(members, updates):
                 tensor = blobs[k].tensor
                 blobs[k].lend_grad(update.as_strided(tensor.shape, tensor.stride()))
+
+    def _regularised(self, g, w, scale, decay):
+        """(gradients scaled, with the decay of L1 in them; the decay that is left to the rule)."""
+        if scale != 1:
+            g = torch._foreach_mul(g, scale)
+        if not decay or self.param.regularization_type != 'L1':
+            return g, decay
+        return torch._foreach_add(g, [x.sign() for x in w], alpha=decay), 0.0
 
     def _bring_into_one_order(self, k):
         """Let data, diff and history of parameter k lie in memory alike, since fused rules walk through memory.
@@ -67,15 +72,15 @@ class Updater:
         """
         blob, count = self.learnable.blobs[k], len(self.learnable.blobs)
         grad = blob.grad
-        if blob.viewed() or not lies_channels_inside(grad):
+        if blob.viewed() or not is_channels_last(grad):
             grad = grad.contiguous()
         if grad is not blob.grad:
             blob.grad = grad
-        data = laid_out_like(blob.tensor, grad)
+        data = to_format_of(blob.tensor, grad)
         if data is not blob.tensor:
             blob.tensor = data
         for slot in range(k, len(self.history), count):
-            self.history[slot] = laid_out_like(self.history[slot].to(grad.device), grad)
+            self.history[slot] = to_format_of(self.history[slot].to(grad.device), grad)
 
     def _slots(self, members):
         count = len(self.learnable.blobs)
@@ -102,4 +107,4 @@ class Updater:
 
 def _as_it_lies(tensor):
     """The same memory under the shape in whose order it lies, which is what kernels take for contiguous."""
-    return tensor.permute(0, 2, 3, 1) if lies_channels_inside(tensor) else tensor
+    return tensor.permute(0, 2, 3, 1) if is_channels_last(tensor) else tensor

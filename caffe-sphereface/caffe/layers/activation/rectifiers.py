@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like
+from caffe.blobs.memory_format import to_format_of
 from caffe.layers.support.cache_blocks import blocks
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -52,7 +52,7 @@ class ReLU(Layer):
             # in place, `bottom` holds y; its sign is that of x for slopes of at least 0
             slope = self.param.relu_param.negative_slope
             x = bottom[0].tensor
-            dy = laid_out_like(top[0].grad, x)
+            dy = to_format_of(top[0].grad, x)
             bottom[0].grad = (
                 _aten.leaky_relu_backward(dy, x, slope, False) if slope else _aten.threshold_backward(dy, x, 0)
             )
@@ -98,7 +98,7 @@ class PReLU(Layer):
         top[0].tensor = self.infer(x)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        dx, dslope = self._gradients(laid_out_like(top[0].grad, self._x))
+        dx, dslope = self._gradients(to_format_of(top[0].grad, self._x))
         if self.param_propagate_down[0]:
             self.blobs[0].add_grad(dslope)
         if propagate_down[0]:

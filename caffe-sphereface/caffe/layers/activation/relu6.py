@@ -3,7 +3,7 @@
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like
+from caffe.blobs.memory_format import to_format_of
 from caffe.layers.support.registry import Layer, register
 
 _aten = torch.ops.aten
@@ -38,7 +38,7 @@ class ReLU6(Layer):
             # in place, `bottom` holds y, which lies on the same side of 0 and of 6 for slopes of at least 0
             slope = self.param.relu6_param.negative_slope
             x = bottom[0].tensor
-            dy = laid_out_like(top[0].grad, x)
+            dy = to_format_of(top[0].grad, x)
             if slope:
                 bottom[0].grad = _aten.leaky_relu_backward(dy, x, slope, False).mul_(x < 6)
             else:

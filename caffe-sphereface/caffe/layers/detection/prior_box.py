@@ -69,7 +69,7 @@ class PriorBox(Layer):
         top[0].reshape(1, 2, bottom[0].height * bottom[0].width * count * 4)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        boxes = self._boxes(bottom[0].shape[2:], bottom[1].shape[2:])
+        boxes = self._boxes((bottom[0].height, bottom[0].width), (bottom[1].height, bottom[1].width))
         given = list(self.param.prior_box_param.variance) or [0.1]
         variances = np.resize(np.array(given, np.float32), boxes.shape)
         values = torch.from_numpy(np.stack([boxes, variances])[None])

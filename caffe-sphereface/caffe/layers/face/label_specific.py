@@ -102,8 +102,8 @@ class LabelSpecificMargin(Layer):
         margin = param.margin_base + (1 + param.gamma * self.iteration) ** param.power - 1
         if param.HasField('margin_max'):
             margin = min(margin, param.margin_max)
-        self.blobs[0].before_change()
-        self.blobs[0].tensor.fill_(margin)
+        with self.blobs[0].changing() as value:
+            value.fill_(margin)
         self.iteration += 1
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

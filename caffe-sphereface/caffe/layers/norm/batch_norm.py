@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like
+from caffe.blobs.memory_format import to_format_of
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -101,8 +101,8 @@ class BatchNorm(Layer):
         if count == 1:
             variance.zero_()
         for blob, value in zip(self.blobs, (mean, variance, variance.new_ones(1))):
-            blob.before_change()
-            torch.add(value, blob.tensor, alpha=self.fraction, out=blob.tensor)
+            with blob.changing() as total:
+                torch.add(value, total, alpha=self.fraction, out=total)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = (dy − mean(dy) − y · mean(dy · y)) / sqrt(variance + eps); with running statistics dy over that root."""
@@ -115,7 +115,7 @@ class BatchNorm(Layer):
             y = self._y
             # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
             dx, _, _ = _aten.native_batch_norm_backward(
-                laid_out_like(dy, y),
+                to_format_of(dy, y),
                 y,
                 self._factor,
                 None,

@@ -3,7 +3,7 @@
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like
+from caffe.blobs.memory_format import to_format_of
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -66,7 +66,7 @@ class _Normalisation(Layer):
     ) -> list[torch.Tensor | None]:
         """Those of bottom, factor and offset; with `moments` (mean, variance) as constants, else as of the batch."""
         return _aten.native_batch_norm_backward(
-            laid_out_like(dy, self._x),
+            to_format_of(dy, self._x),
             self._x,
             self._values(0),
             *(moments or (None, None)),
@@ -115,8 +115,8 @@ class BN(_Normalisation):
         else:
             y, mean, variance = self._of_batch(x)
             for blob, value in zip(self.blobs[2:], (mean, variance)):
-                blob.before_change()
-                blob.tensor.lerp_(value.reshape(blob.shape), 1 - self.param.bn_param.momentum)
+                with blob.changing() as average:
+                    average.lerp_(value.reshape(blob.shape), 1 - self.param.bn_param.momentum)
         top[0].tensor = y
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like, lies_channels_inside
+from caffe.blobs.memory_format import is_channels_last, to_format_of
 from caffe.layers.support.registry import Layer, register
 
 
@@ -38,7 +38,7 @@ class LRN(Layer):
         half = self.size // 2
         if self.within:
             return F.avg_pool2d(x, self.size, 1, half, divisor_override=1)
-        if lies_channels_inside(x):
+        if is_channels_last(x):
             return _sum_along_lines(x.permute(0, 2, 3, 1), self.size).permute(0, 3, 1, 2)
         lines = x.reshape(len(x), 1, x.shape[1], -1)
         return F.avg_pool2d(lines, (self.size, 1), 1, (half, 0), divisor_override=1).reshape(x.shape)
@@ -70,7 +70,7 @@ class LRN(Layer):
         if not propagate_down[0]:
             return
         # windows are symmetric: the positions that x reaches are those that reach x
-        direct = laid_out_like(top[0].grad, self._x) * self._factors
+        direct = to_format_of(top[0].grad, self._x) * self._factors
         spread = self._window_sum(direct * self._x / self._bases)
         bottom[0].grad = direct.addcmul_(self._x, spread, value=-2 * self.alpha * self.beta / self.area)
 

@@ -6,7 +6,7 @@ from math import prod
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import laid_out_like
+from caffe.blobs.memory_format import to_format_of
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -109,7 +109,7 @@ class Scale(Layer):
         needed = propagate_down[1] if place.given else self.param_propagate_down[0]
         bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
         dx, dscale, dbias = _aten.native_batch_norm_backward(
-            laid_out_like(self._with_channels(top[0].grad), self._x),
+            to_format_of(self._with_channels(top[0].grad), self._x),
             self._x,
             scale.tensor.reshape(-1),
             *self._no_statistics(),

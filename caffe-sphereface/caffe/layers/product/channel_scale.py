@@ -46,9 +46,8 @@ class ChannelScale(Layer):
         param, x = self.param.channel_scale_param, bottom[0].tensor
         scale = bottom[1].tensor
         if param.global_scale:
-            blob = self.blobs[0]
-            blob.before_change()
-            scale = blob.tensor.clamp_(param.min_global_scale, param.max_global_scale)
+            with self.blobs[0].changing() as scale:
+                scale.clamp_(param.min_global_scale, param.max_global_scale)
             if len(top) > 1:
                 top[1].tensor = scale.clone()
         top[0].tensor = scale * x if param.do_forward else x.clone()

@@ -76,8 +76,8 @@ class InnerProduct(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
         if self.param.inner_product_param.normalize and not self.transpose:
-            rows = weight.tensor
-            rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
+            with weight.changing() as rows:
+                rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
         matrix = (
             weight.tensor.reshape(self.inputs, -1) if self.transpose else weight.tensor.reshape(self.outputs, -1).t()
         )

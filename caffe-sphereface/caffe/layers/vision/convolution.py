@@ -7,7 +7,7 @@ import torch
 
 from caffe import precision
 from caffe.blobs.blob import Blob
-from caffe.blobs.memory_format import channels_inside, channels_outside, plainly_laid_out
+from caffe.blobs.memory_format import as_channels_last, as_contiguous, with_batch_stride
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import BlobCount, Layer, register
 from caffe.layers.support.window import Window
@@ -96,7 +96,7 @@ class Convolution(Layer):
         window = self.window
         return not self.transposed and window.axis == 1 and window.axes == 2 and not window.fits_pad
 
-    def laid_out(self, x: torch.Tensor) -> torch.Tensor:
+    def in_fast_format(self, x: torch.Tensor) -> torch.Tensor:
         """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
         return self._ordered(x, self.is_narrow(x.shape))
 
@@ -111,7 +111,7 @@ class Convolution(Layer):
         if self.transposed:
             return x
         # with channels_last oneDNN's kernels crash on windows that lie wholly in the pad
-        return channels_outside(x) if outside or self.window.fits_pad else channels_inside(x)
+        return as_contiguous(x) if outside or self.window.fits_pad else as_channels_last(x)
 
     def _weight(self) -> torch.Tensor:
         weight = self.blobs[0].tensor
@@ -139,8 +139,8 @@ class Convolution(Layer):
                 self._columns[i] = small.columns_of(x, self.window.kernel, *self.geometry[:3])
                 y = small.forward(self._columns[i], self._weight(), bias)
             else:
-                y = precision.convolution(self.laid_out(x), self._weight(), bias, self.geometry)
-            target.tensor = plainly_laid_out(y.reshape(target.shape))
+                y = precision.convolution(self.in_fast_format(x), self._weight(), bias, self.geometry)
+            target.tensor = with_batch_stride(y.reshape(target.shape))
 
     def _goes_small(self, x: torch.Tensor, target: Blob) -> bool:
         return (
@@ -162,7 +162,7 @@ class Convolution(Layer):
             if columns is None:
                 dx, dweight, dbias = precision.convolution_backward(
                     self._ordered(self._as_batch(target.grad)),
-                    self.laid_out(self._as_batch(source.tensor)),
+                    self.in_fast_format(self._as_batch(source.tensor)),
                     weight,
                     self.geometry,
                     [needed, *wanted],
@@ -178,7 +178,7 @@ class Convolution(Layer):
                     [needed, *wanted],
                 )
             if needed:
-                source.grad = plainly_laid_out(dx.reshape(source.shape))
+                source.grad = with_batch_stride(dx.reshape(source.shape))
             for blob, grad in zip(self.blobs, (dweight, dbias)):
                 if grad is not None:
                     blob.add_grad(grad.reshape(blob.shape))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe import random
-from caffe.blobs.memory_format import lies_channels_inside
+from caffe.blobs.memory_format import is_channels_last
 from caffe.layers.support.cache_blocks import blocks
 
 _aten = torch.ops.aten
@@ -71,7 +71,7 @@ class Layout:
 
     def __init__(self, x: torch.Tensor, size: Sizes | None = None) -> None:
         self.shape = (*x.shape[:2], *(size or x.shape[2:]))
-        self._order = torch.channels_last if lies_channels_inside(x) else torch.contiguous_format
+        self._order = torch.channels_last if is_channels_last(x) else torch.contiguous_format
         self._device = x.device
 
     def empty(self, dtype: torch.dtype) -> torch.Tensor:
