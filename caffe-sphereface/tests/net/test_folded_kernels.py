@@ -13,6 +13,9 @@ FILLERS = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "unif
 NORM = 'BatchNorm batch_norm_param { eps: 0.01 }'
 SCALE = 'Scale scale_param { bias_term: true filler { type: "uniform" max: 2 } bias_filler { type: "uniform" } }'
 FACTOR = 'Scale scale_param { filler { type: "uniform" min: -2 max: 2 } }'
+BN = 'BN bn_param { slope_filler { type: "uniform" max: 2 } bias_filler { type: "uniform" } frozen: true }'
+FIXED = 'BN bn_param { bn_mode: INFERENCE scale_filler { type: "uniform" max: 2 } shift_filler { type: "uniform" } }'
+RELU6, LEAKY6 = 'ReLU6', 'ReLU6 relu6_param { negative_slope: 0.1 }'
 RELU, LEAKY, PRELU = 'ReLU', 'ReLU relu_param { negative_slope: 0.1 }', 'PReLU'
 
 
@@ -22,6 +25,10 @@ def product(extra=''):
 
 def places(extra=''):
     return f'Convolution convolution_param {{ num_output: 8 kernel_size: 1 {FILLERS} {extra} }}'
+
+
+def depthwise(kind='DepthwiseConvolution', extra='num_output: 4 group: 4'):
+    return f'{kind} convolution_param {{ kernel_size: 3 pad: 1 stride: 1 {extra} {FILLERS} }}'
 
 
 def make(chain, shape):
@@ -73,6 +80,12 @@ CHAINS = [
     ([places('bias_term: false'), SCALE, PRELU], PICTURES),
     ([places('stride: 2'), RELU], PICTURES),
     ([places('group: 2'), NORM], PICTURES),
+    ([depthwise()], PICTURES),
+    ([depthwise(), NORM, SCALE, RELU], PICTURES),
+    ([depthwise(), BN, RELU6], PICTURES),
+    ([depthwise('ConvolutionDepthwise', 'num_output: 1'), FIXED, RELU6], PICTURES),
+    ([places(), BN, LEAKY6], PICTURES),
+    ([BN, FIXED, RELU6], VECTORS),
 ]
 
 
@@ -99,6 +112,8 @@ def test_a_chain_is_what_its_layers_are_one_by_one(folded, chain, shape, precisi
     'chain',
     [
         [NORM],
+        [BN, RELU6],
+        ['BN bn_param { scale_filler { value: 1 } }', SCALE],
         [SCALE, RELU],
         [places('pad: 1'), RELU],
         [product()],

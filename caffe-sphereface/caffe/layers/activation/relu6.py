@@ -1,5 +1,7 @@
 """ReLU6: a rectifier that ends at 6, as mobile networks use it."""
 
+from collections.abc import Callable
+
 import torch
 
 from caffe.blobs.blob import Blob
@@ -19,6 +21,8 @@ class ReLU6(Layer):
     bottoms = 1
     tops = 1
     in_place = True
+    folds_as = 'activation'
+    per_channel = True
     kept = ()
     reads_back = ('bottom',)
 
@@ -29,6 +33,17 @@ class ReLU6(Layer):
         """The top's values from the bottom's."""
         slope = self.param.relu6_param.negative_slope
         return torch.nn.functional.leaky_relu(x, slope).clamp_(max=6) if slope else x.clamp(0, 6)
+
+    def activation(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """`infer` in place."""
+        slope = self.param.relu6_param.negative_slope
+        if slope:
+            return lambda y: torch.nn.functional.leaky_relu_(y, slope).clamp_(max=6)
+        return lambda y: y.clamp_(0, 6)
+
+    def onednn_activation(self) -> tuple[str, list[float]] | None:
+        """oneDNN's name and the limits, without a slope."""
+        return None if self.param.relu6_param.negative_slope else ('hardtanh', [0.0, 6.0])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].tensor = self.infer(bottom[0].tensor)

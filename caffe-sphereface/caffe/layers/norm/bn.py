@@ -1,5 +1,8 @@
 """BN: batch normalisation with scale and shift in one layer, PSPNet's and SegNet's."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
@@ -26,6 +29,8 @@ class _Normalisation(Layer):
 
     bottoms = 1
     in_place = True
+    folds_as = 'affine'
+    per_channel = True
     kept = ('_x', '_mean', '_factor')
     reads_back = ()
     eps: float
@@ -106,6 +111,20 @@ class BN(_Normalisation):
         """(mean, variance) of each channel over the batches so far."""
         return self._values(2), self._values(3)
 
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether the stored statistics are used."""
+        return self.running
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(factor, shift) of each channel with stored statistics, in double precision."""
+        mean, variance = self.running_statistics()
+        factor = self._values(0).double() * (variance.double() + self.eps).rsqrt()
+        return factor, self._values(1).double() - mean.double() * factor
+
+    def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
+        """Values for `blobs` from those of a torch.nn.BatchNorm2d."""
+        return [tensor(name) for name in ('weight', 'bias', 'running_mean', 'running_var')]
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = self._keep_input(bottom, top)
         if self.running:
@@ -157,6 +176,14 @@ class SegNetBN(_Normalisation):
         super().reshape(bottom, top)
         for blob in top[1:]:
             blob.reshape(1, self.channels, 1, 1)
+
+    def can_fold(self, shape: tuple[int, ...]) -> bool:
+        """Whether it uses no statistics."""
+        return self.is_fixed
+
+    def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(scale, shift) of each channel in double precision."""
+        return self._values(0).double(), self._values(1).double()
 
     def _unit_moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean 0 and the variance with which eps makes a deviation of 1."""

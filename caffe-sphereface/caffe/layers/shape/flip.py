@@ -12,6 +12,7 @@ class Flip(Layer):
 
     bottoms = 1
     tops = 1
+    per_channel = True
     kept = ()
     reads_back = ()
 
