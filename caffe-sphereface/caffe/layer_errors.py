@@ -22,8 +22,8 @@ def is_out_of_range(error):
     return isinstance(error, RuntimeError) and 'device-side assert' in str(error)
 
 
-def raise_explained(layer, error):
-    """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` otherwise."""
+def raise_explained(layer, error, bottom=()):
+    """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` over `bottom` otherwise."""
     named = isinstance(error, CaffeError) and "layer '" in str(error)
     if named or isinstance(error, torch.OutOfMemoryError):
         raise error
@@ -32,6 +32,10 @@ def raise_explained(layer, error):
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, MemoryError) or "can't allocate memory" in lines[0]:
         lines = ['needs more memory than this machine gives, expected smaller blobs']
+    elif bottom and not isinstance(error, CaffeError):
+        # words of PyTorch or NumPy, who know nothing of blobs
+        shapes = ' and '.join(str(blob.shape) for blob in bottom)
+        lines = [f'cannot work on bottoms of shape {shapes} ({lines[0]})']
     raise CaffeError(f"layer '{layer.name}' ({layer.type}): {lines[0][:300]}") from error
 
 

@@ -262,3 +262,11 @@ def test_what_fails_while_a_solver_steps_names_the_file_of_the_net(tmp_path):
     solver.write_text(f'net: "{path}" base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_after_train: false')
     with pytest.raises(caffe.CaffeError, match=rf"^net file: {path}: layer 'loss' .* has labels from 9 to 9"):
         caffe.get_solver(str(solver)).step(1)
+
+
+def test_words_of_pytorch_come_with_the_shapes_they_are_about():
+    net = make_net(layer('LRN'), {'x': (2, 1, 3, 0)})
+    with pytest.raises(
+        caffe.CaffeError, match=r"^layer 'layer' \(LRN\): cannot work on bottoms of shape \(2, 1, 3, 0\) \("
+    ):
+        net.forward()

@@ -19,7 +19,12 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter, owner: str = '') -> None:
     if param.type not in _FILLERS:
         known = ', '.join(sorted(_FILLERS))
         raise CaffeError(f"{owner}: unknown filler '{param.type}', expected one of: {known}")
-    blob.tensor = _FILLERS[param.type](blob.shape, param)
+    if param.sparse >= 0 and param.type != 'gaussian':
+        raise CaffeError(f'{owner}: filler {param.type} has sparse, expected it with gaussian only')
+    try:
+        blob.tensor = _FILLERS[param.type](blob.shape, param)
+    except CaffeError as error:
+        raise CaffeError(f'{owner}: filler {param.type}: {error}') from None
 
 
 def _constant(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
@@ -31,6 +36,8 @@ def _uniform_between(shape: Shape, low: float, high: float) -> torch.Tensor:
 
 
 def _uniform(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
+    if param.min > param.max:
+        raise CaffeError(f'min is {param.min:g} and max {param.max:g}, expected min to be at most max')
     return _uniform_between(shape, param.min, param.max)
 
 
@@ -39,6 +46,8 @@ def _normal(shape: Shape, mean: float, std: float) -> torch.Tensor:
 
 
 def _gaussian(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
+    if param.std <= 0:
+        raise CaffeError(f'std is {param.std:g}, expected more than 0')
     values = _normal(shape, param.mean, param.std)
     if param.sparse >= 0:
         # `sparse` is the expected number of non-zero weights of each output
@@ -77,7 +86,7 @@ def _msra(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
 def _bilinear(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
     """The kernel of bilinear upsampling, for Deconvolution: square, separable, the same for every channel."""
     if len(shape) != 4 or shape[2] != shape[3]:
-        raise CaffeError(f'bilinear filler: expected square 4-axis weights, got shape {tuple(shape)}')
+        raise CaffeError(f'expected square 4-axis weights, got shape {tuple(shape)}')
     factor = (shape[3] + 1) // 2
     centre = (2 * factor - 1 - factor % 2) / (2 * factor)
     line = 1 - (torch.arange(shape[3]) / factor - centre).abs()

@@ -125,7 +125,7 @@ class Net:
             layer.reshape(bottom, top)
             layer.forward(bottom, top)
         except TROUBLE as error:
-            raise_explained(layer, error)
+            raise_explained(layer, error, bottom)
 
     def run_backward(self, start=None, end=0):
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
@@ -141,7 +141,7 @@ class Net:
                 try:
                     self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
                 except TROUBLE as error:
-                    raise_explained(self.layers[i], error)
+                    raise_explained(self.layers[i], error, wiring.bottoms[i])
             for hook in hooks['after_backward']:
                 hook(i)
 
@@ -217,7 +217,7 @@ class Net:
                 try:
                     layer.reshape(bottom, top)
                 except TROUBLE as error:
-                    raise_explained(layer, error)
+                    raise_explained(layer, error, bottom)
 
     def set_input_arrays(self, data, labels):
         """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""

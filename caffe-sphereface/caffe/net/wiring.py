@@ -59,7 +59,7 @@ class Wiring:
             take_stated(layer)
             layer.reshape(bottom, top)
         except TROUBLE as error:
-            raise_explained(layer, error)
+            raise_explained(layer, error, bottom)
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)

@@ -77,3 +77,10 @@ def test_unknown_and_unfitting_fillers_are_named():
         filled(type='xaver')
     with pytest.raises(caffe.CaffeError, match='square'):
         filled((2, 3), type='bilinear')
+    for wrong, message in (
+        ({'type': 'gaussian', 'std': 0}, 'filler gaussian: std is 0, expected more than 0'),
+        ({'type': 'uniform', 'min': 1, 'max': 0}, 'filler uniform: min is 1 and max 0'),
+        ({'type': 'xavier', 'sparse': 1}, 'filler xavier has sparse, expected it with gaussian only'),
+    ):
+        with pytest.raises(caffe.CaffeError, match=message):
+            filled(**wrong)
