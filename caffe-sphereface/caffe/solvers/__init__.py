@@ -1,12 +1,13 @@
-"""Solvers: one class a Caffe type, and the factory that reads the type from the file."""
+"""Solvers: one class per Caffe type, and the factory that reads the type from the file."""
 
 from pathlib import Path
 
+from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
 from caffe.solvers.solver import Solver
 
 
-def get_solver(source, origin=None):
+def get_solver(source: str | Path | caffe_pb2.SolverParameter, origin: str | Path | None = None) -> Solver:
     """The solver that a prototxt path describes, or a SolverParameter that was read from file `origin`."""
     kinds = {
         cls.kind: cls for cls in (SGDSolver, NesterovSolver, AdaGradSolver, RMSPropSolver, AdaDeltaSolver, AdamSolver)

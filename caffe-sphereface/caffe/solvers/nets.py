@@ -1,11 +1,13 @@
 """Which nets a SolverParameter asks for: one to train, any number to test."""
 
+from pathlib import Path
+
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_net
 
 
-def train_net_param(solver, origin):
+def train_net_param(solver: caffe_pb2.SolverParameter, origin: str | Path | None) -> tuple[str, caffe_pb2.NetParameter]:
     """(origin, NetParameter) of the training net; exactly one of four fields must name it."""
     given = [f for f in ('net', 'net_param', 'train_net', 'train_net_param') if solver.HasField(f)]
     if len(given) != 1:
@@ -17,7 +19,9 @@ def train_net_param(solver, origin):
     return _with_state(getattr(solver, given[0]), given[0], solver.train_state, caffe_pb2.TRAIN)
 
 
-def test_net_params(solver, origin):
+def test_net_params(
+    solver: caffe_pb2.SolverParameter, origin: str | Path | None
+) -> list[tuple[str, caffe_pb2.NetParameter]]:
     """[(origin, NetParameter)] of the test nets: test_net_param, test_net, then `net` for the rest of test_iter."""
     sources = [(p, 'test_net_param') for p in solver.test_net_param] + [(n, 'test_net') for n in solver.test_net]
     generic = [(getattr(solver, f), f) for f in ('net_param', 'net') if solver.HasField(f)]
@@ -37,7 +41,9 @@ def test_net_params(solver, origin):
     return [_with_state(source, field, state, caffe_pb2.TEST) for (source, field), state in zip(sources, states)]
 
 
-def _with_state(source, field, state, phase):
+def _with_state(
+    source: str | caffe_pb2.NetParameter, field: str, state: caffe_pb2.NetState, phase: int
+) -> tuple[str, caffe_pb2.NetParameter]:
     """The net with phase, then its own state, then the solver's state, each over the one before."""
     net = read_net(source)
     merged = caffe_pb2.NetState()

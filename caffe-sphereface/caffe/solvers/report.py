@@ -1,25 +1,29 @@
 """What a solver says while it trains and tests, in Caffe's words."""
 
 import time
+from collections.abc import Callable
+
+import torch
 
 from caffe import log
+from caffe.net.net import Net
 
 
 class Clock:
     """Speed since the last display."""
 
-    def __init__(self, iteration):
+    def __init__(self, iteration: int) -> None:
         self._iteration, self._since = iteration, time.perf_counter()
 
-    def lap(self, iteration):
-        """(iterations a second, seconds) since the last lap."""
+    def lap(self, iteration: int) -> tuple[float, float]:
+        """(iterations per second, seconds) since the last lap."""
         now = time.perf_counter()
         done, seconds = iteration - self._iteration, now - self._since
         self._iteration, self._since = iteration, now
         return (done / seconds if seconds > 0 else 0.0), seconds
 
 
-def training(net, iteration, loss, clock, display):
+def training(net: Net, iteration: int, loss: float, clock: Clock, display: int) -> None:
     """Log speed, smoothed loss and every value of the net's outputs."""
     speed, seconds = clock.lap(iteration)
     log.info(
@@ -32,9 +36,10 @@ def training(net, iteration, loss, clock, display):
         log.info('solver.cpp:237', f'    Train net output #{index}: {output(net, name, value)}')
 
 
-def testing(net, iterations, with_loss, should_stop):
+def testing(net: Net, iterations: int, with_loss: bool, should_stop: Callable[[], bool]) -> None:
     """Run a test net and log the mean of every value of its outputs; nothing is logged when asked to stop."""
-    sums, losses = {}, []
+    sums: dict[str, torch.Tensor] = {}
+    losses: list[torch.Tensor | float] = []
     for _ in range(iterations):
         if should_stop():
             log.info('solver.cpp:373', 'Test interrupted.')
@@ -52,7 +57,7 @@ def testing(net, iterations, with_loss, should_stop):
             index += 1
 
 
-def output(net, name, value):
+def output(net: Net, name: str, value: float) -> str:
     """`name = value`, with weight and share of the loss where the blob has one."""
     weight = net.blob_loss_weights[name]
     loss = f' (* {log.number(weight)} = {log.number(weight * value)} loss)' if weight else ''

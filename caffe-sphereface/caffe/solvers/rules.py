@@ -2,26 +2,31 @@
 
 A rule takes (w, g, h, s): lists of parameters, gradients and history tensors for one group of parameters that share a
 rate, and the Settings. It changes `w` and `h` and returns the updates that were subtracted from `w`, which become the
-parameters' diffs. `h` holds `slots` lists, each parallel to `w`.
+parameters' diffs. `h` holds as many lists as the rule keeps averages, each parallel to `w`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.optim.sgd import sgd as fused_sgd
+
+from caffe.proto import caffe_pb2
+
+Tensors = list[torch.Tensor]
 
 
 @dataclass
 class Settings:
     """What a rule needs: the solver's parameters, the group's rate r and weight decay, and the iteration."""
 
-    param: object
+    param: caffe_pb2.SolverParameter
     rate: float
     decay: float
     iteration: int
 
 
-def sgd(w, g, h, s):
+def sgd(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """h = momentum·h + r·(g + decay·w); w −= h. The rate is inside the history."""
     if not s.param.momentum:  # without momentum torch's kernel takes no history
         torch._foreach_copy_(h[0], torch._foreach_mul(_decayed(w, g, s), s.rate))
@@ -43,7 +48,7 @@ def sgd(w, g, h, s):
     return h[0]
 
 
-def nesterov(w, g, h, s):
+def nesterov(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """h' = momentum·h + r·g; w −= (1+momentum)·h' − momentum·h, which is momentum·h' + r·g."""
     scaled = torch._foreach_mul(_decayed(w, g, s), s.rate)
     torch._foreach_mul_(h[0], s.param.momentum)
@@ -51,21 +56,21 @@ def nesterov(w, g, h, s):
     return _subtract(w, torch._foreach_add(scaled, h[0], alpha=s.param.momentum))
 
 
-def adagrad(w, g, h, s):
+def adagrad(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """h += g²; w −= r·g/(√h + delta)."""
     g = _decayed(w, g, s)
     torch._foreach_addcmul_(h[0], g, g)
     return _subtract(w, _over_root(g, h[0], s.rate, s.param.delta))
 
 
-def rmsprop(w, g, h, s):
+def rmsprop(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """h = rms_decay·h + (1−rms_decay)·g²; w −= r·g/(√h + delta)."""
     g = _decayed(w, g, s)
     _average_square(h[0], g, s.param.rms_decay)
     return _subtract(w, _over_root(g, h[0], s.rate, s.param.delta))
 
 
-def adadelta(w, g, h, s):
+def adadelta(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """Two averages with `momentum`: of g² and of the unscaled update u = g·√((h₂+delta)/(h₁+delta)); w −= r·u."""
     g = _decayed(w, g, s)
     squares, changes = h
@@ -76,7 +81,7 @@ def adadelta(w, g, h, s):
     return _subtract(w, torch._foreach_mul(update, s.rate))
 
 
-def adam(w, g, h, s):
+def adam(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
     """m, v; w −= r·√(1−β₂^t)/(1−β₁^t)·m/(√v + delta), t = iteration + 1 (Kingma & Ba 2015, with delta outside)."""
     g = _decayed(w, g, s)
     beta1, beta2, t = s.param.momentum, s.param.momentum2, s.iteration + 1
@@ -87,16 +92,16 @@ def adam(w, g, h, s):
     return _subtract(w, _over_root(m, v, s.rate * correction, s.param.delta))
 
 
-def _decayed(w, g, s):
+def _decayed(w: Tensors, g: Tensors, s: Settings) -> Tensors:
     return torch._foreach_add(g, w, alpha=s.decay) if s.decay else list(g)
 
 
-def _average_square(h, g, keep):
+def _average_square(h: Tensors, g: Tensors, keep: float) -> None:
     torch._foreach_mul_(h, keep)
     torch._foreach_addcmul_(h, g, g, value=1 - keep)
 
 
-def _over_root(g, h, rate, delta):
+def _over_root(g: Tensors, h: Tensors, rate: float, delta: float) -> Tensors:
     root = torch._foreach_sqrt(h)
     torch._foreach_add_(root, delta)
     scaled = torch._foreach_mul(g, rate)
@@ -104,12 +109,14 @@ def _over_root(g, h, rate, delta):
     return scaled
 
 
-def _subtract(w, update):
+def _subtract(w: Tensors, update: Tensors) -> Tensors:
     torch._foreach_sub_(w, update)
     return update
 
 
-RULES = {
+Rule = Callable[[Tensors, Tensors, list[Tensors], Settings], Tensors]
+# solver type -> (rule, how many averages it keeps for every parameter)
+RULES: dict[str, tuple[Rule, int]] = {
     'SGD': (sgd, 1),
     'Nesterov': (nesterov, 1),
     'AdaGrad': (adagrad, 1),

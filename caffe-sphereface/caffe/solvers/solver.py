@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from caffe import log, random
@@ -9,6 +10,7 @@ from caffe.errors import CaffeError
 from caffe.layer_errors import named_after
 from caffe.net.debug_info import DebugInfo
 from caffe.net.net import Net
+from caffe.parallel.peers import Peers
 from caffe.parallel.rank import is_root
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
@@ -23,7 +25,7 @@ class Solver:
     `net`, `test_nets`, `iter`, `lr` and `param` can be looked at between steps. Raises CaffeError for bad files.
     """
 
-    kind = None
+    kind: str | None = None
 
     def __init__(self, source, origin=None):
         self.param = read_solver(source)
@@ -44,8 +46,8 @@ class Solver:
             self._take_weights()
         self.updater = Updater(self.param, self.net.learnable)
         self.debug_info = self.net.debug_info or (DebugInfo(self.net) if self.param.debug_info else None)
-        self.action = lambda: None
-        self.peers = None
+        self.action: Callable[[], str | None] = lambda: None
+        self.peers: Peers | None = None
         self.stopped_early = False
         # whether the backward that runs is the last one before an update
         self.completes_gradients = False
