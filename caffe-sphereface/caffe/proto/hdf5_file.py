@@ -2,8 +2,10 @@
 
 import io
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -16,7 +18,7 @@ _MOST_COMPRESSION = 1100
 
 
 @contextmanager
-def open_hdf5(path):
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file open for reading; whatever HDF5 finds wrong inside the block is a CaffeError naming it."""
     try:
         with h5py.File(path, 'r') as file:
@@ -25,13 +27,13 @@ def open_hdf5(path):
         raise CaffeError(f'{path}: is not a readable HDF5 file ({" ".join(str(error).split())})') from None
 
 
-def is_hdf5(path):
+def is_hdf5(path: str | Path) -> bool:
     """Whether a file begins as an HDF5 file does; CaffeError where it cannot be read."""
     return read_bytes(path, 4) == b'\x89HDF'
 
 
 @contextmanager
-def whole_hdf5(path):
+def whole_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """Yield an HDF5 file open for writing, which after the block is at `path`, whole or not at all.
 
     It is made in memory: the HDF5 library cannot give up a file that fails to be written (on a full disk it ends the
@@ -45,14 +47,14 @@ def whole_hdf5(path):
         write_bytes(path, view)
 
 
-def write_rows(path, rows):
+def write_rows(path: str | Path, rows: Mapping[str, np.ndarray]) -> None:
     """Write a file, whole or not at all, of the datasets {name: array}, which can be appended to along their rows."""
     with whole_hdf5(path) as file:
         for name, values in rows.items():
             file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
 
 
-def append_rows(path, rows):
+def append_rows(path: str | Path, rows: Mapping[str, np.ndarray]) -> None:
     """Append {name: array} to the datasets of a file by `write_rows`; CaffeError, and the file as before, if it cannot.
 
     Room on the disk is taken first, as HDF5 cannot run out of it without ending the process.
@@ -70,14 +72,14 @@ def append_rows(path, rows):
         raise CaffeError(f'{path}: cannot be written ({" ".join(str(error).split())})') from None
 
 
-def _room(dataset, values):
-    """Bytes, at most, by which a file grows for more rows: whole chunks, and their places in nodes of the index."""
+def _room(dataset: h5py.Dataset, values: np.ndarray) -> int:
+    """Bytes, at most, by which a file grows for more rows: whole chunks, and their entries in nodes of the index."""
     later = (len(dataset) + len(values), *dataset.shape[1:])
     before, after = (prod(-(-n // c) for n, c in zip(shape, dataset.chunks)) for shape in (dataset.shape, later))
     return (after - before) * (prod(dataset.chunks) * dataset.dtype.itemsize + 1024) + 2**16
 
 
-def _reserve(path, room):
+def _reserve(path: str | Path, room: int) -> None:
     """Let a file grow by `room` bytes, which HDF5 gives back on closing it; OSError, and no change, if it cannot."""
     with open(path, 'r+b') as file:
         size = os.fstat(file.fileno()).st_size
@@ -88,7 +90,7 @@ def _reserve(path, room):
             raise
 
 
-def read_array(group, name, origin, shape=None):
+def read_array(group: h5py.Group, name: str, origin: str | Path, shape: Sequence[int] | None = None) -> np.ndarray:
     """The numbers of a dataset as float32.
 
     `origin` names file and layer in errors: CaffeError when the dataset is missing, when its shape is not `shape`
@@ -107,7 +109,7 @@ def read_array(group, name, origin, shape=None):
         return np.asarray(dataset[()]).astype(np.float32, copy=False)
 
 
-def read_number(group, name, origin):
+def read_number(group: h5py.Group, name: str, origin: str | Path) -> int:
     """The single whole number of a dataset, with or without axes."""
     dataset = group.get(name)
     if not isinstance(dataset, h5py.Dataset) or dataset.size != 1 or dataset.dtype.kind not in 'iu':

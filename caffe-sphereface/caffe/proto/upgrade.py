@@ -15,7 +15,7 @@ _SOLVER_TYPES = {
 }
 
 
-def upgrade_net(net, origin):
+def upgrade_net(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter:
     """Upgrade a NetParameter (plain or raw) in place and return it; `origin` names it in errors."""
     try:
         return _upgrade(net, origin)
@@ -23,7 +23,7 @@ def upgrade_net(net, origin):
         raise CaffeError(f'{origin}: has text that is not UTF-8 ({error.object[:40]!r})') from None
 
 
-def _upgrade(net, origin):
+def _upgrade(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter:
     if is_v0(net):
         upgrade_v0(net, origin)
     if net.layers:
@@ -36,7 +36,7 @@ def _upgrade(net, origin):
     return net
 
 
-def _upgrade_input(net, origin):
+def _upgrade_input(net: caffe_pb2.NetParameter, origin: str) -> None:
     """`input` with `input_shape` or four `input_dim` each becomes an Input layer in front of the others.
 
     Of nets that have both `input_shape` counts, as for Caffe 1.0.
@@ -46,7 +46,7 @@ def _upgrade_input(net, origin):
     if shapes and (len(shapes) != len(net.input) or (not net.input_shape and len(net.input_dim) % 4)):
         raise CaffeError(
             f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
-            f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim an input'
+            f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim per input'
         )
     old = type(net)()
     old.CopyFrom(net)
@@ -59,13 +59,13 @@ def _upgrade_input(net, origin):
     net.layer.extend(old.layer)
 
 
-def _freeze(layer):
+def _freeze(layer: caffe_pb2.LayerParameter) -> None:
     """The running statistics of BatchNorm are no weights: no solver may change them."""
     for spec in layer.param:
         spec.lr_mult = spec.decay_mult = 0
 
 
-def upgrade_solver(solver, origin):
+def upgrade_solver(solver: caffe_pb2.SolverParameter, origin: str) -> caffe_pb2.SolverParameter:
     """Upgrade a SolverParameter in place and return it: the enum `solver_type` becomes the text `type`."""
     if solver.HasField('solver_type'):
         if solver.HasField('type'):

@@ -1,5 +1,7 @@
 """V0 nets (2013): `layers { layer { type: "conv" … } }` with every parameter in one flat message."""
 
+from google.protobuf.message import Message
+
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
@@ -20,7 +22,7 @@ _FILLED = {
     'weight_filler': 'weight_filler',
     'bias_filler': 'bias_filler',
 }
-_TYPES = {
+_TYPES: dict[str, tuple[str, str | None, dict[str, str]]] = {
     'accuracy': ('ACCURACY', None, {}),
     'bnll': ('BNLL', None, {}),
     'concat': ('CONCAT', 'concat_param', {'concat_dim': 'concat_dim'}),
@@ -67,17 +69,17 @@ _TYPES = {
 }
 
 
-def is_v0(net):
+def is_v0(net: caffe_pb2.NetParameter) -> bool:
     """True for a net with V0 layers."""
     return any(layer.HasField('layer') for layer in net.layers)
 
 
-def upgrade_v0(net, origin):
+def upgrade_v0(net: caffe_pb2.NetParameter, origin: str) -> None:
     """Rewrite the `layers` of a V0 net as V1 layers, in place; padding layers merge into the layers they feed."""
     old = type(net)()
     old.CopyFrom(net)
     del net.layers[:]
-    producers = dict.fromkeys(net.input)
+    producers: dict[str, caffe_pb2.V1LayerParameter | None] = dict.fromkeys(net.input)
     for outer in old.layers:
         if not outer.HasField('layer'):
             raise CaffeError(
@@ -89,7 +91,9 @@ def upgrade_v0(net, origin):
         producers.update(dict.fromkeys(outer.top, outer))
 
 
-def _merge_padding(outer, producers, origin):
+def _merge_padding(
+    outer: caffe_pb2.V1LayerParameter, producers: dict[str, caffe_pb2.V1LayerParameter | None], origin: str
+) -> None:
     layer = outer.layer
     for i, name in enumerate(outer.bottom):
         if name not in producers:
@@ -106,7 +110,7 @@ def _merge_padding(outer, producers, origin):
         outer.bottom[i] = source.bottom[0]
 
 
-def _convert(outer, new, origin):
+def _convert(outer: caffe_pb2.V1LayerParameter, new: caffe_pb2.V1LayerParameter, origin: str) -> None:
     layer = outer.layer
     if layer.type not in _TYPES:
         raise CaffeError(
@@ -125,7 +129,7 @@ def _convert(outer, new, origin):
     _copy(layer, new.transform_param, _TRANSFORM)
 
 
-def _copy(source, target, names):
+def _copy(source: Message, target: Message, names: dict[str, str]) -> None:
     """Copy the fields that are set, under their new names; a single value may become a repeated one."""
     for field, value in source.ListFields():
         name = names.get(field.name)

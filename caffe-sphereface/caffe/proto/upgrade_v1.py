@@ -50,7 +50,7 @@ _SHARE_MODES = {_V1.STRICT: caffe_pb2.ParamSpec.STRICT, _V1.PERMISSIVE: caffe_pb
 _OWN_PARAMETERS = {'DATA': 'data_param', 'IMAGE_DATA': 'image_data_param', 'WINDOW_DATA': 'window_data_param'}
 
 
-def upgrade_v1(net, origin):
+def upgrade_v1(net: caffe_pb2.NetParameter, origin: str) -> None:
     """Rewrite the `layers` of a V1 net as `layer`, in place."""
     if net.layer:
         raise CaffeError(f"{origin}: has 'layer' and 'layers' blocks, expected one kind")
@@ -60,7 +60,7 @@ def upgrade_v1(net, origin):
     del net.layers[:]
 
 
-def _move_transformation(old):
+def _move_transformation(old: caffe_pb2.V1LayerParameter) -> None:
     """scale, mean_file, crop_size and mirror of a data layer's own parameters belong into transform_param."""
     name = _OWN_PARAMETERS.get(_V1.LayerType.Name(old.type))
     if name is None or not old.HasField(name):
@@ -72,7 +72,7 @@ def _move_transformation(old):
             own.ClearField(field)
 
 
-def _convert(old, new):
+def _convert(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:
     new.name = old.name
     if not old.HasField('name'):
         new.ClearField('name')
@@ -86,7 +86,7 @@ def _convert(old, new):
     _convert_specs(old, new)
 
 
-def _convert_specs(old, new):
+def _convert_specs(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:
     count = max(map(len, (old.param, old.blob_share_mode, old.blobs_lr, old.weight_decay)))
     specs = [new.param.add() for _ in range(count)]
     for spec, name in zip(specs, old.param):
