@@ -140,6 +140,27 @@ def test_a_stage_continues_from_its_snapshot_as_if_never_stopped(tmp_path):
     assert len(stages(parse_log(cut.log), 'cut')) == 1
 
 
+@pytest.mark.parametrize('snapshot', [0, 4])
+def test_a_stage_that_is_interrupted_twice_loses_nothing(tmp_path, snapshot):
+    whole, cut = make_stage(tmp_path / 'whole', 9), make_stage(tmp_path / 'cut', 9, snapshot)
+    whole.run()
+    for moment in (2, 5):
+
+        def stop(progress, moment=moment):
+            if progress.iteration >= moment:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            cut.run(watch=stop)
+        assert cut._newest_state()[1] >= moment
+    began = []
+    cut.run(watch=lambda progress: began.append(progress.iteration))
+    assert began[0] >= 5 and cut.is_trained()
+    for one, other in zip(weights(whole.final, whole), weights(cut.final, cut)):
+        assert np.allclose(one, other, atol=1e-6)
+    assert not list(cut.folder.glob('*_continued.prototxt'))
+
+
 def test_a_failing_training_is_one_line(tmp_path):
     stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('bottom: "logits"', 'bottom: "logit"'))
     with pytest.raises(SlimError, match="caffe train failed.*'logit'"):
@@ -158,6 +179,7 @@ def test_an_exploding_loss_stops_with_advice(tmp_path):
     stage = make_stage(tmp_path / 'nan', net=MARGIN.replace('value: 0.5', 'value: nan'))
     with pytest.raises(SlimError, match='the loss exploded at iteration 0.*smaller base_lr'):
         stage.run()
+    assert not list(stage.folder.glob('snapshot_*'))
 
 
 SAYS = """import sys

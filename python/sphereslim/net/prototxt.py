@@ -68,8 +68,15 @@ def with_data(net, source, root_folder='', batch_size=None):
     for layer in layers:
         layer.image_data_param.source = str(source)
         layer.image_data_param.root_folder = str(root_folder)
-        if batch_size:
-            layer.image_data_param.batch_size = batch_size
+    return with_batch(result, batch_size) if batch_size else result
+
+
+def with_batch(net, size):
+    """The net with its ImageData layers reading `size` pictures at a time."""
+    result = copy_of(net)
+    for layer in result.layer:
+        if layer.type == 'ImageData':
+            layer.image_data_param.batch_size = size
     return result
 
 

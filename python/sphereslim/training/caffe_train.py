@@ -21,12 +21,12 @@ class Progress:
     loss: float
 
 
-def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progress: None, keep_on_interrupt=False):
+def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progress: None):
     """Run `caffe train` to its end with its output appended to the file `log`; `watch` gets each Progress.
 
-    Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot when
-    `keep_on_interrupt`, and at once otherwise. SlimError tells the command's own last line when it fails, and stops
-    the run with advice when the loss is no number or stays at the value of a dead softmax (87.3365).
+    Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot. SlimError
+    tells the command's own last line when it fails, and stops the run with advice when the loss is no number or stays
+    at the value of a dead softmax (87.3365).
     """
     command = [*caffe_command(), 'train', f'--solver={solver}']
     command += [f'--weights={weights}'] if weights else []
@@ -41,7 +41,8 @@ def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progr
     try:
         last = _follow(process, log, watch, solver)
     except BaseException as error:
-        _end(process, signal.SIGINT if keep_on_interrupt else signal.SIGTERM)
+        # what an exploded loss leaves is not to be gone on from
+        _end(process, signal.SIGKILL if isinstance(error, SlimError) else signal.SIGINT)
         if isinstance(error, OSError):
             raise SlimError(f'{log}: cannot be written ({error.strerror})') from None
         raise

@@ -57,8 +57,8 @@ class Stage:
 
         At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of them.
 
-        A stage without snapshots starts over after an interruption and, being seeded, ends the same. SlimError tells
-        what `caffe train` had to say when it fails.
+        An interruption takes a snapshot, whether the solver asks for any or not, and the next call goes on from there.
+        SlimError tells what `caffe train` had to say when it fails.
         """
         if self.is_trained():
             return
@@ -67,7 +67,6 @@ class Stage:
         check_engine([self.train], [self.solver])
         solver = read_solver(self.solver)
         state, iteration = self._newest_state()
-        keep = bool(solver.snapshot)
         if state:
             train(
                 self._resume_solver(solver, iteration),
@@ -75,12 +74,11 @@ class Stage:
                 snapshot=state,
                 gpu=gpu,
                 watch=watch,
-                keep_on_interrupt=keep,
             )
         else:
             self.log.unlink(missing_ok=True)
             weights = self.init if self.init.is_file() else None
-            train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch, keep_on_interrupt=keep)
+            train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch)
         self._finish(solver.max_iter, harvest)
 
     def _newest_state(self):

@@ -1,7 +1,8 @@
 """Cut the channels that selection.json drops out of train and deploy prototxt and their common weights.
 
 Writes train.prototxt, deploy.prototxt (those given) and init.caffemodel into a new folder, and with --solver a
-solver.prototxt that trains on from there: finetune.py takes the folder.
+solver.prototxt that trains on from there: finetune.py takes the folder. A solver of a run's stage trains as that run
+fine-tunes its pruned layers, any other as it says itself.
 """
 
 import argparse
@@ -9,14 +10,15 @@ from pathlib import Path
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
+from sphereslim.commands.arguments.run_settings import run_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes, write_json
+from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.net.phases import with_stages
-from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.net.prototxt import read_net, read_solver, with_batch, write_prototxt
 from sphereslim.net.weights import count_values, read_weights
 from sphereslim.pruning.selection import read_selections
-from sphereslim.training.schedule import has_test_nets, trained_on
+from sphereslim.training.schedule import Schedule, has_test_nets, solver_for, trained_on
 from sphereslim.training.stage import Stage
 
 
@@ -40,11 +42,32 @@ def run(args: argparse.Namespace) -> None:
         write_prototxt(getattr(stage, name), net)
     write_json(stage.selection, {'selections': [{'layer': name, 'kept': indices} for name, indices in kept.items()]})
     if solver:
-        write_prototxt(stage.solver, trained_on(solver, stage.train, stage.prefix))
-        if has_test_nets(solver):
-            print(f'{args.solver}: its test nets are not pruned along, they are left out')
+        write_training(args, stage, solver, kept)
     sizes = [count_values(held) for held in (weights, slim)]
     print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
+
+
+def write_training(args, stage, solver, kept):
+    """Write the solver of the stage, and its batch size into the train net: as the run of --solver fine-tunes."""
+    run = run_of(args.solver)
+    made, source = trained_on(solver, stage.train, stage.prefix), args.solver
+    if run:
+        schedule, seed = fine_tuning(run, kept)
+        for name in ('iter_size', 'average_loss'):  # those of the stage that the solver is of
+            made.ClearField(name)
+        made, source = solver_for(made, schedule, stage.train, stage.prefix, seed), f'fine_tune of {run}'
+        write_prototxt(stage.train, with_batch(read_net(stage.train), schedule.batch))
+    if has_test_nets(solver):
+        print(f'{args.solver}: its test nets are not pruned along, they are left out')
+    write_prototxt(stage.solver, made)
+    print(f'{stage.solver}: {made.max_iter} iterations from a rate of {made.base_lr:g} on, after {source}')
+
+
+def fine_tuning(run, kept):
+    """(Schedule, seed) by which a run, its run.json, fine-tunes after the layers of {layer: indices} are pruned."""
+    values = read_json(run)
+    own = [(values.get('own') or {}).get(layer) for layer in kept]
+    return Schedule.from_dict(own[0] or values['fine_tune'], f'{run}: fine_tune'), values['seed']
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,13 +1,15 @@
 """Choose the channels that stay: runs a network over sampled pictures and writes selection.json, which prune.py takes.
 
 A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images. Layers get
-one --rate, or every group the number that allocate.py gave it (--allocation).
+one --rate, or every group the number that allocate.py gave it (--allocation). Of a net in the stage folder of a run,
+criterion, rate, multiple, batches and seed are by default those that the run was begun with.
 """
 
 import argparse
 
 from sphereslim.channels.groups import Groups
 from sphereslim.commands.arguments.pictures import add_pictures, source
+from sphereslim.commands.arguments.run_settings import take_from_run
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
 from sphereslim.criteria import CRITERIA
@@ -27,6 +29,7 @@ from sphereslim.sampling.sampler import Sampler
 
 def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
+    take_from_run(args, args.net)
     criterion = find_criterion(args.criterion)
     net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
     groups = Groups(net)
@@ -81,11 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--layer', help='layers that lose channels, separated by commas')
-    parser.add_argument('--rate', type=float, default=0.5, help='share of channels to keep (default 0.5)')
+    parser.add_argument('--rate', type=float, help='share of channels to keep (default 0.5)')
     parser.add_argument('--allocation', metavar='JSON', help='{group: channels kept} instead, as allocate.py writes it')
-    parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
-    parser.add_argument('--multiple', type=whole, default=1, help='round kept channels up to a multiple, such as 8')
-    parser.add_argument('--batches', type=whole, default=4, help='batches of the data layer to sample (default 4)')
+    parser.add_argument('--criterion', help=f'{", ".join(CRITERIA)} (default greedy_pair)')
+    parser.add_argument('--multiple', type=whole, help='round kept channels up to a multiple, such as 8')
+    parser.add_argument('--batches', type=whole, help='batches of the data layer to sample (default 4)')
     parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
     add_stages(parser)
     add_pictures(parser, required=False)
+    parser.set_defaults(seed=None)
