@@ -23,7 +23,7 @@ def _window(layer, shape):
     }
 
 
-@converts('Convolution', 'Deconvolution')
+@converts('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionDepthwise')
 def convolution(graph, layer, x, shapes, tops):
     """Each bottom through Conv or ConvTranspose with the same weights."""
     kind = 'ConvTranspose' if layer.transposed else 'Conv'

@@ -5,19 +5,21 @@ import numpy as np
 from caffe.errors import CaffeError
 
 OPSET = 17
-_converters = {}
+_converters = {}  # type name -> [(class or None, function)], those with a class first
 
 
-def converts(*types):
+def converts(*types, of=None):
     """Decorator: this function (graph, layer, x, shapes, tops) converts layers of these types.
 
     `x` names the ONNX values of the bottoms, `shapes` and `tops` are the
-    shapes of bottoms and tops; it returns the names of the tops' values.
+    shapes of bottoms and tops; it returns the names of the tops' values. Where two layers have one type name, `of` is
+    the class of those that it converts.
     """
 
     def add(function):
         for name in types:
-            _converters[name] = function
+            functions = _converters.setdefault(name, [])
+            functions.insert(0 if of else len(functions), (of, function))
         return function
 
     return add
@@ -30,7 +32,7 @@ def converter_of(layer):
             f"layer '{layer.name}' ({layer.type}): has no form in ONNX, expected a net for inference "
             f'of: {", ".join(sorted(_converters))}'
         )
-    return _converters[layer.type]
+    return next(function for of, function in _converters[layer.type] if of is None or isinstance(layer, of))
 
 
 class Graph:

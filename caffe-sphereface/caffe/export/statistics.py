@@ -65,15 +65,13 @@ def mvn(graph, layer, x, shapes, tops):
 def normalize(graph, layer, x, shapes, tops):
     """x / ‖x‖ over channels, and the norms where they are asked for."""
     one = graph.integers([1], 'axes')
+    if tops[0] != shapes[0]:
+        x = [graph.reshape(x[0], tops[0])]
     if layer.kind == 'L2':
         norm = graph.op('Sqrt', graph.scaled(graph.op('ReduceSum', graph.op('Mul', x[0], x[0]), one), offset=1e-6))
     else:
         norm = graph.scaled(graph.op('ReduceSum', graph.op('Abs', x[0]), one), offset=1e-6)
-    tops = [graph.op('Div', x[0], norm)]
-    if len(layer.param.top) > 1:
-        shape = shapes[0]
-        tops.append(graph.reshape(norm, (shape[0], 1, *(shape[2:] + (1, 1))[: max(2, len(shape) - 2)])))
-    return tops
+    return [graph.op('Div', x[0], norm), norm][: len(layer.param.top)]
 
 
 @converts('Reduction')

@@ -16,7 +16,7 @@ pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 
 DEPLOYS = sorted((ROOT / 'prototxt').rglob('deploy.prototxt')) + sorted((ROOT / 'prototxt').rglob('det?.prototxt'))
-GOLDENS = Path(os.environ.get('SHARED', ROOT.parent / 'shared')) / 'goldens' / 'layers'
+GOLDENS = Path(os.environ.get('SHARED', ROOT.parent / 'shared')) / 'goldens'
 # losses and what only training has
 NO_ONNX = (
     'accuracy',
@@ -29,6 +29,23 @@ NO_ONNX = (
     'multinomial',
     'sigmoid_ce',
     'softmaxloss',
+    'adacos',
+    'center',
+    'combined',
+    'cosin_add_m',
+    'focal',
+    'ipnorm_arcface',
+    'ipnorm_cosface',
+    'lsoftmax',
+    'lsadd_anneal',
+    'lsmargin',
+    'multibox',
+    'smooth_l1',
+    'triplet',
+    # batch statistics
+    'bn_segnet_learn',
+    # suppression, which ONNX has in another order
+    'detout',
     'bn_train',
     'bn_scale',
 )
@@ -72,14 +89,18 @@ def test_every_deploy_net_of_the_repository(deploy, tmp_path):
     assert_onnx_agrees(net, tmp_path / 'net.onnx')
 
 
-CASES = sorted(path.stem for path in GOLDENS.glob('*.npz') if not path.stem.startswith(NO_ONNX))
+CASES = [
+    path.with_suffix('')
+    for path in sorted(GOLDENS.glob('layers/*.npz')) + sorted(GOLDENS.glob('fork-layers/*.npz'))
+    if not path.stem.startswith(NO_ONNX)
+]
 
 
 @pytest.mark.skipif(not CASES, reason=f'no goldens in {GOLDENS} (set SHARED to the folder that holds them)')
-@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('case', CASES, ids=lambda case: f'{case.parent.name}-{case.name}')
 def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
-    golden = np.load(GOLDENS / f'{case}.npz')
-    net = caffe.Net(str(GOLDENS / f'{case}.prototxt'), caffe.TEST)
+    golden = np.load(f'{case}.npz')
+    net = caffe.Net(f'{case}.prototxt', caffe.TEST)
     for key in golden:
         kind, _, rest = key.partition('/')
         if kind == 'param':

@@ -69,11 +69,15 @@ class PriorBox(Layer):
         top[0].reshape(1, 2, bottom[0].height * bottom[0].width * count * 4)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        boxes = self._boxes((bottom[0].height, bottom[0].width), (bottom[1].height, bottom[1].width))
+        values = self.values((bottom[0].height, bottom[0].width), (bottom[1].height, bottom[1].width))
+        top[0].tensor = torch.from_numpy(values).to(self.device, torch.get_default_dtype())
+
+    def values(self, cells: tuple[int, int], picture: tuple[int, int]) -> np.ndarray:
+        """The top for a feature map and a picture of (height, width)."""
+        boxes = self._boxes(cells, picture)
         given = list(self.param.prior_box_param.variance) or [0.1]
         variances = np.resize(np.array(given, np.float32), boxes.shape)
-        values = torch.from_numpy(np.stack([boxes, variances])[None])
-        top[0].tensor = values.to(self.device, torch.get_default_dtype())
+        return np.stack([boxes, variances])[None]
 
     def _boxes(self, cells: tuple[int, int], picture: tuple[int, int]) -> np.ndarray:
         """All corners in a row, relative to the picture, for feature map and picture of (height, width)."""
