@@ -2,7 +2,15 @@
 
 import caffe
 from caffe.errors import CaffeError
-from caffe.export import convolution, forks, neurons, pooling, recurrent, shaping, statistics  # noqa: F401  (converters)
+from caffe.export import (  # noqa: F401  (converters)
+    convolution,
+    forks,
+    neurons,
+    pooling,
+    recurrent,
+    shaping,
+    statistics,
+)
 from caffe.export.graph import OPSET, Graph, converter_of
 from caffe.proto.caffe_pb2 import TEST
 from caffe.proto.files import write_bytes
