@@ -28,6 +28,8 @@ class Recurrent(Layer):
     output weights and bias.
     """
 
+    over_time = True
+
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         super().__init__(param, phase)
         self.cell = _CELLS[param.type]
@@ -164,7 +166,6 @@ class Recurrent(Layer):
 class LSTMUnit(Layer):
     """One step of an LSTM: bottoms c (1, N, H), gate inputs (1, N, 4H), markers (1, N); tops the new c and h."""
 
-    over_time = True
     over_time = True
     bottoms = 3
     tops = 2
