@@ -25,7 +25,7 @@ def named_gpus(text: str) -> list[int]:
 
 
 def choose_device(gpus: Sequence[int]) -> None:
-    """Run on the first of `gpus`, on the CPU where there is none."""
+    """Run on the first of `gpus`, or on the CPU where the list is empty."""
     if gpus:
         log.info('caffe.cpp:218', f'Using GPUs {", ".join(map(str, gpus))}')
         caffe.set_device(gpus[0])

@@ -16,7 +16,7 @@ from caffe.proto import caffe_pb2
 _SOURCE = 'extract_features'
 _SPEC = Spec(
     'extract_features',
-    'Run a net with a data layer in phase TEST and write blobs as Datums of floats, one an item, '
+    'Run a net with a data layer in phase TEST and write blobs as Datums of floats, one per item, '
     'into new databases. Keys are the ten-digit position.',
     (),
     (
@@ -43,7 +43,7 @@ def _extract(flags: argparse.Namespace, positionals: list[str]) -> None:
     if len(blobs) != len(targets) or not batches.isdigit() or (device and not device.isdigit()):
         raise CaffeError(
             f'{len(blobs)} blobs, {len(targets)} databases, {batches} mini-batches, device {device or 0}: '
-            'expected a database a blob and whole numbers'
+            'expected a database for each blob, and whole numbers'
         )
     if mode not in ('', 'CPU', 'GPU'):
         raise CaffeError(f"'{mode}': expected CPU or GPU")

@@ -34,7 +34,7 @@ _FLAGS = (
     Flag('progress', False, 'show how far the training is and how long it will take (train)'),
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
     Flag('onnx', '', 'the ONNX file to write (export)'),
-    Flag('any_batch', False, 'leave the number of items a batch open in the ONNX file (export)'),
+    Flag('any_batch', False, 'leave the batch size open in the ONNX file (export)'),
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
     Flag('out', '', 'the caffemodel to write (import-torch)'),

@@ -25,7 +25,7 @@ Row = dict[str, float]
 _SPEC = Spec(
     'parse_log',
     'Write the net outputs of a training log as CSV tables LOGNAME.train and LOGNAME.test with '
-    'the columns NumIters, Seconds, LearningRate and one an output.',
+    'the columns NumIters, Seconds, LearningRate and one per output.',
     (Flag('verbose', False, 'print the tables too'), Flag('delimiter', ',', 'what separates columns')),
     (('LOGFILE', 'the log'), ('OUTPUT_DIR', 'the folder to write the tables to')),
 )

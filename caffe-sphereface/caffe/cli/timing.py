@@ -1,4 +1,4 @@
-"""`caffe time`: milliseconds a layer and a pass."""
+"""`caffe time`: milliseconds per layer and pass."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""TransformationParameter at work: crop, mirror, subtract the mean, scale."""
+"""What a TransformationParameter asks for: crop, mirror, subtract the mean, scale."""
 
 import cv2
 import numpy as np

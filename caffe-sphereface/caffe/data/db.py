@@ -1,4 +1,4 @@
-"""Databases of records: LMDB and LevelDB folders, read round and round, written whole or not at all."""
+"""Databases of records: LMDB and LevelDB folders, read over and over, written whole or not at all."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ _AnyRecord = TypeVar('_AnyRecord')
 
 
 class Reader(Protocol):
-    """The records of a database, round and round; `count` is None where the database does not tell."""
+    """The records of a database, over and over; `count` is None where the database does not state it."""
 
     count: int | None
 
@@ -142,7 +142,7 @@ def _first(records: Iterator[_AnyRecord], path: str) -> _AnyRecord:
 def open_reader(path: str, backend: int) -> Reader:
     """A reader of the database folder `path`; `backend` is DataParameter.LMDB or LEVELDB.
 
-    CaffeError for a missing, damaged or empty database, at once or when the damage is met.
+    CaffeError for a missing, damaged or empty database, at once or when the damage is reached.
     """
     return LmdbReader(path) if backend == _LMDB else LevelDbReader(path)
 

@@ -1,4 +1,4 @@
-"""Rows of HDF5 datasets, from a list of files, round and round."""
+"""Rows of HDF5 datasets from a list of files, over and over."""
 
 from collections.abc import Iterable, Sequence
 

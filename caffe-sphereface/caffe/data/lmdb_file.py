@@ -46,7 +46,7 @@ class LmdbFile:
             )
 
     def _meta(self, offset: int) -> tuple[int, int, int, int, int] | None:
-        """(page size, records, root page, last page, transaction) of a meta page, None where it is none."""
+        """(page size, records, root page, last page, transaction) of a meta page, None for any other page."""
         size = _META.size + 2 * _TREE.size + 16
         page = os.pread(self._file.fileno(), size, offset)
         if len(page) < size or _META.unpack_from(page)[:2] != (_MAGIC, _VERSION):

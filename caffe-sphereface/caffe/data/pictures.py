@@ -29,7 +29,7 @@ def read_picture(path: str, color: bool = True, height: int = 0, width: int = 0)
 
 
 def read_small(path: str) -> bytes:
-    """The bytes of a file, with fewer calls than pathlib makes: this runs once a picture."""
+    """The bytes of a file, with fewer calls than pathlib makes: this runs once per picture."""
     try:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -52,7 +52,7 @@ def decode_picture(content: bytes, origin: str, color: bool | None = None) -> np
 
 
 def decode(content: bytes, flag: int) -> np.ndarray | None:
-    """What cv2.imdecode makes of bytes; None where it makes nothing, be it by None or by cv2.error."""
+    """What cv2.imdecode makes of bytes; None where it returns None or raises cv2.error."""
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), flag) if len(content) else None
     except cv2.error:

@@ -24,7 +24,7 @@ PATIENCE = timedelta(minutes=5)
 class SignsOfLife:
     """What process `rank` of `count` knows of the others, by counters in a torch.distributed Store.
 
-    The store must be this object's own connection: another thread's waiting for a key would block its requests.
+    The store must be this object's own connection: a thread that waits for a key blocks all requests on its connection.
     """
 
     def __init__(self, store: dist.Store, rank: int, count: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -71,7 +71,7 @@ def _connect(host: str, port: int, rank: int) -> dist.Store:
         return dist.TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=PATIENCE)
     except RuntimeError as error:
         raise CaffeError(
-            f'process {rank}: the training at {host}:{port} does not answer any more ({first_line(error)})'
+            f'process {rank}: the training at {host}:{port} no longer answers ({first_line(error)})'
         ) from None
 
 

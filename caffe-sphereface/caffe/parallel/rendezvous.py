@@ -31,7 +31,7 @@ def ranks_of_environment() -> tuple[int, int, int] | None:
 
 
 def join() -> tuple[Peers, dist.Store]:
-    """Meet the other processes that the environment tells of: (the Peers, the Store where they meet).
+    """Meet the other processes that the environment names: (the Peers, the Store where they meet).
 
     The device must be chosen before. CaffeError where the others cannot be reached.
     """
@@ -63,7 +63,7 @@ def meet(address: str, rank: int, count: int) -> Peers:
     CaffeError where they cannot be reached, and where this process has met others before.
     """
     if dist.is_initialized():
-        raise CaffeError('NCCL: this process trains with others already, expected one training a process')
+        raise CaffeError('NCCL: this process trains with others already, expected one training per process')
     host, _, port = address.rpartition(':')
     try:
         store = dist.TCPStore(host, int(port), count, is_master=rank == 0, timeout=_MEETING)

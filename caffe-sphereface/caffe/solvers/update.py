@@ -93,7 +93,7 @@ class Updater:
     def _clip_scale(self) -> float:
         """The factor that brings the global L2 norm of all diffs down to clip_gradients.
 
-        A GPU is waited for here in every iteration, because the log tells when something is clipped, as Caffe's does.
+        A GPU is waited for here in every iteration, because the log says when something is clipped, as Caffe's does.
         """
         limit, blobs = self.param.clip_gradients, self.learnable.blobs
         if limit < 0 or not blobs:

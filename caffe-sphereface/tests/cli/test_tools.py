@@ -169,7 +169,7 @@ def test_extract_features(folder, capsys):
     for wrong, part in (
         ('net.caffemodel net.prototxt no f3 2 lmdb', "'no'"),
         (line, 'exists already'),
-        ('net.caffemodel net.prototxt ip f3,f4 2 lmdb', 'a database a blob'),
+        ('net.caffemodel net.prototxt ip f3,f4 2 lmdb', 'a database for each blob'),
         ('net.caffemodel net.prototxt ip f3 x lmdb', 'whole numbers'),
     ):
         one_line(capsys, extract_features.main(wrong.split()), part)

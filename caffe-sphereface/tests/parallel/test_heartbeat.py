@@ -73,7 +73,7 @@ def unused_port():
 
 def test_a_store_that_is_gone_is_told_in_one_line(monkeypatch, unused_port):
     monkeypatch.setattr(heartbeat, 'PATIENCE', timedelta(milliseconds=200))
-    with pytest.raises(CaffeError, match=rf'^process 1: the training at 127.0.0.1:{unused_port} does not answer'):
+    with pytest.raises(CaffeError, match=rf'^process 1: the training at 127.0.0.1:{unused_port} no longer answers'):
         keep_watch(('127.0.0.1', unused_port), 1, 2, print)
 
 

@@ -383,7 +383,7 @@ def test_blobs_of_the_last_forward_keep_their_values_when_parameters_are_shared(
 def test_a_second_training_with_others_is_refused(tmp_path, monkeypatch, peers):
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path)
-    with pytest.raises(caffe.CaffeError, match='one training a process'):
+    with pytest.raises(caffe.CaffeError, match='one training per process'):
         caffe.NCCL(caffe.SGDSolver('solver.prototxt'), caffe.NCCL.new_uid())
 
 

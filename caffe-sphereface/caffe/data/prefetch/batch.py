@@ -23,7 +23,7 @@ Allocate = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, torch.Te
 class Batch:
     """`data` (N, ...), uint8 or float32, and `labels` (N,), float32, as tensors on the host.
 
-    Their memory may be filled anew when nobody holds them, nor a view of them, any more.
+    Their memory may be filled again once nothing refers to them, or to a view of them.
     """
 
     data: torch.Tensor
@@ -31,7 +31,7 @@ class Batch:
 
 
 class Filling(Generic[Item]):
-    """A batch of `items` in the making.
+    """A batch of `items` that is being filled.
 
     `allocate` gives the tensors `data` and `labels`, when the first item has said what they look like.
     `waiting` counts the items that are still to come, for those who fill. `failure` is (index of the item, exception)
@@ -55,7 +55,7 @@ class Filling(Generic[Item]):
         load: Callable[[Item, NewRow], float],
         stopped: Callable[[], bool],
     ) -> None:
-        """Load `items` into the rows from `start` on; `stopped()` says that nobody wants them any more."""
+        """Load `items` into the rows from `start` on; `stopped()` says that they are no longer wanted."""
         for index, item in enumerate(items, start):
             if stopped():
                 return

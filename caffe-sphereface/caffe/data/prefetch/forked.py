@@ -29,10 +29,10 @@ class _Made(NamedTuple):
 
 
 class ProcessPrefetcher(Generic[Item]):
-    """What Prefetcher is, with processes in place of threads: they are copies of this one, made by the first `next`.
+    """A Prefetcher with processes in place of threads: copies of this one, made by the first `next`.
 
     `plan` and `load` run in each of them, on what was opened before. A batch is handed out in memory that the workers
-    see, and that they fill anew when nobody holds the batch any more. `ahead` batches can be ready or in use while
+    see, and that they fill again once nothing refers to the batch. `ahead` batches can be ready or in use while
     every worker is busy with another one.
     """
 
@@ -49,8 +49,8 @@ class ProcessPrefetcher(Generic[Item]):
         self.stop: Callable[[], object] = lambda: None
         self._made: dict[int, _Made] = {}  # batches that are there, by number
         self._ordered = self._due  # number of the batch that workers are asked for next
-        self._lent = 0  # buffers whose batch somebody outside holds
-        self._returned: deque[int] = deque()  # buffers that nobody holds any more, to be ordered anew
+        self._lent = 0  # buffers whose batch is still referred to outside
+        self._returned: deque[int] = deque()  # buffers whose batch nothing refers to any longer, to be ordered again
 
     def before_fork(self) -> None:
         """Nothing is to be done: the workers have no locks."""
@@ -93,7 +93,7 @@ class ProcessPrefetcher(Generic[Item]):
         on_return = partial(self._returned.append, made.buffer)
         data, labels = self._buffers[made.buffer].views(made.shape, made.dtype, on_return)
         self._lent += 1
-        if self._lent > self._ahead:  # somebody keeps batches, whose memory the workers need
+        if self._lent > self._ahead:  # the caller keeps batches, and the workers need their memory
             data, labels = data.clone(), labels.clone()
         return Batch(data, labels)
 

@@ -21,12 +21,12 @@ class BatchSource(Protocol):
         """The next Batch, complete."""
 
 
-# a batch on its way: (data, labels) and the event that tells when they are there
+# a batch on its way: (data, labels), and the event that is reached when they have arrived
 _Sent = tuple[list[torch.Tensor], torch.cuda.Event]
 
 
 class Upload:
-    """Takes batches from a prefetcher and hands them out on the GPU that is the present one when it is made.
+    """Takes batches from a prefetcher and hands them out on the GPU that is current when it is made.
 
     The next batch, once it is complete, starts on its way when the one before is handed out: its copy runs beside what
     the net is given to do then. A batch that comes late starts when it is asked for.
@@ -57,7 +57,7 @@ class Upload:
 
     def _send(self, batch: Batch) -> _Sent:
         """Start to copy a batch."""
-        # a part in a hundred of a step at most; and the workers get the batch's memory back at once
+        # pinning takes 1 % of a step at most, and the workers get the batch's memory back at once
         pinned = batch.data.pin_memory(), batch.labels.pin_memory()
         with torch.cuda.stream(self._stream):
             tensors = [tensor.to(self._device, non_blocking=True) for tensor in pinned]

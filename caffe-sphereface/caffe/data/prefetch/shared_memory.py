@@ -25,7 +25,7 @@ class SharedBuffer:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(data, labels): tensors of `shape` and of shape[:1] in this memory; OSError where there is not enough of it.
 
-        `on_return` is called when nobody holds them, nor a view of them, any more.
+        `on_return` is called once nothing refers to them, or to a view of them.
         """
         start = -(-4 * shape[0] // 64) * 64
         end = start + prod(shape) * dtype.itemsize

@@ -56,7 +56,7 @@ class _Work(Generic[Item]):
         self.lock.release()
 
     def _begin_unfinished_again(self) -> None:
-        """Plan no batch twice, but fill those anew that threads had in hand."""
+        """Plan no batch twice, but fill again those that threads were filling."""
         self.jobs.clear()
         for i, batch in enumerate(self.batches):
             if batch.waiting:
