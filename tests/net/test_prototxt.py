@@ -6,6 +6,7 @@ import sys
 import pytest
 from google.protobuf import text_format
 from repository import ROOT
+from sphereslim.channels.groups import Groups
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net import inputs, prototxt
@@ -114,8 +115,8 @@ def test_errors_name_file_line_and_field(tmp_path):
     path.write_bytes(b'\xff\xfe\x00')
     with pytest.raises(SlimError, match='expected a prototxt'):
         prototxt.read_net(path)
-    path.write_text('layers { name: "a" type: RELU }')
-    with pytest.raises(SlimError, match='upgrade_net_proto_text'):
+    path.write_text('layers { name: "a" type: RELU } layer { name: "b" type: "ReLU" }')
+    with pytest.raises(SlimError, match="net.prototxt: has 'layer' and 'layers' blocks"):
         prototxt.read_net(path)
     path.write_text(
         'input: "x" layer { name: "a" type: "ReLU" bottom: "x" top: "y" } '
@@ -189,3 +190,35 @@ def test_data_source_is_set():
     assert (image.source, image.root_folder, image.batch_size) == ('list.txt', 'root/', 8)
     with pytest.raises(SlimError, match='no ImageData'):
         prototxt.with_data(prototxt.parse_net(TWO_SOURCES), 'list.txt')
+
+
+OLD = """input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+layers { name: "conv" type: CONVOLUTION bottom: "data" top: "conv" blobs_lr: 1 blobs_lr: 2
+  convolution_param { num_output: 4 kernel_size: 3 } }
+layers { name: "fc" type: INNER_PRODUCT bottom: "conv" top: "fc" inner_product_param { num_output: 2 } }
+"""
+
+
+def test_an_old_net_is_read_in_the_present_form(tmp_path):
+    path = tmp_path / 'old.prototxt'
+    path.write_text(OLD)
+    net = prototxt.read_net(path)
+    assert [(layer.name, layer.type) for layer in net.layer[1:]] == [('conv', 'Convolution'), ('fc', 'InnerProduct')]
+    assert [spec.lr_mult for spec in net.layer[1].param] == [1, 2] and not net.layers
+    assert Groups(net).of('conv').size == 4
+
+
+def test_on_a_genuine_build_its_own_tool_upgrades_old_nets(tmp_path, monkeypatch):
+    path, tool = tmp_path / 'old.prototxt', tmp_path / 'build' / 'tools' / 'upgrade_net_proto_text'
+    path.write_text(OLD)
+    expected = prototxt.read_net(path)
+    monkeypatch.setenv('CAFFE_ROOT', str(tmp_path))
+    with pytest.raises(SlimError, match='old.prototxt: old form with `layers`.* is not there'):
+        prototxt.read_net(path)
+    tool.parent.mkdir(parents=True)
+    tool.write_text(f'#!{sys.executable}\nfrom caffe.cli.upgrade import net_text\nraise SystemExit(net_text())\n')
+    tool.chmod(0o755)
+    assert prototxt.read_net(path) == expected
+    tool.write_text('#!/bin/sh\necho no room >&2\nexit 1\n')
+    with pytest.raises(SlimError, match='old.prototxt: .*upgrade_net_proto_text failed: no room'):
+        prototxt.read_net(path)

@@ -9,14 +9,15 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
 from sphereslim.net.messages import copy_of
+from sphereslim.net.old_forms import upgraded
 from sphereslim.net.text import to_text
 
 
 def read_net(path):
-    """The NetParameter in a prototxt file; SlimError names file, line and reason."""
+    """The NetParameter in a prototxt file, of an old one in the present form; SlimError names file, line and reason."""
     net = _parse(path, caffe_pb2.NetParameter())
     if net.layers:
-        raise SlimError(f'{path}: old form with `layers`, expected `layer`; run upgrade_net_proto_text on it first')
+        net = upgraded(net, path)
     if not net.layer:
         raise SlimError(f'{path}: holds no layers, expected a net prototxt')
     _check_bottoms(net, path)
