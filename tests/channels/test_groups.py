@@ -344,3 +344,56 @@ def test_weights_in_double_precision_are_cut():
     cut, same = (prune([net], w, {'a': [0, 3]})[1] for w in (weights, single))
     for layer, other in zip(cut.layer, same.layer):
         assert [blob_array(blob).tolist() for blob in layer.blobs] == [blob_array(b).tolist() for b in other.blobs]
+
+
+SQUEEZE = """layer { name: "p" type: "Pooling" bottom: "a" top: "p" pooling_param { pool: AVE global_pooling: true } }
+"""
+GATES = {
+    'flattened': f'{conv("down", "p", 2)} {conv("up", "down", 6)} '
+    'layer { name: "flat" type: "Flatten" bottom: "up" top: "gate" }',
+    'reshaped by -1': f'{conv("down", "p", 2)} {conv("up", "down", 6)} '
+    'layer { name: "r" type: "Reshape" bottom: "up" top: "gate" reshape_param { shape { dim: 0 dim: -1 } } }',
+    'reshaped by a number': f'{conv("down", "p", 2)} {conv("up", "down", 6)} '
+    'layer { name: "r" type: "Reshape" bottom: "up" top: "gate" reshape_param { shape { dim: 0 dim: 6 } } }',
+    'of inner products': 'layer { name: "f" type: "Flatten" bottom: "p" top: "f" } '
+    'layer { name: "up" type: "InnerProduct" bottom: "f" top: "gate" inner_product_param { num_output: 6 } }',
+    'there and back': f'{conv("down", "p", 2)} {conv("up", "down", 6)} '
+    'layer { name: "f" type: "Flatten" bottom: "up" top: "f" } '
+    'layer { name: "r" type: "Reshape" bottom: "f" top: "r" reshape_param { shape { dim: -1 dim: 6 dim: 1 dim: 1 } } } '
+    'layer { name: "b" type: "Reshape" bottom: "r" top: "gate" reshape_param { shape { dim: 0 dim: -1 } } }',
+}
+
+
+@pytest.mark.parametrize('gate', GATES)
+def test_squeeze_and_excitation_masked_equals_pruned(gate):
+    net = small(
+        SQUEEZE + GATES[gate] + 'layer { name: "s" type: "Sigmoid" bottom: "gate" top: "gate" }'
+        'layer { name: "x" type: "Scale" bottom: "a" bottom: "gate" top: "x" scale_param { axis: 0 } }'
+        + conv('end', 'x', 3)
+    )
+    group = Groups(net).of('a')
+    assert set(group.makers) == {'a', 'up'} and group.size == 6
+    assert_masked_is_pruned(net, half)
+
+
+SINGLES = ' '.join(f'top: "s{i}"' for i in range(6))
+
+
+def test_channels_that_a_slice_gives_blobs_of_their_own_cannot_be_cut():
+    join = ' '.join(f'bottom: "s{i}"' for i in range(6))
+    net = small(
+        f'layer {{ name: "cut" type: "Slice" bottom: "a" {SINGLES} }}'
+        f'layer {{ name: "join" type: "Concat" {join} top: "join" }} {conv("end", "join", 3)}'
+    )
+    (group, _) = Groups(net)
+    assert group.reason == "'cut' (Slice) makes blob 's0' of one channel"
+
+
+def test_channels_beside_one_that_has_to_stay_can_be_cut():
+    net = small(
+        f'layer {{ name: "cut" type: "Slice" bottom: "a" top: "one" top: "rest" '
+        f'slice_param {{ slice_point: 1 }} }} {conv("end", "rest", 3)} {conv("other", "one", 2)}'
+    )
+    group = Groups(net).of('a')
+    assert group.caveats == ("but for channel 0: 'cut' (Slice) makes blob 'one' of one channel",)
+    assert_masked_is_pruned(net, half)

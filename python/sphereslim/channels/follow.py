@@ -21,6 +21,17 @@ def follow(*nets):
     return result
 
 
+def lone_channels(trace):
+    """{channel id: reason} of those that are all there is of some blob, so that it would be left without any."""
+    lone = {}
+    for (layer, top), flow in trace.tops.items():
+        if len(flow.ids) == 1:
+            lone.setdefault(
+                int(flow.ids[0]), f"'{layer}' ({trace.layers[layer].type}) makes blob '{top}' of one channel"
+            )
+    return lone
+
+
 def _check(net):
     if len(net.layers):
         raise SlimError(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from sphereslim.channels.follow import follow
+from sphereslim.channels.follow import follow, lone_channels
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
 
@@ -167,7 +167,8 @@ def _components(count, pairs):
 def build_groups(trace, group_of, unit_of):
     """The Group records of a trace whose ids have been partitioned, by group index."""
     members = _members(trace, group_of, unit_of)
-    pins, caveats = _texts(trace.pins, group_of), _texts(trace.caveats, group_of)
+    alone, some_alone = _lone(trace, group_of, unit_of)
+    pins, caveats = _texts([*trace.pins, *alone], group_of), _texts([*trace.caveats, *some_alone], group_of)
     return [
         _group(trace, members[i], group_of == i, unit_of, pins.get(i, [''])[0], tuple(caveats.get(i, ())))
         for i in range(group_of.max(initial=-1) + 1)
@@ -217,6 +218,22 @@ def _texts(notes, group_of):
         for group in np.unique(group_of[ids]):
             texts.setdefault(int(group), {})[text] = None
     return {group: list(found) for group, found in texts.items()}
+
+
+def _lone(trace, group_of, unit_of):
+    """Two lists of (channel ids, note) on groups of which every unit, or only some, is all there is of some blob."""
+    lone = lone_channels(trace)
+    whole, partly = [], []
+    for group in np.unique(group_of[list(lone)]) if lone else ():
+        own = {int(unit_of[channel]): channel for channel in lone if group_of[channel] == group}
+        ids, size = np.flatnonzero(group_of == group), int(unit_of[group_of == group].max()) + 1
+        first = lone[own[min(own)]]
+        if len(own) == size:
+            whole.append((ids, first))
+        else:
+            names = f'channel{"s" if len(own) > 1 else ""} {", ".join(map(str, sorted(own)))}'
+            partly.append((ids, f'but for {names}: {first}'))
+    return whole, partly
 
 
 def _finished(trace, layer, top):

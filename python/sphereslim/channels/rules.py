@@ -67,7 +67,17 @@ def _same(trace, layer, flows):
     return [flows[0]] * len(layer.top)
 
 
-rule(*types_with('per_channel'), 'Pooling', 'Split', 'BatchReindex', 'Silence')(_same)
+rule(*types_with('per_channel'), 'Split', 'BatchReindex', 'Silence')(_same)
+
+
+@rule('Pooling')
+def _pooling(trace, layer, flows):
+    flow = flows[0]
+    if flow is not None:
+        param = layer.pooling_param
+        padded = param.pad or param.pad_h or param.pad_w
+        flow = Flow(flow.ids, flow.flat, single=param.global_pooling or flow.single and not padded)
+    return [flow] * len(layer.top)
 
 
 @rule('PReLU')
@@ -126,7 +136,7 @@ def _joined(trace, layer, flows):
     if len(known) < len(flows):
         trace.pin(known, f"'{layer.name}' ({layer.type}) combines them with a blob whose channels are not known")
     trace.tie(*(flow.ids for flow in known))
-    return [known[0]]
+    return [flows[0] or Flow(known[0].ids, known[0].flat)]
 
 
 def _axis_of(param, old):
@@ -144,7 +154,7 @@ def _concat(trace, layer, flows):
         return flows
     if any(flow is None or flow.flat for flow in flows):
         return stop(trace, layer, flows, 'joins them with a blob whose number of channels is not known')
-    return [Flow(np.concatenate([flow.ids for flow in flows]))]
+    return [Flow(np.concatenate([flow.ids for flow in flows]), single=all(flow.single for flow in flows))]
 
 
 @rule('Slice')
@@ -160,14 +170,14 @@ def _slice(trace, layer, flows):
     if len(points) != count - 1:
         raise SlimError(f"layer '{layer.name}' has {len(points)} slice points for {count} tops, expected {count - 1}")
     trace.points_field(layer, 'slice_param.slice_point', flow.ids, points)
-    return [Flow(ids) for ids in np.split(flow.ids, points)]
+    return [Flow(ids, single=flow.single) for ids in np.split(flow.ids, points)]
 
 
 @rule('Flatten')
 def _flatten(trace, layer, flows):
     param, flow = layer.flatten_param, flows[0]
     if param.axis == 1 and param.end_axis == -1:
-        return [Flow(flow.ids, flat=True)] if flow is not None else []
+        return [_flattened(flow)] if flow is not None else []
     return [flow] if param.axis > 1 else stop(trace, layer, flows, 'mixes channels with other axes')
 
 
@@ -178,9 +188,19 @@ def _reshape(trace, layer, flows):
     whole = param.axis == 0 and param.num_axes == -1
     if param.axis > 1 or whole and dims[:2] == [0, 0]:
         return [flow]
-    if whole and dims == [0, -1] and flow is not None:
-        return [Flow(flow.ids, flat=True)]
+    if not whole or flow is None or len(dims) < 2:
+        return stop(trace, layer, flows, 'gives them a shape of its own')
+    rest_is_one = all(dim == 1 for dim in dims[2:])
+    if dims[0] == 0 and dims[1] == -1 and rest_is_one:
+        return [_flattened(flow)]
+    if dims[1] == len(flow.ids) and not flow.flat and (dims[0] == 0 or flow.single and rest_is_one):
+        trace.count_field(layer, 'reshape_param.shape.dim[1]', flow.ids)
+        return [flow]
     return stop(trace, layer, flows, 'gives them a shape of its own')
+
+
+def _flattened(flow):
+    return flow if flow.single else Flow(flow.ids, flat=True)
 
 
 @rule('Crop')
@@ -204,7 +224,7 @@ def _tile(trace, layer, flows):
         return [flow]
     if param.axis < 0 or flow.flat:
         return stop(trace, layer, flows, 'repeats along an axis that is not known')
-    return [Flow(np.tile(flow.ids, param.tiles))]
+    return [Flow(np.tile(flow.ids, param.tiles), single=flow.single)]
 
 
 def _mixes(trace, layer, flow, how):

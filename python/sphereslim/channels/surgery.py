@@ -1,5 +1,7 @@
 """Cutting channels out of nets and weights, the same ones everywhere."""
 
+from functools import reduce
+
 import numpy as np
 
 from sphereslim.channels.groups import Groups
@@ -55,13 +57,16 @@ def apply_edits(net, edits):
     result = copy_of(net)
     for layer in (*result.layer, *result.layers):
         for path, value in edits.get(layer.name, {}).items():
-            message, name = path.split('.')
-            _set_field(getattr(layer, message), name, value)
+            *messages, name = path.split('.')
+            _set_field(reduce(getattr, messages, layer), name, value)
     return result
 
 
 def _set_field(param, name, value):
-    if isinstance(value, list):
+    field, _, index = name.partition('[')
+    if index:
+        getattr(param, field)[int(index[:-1])] = value
+    elif isinstance(value, list):
         del getattr(param, name)[:]
         getattr(param, name).extend(value)
     else:

@@ -15,10 +15,15 @@ MOST_CHANNELS = 2**24  # of a layer; every channel takes memory here
 
 @dataclass(frozen=True)
 class Flow:
-    """The channel ids along axis 1 of a blob; `flat` where each stands for an unknown number of neighbours (H·W)."""
+    """The channel ids along axis 1 of a blob.
+
+    `flat` where each stands for an unknown number of neighbours (H·W); `single` where the blob is known to hold one
+    value per channel, (N, C) or (N, C, 1, 1).
+    """
 
     ids: np.ndarray
     flat: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Edit:
-    """A field of a layer that counts channels: `path` like 'convolution_param.num_output'.
+    """A field of a layer that counts channels: `path` like 'convolution_param.num_output' or 'a.b.dim[1]'.
 
     Its value is the number of kept channels among the first `ends[0]` of `ids`; a repeated field (`several`) has an
     entry for each of `ends`.

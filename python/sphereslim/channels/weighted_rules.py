@@ -12,7 +12,15 @@ def _convolution(trace, layer, flows):
     param = layer.convolution_param
     if param.axis != 1:
         return stop(trace, layer, flows, 'has its channels on an axis other than 1')
-    return [_convolve(trace, layer, flow) for flow in flows]
+    outs = [_convolve(trace, layer, flow) for flow in flows]
+    return [Flow(out.ids, out.flat, _stays_single(param, flow)) for out, flow in zip(outs, flows)]
+
+
+def _stays_single(param, flow):
+    """Whether a convolution of one value per channel makes such a blob again."""
+    kernel = [*param.kernel_size, *([param.kernel_h, param.kernel_w] if param.HasField('kernel_h') else ())]
+    padded = any(param.pad) or param.pad_h or param.pad_w
+    return flow is not None and flow.single and all(size == 1 for size in kernel) and not padded
 
 
 def _convolve(trace, layer, flow):
@@ -87,7 +95,7 @@ def _inner_product(trace, layer, flows):
     if param.bias_term:
         trace.axis(layer, 1, 0, out, 'output', ndim=1)
     trace.count_field(layer, 'inner_product_param.num_output', out.ids)
-    return [out]
+    return [Flow(out.ids, single=True)]
 
 
 def _matrix(trace, layer, flow, out, made=0):
@@ -107,7 +115,7 @@ def _margin_inner_product(trace, layer, flows):
     _matrix(trace, layer, flows[0], out)
     _note_unit_rows(trace, layer, flows[0])
     trace.count_field(layer, 'margin_inner_product_param.num_output', out.ids)
-    return [out]
+    return [Flow(out.ids, single=True)]
 
 
 @rule('InterClass')

@@ -20,7 +20,7 @@ from sphereslim.net.text import to_text
 
 
 def upgraded(net: caffe_pb2.NetParameter, path: str | Path) -> caffe_pb2.NetParameter:
-    """The net with `layer` in place of `layers`; SlimError, naming the file `path` that it is from, where it is wrong."""
+    """The net with `layer` in place of `layers`; SlimError where it is wrong, naming the file `path` it is from."""
     root = caffe_root()
     if root:
         return _by_tool(net, path, root / 'build' / 'tools' / 'upgrade_net_proto_text')
