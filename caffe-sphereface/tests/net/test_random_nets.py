@@ -19,6 +19,10 @@ ALIKE = [
     'type: "ReLU" relu_param { negative_slope: 0.2 }',
     'type: "PReLU"',
     'type: "TanH"',
+    'type: "ReLU6"',
+    'type: "ReLU6" relu6_param { negative_slope: 0.1 }',
+    'type: "BN" bn_param { slope_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } eps: 0.1 }',
+    'type: "BN" bn_param { scale_filler { type: "gaussian" std: 1 } bn_mode: INFERENCE }',
 ]
 OTHERS = [
     *(
@@ -34,8 +38,27 @@ OTHERS = [
     'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 pad: 1 }',
     'type: "Pooling" pooling_param { pool: AVE kernel_size: 2 stride: 1 }',
     'type: "LRN" lrn_param { local_size: 3 }',
+    *2 * [f'type: "ConvolutionDepthwise" convolution_param {{ kernel_size: 3 pad: 1 stride: 1 {FILLER} }}'],
+    f'type: "DepthwiseConvolution" convolution_param {{ num_output: 4 kernel_size: 3 pad: 1 {FILLER} }}',
+    'type: "Pooling" pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }',
+    'type: "Flip" flip_param { flip_height: true }',
+    'type: "Permute" permute_param { order: 0 order: 1 order: 3 order: 2 }',
+    'type: "Permute" permute_param { order: 0 order: 2 order: 1 }',
+    'type: "Interp" interp_param { height: 9 width: 12 }',
+    'type: "Normalize" norm_param { across_spatial: false scale_filler { value: 2 } }',
+    'type: "NormL2"',
 ]
-JOINS = ['type: "Eltwise"', 'type: "Eltwise" eltwise_param { operation: MAX }', 'type: "Concat"']
+JOINS = [
+    'type: "Eltwise"',
+    'type: "Eltwise" eltwise_param { operation: MAX }',
+    'type: "Concat"',
+    AXPY := 'type: "Axpy"',
+]
+DOUBLED = [  # of an even number of channels
+    'type: "ShuffleChannel" shuffle_channel_param { group: 2 }',
+    'type: "Upsample" upsample_param { scale: 2 }',
+    f'type: "DepthwiseConvolution" convolution_param {{ num_output: 2 group: 2 kernel_size: 3 {FILLER} }}',
+]
 
 
 def net_of(seed):
@@ -56,7 +79,19 @@ def net_of(seed):
         bottom, new = draw.choice(list(kinds)[-3:]), f'b{i}'
         like = [name for name in kinds if kinds[name] == kinds[bottom] and name != bottom]
         if like and draw.random() < 0.4:
-            add(draw.choice(JOINS), [bottom, draw.choice(like)], new)
+            join, bottoms = draw.choice(JOINS), [bottom, draw.choice(like)]
+            if join == AXPY:
+                add(
+                    'type: "Pooling" pooling_param { pool: AVE global_pooling: true }',
+                    [draw.choice(bottoms)],
+                    f'{new}s',
+                )
+                bottoms.insert(0, f'{new}s')
+            add(join, bottoms, new)
+            kinds[new] = len(lines)
+        elif draw.random() < 0.1:
+            add('type: "Concat"', [bottom, bottom], f'{new}s')
+            add(draw.choice(DOUBLED), [f'{new}s'], new)
             kinds[new] = len(lines)
         elif draw.random() < 0.6:
             top = bottom if bottom not in used and draw.random() < 0.7 else new
@@ -87,6 +122,9 @@ def made(seed):
         if layer.type == 'BatchNorm':
             mean, variance, factor = (blob.data for blob in layer.blobs)
             mean[...], variance[...], factor[...] = rng.normal(size=mean.shape), rng.uniform(0.5, 2, mean.shape), 1
+        elif layer.type == 'BN' and len(layer.blobs) == 4:
+            mean, variance = (blob.data for blob in layer.blobs[2:])
+            mean[...], variance[...] = rng.normal(size=mean.shape), rng.uniform(0.5, 2, mean.shape)
     feed(net, seed)
     return net
 
