@@ -1,6 +1,9 @@
 """Classifier: a net that takes pictures and gives class scores."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from caffe import io
 from caffe.io.transformer import picture_transformer
@@ -17,22 +20,28 @@ class Classifier(Net):
 
     def __init__(
         self,
-        model_file,
-        pretrained_file,
-        image_dims=None,
-        mean=None,
-        input_scale=None,
-        raw_scale=None,
-        channel_swap=None,
-    ):
+        model_file: str,
+        pretrained_file: str,
+        image_dims: Sequence[int] | None = None,
+        mean: ArrayLike | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
+        name = self.inputs[0]
         self.transformer = picture_transformer(
-            self, mean=mean, input_scale=input_scale, raw_scale=raw_scale, channel_swap=channel_swap
+            name,
+            self.blobs[name].shape,
+            mean=mean,
+            input_scale=input_scale,
+            raw_scale=raw_scale,
+            channel_swap=channel_swap,
         )
-        self.crop_dims = np.array(self.blobs[self.inputs[0]].shape[2:])
+        self.crop_dims = self.blobs[name].shape[2:]
         self.image_dims = self.crop_dims if not image_dims else image_dims
 
-    def predict(self, inputs, oversample=True):
+    def predict(self, inputs: Iterable[np.ndarray], oversample: bool = True) -> np.ndarray:
         """Scores (pictures, classes) of pictures (H, W, K).
 
         With `oversample` the mean over ten crops of each (corners, centre, mirrored), else of the centre alone.
@@ -44,6 +53,6 @@ class Classifier(Net):
         scores = self.forward_all(**{name: data})[self.outputs[0]]
         return scores.reshape(len(scores) // 10, 10, -1).mean(1) if oversample else scores
 
-    def _centre(self, images):
+    def _centre(self, images: np.ndarray) -> np.ndarray:
         top, left = (int(size / 2 - crop / 2) for size, crop in zip(self.image_dims, self.crop_dims))
         return images[:, top : top + self.crop_dims[0], left : left + self.crop_dims[1]]

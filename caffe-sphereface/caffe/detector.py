@@ -1,6 +1,10 @@
 """Detector: scores of windows cut out of pictures, as R-CNN needs them."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from caffe import io
 from caffe.errors import CaffeError
@@ -18,28 +22,34 @@ class Detector(Net):
 
     def __init__(
         self,
-        model_file,
-        pretrained_file,
-        mean=None,
-        input_scale=None,
-        raw_scale=None,
-        channel_swap=None,
-        context_pad=None,
-    ):
+        model_file: str,
+        pretrained_file: str,
+        mean: ArrayLike | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
+        context_pad: int | None = None,
+    ) -> None:
         super().__init__(model_file, TEST, weights=pretrained_file)
+        name = self.inputs[0]
         self.transformer = picture_transformer(
-            self, mean=mean, input_scale=input_scale, raw_scale=raw_scale, channel_swap=channel_swap
+            name,
+            self.blobs[name].shape,
+            mean=mean,
+            input_scale=input_scale,
+            raw_scale=raw_scale,
+            channel_swap=channel_swap,
         )
         self.configure_crop(context_pad)
 
-    def detect_windows(self, images_windows):
+    def detect_windows(self, images_windows: Iterable[tuple[str, ArrayLike]]) -> list[dict[str, Any]]:
         """Score windows: `images_windows` is a sequence of (picture file, windows (ymin, xmin, ymax, xmax)).
 
-        Returns a list of {'window', 'prediction', 'filename'}, one a window.
+        Returns a list of {'window', 'prediction', 'filename'}, one per window.
         """
-        images_windows = [(name, np.atleast_2d(windows)) for name, windows in images_windows]
-        crops = []
-        for filename, windows in images_windows:
+        given = [(name, np.atleast_2d(windows)) for name, windows in images_windows]
+        crops: list[np.ndarray] = []
+        for filename, windows in given:
             image = io.load_image(filename).astype(np.float32)
             crops.extend(self.crop(image, window) for window in windows)
         if not crops:
@@ -48,16 +58,16 @@ class Detector(Net):
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
         scores = self.forward_all(**{name: data})[self.outputs[0]]
         scores = scores.reshape(len(crops), -1) if scores.ndim == 4 and scores.shape[2:] == (1, 1) else scores
-        flat = [(filename, window) for filename, windows in images_windows for window in windows]
+        flat = [(filename, window) for filename, windows in given for window in windows]
         return [
             {'window': window, 'prediction': score, 'filename': filename}
             for (filename, window), score in zip(flat, scores)
         ]
 
-    def detect_selective_search(self, image_fnames):
+    def detect_selective_search(self, image_fnames: Iterable[str]) -> list[dict[str, Any]]:
         """Score the windows that the package selective_search_ijcv_with_python proposes."""
         try:
-            import selective_search_ijcv_with_python as selective_search
+            import selective_search_ijcv_with_python as selective_search  # type: ignore[import-not-found]
         except ImportError:
             raise CaffeError(
                 'Detector: detect_selective_search needs the package selective_search_ijcv_with_python, '
@@ -67,16 +77,16 @@ class Detector(Net):
         windows = selective_search.get_windows(image_fnames, cmd='selective_search_rcnn')
         return self.detect_windows(zip(image_fnames, windows))
 
-    def crop(self, im, window):
+    def crop(self, im: np.ndarray, window: ArrayLike) -> np.ndarray:
         """The part of a picture (H, W, K) inside a window, with its context where `context_pad` is set.
 
         What lies outside the picture is filled with the mean.
         """
-        window = np.asarray(window).astype(int)
+        corners = np.asarray(window).astype(int)
         if not self.context_pad:
-            return im[window[0] : window[2], window[1] : window[3]]
+            return im[corners[0] : corners[2], corners[1] : corners[3]]
         size = self.blobs[self.inputs[0]].width
-        box = _grown(window, size / (size - 2 * self.context_pad))
+        box = _grown(corners, size / (size - 2 * self.context_pad))
         scale = size / (box[2:] - box[:2] + 1)
         pad = np.round(np.maximum(0, -box[:2]) * scale).astype(int)
         box = np.clip(box, 0, np.tile(im.shape[:2], 2)).astype(int)
@@ -87,7 +97,7 @@ class Detector(Net):
         out[pad[0] : pad[0] + dims[0], pad[1] : pad[1] + dims[1]] = part
         return out
 
-    def configure_crop(self, context_pad):
+    def configure_crop(self, context_pad: int | None) -> None:
         """Set the context and the mean to fill with, in the picture's own axes, channels and scale."""
         name = self.inputs[0]
         back = np.argsort(self.transformer.transpose[name])
@@ -107,7 +117,7 @@ class Detector(Net):
             self.crop_mean = self.crop_mean / self.transformer.raw_scale[name]
 
 
-def _grown(window, factor):
+def _grown(window: np.ndarray, factor: float) -> np.ndarray:
     """A window (ymin, xmin, ymax, xmax, the last pixels included) scaled about its centre, in whole pixels."""
     half = (window[2:] - window[:2] + 1) / 2
     centre = window[:2] + half

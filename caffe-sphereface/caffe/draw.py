@@ -4,11 +4,18 @@ Layers are boxes coloured by kind, blobs are octagons. Pictures need Graphviz; t
 """
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from caffe.errors import CaffeError
 from caffe.net.phases import filter_net
 from caffe.proto import caffe_pb2
 from caffe.proto.files import write_bytes
+
+if TYPE_CHECKING:
+    import pydot
 
 LAYER_STYLE_DEFAULT = {'shape': 'record', 'fillcolor': '#6495ED', 'style': 'filled'}
 NEURON_LAYER_STYLE = {'shape': 'record', 'fillcolor': '#90EE90', 'style': 'filled'}
@@ -23,7 +30,13 @@ _COLOURS = {
 _RECORD_SYNTAX = re.compile(r'[{}|<>"\\]')
 
 
-def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lrm=False):
+def get_pydot_graph(
+    caffe_net: caffe_pb2.NetParameter,
+    rankdir: str,
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> 'pydot.Dot':
     """A pydot.Dot of a NetParameter.
 
     `rankdir` is LR, TB, RL or BT; `phase` (caffe.TRAIN, caffe.TEST) leaves out the layers of the other phase;
@@ -31,7 +44,8 @@ def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lr
     """
     pydot = _pydot()
     graph = pydot.Dot(_quoted(caffe_net.name or 'Net'), graph_type='digraph', rankdir=rankdir)
-    blobs, edges = {}, []
+    blobs: dict[str, None] = {}
+    edges: list[tuple[str, str, str]] = []
     for layer in _layers(caffe_net, phase):
         node = _quoted(f'{layer.name}_{layer.type}')
         graph.add_node(pydot.Node(node, label=get_layer_label(layer, rankdir, display_lrm), **_style(layer)))
@@ -48,7 +62,7 @@ def get_pydot_graph(caffe_net, rankdir, label_edges=True, phase=None, display_lr
     return graph
 
 
-def _pydot():
+def _pydot() -> ModuleType:
     try:
         import pydot
     except ImportError:
@@ -56,7 +70,7 @@ def _pydot():
     return pydot
 
 
-def _layers(net, phase):
+def _layers(net: caffe_pb2.NetParameter, phase: int | None) -> Iterable[caffe_pb2.LayerParameter]:
     if phase is None:
         return net.layer
     chosen = caffe_pb2.NetParameter()
@@ -65,22 +79,22 @@ def _layers(net, phase):
     return filter_net(chosen).layer
 
 
-def _style(layer):
+def _style(layer: caffe_pb2.LayerParameter) -> dict[str, str]:
     if len(layer.bottom) == len(layer.top) == 1 and layer.bottom[0] == layer.top[0]:
         return NEURON_LAYER_STYLE
     return {**LAYER_STYLE_DEFAULT, 'fillcolor': choose_color_by_layertype(layer.type)}
 
 
-def _quoted(text):
+def _quoted(text: str) -> str:
     escaped = text.replace('\\', '\\\\').replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _blob_node(name):
+def _blob_node(name: str) -> str:
     return _quoted(f'{name}_blob')
 
 
-def get_edge_label(layer):
+def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
     """What a layer's outgoing edges say: the batch size of data layers, the number of outputs of learned ones."""
     if layer.type.endswith('Data'):
         sizes = [
@@ -96,7 +110,7 @@ def get_edge_label(layer):
     return ''
 
 
-def get_layer_label(layer, rankdir, display_lrm=False):
+def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
     """The text in a layer's box: name, type, and for windows their size, stride and padding."""
     separator = ' ' if rankdir in ('TB', 'BT') else '\\n'
     parts = [f'{layer.name}', f'({layer.type})']
@@ -122,7 +136,7 @@ def get_layer_label(layer, rankdir, display_lrm=False):
     return f'"{text}"'
 
 
-def _size(param, field, default):
+def _size(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter, field: str, default: str | int) -> str:
     values = getattr(param, field)
     values = list(values) if hasattr(values, 'append') else [values] if param.HasField(field) else []
     stem = field.split('_')[0]
@@ -130,17 +144,23 @@ def _size(param, field, default):
     return 'x'.join(str(v) for v in values or (sides if any(sides) else [default]))
 
 
-def get_pooling_types_dict():
+def get_pooling_types_dict() -> dict[int, str]:
     """{value: name} of the pooling methods."""
     return {value: name for name, value in caffe_pb2.PoolingParameter.PoolMethod.items()}
 
 
-def choose_color_by_layertype(layertype):
+def choose_color_by_layertype(layertype: str) -> str:
     """The fill colour of a layer type's box."""
     return _COLOURS.get(layertype, LAYER_STYLE_DEFAULT['fillcolor'])
 
 
-def draw_net(caffe_net, rankdir, ext='png', phase=None, display_lrm=False):
+def draw_net(
+    caffe_net: caffe_pb2.NetParameter,
+    rankdir: str,
+    ext: str = 'png',
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> bytes:
     """The drawn network as the bytes of a file of format `ext`."""
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
     if ext in ('dot', 'raw'):
@@ -154,7 +174,13 @@ def draw_net(caffe_net, rankdir, ext='png', phase=None, display_lrm=False):
         ) from None
 
 
-def draw_net_to_file(caffe_net, filename, rankdir='LR', phase=None, display_lrm=False):
+def draw_net_to_file(
+    caffe_net: caffe_pb2.NetParameter,
+    filename: str | Path,
+    rankdir: str = 'LR',
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
     """Draw a network into a file, in the format that its name ends with; whole or not at all."""
     ext = str(filename).rpartition('.')[2]
     write_bytes(filename, draw_net(caffe_net, rankdir, ext, phase, display_lrm))

@@ -1,7 +1,8 @@
 """What goes wrong inside a layer, told as one line that names the layer where that is known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn, Protocol
 
 import cv2
 import torch
@@ -9,7 +10,28 @@ import torch
 from caffe.errors import CaffeError
 
 # what torch, numpy and OpenCV raise for sizes and values that they cannot work with
-TROUBLE = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError, cv2.error)
+COMPUTING_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, MemoryError, cv2.error)
+
+
+class NamedLayer(Protocol):
+    """What an error tells of a layer."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the net."""
+
+    @property
+    def type(self) -> str:
+        """Its Caffe type name."""
+
+
+class ShapedBlob(Protocol):
+    """What an error tells of a blob."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions."""
+
 
 OUT_OF_RANGE = (
     'a label or an index is out of range, which a GPU tells late and without naming it; the same run on '
@@ -17,12 +39,12 @@ OUT_OF_RANGE = (
 )
 
 
-def is_out_of_range(error):
+def is_out_of_range(error: BaseException) -> bool:
     """Whether a GPU has found a label or an index that is none; it does nothing more in this process then."""
     return isinstance(error, RuntimeError) and 'device-side assert' in str(error)
 
 
-def raise_explained(layer, error, bottom=()):
+def raise_explained(layer: 'NamedLayer', error: BaseException, bottom: 'Iterable[ShapedBlob]' = ()) -> NoReturn:
     """Raise `error` as it is where it speaks for itself, and as a CaffeError of `layer` over `bottom` otherwise."""
     named = isinstance(error, CaffeError) and "layer '" in str(error)
     if named or isinstance(error, torch.OutOfMemoryError):
@@ -51,7 +73,7 @@ def named_after(origin: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def in_one_line():
+def in_one_line() -> Iterator[None]:
     """Turn what runs out of memory inside, and what a GPU tells late, into a CaffeError."""
     try:
         yield

@@ -7,19 +7,29 @@ n.relu = L.ReLU(n.conv, in_place=True)
 text = str(n.to_proto())
 """
 
+from __future__ import annotations
+
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
+# what a net is written from: the layer of each Function so far, and the names that tops and layers have
+Layered = OrderedDict['Function', caffe_pb2.LayerParameter]
+Names = dict['Top | Function', str]
 
-def param_name_dict():
+
+def param_name_dict() -> dict[str, str]:
     """{'Convolution': 'convolution', …}: the `…_param` field of LayerParameter by its `…Parameter` message."""
     fields = [f for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.name.endswith('_param') and f.message_type]
     return {f.message_type.name[: -len('Parameter')]: f.name[: -len('_param')] for f in fields}
 
 
-def assign_proto(proto, name, val):
+def assign_proto(proto: Message, name: str, val: Any) -> None:
     """Set field `name` of a message: a dict fills a message, a list (or one value) a repeated field."""
     field = getattr(proto, name)
     if hasattr(field, 'extend'):
@@ -36,19 +46,20 @@ def assign_proto(proto, name, val):
         setattr(proto, name, val)
 
 
-def _assign_all(proto, values):
+def _assign_all(proto: Message, values: dict[str, Any]) -> None:
     for name, value in values.items():
         assign_proto(proto, name, value)
 
 
-def to_proto(*tops):
+def to_proto(*tops: Top) -> caffe_pb2.NetParameter:
     """The NetParameter that computes the given tops; all names are made up from the layer types."""
     return _net_of([top.fn for top in tops], {})
 
 
-def _net_of(ends, names):
+def _net_of(ends: Iterable[Top | Function], names: Names) -> caffe_pb2.NetParameter:
     """The NetParameter of the Functions or Tops `ends` and all before them; `names` gets names for those without."""
-    layers, autonames = OrderedDict(), Counter()
+    layers: Layered = OrderedDict()
+    autonames: Counter[str] = Counter()
     for end in ends:
         end._to_proto(layers, names, autonames)
     return caffe_pb2.NetParameter(layer=layers.values())
@@ -57,19 +68,19 @@ def _net_of(ends, names):
 class Top:
     """Output number `n` of a Function: what layers are connected by."""
 
-    def __init__(self, fn, n):
+    def __init__(self, fn: Function, n: int) -> None:
         self.fn = fn
         self.n = n
 
-    def to_proto(self):
+    def to_proto(self) -> caffe_pb2.NetParameter:
         """The NetParameter that computes this top."""
         return to_proto(self)
 
-    def _update(self, params):
+    def _update(self, params: dict[str, Any]) -> None:
         self.fn._update(params)
 
-    def _to_proto(self, layers, names, autonames):
-        return self.fn._to_proto(layers, names, autonames)
+    def _to_proto(self, layers: Layered, names: Names, autonames: Counter[str]) -> None:
+        self.fn._to_proto(layers, names, autonames)
 
 
 class Function:
@@ -79,33 +90,33 @@ class Function:
     field of the layer's own message or of LayerParameter.
     """
 
-    def __init__(self, type_name, inputs, params):
+    def __init__(self, type_name: str, inputs: Sequence[Top], params: dict[str, Any]) -> None:
         self.type_name = type_name
         for index, item in enumerate(inputs):
             if not isinstance(item, Top):
                 raise TypeError(f'{type_name} input {index} is not a Top (type is {type(item)})')
         self.inputs = inputs
         self.params = dict(params)
-        self.ntop = self.params.pop('ntop', 1)
-        self.in_place = self.params.pop('in_place', False)
+        self.ntop: int = self.params.pop('ntop', 1)
+        self.in_place: bool = self.params.pop('in_place', False)
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
-    def _name_of(self, key, names, autonames):
+    def _name_of(self, key: Top | Function, names: Names, autonames: Counter[str]) -> str:
         if key not in names:
             autonames[self.type_name] += 1
             names[key] = f'{self.type_name}{autonames[self.type_name]}'
         return names[key]
 
-    def _own_name(self, names, autonames):
+    def _own_name(self, names: Names, autonames: Counter[str]) -> str:
         """The layer's name: that of its first top, where it has one."""
         if self not in names and self.ntop > 0:
             names[self] = self._name_of(self.tops[0], names, autonames)
         return self._name_of(self, names, autonames)
 
-    def _update(self, params):
+    def _update(self, params: dict[str, Any]) -> None:
         self.params.update(params)
 
-    def _to_proto(self, layers, names, autonames):
+    def _to_proto(self, layers: Layered, names: Names, autonames: Counter[str]) -> None:
         """Add this layer to `layers`, after those of its inputs."""
         if self in layers:
             return
@@ -119,7 +130,7 @@ class Function:
             self._assign(layer, name, value)
         layers[self] = layer
 
-    def _assign(self, layer, name, value):
+    def _assign(self, layer: caffe_pb2.LayerParameter, name: str, value: Any) -> None:
         own = _PARAM_NAMES.get(self.type_name)
         target = layer
         if not name.endswith('param') and own and hasattr(getattr(layer, f'{own}_param'), name):
@@ -135,43 +146,45 @@ class Function:
 class NetSpec:
     """A network under construction: assigned tops get their attribute (or item) name as blob and layer name."""
 
-    def __init__(self):
+    tops: OrderedDict[str, Top]
+
+    def __init__(self) -> None:
         object.__setattr__(self, 'tops', OrderedDict())
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self.tops[name] = value
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self.__dict__['tops'][name]
         except KeyError:
             raise AttributeError(f"NetSpec has no top '{name}'") from None
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Top) -> None:
         self.tops[key] = value
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: str) -> Top:
         return self.tops[item]
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         del self.tops[name]
 
-    def __delitem__(self, key):
+    def __delitem__(self, key: str) -> None:
         del self.tops[key]
 
-    def keys(self):
+    def keys(self) -> list[str]:
         """The names of all tops."""
         return list(self.tops)
 
-    def vals(self):
+    def vals(self) -> list[Top]:
         """All tops."""
         return list(self.tops.values())
 
-    def update(self, name, params):
+    def update(self, name: str, params: dict[str, Any]) -> None:
         """Change parameters of the layer of top `name`."""
         self.tops[name]._update(params)
 
-    def to_proto(self):
+    def to_proto(self) -> caffe_pb2.NetParameter:
         """The NetParameter of all tops."""
         return _net_of(self.tops.values(), {top: name for name, top in self.tops.items()})
 
@@ -179,8 +192,8 @@ class NetSpec:
 class Layers:
     """`Layers().Convolution(bottom, num_output=4, …)`: a Top, a tuple of them for ntop > 1, the Function for ntop 0."""
 
-    def __getattr__(self, name):
-        def layer_fn(*args, **kwargs):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def layer_fn(*args: Top, **kwargs: Any) -> Top | tuple[Top, ...] | Function | None:
             fn = Function(name, args, kwargs)
             return {0: fn, 1: fn.tops[0] if fn.tops else None}.get(fn.ntop, fn.tops)
 
@@ -190,7 +203,7 @@ class Layers:
 class Parameters:
     """`Parameters().Pooling.MAX`: the enum values of the parameter messages."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         message = getattr(caffe_pb2, f'{name}Parameter', None)
         if message is None:
             raise AttributeError(f"no message '{name}Parameter', expected the name of a layer's parameters")

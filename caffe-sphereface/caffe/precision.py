@@ -4,6 +4,8 @@ Parameters, blobs, losses, gradients and updates are float32 in any case; what i
 product and, with bf16, its result.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from caffe.errors import CaffeError
@@ -12,7 +14,7 @@ from caffe.process_state import state
 PRECISIONS = ('fp32', 'tf32', 'bf16')
 
 
-def set_precision(name):
+def set_precision(name: str) -> None:
     """Choose for all nets: 'fp32' is float32, as in Caffe; 'tf32' lets hardware that has it use TensorFloat-32.
 
     'bf16' computes the products of Convolution, Deconvolution and InnerProduct, forward and backward, in bfloat16.
@@ -24,17 +26,17 @@ def set_precision(name):
     set_hardware()
 
 
-def precision():
+def precision() -> str:
     """The name of the present choice."""
     return state.precision
 
 
-def is_bf16():
+def is_bf16() -> bool:
     """Whether products are to be computed in bfloat16."""
     return state.precision == 'bf16'
 
 
-def set_hardware():
+def set_hardware() -> None:
     """Allow TensorFloat-32 in PyTorch's products where it was chosen, and forbid it otherwise."""
     allowed = state.precision == 'tf32'
     torch.set_float32_matmul_precision('high' if allowed else 'highest')
@@ -44,14 +46,14 @@ def set_hardware():
         on_cpu.fp32_precision = 'tf32' if allowed else 'ieee'
 
 
-def rounded(*tensors):
+def rounded(*tensors: torch.Tensor | None) -> tuple:
     """The tensors as factors of a product: bfloat16 where that was chosen, themselves otherwise; None stays None."""
     if not is_bf16():
         return tensors
     return tuple(None if t is None else t.bfloat16() for t in tensors)
 
 
-def product(a, b, bias=None):
+def product(a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     """The matrix product a · b, plus a bias for each column, as float32."""
     if not is_bf16():
         return a @ b if bias is None else torch.addmm(bias, a, b)
@@ -60,12 +62,14 @@ def product(a, b, bias=None):
     return y if bias is None else y.add_(bias)
 
 
-def convolution(x, weight, bias, geometry):
+def convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, geometry: tuple) -> torch.Tensor:
     """torch.convolution with its arguments behind the bias in `geometry`, as float32."""
     return torch.convolution(*rounded(x, weight, bias), *geometry).to(x.dtype)
 
 
-def convolution_backward(dy, x, weight, geometry, wanted):
+def convolution_backward(
+    dy: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, geometry: tuple, wanted: Sequence[bool]
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """(dx, dweight, dbias) of `convolution` as float32, each where `wanted` and None otherwise."""
     grads = torch.ops.aten.convolution_backward(*rounded(dy, x, weight), None, *geometry, [*wanted[:2], False])
     dx, dweight = (None if grad is None else grad.to(x.dtype) for grad in grads[:2])

@@ -106,7 +106,7 @@ def test_layers_are_a_package_too():
     from caffe.layers.support import registry
 
     assert isinstance(Convolution(L.Input(), num_output=1), caffe.net_spec.Top)
-    assert accuracy.Accuracy is registry._types['Accuracy']
+    assert accuracy.Accuracy is registry.layer_class('Accuracy')
     assert not hasattr(L, 'no_such_module')
 
 

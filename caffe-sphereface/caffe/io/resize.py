@@ -1,11 +1,13 @@
-"""Resizing pictures (height, width, channels) as one matrix an axis, exact in float32."""
+"""Resizing pictures (height, width, channels) as one matrix per axis, exact in float32."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from caffe.errors import CaffeError
 
 
-def resize_image(im, new_dims, interp_order=1):
+def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1) -> np.ndarray:
     """Resize (height, width, channels) to `new_dims` = (height, width) without a smoothing filter.
 
     Pictures of one or three channels use pixel centres, as scikit-image's `resize` does; other counts map the corners
@@ -20,7 +22,7 @@ def resize_image(im, new_dims, interp_order=1):
     return np.clip(resize(im - low, new_dims, interp_order, corners=False) + np.float32(low), low, high)
 
 
-def resize(image, new_dims, order, corners):
+def resize(image: np.ndarray, new_dims: Sequence[int], order: int, corners: bool) -> np.ndarray:
     """Resize the first two axes to `new_dims` with interpolation of `order` 0 to 5; float32.
 
     With `corners` the outermost pixels keep their place; without, the outer borders of the pixels do, and what lies
@@ -34,7 +36,7 @@ def resize(image, new_dims, order, corners):
     return np.ascontiguousarray(np.moveaxis(np.tensordot(columns, tall, (1, 1)), 0, 1))
 
 
-def axis_weights(size, new_size, order, corners):
+def axis_weights(size: int, new_size: int, order: int, corners: bool) -> np.ndarray:
     """The matrix (new_size, size) that nearest (0) or linear (1) interpolation applies along an axis."""
     steps = np.arange(new_size)
     at = steps * ((size - 1) / max(1, new_size - 1)) if corners else (steps + 0.5) * (size / new_size) - 0.5
@@ -49,7 +51,7 @@ def axis_weights(size, new_size, order, corners):
     return weights
 
 
-def _spline(image, new_dims, order, corners):
+def _spline(image: np.ndarray, new_dims: Sequence[int], order: int, corners: bool) -> np.ndarray:
     try:
         from scipy.ndimage import zoom
     except ImportError:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import numpy as np
 
 from caffe.errors import CaffeError
-from caffe.layer_errors import TROUBLE, named_after, raise_explained
+from caffe.layer_errors import COMPUTING_ERRORS, named_after, raise_explained
 from caffe.layers import check_types
 from caffe.layers.source.memory_data import MemoryData
 from caffe.net import batches, construction_log
@@ -115,7 +115,7 @@ class Net:
             for each in candidates:
                 if each.last <= last and each.run():
                     return each.last + 1
-        except TROUBLE as error:
+        except COMPUTING_ERRORS as error:
             raise_explained(self.layers[i], error)
         return i
 
@@ -124,7 +124,7 @@ class Net:
         try:
             layer.reshape(bottom, top)
             layer.forward(bottom, top)
-        except TROUBLE as error:
+        except COMPUTING_ERRORS as error:
             raise_explained(layer, error, bottom)
 
     def run_backward(self, start=None, end=0):
@@ -140,7 +140,7 @@ class Net:
             if wiring.layer_needs[i]:
                 try:
                     self.layers[i].backward(wiring.tops[i], wiring.bottom_needs[i], wiring.bottoms[i])
-                except TROUBLE as error:
+                except COMPUTING_ERRORS as error:
                     raise_explained(self.layers[i], error, wiring.bottoms[i])
             for hook in hooks['after_backward']:
                 hook(i)
@@ -216,7 +216,7 @@ class Net:
             for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
                 try:
                     layer.reshape(bottom, top)
-                except TROUBLE as error:
+                except COMPUTING_ERRORS as error:
                     raise_explained(layer, error, bottom)
 
     def set_input_arrays(self, data, labels):

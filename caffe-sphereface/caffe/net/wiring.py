@@ -2,7 +2,7 @@
 
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
-from caffe.layer_errors import TROUBLE, raise_explained
+from caffe.layer_errors import COMPUTING_ERRORS, raise_explained
 from caffe.layers import create_layer
 from caffe.net import construction_log
 from caffe.net.caffemodel import take_stated
@@ -58,7 +58,7 @@ class Wiring:
             layer.setup(bottom, top)
             take_stated(layer)
             layer.reshape(bottom, top)
-        except TROUBLE as error:
+        except COMPUTING_ERRORS as error:
             raise_explained(layer, error, bottom)
         self.layers.append(layer)
         self.bottoms.append(bottom)

@@ -177,7 +177,7 @@ class Convolution(Layer):
                     *self.geometry[:3],
                     [needed, *wanted],
                 )
-            if needed:
+            if dx is not None:
                 source.grad = with_batch_stride(dx.reshape(source.shape))
             for blob, grad in zip(self.blobs, (dweight, dbias)):
                 if grad is not None:
