@@ -4,10 +4,13 @@ from math import prod
 
 import numpy as np
 
-from caffe.export.graph import converts, parameter
+from caffe.export.graph import Graph, Shapes, converts, parameter
+from caffe.layers.product.inner_product import InnerProduct
+from caffe.layers.vision.convolution import Convolution
+from caffe.layers.vision.im2col import Im2col
 
 
-def _window(layer, shape):
+def _window(layer: Convolution | Im2col, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """ONNX attributes of a layer's window over a bottom of `shape`."""
     window = layer.window
     if window.axis != 1 or not window.axes:
@@ -24,7 +27,7 @@ def _window(layer, shape):
 
 
 @converts('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionDepthwise')
-def convolution(graph, layer, x, shapes, tops):
+def convolution(graph: Graph, layer: Convolution, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Each bottom through Conv or ConvTranspose with the same weights."""
     kind = 'ConvTranspose' if layer.transposed else 'Conv'
     weights = [graph.constant(parameter(blob), hint) for blob, hint in zip(layer.blobs, ('weight', 'bias'))]
@@ -34,7 +37,7 @@ def convolution(graph, layer, x, shapes, tops):
 
 
 @converts('Im2col')
-def im2col(graph, layer, x, shapes, tops):
+def im2col(graph: Graph, layer: Im2col, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """A convolution whose filters each pick one place of the window of one channel."""
     channels, kernel = shapes[0][1], layer.window.kernel
     picks = np.eye(prod(kernel), dtype=np.float32).reshape(-1, 1, *kernel)
@@ -50,7 +53,7 @@ def im2col(graph, layer, x, shapes, tops):
 
 
 @converts('InnerProduct')
-def inner_product(graph, layer, x, shapes, tops):
+def inner_product(graph: Graph, layer: InnerProduct, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Gemm over the flattened bottom, with learned weights or those of further bottoms."""
     kept = shapes[0][: layer.from_axis]
     flat = graph.reshape(x[0], (prod(kept), layer.inputs)) if len(shapes[0]) != 2 or layer.from_axis != 1 else x[0]
@@ -58,7 +61,7 @@ def inner_product(graph, layer, x, shapes, tops):
     return [y if layer.from_axis == 1 else graph.reshape(y, (*kept, layer.outputs))]
 
 
-def _weights(graph, layer, x):
+def _weights(graph: Graph, layer: InnerProduct, x: list[str]) -> list[str]:
     """The names of weights and bias; rows are divided by their norms first where the layer does so."""
     matrix = (layer.inputs, layer.outputs) if layer.transpose else (layer.outputs, layer.inputs)
     if len(x) > 1:

@@ -2,24 +2,25 @@
 
 import math
 
-from caffe.export.graph import converts, parameter
+from caffe.export.graph import Graph, Shapes, converts, parameter
+from caffe.layers.support.registry import Layer
 
 
 @converts('AbsVal', 'BNLL', 'Sigmoid', 'TanH')
-def plain(graph, layer, x, shapes, tops):
+def plain(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """One operator without parameters."""
     return [graph.op({'AbsVal': 'Abs', 'BNLL': 'Softplus', 'Sigmoid': 'Sigmoid', 'TanH': 'Tanh'}[layer.type], x[0])]
 
 
 @converts('ReLU')
-def relu(graph, layer, x, shapes, tops):
+def relu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Relu, or LeakyRelu with a slope."""
     slope = layer.param.relu_param.negative_slope
     return [graph.op('LeakyRelu', x[0], alpha=slope) if slope else graph.op('Relu', x[0])]
 
 
 @converts('PReLU')
-def prelu(graph, layer, x, shapes, tops):
+def prelu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """PRelu with a slope a channel, or one for all."""
     slope = parameter(layer.blobs[0]).reshape(-1)
     axes = 1 if layer.param.prelu_param.channel_shared else max(1, len(shapes[0]) - 1)
@@ -27,33 +28,33 @@ def prelu(graph, layer, x, shapes, tops):
 
 
 @converts('ELU')
-def elu(graph, layer, x, shapes, tops):
+def elu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Elu."""
     return [graph.op('Elu', x[0], alpha=layer.param.elu_param.alpha)]
 
 
 @converts('Swish')
-def swish(graph, layer, x, shapes, tops):
+def swish(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """x · σ(beta · x)."""
     return [graph.op('Mul', x[0], graph.op('Sigmoid', graph.scaled(x[0], layer.param.swish_param.beta)))]
 
 
 @converts('Clip')
-def clip(graph, layer, x, shapes, tops):
+def clip(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Clip."""
     param = layer.param.clip_param
     return [graph.op('Clip', x[0], graph.constant(param.min, 'low'), graph.constant(param.max, 'high'))]
 
 
 @converts('Threshold')
-def threshold(graph, layer, x, shapes, tops):
+def threshold(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """1 above the threshold, else 0."""
     limit = graph.constant(layer.param.threshold_param.threshold, 'threshold')
     return [graph.op('Cast', graph.op('Greater', x[0], limit), to=1)]
 
 
 @converts('Exp', 'Log')
-def exponential(graph, layer, x, shapes, tops):
+def exponential(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """base^(shift + scale·x), and the logarithm log_base(shift + scale·x)."""
     param = layer.param.exp_param if layer.type == 'Exp' else layer.param.log_param
     log_base = 1.0 if param.base == -1 else math.log(param.base)
@@ -64,7 +65,7 @@ def exponential(graph, layer, x, shapes, tops):
 
 
 @converts('Power')
-def power(graph, layer, x, shapes, tops):
+def power(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """(shift + scale·x)^power."""
     param = layer.param.power_param
     inner = graph.scaled(x[0], param.scale, param.shift)
@@ -74,12 +75,12 @@ def power(graph, layer, x, shapes, tops):
 
 
 @converts('Dropout', 'Split')
-def identity(graph, layer, x, shapes, tops):
+def identity(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """The bottom, once for every top."""
     return x * len(layer.param.top)
 
 
 @converts('Silence')
-def silence(graph, layer, x, shapes, tops):
+def silence(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Nothing."""
     return []

@@ -1,5 +1,8 @@
 """A net with its weights as an ONNX model."""
 
+from types import ModuleType
+from typing import Any
+
 import caffe
 from caffe.errors import CaffeError
 from caffe.export import (  # noqa: F401  (converters)
@@ -12,13 +15,14 @@ from caffe.export import (  # noqa: F401  (converters)
     statistics,
 )
 from caffe.export.graph import OPSET, Graph, converter_of
+from caffe.net.net import Net
 from caffe.proto.caffe_pb2 import TEST
 from caffe.proto.files import write_bytes
 
 _INPUTS = ('caller', 'filler')  # whose values an ONNX model takes as inputs
 
 
-def export_onnx(net, path, any_batch=False):
+def export_onnx(net: Net, path: str, any_batch: bool = False) -> None:
     """Write a TEST net as ONNX: inputs, outputs and values carry the names of Caffe's blobs.
 
     Sizes are those of the net's present input blobs; with `any_batch` the first axis of inputs and outputs is open.
@@ -44,7 +48,7 @@ def export_onnx(net, path, any_batch=False):
     write_bytes(path, model.SerializeToString())
 
 
-def _import_onnx(path):
+def _import_onnx(path: str) -> ModuleType:
     try:
         import onnx.checker
         import onnx.helper
@@ -54,9 +58,9 @@ def _import_onnx(path):
     return onnx
 
 
-def _convert(net, graph):
+def _convert(net: Net, graph: Graph) -> dict[str, str]:
     """{blob name: name of its last ONNX value}."""
-    values = {}
+    values: dict[str, str] = {}
     for name in (*net.inputs, *net.outputs):
         graph.reserve(name)
     for layer, bottom, top in zip(net.layers, net.wiring.bottoms, net.wiring.tops):
@@ -70,7 +74,7 @@ def _convert(net, graph):
     return values
 
 
-def _model(onnx, net, graph, values, any_batch):
+def _model(onnx: ModuleType, net: Net, graph: Graph, values: dict[str, str], any_batch: bool) -> Any:
     sources = [name for layer in net.layers if layer.values_from in _INPUTS for name in layer.param.top]
     outputs = [name for name in net.outputs if name not in sources]
     if not sources or not outputs:
@@ -81,7 +85,7 @@ def _model(onnx, net, graph, values, any_batch):
     for name in outputs:
         graph.rename(values[name], name)
 
-    def described(name):
+    def described(name: str) -> Any:
         shape = list(net.blobs[name].shape)
         if any_batch and shape:
             shape[0] = 'N'

@@ -2,21 +2,24 @@
 
 import numpy as np
 
-from caffe.export.graph import converts
-from caffe.layers.vision.pooling_kernels import MaxPool
+from caffe.export.graph import Graph, Shapes, converts
+from caffe.layers.norm.lrn import LRN
+from caffe.layers.vision.pooling import Pooling
+from caffe.layers.vision.pooling_kernels import Geometry, MaxPool
+from caffe.layers.vision.spp import SPP
 
 
-def _pads(geometry):
+def _pads(geometry: Geometry) -> list[int]:
     """ONNX pads (top, left, bottom, right) with which rounding down gives Caffe's number of windows with values."""
     left, right, top, bottom = (max(0, margin) for margin in geometry.margins())
     return [top, left, bottom, right]
 
 
-def _window(geometry):
+def _window(geometry: Geometry) -> dict[str, tuple[int, ...]]:
     return {'kernel_shape': geometry.kernel, 'strides': geometry.stride}
 
 
-def _widened(graph, y, geometry, value):
+def _widened(graph: Graph, y: str, geometry: Geometry, value: float) -> str:
     """`y` with the empty windows that Caffe keeps, `value` in them."""
     below, right = (n - filled for n, filled in zip(geometry.output, geometry.filled))
     if not below and not right:
@@ -24,17 +27,17 @@ def _widened(graph, y, geometry, value):
     return graph.op('Pad', y, graph.integers([0, 0, 0, 0, 0, 0, below, right], 'empty'), graph.constant(value, 'value'))
 
 
-def _maximum(graph, x, geometry, mask=False):
+def _maximum(graph: Graph, x: str, geometry: Geometry, mask: bool = False) -> list[str]:
     if not mask:
         y = graph.op('MaxPool', x, pads=_pads(geometry), **_window(geometry))
         return [_widened(graph, y, geometry, MaxPool.EMPTY)]
-    y, index = graph.op('MaxPool', x, outputs=2, pads=_pads(geometry), **_window(geometry))
+    y, index = graph.ops('MaxPool', 2, x, pads=_pads(geometry), **_window(geometry))
     # ONNX counts through the whole batch, Caffe through one plane
     plane = graph.op('Mod', index, graph.integers([geometry.size[0] * geometry.size[1]], 'plane'))
     return [_widened(graph, y, geometry, MaxPool.EMPTY), _widened(graph, graph.op('Cast', plane, to=1), geometry, -1)]
 
 
-def _average(graph, x, geometry):
+def _average(graph: Graph, x: str, geometry: Geometry) -> str:
     """The mean of windows, in which pads count but not what lies beyond them."""
     if geometry.output == (1, 1) and geometry.kernel == geometry.size and geometry.pad == (0, 0):
         return graph.op('GlobalAveragePool', x)
@@ -45,13 +48,13 @@ def _average(graph, x, geometry):
     return y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(_ratio(whole, areas), 'areas'))
 
 
-def _ratio(whole, areas):
+def _ratio(whole: int, areas: np.ndarray) -> np.ndarray:
     """`whole` / `areas`, infinite for an empty window: its mean is NaN, as Caffe has it."""
     with np.errstate(divide='ignore'):
         return whole / areas
 
 
-def _expectation(graph, x, geometry):
+def _expectation(graph: Graph, x: str, geometry: Geometry) -> str:
     """Σx² / Σx of windows, 0 where all are 0."""
     squares = _average(graph, graph.op('Mul', x, x), geometry)
     least = graph.constant(np.finfo(np.float32).tiny, 'tiny')
@@ -59,7 +62,7 @@ def _expectation(graph, x, geometry):
 
 
 @converts('Pooling')
-def pooling(graph, layer, x, shapes, tops):
+def pooling(graph: Graph, layer: Pooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """MaxPool or AveragePool with Caffe's window rules."""
     geometry = layer.geometry
     if layer.is_max:
@@ -68,7 +71,7 @@ def pooling(graph, layer, x, shapes, tops):
 
 
 @converts('SPP')
-def spp(graph, layer, x, shapes, tops):
+def spp(graph: Graph, layer: SPP, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Each level pooled and flattened, one behind the other."""
     param = layer.param.spp_param
     levels = [
@@ -81,7 +84,7 @@ def spp(graph, layer, x, shapes, tops):
 
 
 @converts('LRN')
-def lrn(graph, layer, x, shapes, tops):
+def lrn(graph: Graph, layer: LRN, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """LRN over channels, or within each from an average of squares."""
     if not layer.within:
         return [graph.op('LRN', x[0], size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)]

@@ -1,12 +1,21 @@
 """Normalising layers, Softmax, Reduction and ArgMax."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from caffe.export.graph import converts, parameter
+from caffe.blobs.blob import Blob
+from caffe.export.graph import Graph, Shapes, converts, parameter
+from caffe.layers.activation.softmax import Softmax
+from caffe.layers.norm.batch_norm import BatchNorm
+from caffe.layers.norm.mvn import MVN
+from caffe.layers.norm.normalize import Normalize
+from caffe.layers.norm.scale import Bias, Broadcast, Scale
+from caffe.layers.shape.reduction import ArgMax, Reduction
 
 
 @converts('BatchNorm')
-def batch_norm(graph, layer, x, shapes, tops):
+def batch_norm(graph: Graph, layer: BatchNorm, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """BatchNormalization with the running statistics."""
     if not layer.running:
         layer.error('uses the statistics of its batch, expected use_global_stats or the TEST phase')
@@ -19,15 +28,15 @@ def batch_norm(graph, layer, x, shapes, tops):
 
 
 @converts('Scale', 'Bias')
-def scale(graph, layer, x, shapes, tops):
+def scale(graph: Graph, layer: Scale | Bias, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul and Add with learned values or those of the second bottom."""
     place, param = layer.place, layer.param.scale_param
     behind = [1] * (len(shapes[0]) - (place.axis if place.shape else 0) - len(place.shape))
 
-    def spread(blob, hint):
+    def spread(blob: Blob, hint: str) -> str:
         return graph.constant(parameter(blob).reshape(*place.shape, *behind), hint)
 
-    def factor():
+    def factor() -> str:
         if not place.given:
             return spread(layer.blobs[0], 'values')
         return graph.op('Reshape', x[1], graph.integers([*_open_batch(place), *behind], 'shape'))
@@ -38,19 +47,19 @@ def scale(graph, layer, x, shapes, tops):
     return [y]
 
 
-def _open_batch(place):
+def _open_batch(place: Broadcast) -> Sequence[int]:
     """The shape of the second bottom, with the first axis open where it is that of the batch."""
     return [-1, *place.shape[1:]] if place.axis == 0 and place.shape else place.shape
 
 
 @converts('Softmax')
-def softmax(graph, layer, x, shapes, tops):
+def softmax(graph: Graph, layer: Softmax, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Softmax along one axis."""
     return [graph.op('Softmax', x[0], axis=layer.along)]
 
 
 @converts('MVN')
-def mvn(graph, layer, x, shapes, tops):
+def mvn(graph: Graph, layer: MVN, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """x − mean, divided by deviation + eps."""
     axes = list(range(layer.row_axes, 4))
     value = x[0] if shapes[0] == tops[0] else graph.reshape(x[0], tops[0])
@@ -62,7 +71,7 @@ def mvn(graph, layer, x, shapes, tops):
 
 
 @converts('Normalize')
-def normalize(graph, layer, x, shapes, tops):
+def normalize(graph: Graph, layer: Normalize, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """x / ‖x‖ over channels, and the norms where they are asked for."""
     one = graph.integers([1], 'axes')
     if tops[0] != shapes[0]:
@@ -75,7 +84,7 @@ def normalize(graph, layer, x, shapes, tops):
 
 
 @converts('Reduction')
-def reduction(graph, layer, x, shapes, tops):
+def reduction(graph: Graph, layer: Reduction, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """SUM, ASUM, SUMSQ or MEAN over the last axes."""
     param, value = layer.param.reduction_param, x[0]
     if param.operation == param.ASUM:
@@ -91,7 +100,7 @@ def reduction(graph, layer, x, shapes, tops):
 
 
 @converts('ArgMax')
-def argmax(graph, layer, x, shapes, tops):
+def argmax(graph: Graph, layer: ArgMax, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """TopK of the reversed axis, because of equal values Caffe takes the last."""
     param, along, value = layer.param.argmax_param, layer.along, x[0]
     shape = shapes[0]
@@ -99,9 +108,7 @@ def argmax(graph, layer, x, shapes, tops):
         value, shape = graph.op('Flatten', value, axis=1), (shape[0], int(np.prod(shape[1:])))
     axis, size = (1, shape[1]) if along is None else (along, shape[along])
     ends = [graph.integers([v], hint) for v, hint in ((-1, 'start'), (-size - 1, 'end'), (axis, 'axis'), (-1, 'step'))]
-    values, index = graph.op(
-        'TopK', graph.op('Slice', value, *ends), graph.integers([param.top_k], 'k'), outputs=2, axis=axis
-    )
+    values, index = graph.ops('TopK', 2, graph.op('Slice', value, *ends), graph.integers([param.top_k], 'k'), axis=axis)
     index = graph.op('Cast', graph.op('Sub', graph.integers([size - 1], 'last'), index), to=1)
     if along is not None:
         return [values if param.out_max_val else index]

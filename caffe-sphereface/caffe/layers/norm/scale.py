@@ -15,7 +15,7 @@ from caffe.proto.caffe_pb2 import BiasParameter, ScaleParameter
 _aten = torch.ops.aten
 
 
-class _Broadcast:
+class Broadcast:
     """Where a smaller blob lies in a bottom: from `axis` on, over as many axes as it has."""
 
     def __init__(self, layer: Layer, param: ScaleParameter | BiasParameter, bottom: list[Blob]) -> None:
@@ -57,7 +57,7 @@ class Scale(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
         self._unit: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.place = _Broadcast(self, param, bottom)
+        self.place = Broadcast(self, param, bottom)
         self.place.check(bottom)
         self.reads_back = ('bottom',) if self.place.given else ()
         if not self.place.given:
@@ -142,7 +142,7 @@ class Bias(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bias_param
-        self.place = _Broadcast(self, param, bottom)
+        self.place = Broadcast(self, param, bottom)
         self.place.check(bottom)
         if not self.place.given:
             add_parameter(self, self.place.shape, param.filler)
