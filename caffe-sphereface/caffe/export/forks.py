@@ -4,16 +4,20 @@ from math import prod
 
 import numpy as np
 
-from caffe.export.graph import Graph, converts, parameter
+from caffe.export.graph import Graph, Shapes, converts, parameter
 from caffe.layers import Layer
+from caffe.layers.detection.prior_box import PriorBox
+from caffe.layers.detection.roi_pooling import ROIPooling
+from caffe.layers.face.inner_distance import InnerDistance
 from caffe.layers.norm.ssd_normalize import SSDNormalize
-from caffe.layers.vision.upsample import MaskedUpsample
-
-Shape = tuple[int, ...]
+from caffe.layers.shape.flip import Flip
+from caffe.layers.shape.permute import Permute
+from caffe.layers.vision.interp import Interp
+from caffe.layers.vision.upsample import MaskedUpsample, Upsample
 
 
 @converts('ReLU6')
-def relu6(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def relu6(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """LeakyRelu where there is a slope, and Clip."""
     slope = layer.param.relu6_param.negative_slope
     if not slope:
@@ -22,14 +26,14 @@ def relu6(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: l
 
 
 @converts('Axpy')
-def axpy(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def axpy(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul and Add, with an axis of size 1 for each spatial axis of the factors."""
     factors = graph.reshape(x[0], (*shapes[1][:2], *[1] * (len(shapes[1]) - 2)))
     return [graph.op('Add', graph.op('Mul', factors, x[1]), x[2])]
 
 
 @converts('ChannelScale')
-def channel_scale(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def channel_scale(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul; with `global_scale` by the limited value of the blob, which is the second top."""
     param = layer.param.channel_scale_param
     scale = x[1]
@@ -41,7 +45,7 @@ def channel_scale(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape],
 
 
 @converts('ShuffleChannel')
-def shuffle(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def shuffle(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Reshape into groups, Transpose, Reshape."""
     num, channels, *space = shapes[0]
     group = layer.param.shuffle_channel_param.group
@@ -50,13 +54,13 @@ def shuffle(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops:
 
 
 @converts('Permute')
-def permute(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def permute(graph: Graph, layer: Permute, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Transpose."""
     return [graph.op('Transpose', x[0], perm=layer.order)]
 
 
 @converts('Flip')
-def flip(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def flip(graph: Graph, layer: Flip, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Slice backwards."""
     if not layer.mirrored:
         return x
@@ -73,7 +77,7 @@ def _unit(graph: Graph, x: str, axes: list[int], eps: float) -> str:
 
 
 @converts('Normalize', of=SSDNormalize)
-def ssd_normalize(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def ssd_normalize(graph: Graph, layer: SSDNormalize, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Division by the norm over channels or whole pictures, then Mul by the scale."""
     scale = parameter(layer.blobs[0]).reshape(-1, *[1] * (len(shapes[0]) - 2))
     unit = _unit(graph, x[0], layer.summed, layer.param.norm_param.eps)
@@ -81,14 +85,14 @@ def ssd_normalize(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape],
 
 
 @converts('NormL2')
-def norm_l2(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def norm_l2(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Division of each item by its length."""
     flat = graph.reshape(x[0], (shapes[0][0], prod(shapes[0][1:])))
     return [graph.reshape(_unit(graph, flat, [1], 1e-7), tops[0])]
 
 
 @converts('BN')
-def batch_normalisation(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def batch_normalisation(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul and Add with what the stored statistics and parameters come to."""
     if not layer.can_fold(shapes[0]):
         layer.error('uses the statistics of its batch, expected the TEST phase of PSPNet’s BN, or bn_mode: INFERENCE')
@@ -98,7 +102,7 @@ def batch_normalisation(graph: Graph, layer: Layer, x: list[str], shapes: list[S
 
 
 @converts('Interp')
-def interp(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def interp(graph: Graph, layer: Interp, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Slice and a linear Resize with aligned corners."""
     value, ranges = x[0], (layer.kept_rows, layer.kept_columns)
     if ranges != tuple((0, size) for size in shapes[0][2:]):
@@ -111,7 +115,7 @@ def interp(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: 
 
 
 @converts('Upsample')
-def nearest(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def nearest(graph: Graph, layer: Upsample, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Resize that repeats each value."""
     scales = graph.constant([1, 1, layer.scale, layer.scale], 'scales')
     return [
@@ -128,7 +132,7 @@ def nearest(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops:
 
 
 @converts('Upsample', of=MaskedUpsample)
-def by_mask(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def by_mask(graph: Graph, layer: MaskedUpsample, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """ScatterElements into planes of zeros."""
     num, channels, height, width = tops[0]
     flat = [graph.reshape(value, (*shapes[0][:2], prod(shapes[0][2:]))) for value in x]
@@ -140,13 +144,14 @@ def by_mask(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops:
 
 
 @converts('PriorBox')
-def prior_box(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def prior_box(graph: Graph, layer: PriorBox, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """A constant: boxes depend on sizes alone."""
-    return [graph.constant(layer.values(shapes[0][2:], shapes[1][2:]), 'boxes')]
+    (*_, height, width), (*_, picture_height, picture_width) = shapes
+    return [graph.constant(layer.values((height, width), (picture_height, picture_width)), 'boxes')]
 
 
 @converts('ROIPooling')
-def roi_pooling(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def roi_pooling(graph: Graph, layer: ROIPooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """MaxRoiPool."""
     scale = layer.param.roi_pooling_param.spatial_scale
     regions = graph.op('Reshape', x[1], graph.integers([-1, 5], 'shape'))
@@ -154,7 +159,7 @@ def roi_pooling(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], t
 
 
 @converts('LabelSpecificAdd', 'LabelSpecificMargin')
-def passed_on(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def passed_on(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """The scores, which these margins change in training alone."""
     if len(layer.param.top) > 1:
         layer.error('has a top for the margin, expected the scores alone for ONNX')
@@ -162,7 +167,7 @@ def passed_on(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], top
 
 
 @converts('InnerDistance')
-def inner_distance(graph: Graph, layer: Layer, x: list[str], shapes: list[Shape], tops: list[Shape]) -> list[str]:
+def inner_distance(graph: Graph, layer: InnerDistance, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Sub of all pairs and ReduceSum of squares or absolute values."""
     param, rows = layer.param.inner_distance_param, prod(shapes[0][: layer.from_axis])
     flat = graph.reshape(x[0], (rows, 1, layer.inputs))
