@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -11,6 +11,8 @@ from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
 from caffe.proto.error_position import layer_at
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
+
+Buffer = bytes | bytearray | memoryview
 
 
 def read_bytes(path, count=-1):
@@ -81,41 +83,48 @@ def read_solver(source):
     return upgrade_solver(solver, str(origin))
 
 
-@contextmanager
-def whole_file(path):
-    """Yield a temporary path beside `path` that replaces it when the block ends well and vanishes otherwise.
+def write_bytes(path: str | Path, *chunks: Buffer) -> None:
+    """Write a file whole or not at all: under a temporary name beside it, which then takes the place of an old file.
 
-    Raises CaffeError naming `path` when writing fails (a full disk, a missing folder).
+    A link is followed; a device or a pipe is written into. Raises CaffeError naming `path` when writing fails (a full
+    disk, a missing folder), and leaves an old file as it was.
     """
-    path = Path(path)
-    temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-        os.close(handle)
-        os.chmod(temporary, 0o666 & ~_umask())
-        yield temporary
-        os.replace(temporary, path)
-        temporary = None
+        target = os.path.realpath(path)
+        if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
+            _write(target, chunks)
+        else:
+            _replace(target, chunks)
     except (OSError, ValueError) as error:
         raise CaffeError(f'{path}: cannot be written ({reason(error)})') from None
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _replace(path: str, chunks: Iterable[Buffer]) -> None:
+    folder, name = os.path.split(path)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f'.{name}.')
+    try:
+        os.close(handle)
+        os.chmod(temporary, 0o666 & ~_umask())
+        _write(temporary, chunks, on_disk=True)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
-def write_bytes(path, *chunks):
-    """Write a file whole or not at all."""
-    with whole_file(path) as temporary, open(temporary, 'wb') as file:
+def _write(path: str, chunks: Iterable[Buffer], on_disk: bool = False) -> None:
+    with open(path, 'wb') as file:
         for chunk in chunks:
             file.write(chunk)
         file.flush()
-        os.fsync(file.fileno())
+        if on_disk:
+            os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_text_message(path, message):
