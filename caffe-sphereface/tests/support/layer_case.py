@@ -1,6 +1,7 @@
 """Helpers for tests of layers: small nets from text, filled with random numbers."""
 
 import numpy as np
+import torch
 from google.protobuf import text_format
 
 import caffe
@@ -40,3 +41,30 @@ def run(net, seed=2):
         net.blobs[name].diff[...] = diff
     net.backward()
     return diffs
+
+
+def by_name(text, name):
+    """The layer text under another name."""
+    return text.replace('name: "layer"', f'name: "{name}"')
+
+
+def output(text, shapes, values, name='y'):
+    """One top of a layer for the given values of its inputs."""
+    net = make_net(text, shapes)
+    for blob, array in values.items():
+        net.blobs[blob].data[...] = array
+    net.forward()
+    return net.blobs[name].data
+
+
+def assert_like_autograd(net, reference):
+    """Tops and diffs of a net from x to y equal those of `reference(x, *parameters)` under autograd."""
+    parameters = [torch.tensor(b.data, requires_grad=True) for b in net.params.get('layer', ())]
+    x = torch.tensor(net.blobs['x'].data, requires_grad=True)
+    dy = run(net)['y']
+    y = reference(x, *parameters)
+    y.backward(torch.tensor(dy).reshape(y.shape))
+    np.testing.assert_allclose(net.blobs['y'].data, y.detach().reshape(net.blobs['y'].shape), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(net.blobs['x'].diff, x.grad, rtol=1e-4, atol=1e-5)
+    for blob, parameter in zip(net.params.get('layer', ()), parameters):
+        np.testing.assert_allclose(blob.diff, parameter.grad, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,78 @@
+"""BatchNorm: statistics of the batch in training, running ones in testing."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import caffe
+from layer_case import layer, make_net, run
+
+
+def batch_norm(extra=''):
+    return layer('BatchNorm', extra=f'batch_norm_param {{ eps: 0.001 moving_average_fraction: 0.9 {extra} }}')
+
+
+def test_batch_norm_in_training_and_its_running_sums():
+    net = make_net(batch_norm(), {'x': (4, 3, 5, 2)}, caffe.TRAIN)
+    x = torch.tensor(net.blobs['x'].data, requires_grad=True)
+    dy = run(net)['y']
+    y = F.batch_norm(x, None, None, training=True, eps=0.001)
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(net.blobs['y'].data, y.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(net.blobs['x'].diff, x.grad, rtol=1e-4, atol=1e-5)
+    net.forward()
+    mean, variance, weight = (b.data for b in net.params['layer'])
+    by_channel = x.detach().transpose(0, 1).flatten(1)
+    assert weight == pytest.approx(1.9)
+    np.testing.assert_allclose(mean, 1.9 * by_channel.mean(1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance, 1.9 * by_channel.var(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize('viewed', ['before', 'between'])
+def test_batch_norm_goes_back_from_what_it_computed(viewed):
+    """Genuine Caffe keeps the normalised values in a blob of its own."""
+    diffs = []
+    for write in (False, True):
+        net = make_net(batch_norm(), {'x': (4, 3, 5, 2)}, caffe.TRAIN)
+        view = net.blobs['y'].data if viewed == 'before' else None
+        net.forward()
+        view = net.blobs['y'].data if viewed == 'between' else view
+        np.testing.assert_array_equal(view, net.blobs['y'].data)
+        if write:
+            view[...] = 7
+            assert (net.blobs['y'].data == 7).all()
+        net.blobs['y'].diff[...] = np.random.default_rng(3).normal(size=view.shape)
+        net.backward()
+        diffs.append(net.blobs['x'].diff.copy())
+    np.testing.assert_array_equal(*diffs)
+
+
+def test_batch_norm_in_testing_uses_the_running_statistics():
+    for phase, extra in ((caffe.TEST, ''), (caffe.TRAIN, 'use_global_stats: true')):
+        net = make_net(batch_norm(extra), {'x': (4, 2, 3)}, phase)
+        for blob, values in zip(net.params['layer'], ([2, -4], [8, 18], [2])):
+            blob.data[...] = values
+        dy = run(net)['y']
+        mean, variance = np.array([[1], [-2]]), np.array([[4], [9]]) + 0.001
+        np.testing.assert_allclose(net.blobs['y'].data, (net.blobs['x'].data - mean) / np.sqrt(variance), rtol=1e-5)
+        np.testing.assert_allclose(net.blobs['x'].diff, dy / np.sqrt(variance), rtol=1e-5)
+
+
+def test_batch_norm_without_statistics_takes_them_as_zero():
+    net = make_net(batch_norm(), {'x': (2, 3)}, caffe.TEST)
+    net.forward()
+    np.testing.assert_allclose(net.blobs['y'].data, net.blobs['x'].data / np.sqrt(0.001), rtol=1e-5)
+
+
+def test_batch_norm_of_a_single_value_stays_finite():
+    net = make_net(batch_norm(), {'x': (1, 3)}, caffe.TRAIN)
+    net.forward()
+    np.testing.assert_allclose(net.blobs['y'].data, 0, atol=1e-5)
+    assert [np.isfinite(b.data).all() for b in net.params['layer']] == [True] * 3
+    assert not net.params['layer'][1].data.any()
+
+
+def test_batch_norm_statistics_have_no_learning_rate():
+    net = make_net(batch_norm(), {'x': (2, 3)}, caffe.TRAIN)
+    assert [spec.lr_mult for spec in net.layer_dict['layer'].param.param] == [0, 0, 0]
