@@ -9,7 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from sphereslim.errors import SlimError
 
@@ -21,13 +23,28 @@ class _LoadedWhenUsed(ModuleType):
         return getattr(sys.modules.get(self.__name__) or _load(self.__name__), name)
 
 
+class Blob(Protocol):
+    """What every pycaffe's blobs have: values and gradients of one shape, seen as arrays."""
+
+    @property
+    def data(self) -> np.ndarray: ...
+
+    @property
+    def diff(self) -> np.ndarray: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def reshape(self, *shape: int) -> None: ...
+
+
 if TYPE_CHECKING:
     import caffe
     from caffe.proto import caffe_pb2
 else:
     caffe, caffe_pb2 = _LoadedWhenUsed('caffe'), _LoadedWhenUsed('caffe.proto.caffe_pb2')
 
-__all__ = ['caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']
+__all__ = ['Blob', 'caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']
 
 
 def caffe_root() -> Path | None:

@@ -5,14 +5,16 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sphereslim.errors import SlimError
 
 
 @contextmanager
-def whole_file(path):
+def whole_file(path: str | Path) -> Iterator[str]:
     """Yield a temporary path in the folder of `path`, which is made where it is missing.
 
     It replaces `path` when the block ends well; SlimError otherwise.
@@ -34,17 +36,17 @@ def whole_file(path):
             os.unlink(temporary)
 
 
-def cache_folder(name):
+def cache_folder(name: str) -> Path:
     """The folder `name` among what the workflow keeps in the user's cache (XDG_CACHE_HOME, by default ~/.cache)."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / name
 
 
-def check_writable(*paths):
+def check_writable(*paths: str | Path | None) -> None:
     """Make the folders of files that are to be written later, before the work for them is done; None is passed over.
 
     SlimError for the first one that could not be written.
     """
-    for path in map(Path, filter(None, paths)):
+    for path in [Path(path) for path in paths if path]:
         if path.is_dir():
             raise SlimError(f'{path}: is a folder, expected the name of a file to write')
         try:
@@ -55,7 +57,7 @@ def check_writable(*paths):
             raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
 
 
-def read_bytes(path):
+def read_bytes(path: str | Path) -> bytes:
     """The content of a file; SlimError naming it otherwise."""
     try:
         return Path(path).read_bytes()
@@ -63,7 +65,7 @@ def read_bytes(path):
         raise SlimError(f'{path}: cannot be read ({error.strerror})') from None
 
 
-def file_digest(*paths):
+def file_digest(*paths: str | Path) -> str:
     """A short digest of the files' contents, to tell subjects apart."""
     digest = hashlib.sha256()
     for path in paths:
@@ -71,7 +73,7 @@ def file_digest(*paths):
     return digest.hexdigest()[:16]
 
 
-def read_text(path, expected='text'):
+def read_text(path: str | Path, expected: str = 'text') -> str:
     """The text of a file; SlimError naming it where it cannot be read or is no text, `expected` says of what."""
     try:
         return Path(path).read_text(encoding='utf-8-sig')
@@ -81,23 +83,23 @@ def read_text(path, expected='text'):
         raise SlimError(f'{path}: is not text, expected {expected}') from None
 
 
-def write_bytes(path, content):
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a binary file whole or not at all."""
     with whole_file(path) as temporary, open(temporary, 'wb') as file:
         file.write(content)
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     """Write a text file, UTF-8, whole or not at all."""
     write_bytes(path, text.encode())
 
 
-def write_json(path, values):
+def write_json(path: str | Path, values: object) -> None:
     """Write a JSON file whole or not at all."""
     write_bytes(path, (json.dumps(values, indent=1) + '\n').encode())
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file; SlimError naming it otherwise."""
     try:
         return json.loads(read_text(path, 'JSON'))
@@ -106,21 +108,21 @@ def read_json(path):
 
 
 @contextmanager
-def only_one(folder):
+def only_one(folder: str | Path) -> Iterator[None]:
     """Hold a folder's lock for the block; SlimError when another process holds it. It ends with the process."""
     with _held(Path(folder) / '.lock', folder):
         yield
 
 
 @contextmanager
-def only_one_at(path):
+def only_one_at(path: str | Path) -> Iterator[None]:
     """As `only_one`, for a file that is written to; it is made where it is missing."""
     with _held(path, path):
         yield
 
 
 @contextmanager
-def _held(path, named):
+def _held(path: str | Path, named: str | Path) -> Iterator[None]:
     with open(path, 'a') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,37 +138,37 @@ class ResultsFile:
     the file holds nothing but the results. It is written whole with every result that is kept.
     """
 
-    def __init__(self, path, subject=None):
+    def __init__(self, path: str | Path, subject: Mapping[str, Any] | None = None) -> None:
         self.path = Path(path)
         self.subject = None if subject is None else json.loads(json.dumps(subject))
-        self.results = self._read() if self.path.exists() else {}
+        self.results: dict[str, Any] = self._read() if self.path.exists() else {}
 
-    def keep(self, name, value):
+    def keep(self, name: str, value: object) -> None:
         """Take in a result and write the file."""
         self.results[name] = value
         known = self.results if self.subject is None else {'subject': self.subject, 'results': self.results}
         write_json(self.path, known)
 
-    def result(self, name, compute):
+    def result(self, name: str, compute: Callable[[], object]) -> Any:
         """The result of a name: the one that is known, or what `compute()` gives, which is kept."""
         if name not in self.results:
             self.keep(name, compute())
         return self.results[name]
 
-    def _read(self):
+    def _read(self) -> dict[str, Any]:
         stored = read_json(self.path)
         results = stored.get('results') if self.subject is not None and isinstance(stored, dict) else stored
         if not isinstance(results, dict):
             raise SlimError(f'{self.path}: is no file of results, expected one that this command wrote')
         if self.subject is not None:
-            self._check_subject(stored.get('subject'))
+            self._check_subject(self.subject, stored.get('subject'))
         return results
 
-    def _check_subject(self, known):
+    def _check_subject(self, asked: dict[str, Any], known: object) -> None:
         known = known if isinstance(known, dict) else {}
-        for name in dict.fromkeys([*self.subject, *known]):
-            if known.get(name) != self.subject.get(name):
+        for name in dict.fromkeys([*asked, *known]):
+            if known.get(name) != asked.get(name):
                 raise SlimError(
                     f'{self.path}: holds results of another subject ({name} {known.get(name)}, asked for '
-                    f'{self.subject.get(name)}); expected another file or the same settings'
+                    f'{asked.get(name)}); expected another file or the same settings'
                 )

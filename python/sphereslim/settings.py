@@ -2,17 +2,20 @@
 
 import json
 import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json
 
 
-def read_settings(path, kinds):
+def read_settings(path: str | Path, kinds: Mapping[str, str]) -> dict[str, Any]:
     """The values of a JSON settings file; SlimError as `checked`."""
     return checked(read_json(path), kinds, path)
 
 
-def checked(values, kinds, where):
+def checked(values: Any, kinds: Mapping[str, str], where: str | Path) -> dict[str, Any]:
     """The dict `values` once it is known to hold what `kinds` says: {name: a key of KINDS}.
 
     A name that ends in `?` may be missing. SlimError, begun by `where`, names what is missing, unknown or of another
@@ -35,27 +38,27 @@ def checked(values, kinds, where):
     return values
 
 
-def _shown(value):
+def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:60]
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_whole(value):
+def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_list_of(fits):
+def _is_list_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(fits, value))
 
 
-def _is_text(value):
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     'count': ('a whole number of at least 1', lambda value: _is_whole(value) and value > 0),
     'whole': ('a whole number of at least 0', _is_whole),
     'number': ('a number', _is_number),

@@ -1,11 +1,14 @@
 """RandomRotation: every picture of a batch turned about its middle by an angle of its own, in phase TRAIN."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from sphereslim.engine import caffe
+from sphereslim.engine import Blob, caffe
 
 
 class RandomRotation(caffe.Layer):
@@ -14,7 +17,10 @@ class RandomRotation(caffe.Layer):
     Angles are uniform in +-degrees, drawn anew in every forward. Corners repeat the border. Phase TEST copies.
     """
 
-    def setup(self, bottom, top):
+    param_str: str
+    phase: int
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         """Read `param_str`; ValueError where it is not as above."""
         try:
             param = json.loads(self.param_str)
@@ -25,10 +31,10 @@ class RandomRotation(caffe.Layer):
                 f'RandomRotation: param_str {self.param_str!r}, expected {{"degrees": 10, "seed": 0}}'
             ) from None
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         top[0].reshape(*bottom[0].data.shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
         pictures = bottom[0].data
         if self.phase == caffe.TEST:
             top[0].data[...] = pictures
@@ -37,11 +43,11 @@ class RandomRotation(caffe.Layer):
         for picture, angle, target in zip(pictures, angles, top[0].data):
             target[...] = rotated(picture, angle)
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Sequence[Blob], propagate_down: Sequence[bool], bottom: Sequence[Blob]) -> None:
         """Pictures have no gradient."""
 
 
-def rotated(picture, angle):
+def rotated(picture: np.ndarray, angle: float) -> np.ndarray:
     """A float32 picture (C, H, W) turned by `angle` degrees, counter-clockwise, bilinear, borders repeated."""
     _, height, width = picture.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1)
