@@ -54,9 +54,10 @@ MODULES = {
 
 
 def room_of(module):
-    """The room of a module, both named without `caffe.` in front."""
-    path = MODULES[module]
-    return '.'.join(path.parent.relative_to(FOLDER).parts) or module
+    """The room of a module, both named without `caffe.` in front; folders that the table does not name lie in one."""
+    folder = MODULES[module].parent.relative_to(FOLDER)
+    folders = ['.'.join(f.parts) for f in (folder, *folder.parents)][:-1]  # from the inside out
+    return next((f for f in folders if floor_of(f) is not None), folders[-1]) if folders else module
 
 
 def floor_of(room):
