@@ -1,1 +1,1 @@
-"""Nets as ONNX files: one converter a layer type, one family of layers a file."""
+"""Nets as ONNX files: one converter per layer type, one family of layers per file."""

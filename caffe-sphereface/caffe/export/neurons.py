@@ -21,7 +21,7 @@ def relu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes)
 
 @converts('PReLU')
 def prelu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
-    """PRelu with a slope a channel, or one for all."""
+    """PRelu with a slope per channel, or one for all."""
     slope = parameter(layer.blobs[0]).reshape(-1)
     axes = 1 if layer.param.prelu_param.channel_shared else max(1, len(shapes[0]) - 1)
     return [graph.op('PRelu', x[0], graph.constant(slope.reshape(-1, *[1] * (axes - 1)), 'slope'))]

@@ -72,7 +72,7 @@ def pooling(graph: Graph, layer: Pooling, x: list[str], shapes: Shapes, tops: Sh
 
 @converts('SPP')
 def spp(graph: Graph, layer: SPP, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
-    """Each level pooled and flattened, one behind the other."""
+    """Each level pooled and flattened, one after the other."""
     param = layer.param.spp_param
     levels = [
         _maximum(graph, x[0], level.geometry)[0] if param.pool == param.MAX else _average(graph, x[0], level.geometry)

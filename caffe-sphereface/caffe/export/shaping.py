@@ -1,4 +1,4 @@
-"""Layers that join, part, pick and rearrange, and Eltwise."""
+"""Layers that join, cut, pick and rearrange, and Eltwise."""
 
 from functools import reduce
 

@@ -30,16 +30,16 @@ def batch_norm(graph: Graph, layer: BatchNorm, x: list[str], shapes: Shapes, top
 @converts('Scale', 'Bias')
 def scale(graph: Graph, layer: Scale | Bias, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul and Add with learned values or those of the second bottom."""
-    place, param = layer.place, layer.param.scale_param
-    behind = [1] * (len(shapes[0]) - (place.axis if place.shape else 0) - len(place.shape))
+    broadcast, param = layer.broadcast, layer.param.scale_param
+    behind = [1] * (len(shapes[0]) - (broadcast.axis if broadcast.shape else 0) - len(broadcast.shape))
 
     def spread(blob: Blob, hint: str) -> str:
-        return graph.constant(parameter(blob).reshape(*place.shape, *behind), hint)
+        return graph.constant(parameter(blob).reshape(*broadcast.shape, *behind), hint)
 
     def factor() -> str:
-        if not place.given:
+        if not broadcast.given:
             return spread(layer.blobs[0], 'values')
-        return graph.op('Reshape', x[1], graph.integers([*_open_batch(place), *behind], 'shape'))
+        return graph.op('Reshape', x[1], graph.integers([*_open_batch(broadcast), *behind], 'shape'))
 
     y = graph.op('Mul' if layer.type == 'Scale' else 'Add', x[0], factor())
     if layer.type == 'Scale' and param.bias_term:
@@ -47,9 +47,9 @@ def scale(graph: Graph, layer: Scale | Bias, x: list[str], shapes: Shapes, tops:
     return [y]
 
 
-def _open_batch(place: Broadcast) -> Sequence[int]:
+def _open_batch(broadcast: Broadcast) -> Sequence[int]:
     """The shape of the second bottom, with the first axis open where it is that of the batch."""
-    return [-1, *place.shape[1:]] if place.axis == 0 and place.shape else place.shape
+    return [-1, *broadcast.shape[1:]] if broadcast.axis == 0 and broadcast.shape else broadcast.shape
 
 
 @converts('Softmax')

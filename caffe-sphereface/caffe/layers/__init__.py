@@ -1,4 +1,4 @@
-"""Every layer type, one family a file, registered under its Caffe type name.
+"""Every layer type, one family per file, registered under its Caffe type name.
 
 To users `caffe.layers` is also what writes networks: `caffe.layers.Convolution(bottom, num_output=4)` is a Top.
 """

@@ -57,25 +57,25 @@ class Scale(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
         self._unit: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.place = Broadcast(self, param, bottom)
-        self.place.check(bottom)
-        self.reads_back = ('bottom',) if self.place.given else ()
-        if not self.place.given:
+        self.broadcast = Broadcast(self, param, bottom)
+        self.broadcast.check(bottom)
+        self.reads_back = ('bottom',) if self.broadcast.given else ()
+        if not self.broadcast.given:
             filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(value=1.0)
-            add_parameter(self, self.place.shape, filler)
+            add_parameter(self, self.broadcast.shape, filler)
         if param.bias_term:
-            add_parameter(self, self.place.shape, param.bias_filler)
+            add_parameter(self, self.broadcast.shape, param.bias_filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.place.check(bottom)
+        self.broadcast.check(bottom)
         top[0].reshape(*bottom[0].shape)
 
     def can_fold(self, shape: tuple[int, ...]) -> bool:
         """Whether the layer has a learned factor for each channel."""
-        return not self.place.given and self.place.axis == 1 and self.blobs[0].shape == shape[1:2]
+        return not self.broadcast.given and self.broadcast.axis == 1 and self.blobs[0].shape == shape[1:2]
 
     def _scale(self, bottom: list[Blob]) -> Blob:
-        return bottom[1] if self.place.given else self.blobs[0]
+        return bottom[1] if self.broadcast.given else self.blobs[0]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
@@ -88,25 +88,25 @@ class Scale(Layer):
 
     def _with_channels(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with the axes of the factors as its second; as it is where they are that, to keep its order in memory."""
-        before, count, _ = self.place.view
-        return x if x.dim() > 2 and x.shape[:2] == (before, count) else x.reshape(self.place.view)
+        before, count, _ = self.broadcast.view
+        return x if x.dim() > 2 and x.shape[:2] == (before, count) else x.reshape(self.broadcast.view)
 
     def _no_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean 0 and variance 1: batch normalisation with these is Scale, in one pass each way."""
-        if self._unit is None or self._unit[0].shape != (self.place.count,) or self._unit[0].device != self.device:
+        if self._unit is None or self._unit[0].shape != (self.broadcast.count,) or self._unit[0].device != self.device:
             self._unit = (
-                torch.zeros(self.place.count, device=self.device),
-                torch.ones(self.place.count, device=self.device),
+                torch.zeros(self.broadcast.count, device=self.device),
+                torch.ones(self.broadcast.count, device=self.device),
             )
         return self._unit
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        place, scale = self.place, self._scale(bottom)
+        broadcast, scale = self.broadcast, self._scale(bottom)
         if not bottom[0].count:  # the kernel divides by the number of positions
-            if place.given:
+            if broadcast.given:
                 scale.clear_grad()
             return
-        needed = propagate_down[1] if place.given else self.param_propagate_down[0]
+        needed = propagate_down[1] if broadcast.given else self.param_propagate_down[0]
         bias = self.param.scale_param.bias_term and self.param_propagate_down[-1]
         dx, dscale, dbias = _aten.native_batch_norm_backward(
             to_format_of(self._with_channels(top[0].grad), self._x),
@@ -122,11 +122,11 @@ class Scale(Layer):
         if propagate_down[0]:
             bottom[0].grad = dx.reshape(bottom[0].shape)
         if bias:
-            self.blobs[-1].add_grad(dbias.reshape(place.shape))
-        if needed and place.given:
-            scale.grad = dscale.reshape(place.shape)
+            self.blobs[-1].add_grad(dbias.reshape(broadcast.shape))
+        if needed and broadcast.given:
+            scale.grad = dscale.reshape(broadcast.shape)
         elif needed:
-            scale.add_grad(dscale.reshape(place.shape))
+            scale.add_grad(dscale.reshape(broadcast.shape))
 
 
 @register('Bias')
@@ -142,29 +142,29 @@ class Bias(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bias_param
-        self.place = Broadcast(self, param, bottom)
-        self.place.check(bottom)
-        if not self.place.given:
-            add_parameter(self, self.place.shape, param.filler)
+        self.broadcast = Broadcast(self, param, bottom)
+        self.broadcast.check(bottom)
+        if not self.broadcast.given:
+            add_parameter(self, self.broadcast.shape, param.filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.place.check(bottom)
+        self.broadcast.check(bottom)
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        bias = (bottom[1] if self.place.given else self.blobs[0]).tensor
-        y = bottom[0].tensor.reshape(self.place.view) + bias.reshape(1, -1, 1)
+        bias = (bottom[1] if self.broadcast.given else self.blobs[0]).tensor
+        y = bottom[0].tensor.reshape(self.broadcast.view) + bias.reshape(1, -1, 1)
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad
-        if self.place.given and propagate_down[1]:
+        if self.broadcast.given and propagate_down[1]:
             bottom[1].grad = self._sum(dy)
-        elif not self.place.given and self.param_propagate_down[0]:
+        elif not self.broadcast.given and self.param_propagate_down[0]:
             self.blobs[0].add_grad(self._sum(dy))
         if propagate_down[0] and bottom[0] is not top[0]:
             bottom[0].lend_grad(dy)
 
     def _sum(self, dy: torch.Tensor) -> torch.Tensor:
         """Sums over what lies before and behind the bias's axes."""
-        return dy.reshape(self.place.view).sum((0, 2)).reshape(self.place.shape)
+        return dy.reshape(self.broadcast.view).sum((0, 2)).reshape(self.broadcast.shape)

@@ -10,7 +10,7 @@ from caffe.layers.support.registry import Layer, register
 
 @register('Eltwise')
 class Eltwise(Layer):
-    """Element by element over two or more bottoms of the same shape; SUM takes a coefficient per bottom."""
+    """Element by element over two or more bottoms of the same shape; SUM takes one coefficient per bottom."""
 
     bottoms = (2, None)
     tops = 1

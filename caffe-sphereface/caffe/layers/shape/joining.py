@@ -1,4 +1,4 @@
-"""Concat, Slice, Split and Silence: blobs joined, parted, copied, ignored."""
+"""Concat, Slice, Split and Silence: blobs joined, cut, copied, ignored."""
 
 import torch
 from google.protobuf.message import Message
@@ -9,7 +9,7 @@ from caffe.layers.support.registry import Layer, register
 
 @register('Concat')
 class Concat(Layer):
-    """The bottoms one behind the other along `axis`; all other dimensions agree."""
+    """The bottoms one after the other along `axis`; all other dimensions agree."""
 
     bottoms = (1, None)
     tops = 1

@@ -56,7 +56,7 @@ class Reshape(Layer):
         _view(bottom[0], top[0], self._infer(shape, [*shape[:start], *dims, *shape[end:]]))
 
     def _range(self, shape: Sequence[int]) -> tuple[int, int]:
-        """First axis to replace and the one behind the last."""
+        """The first axis to replace and the one after the last."""
         param, axes = self.param.reshape_param, len(shape)
         start = param.axis if param.axis >= 0 else axes + param.axis + 1
         end = axes if param.num_axes == -1 else start + param.num_axes

@@ -1,4 +1,4 @@
-"""Tile: copies of a blob, one behind the other along an axis."""
+"""Tile: copies of a blob, one after the other along an axis."""
 
 from collections.abc import Sequence
 

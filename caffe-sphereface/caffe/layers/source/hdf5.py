@@ -15,7 +15,7 @@ from caffe.proto.hdf5_file import append_rows, write_rows
 
 @register('HDF5Data')
 class HDF5Data(Layer):
-    """Batches of the rows of one dataset a top, named like the top, from the files that `source` lists."""
+    """Batches of the rows of one dataset per top, named like the top, from the files that `source` lists."""
 
     bottoms = 0
     values_from = 'files'

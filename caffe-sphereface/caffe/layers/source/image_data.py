@@ -16,7 +16,7 @@ from caffe.proto.caffe_pb2 import ImageDataParameter
 
 @register('ImageData')
 class ImageData(Layer):
-    """Batches of the pictures (N, C, H, W) and labels (N,) of a list of `path label` lines, round and round.
+    """Batches of the pictures (N, C, H, W) and labels (N,) of a list of `path label` lines, over and over.
 
     All pictures of a batch must have one size, which may change from batch to batch, unless they are resized
     (`new_height`, `new_width`) or cropped.

@@ -10,7 +10,7 @@ from caffe.layers.support.registry import Layer, register
 
 @register('MemoryData')
 class MemoryData(Layer):
-    """Consecutive batches (N, C, H, W) and labels (N,) of the arrays given to `reset`, round and round."""
+    """Consecutive batches (N, C, H, W) and labels (N,) of the arrays given to `reset`, over and over."""
 
     bottoms = 0
     values_from = 'arrays'

@@ -8,7 +8,7 @@ MOST_VALUES = 1 << 20  # of the first tensor in a block: 4 MiB
 
 
 def blocks(*tensors: torch.Tensor) -> Iterable[tuple[torch.Tensor, ...]]:
-    """Tuples of views, each of a few rows (first axis) of all `tensors`; everything at once if small or on a GPU."""
+    """Tuples of views, each of a few rows (first axis) of all `tensors`; all rows if few or on a GPU."""
     first = tensors[0]
     if first.device.type != 'cpu' or first.numel() <= MOST_VALUES:
         return [tensors]

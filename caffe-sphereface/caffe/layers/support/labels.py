@@ -41,7 +41,7 @@ def softmax(scores: torch.Tensor, extent: Extent) -> torch.Tensor:
 def pick(layer: Layer, values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """The value of each labelled class: `values` (outer, classes, inner) at `index` (outer, 1, inner), in its shape.
 
-    An error that names the range when a label is none of the classes.
+    An error that names the range when a label is not one of the classes.
     """
     try:
         return values.gather(1, index)

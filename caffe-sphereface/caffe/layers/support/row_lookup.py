@@ -6,7 +6,7 @@ from caffe.layers.support.registry import Layer
 
 
 def take_rows(layer: Layer, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """`table[index]` for a flat long tensor; an error that names the range when an index is none of the rows."""
+    """`table[index]` for a flat long tensor; an error that names the range when an index is not one of the rows."""
     try:
         return table.index_select(0, index)
     except (IndexError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Scores of classes with one label an item, as margins on cosines take them."""
+"""Scores of classes with one label per item, as margins on cosines take them."""
 
 import torch
 

@@ -92,12 +92,12 @@ class Convolution(Layer):
         return tensor.reshape(window.batch(shape), *shape[window.axis :], *[1] * (not window.axes))
 
     def can_fold(self, shape: tuple[int, ...]) -> bool:
-        """Whether the layer is a convolution of pictures, without windows that lie in the pad altogether."""
+        """Whether the layer is a convolution of pictures, without windows that lie wholly in the pad."""
         window = self.window
         return not self.transposed and window.axis == 1 and window.axes == 2 and not window.fits_pad
 
     def in_fast_format(self, x: torch.Tensor) -> torch.Tensor:
-        """The values of a bottom (N, C, H, W) in the order in memory in which kernels are fast, and right."""
+        """The values of a bottom (N, C, H, W) in the memory format in which kernels are fast, and right."""
         return self._ordered(x, self.is_narrow(x.shape))
 
     def is_narrow(self, shape: Sequence[int]) -> bool:

@@ -47,7 +47,7 @@ class Geometry:
         return y[:, :, : self.filled[0], : self.filled[1]]
 
     def margins(self) -> list[int]:
-        """(left, right, top, bottom) pads with which windows at the stated places fill the padded picture exactly."""
+        """(left, right, top, bottom) pads with which windows at those places fill the padded picture exactly."""
         after = [
             (n - 1) * s + k - p - size
             for n, s, k, p, size in zip(self.filled, self.stride, self.kernel, self.pad, self.size)
@@ -67,7 +67,7 @@ class Geometry:
 
 
 class Layout:
-    """Shape, order in memory and device of a tensor of pictures, or of one like it with planes of another `size`."""
+    """Shape, memory format and device of a tensor of pictures, or of one like it with planes of another `size`."""
 
     def __init__(self, x: torch.Tensor, size: Sizes | None = None) -> None:
         self.shape = (*x.shape[:2], *(size or x.shape[2:]))
@@ -75,7 +75,7 @@ class Layout:
         self._device = x.device
 
     def empty(self, dtype: torch.dtype) -> torch.Tensor:
-        """A tensor of this kind, its values void."""
+        """A tensor of this kind, not initialised."""
         return torch.empty(self.shape, dtype=dtype, device=self._device, memory_format=self._order)
 
 
@@ -128,7 +128,7 @@ class MaxPool:
         """The diff of the input of the last forward."""
         dx = self._bottom.empty(dy.dtype)
         for diff, part, index in blocks(dx, self.geometry.narrowed(dy), self._index):
-            # what the input is does not matter to the kernel, but for its shape and order in memory
+            # of its input the kernel takes only the shape and memory format
             _aten.max_pool2d_with_indices_backward.grad_input(
                 part, diff, *self._arguments(), index.long(), grad_input=diff
             )
@@ -164,7 +164,7 @@ class AveragePool:
     def backward(self, dy: torch.Tensor) -> torch.Tensor:
         """The diff of the input of the last forward."""
         g, dx, dy = self.geometry, self._bottom.empty(dy.dtype), self.geometry.narrowed(dy)
-        # of its input, in whose place `dx` stands, the kernel takes the shape and order in memory
+        # of its input, for which `dx` stands in, the kernel takes only the shape and memory format
         if not g.wide_pad:
             return _aten.avg_pool2d_backward.grad_input(
                 dy, dx, g.kernel, g.stride, g.pad, g.ceil, True, None, grad_input=dx

@@ -21,7 +21,7 @@ def is_small(x: torch.Tensor, weight: torch.Tensor, positions: int) -> bool:
 def columns_of(
     x: torch.Tensor, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int]
 ) -> torch.Tensor:
-    """The windows of `x` as columns (N, C·kernel, positions); `x` itself where they are its single places."""
+    """The windows of `x` as columns (N, C·kernel, positions); `x` itself where windows are single positions."""
     if _are_places(kernel, stride, pad):
         return x.flatten(2).contiguous()
     return functional.unfold(x, kernel, dilation, pad, stride)

@@ -9,7 +9,7 @@ from caffe.layers.vision.pooling_kernels import AveragePool, Geometry, MaxPool
 
 @register('SPP')
 class SPP(Layer):
-    """Level l pools (N, C, H, W) into 2^l × 2^l windows; the levels' values stand one behind the other, (N, values).
+    """Level l pools (N, C, H, W) into 2^l × 2^l windows; the levels' values follow one another, (N, values).
 
     A single level gives (N, C, 1, 1). `levels` are the poolings, each with its `geometry`.
     """
