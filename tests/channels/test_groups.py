@@ -10,6 +10,7 @@ from repository import ROOT, SHARED
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.errors import SlimError
+from sphereslim.net.costs import measure
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import find_layer, parse_net, read_net
 from sphereslim.net.weights import blob_array, blob_shape, read_weights, set_blob_array
@@ -170,6 +171,31 @@ def test_published_mobilefacenet_prunes_exactly_trunks_included():
     assert prune([net], weights, {}, groups)[1].SerializeToString() == weights.SerializeToString()
 
 
+@pytest.mark.parametrize('kind', ['DepthwiseConvolution', 'ConvolutionDepthwise'])
+def test_a_forks_depthwise_layers_have_the_groups_of_grouped_convolutions(kind):
+    net = read_net(ROOT / 'prototxt' / 'mobilenet-4' / 'deploy.prototxt')
+    groups = {group.name: (group.size, group.members) for group in Groups(net)}
+    for layer in net.layer:
+        param = layer.convolution_param
+        if layer.type == 'Convolution' and param.group > 1:
+            layer.type = kind
+            param.stride[:] = list(param.stride) or [1]
+    changed = {group.name: (group.size, group.members) for group in Groups(net)}
+    assert {name: size for name, (size, _) in changed.items()} == {name: size for name, (size, _) in groups.items()}
+    assert any(layer.type == kind for layer in net.layer)
+    whole = measure(net, (1, 3, 112, 96))
+    assert sum(layer.macs for layer in whole if layer.type == kind) > 0
+    assert_masked_is_pruned(shrink(net, 0.25, keep_last=0), half)
+
+
+def test_boxes_do_not_hold_the_channels_of_their_feature_map():
+    net = small(
+        'layer { name: "b" type: "PriorBox" bottom: "a" bottom: "data" top: "b" prior_box_param { min_size: 4 } }\n'
+        + conv('c', 'a', 3)
+    )
+    assert 'a' in {group.name for group in Groups(net).prunable()}
+
+
 @pytest.mark.parametrize(
     'layer, kept, message',
     [
@@ -303,6 +329,23 @@ def test_how_many_units_a_group_has(text, sizes):
             'layer { name: "i" type: "InterClass" bottom: "a" bottom: "l" top: "i" '
             'inter_class_param { num_output: 4 } }\n',
             "'i' (InterClass) has a row for every label",
+        ),
+        (
+            'layer { name: "p" type: "Permute" bottom: "a" top: "p" permute_param { order: 0 order: 2 order: 3 } }',
+            "they reach 'p' (Permute), which moves them to another axis",
+        ),
+        (
+            'layer { name: "l" type: "Input" top: "l" input_param { shape { dim: 2 } } }\n'
+            'layer { name: "m" type: "CosinAddm" bottom: "a" bottom: "l" top: "m" }',
+            "'m' (CosinAddm) takes them for classes",
+        ),
+        (
+            'layer { name: "i" type: "InnerDistance" bottom: "a" top: "i" inner_distance_param { num_output: 4 } }',
+            "they reach 'i' (InnerDistance), which takes distances, of which an input of zero is a part",
+        ),
+        (
+            'layer { name: "s" type: "ShuffleChannel" bottom: "a" top: "s" shuffle_channel_param { group: 7 } }',
+            "they reach 's' (ShuffleChannel), which has 7 groups, which do not divide their number",
         ),
     ],
 )

@@ -30,6 +30,16 @@ layer { name: "drop" type: "Dropout" bottom: "out" top: "out" }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }
 layer { name: "acc" type: "Accuracy" bottom: "out" bottom: "label" top: "acc" }
 """
+FORKS = """
+name: "forks"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 4 dim: 8 dim: 6 } } }
+layer { name: "d" type: "DepthwiseConvolution" bottom: "data" top: "d"
+        convolution_param { num_output: 8 group: 4 kernel_size: 3 pad: 1 bias_term: false } }
+layer { name: "e" type: "ConvolutionDepthwise" bottom: "d" top: "e"
+        convolution_param { num_output: 99 kernel_size: 3 pad: 1 stride: 2 } }
+layer { name: "p" type: "BN" bottom: "e" top: "e" }
+layer { name: "s" type: "BN" bottom: "e" top: "s" bn_param { bn_mode: INFERENCE } }
+"""
 SHARING = """
 layer { name: "i" type: "Input" top: "x" top: "y"
         input_param { shape { dim: 6 dim: 3 } shape { dim: 6 } } }
@@ -207,3 +217,11 @@ def test_mtcnn_takes_its_published_weights(name):
     assert outputs[0].keys() == outputs[1].keys()
     for key in outputs[0]:
         np.testing.assert_array_equal(outputs[0][key], outputs[1][key])
+
+
+def test_costs_of_the_forks_layers():
+    stats = {layer.name: layer for layer in measure(parse_net(FORKS))}
+    assert (stats['d'].weights, stats['d'].macs) == (72, 72 * 48 * 2)
+    assert (stats['e'].weights, stats['e'].parameters, stats['e'].macs) == (72, 80, 72 * 12 * 2)
+    assert (stats['p'].parameters, stats['p'].statistics) == (16, 16)
+    assert (stats['s'].parameters, stats['s'].statistics) == (16, 0)

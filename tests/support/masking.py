@@ -39,5 +39,7 @@ def randomize(net, rng):
         if kind == 'BatchNorm':
             blobs[1].data[...] = rng.uniform(0.5, 1.5, blobs[1].data.shape)
             blobs[2].data[...] = 1
+        elif kind == 'BN' and len(blobs) == 4:
+            blobs[3].data[...] = rng.uniform(0.5, 1.5, blobs[3].data.shape)
         elif kind == 'Scale':
             blobs[0].data[...] = rng.uniform(0.5, 1.5, blobs[0].data.shape)

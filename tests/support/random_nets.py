@@ -22,6 +22,15 @@ MOVES = (
     'shared',
     'flat',
     'gate',
+    'fork depthwise',
+    'fork depthwise',
+    'shuffle',
+    'fork norm',
+    'fork norm',
+    'resize',
+    'axpy',
+    'axpy',
+    'unit',
 )
 
 
@@ -107,8 +116,37 @@ def _play(builder, move, blob, number):
         gate = builder.layer('InnerProduct', [pooled], inner_product_param={'num_output': channels})
         builder.layer('Sigmoid', [gate], [gate])
         blob[0] = builder.layer('Scale', [name, gate], scale_param={'axis': 0})
+    elif move == 'fork depthwise':
+        _fork_depthwise(builder, blob, number)
+    elif move == 'shuffle':
+        group = next(g for g in (3, 2, 1) if channels % g == 0)
+        blob[0] = builder.layer('ShuffleChannel', [name], shuffle_channel_param={'group': group})
+    elif move == 'axpy':
+        _axpy(builder, blob, number)
     else:
-        _per_channel(builder, blob, move)
+        _per_channel(builder, blob, move, number)
+
+
+def _fork_depthwise(builder, blob, number):
+    name, channels = blob
+    param = {'kernel_size': [3], 'pad': [1], 'stride': [1], 'bias_term': number % 2 == 0}
+    if number % 3:
+        blob[0] = builder.layer('ConvolutionDepthwise', [name], convolution_param={**param, 'num_output': channels})
+    else:
+        outputs = channels * (1 + number % 2)
+        param |= {'num_output': outputs, 'group': channels}
+        builder.blobs.append([builder.layer('DepthwiseConvolution', [name], convolution_param=param), outputs])
+
+
+def _axpy(builder, blob, number):
+    """Squeeze and excitation with the sum of a shortcut at its end."""
+    name, channels = blob
+    pair = builder.partner(blob, number)
+    pooled = builder.layer('Pooling', [name], pooling_param={'global_pooling': True})
+    param = {'num_output': channels, 'kernel_size': [1]}
+    gate = builder.layer('Convolution', [pooled], convolution_param=param)
+    builder.layer('Sigmoid', [gate], [gate])
+    blob[0] = builder.layer('Axpy', [gate, name, pair[0]])
 
 
 def _slice(builder, blob, number):
@@ -121,7 +159,7 @@ def _slice(builder, blob, number):
     builder.blobs.extend([list(pair) for pair in zip(tops, sizes)])
 
 
-def _per_channel(builder, blob, move):
+def _per_channel(builder, blob, move, number):
     name = blob[0]
     if move == 'norm':
         blob[0] = builder.layer('BatchNorm', [name])
@@ -130,8 +168,22 @@ def _per_channel(builder, blob, move):
         blob[0] = builder.layer('PReLU', [name])
     elif move == 'pool':
         blob[0] = builder.layer('Pooling', [name], pooling_param={'kernel_size': 3, 'stride': 1, 'pad': 1})
+    elif move == 'fork norm':
+        fields = {'eps': 0.1} if number % 2 else {'bn_mode': caffe_pb2.BNParameter.INFERENCE}
+        blob[0] = builder.layer('BN', [name], bn_param=fields)
+    elif move == 'unit':
+        fields = {'across_spatial': number % 2 == 0, 'channel_shared': number % 3 == 0}
+        blob[0] = builder.layer('Normalize', [name], norm_param=fields)
+    elif move == 'resize':
+        kind, fields = (
+            ('Interp', {'interp_param': {'height': SIZE, 'width': SIZE}}),
+            ('Flip', {}),
+            ('Permute', {'permute_param': {'order': [0, 1, 3]}}),
+            ('Upsample', {'upsample_param': {'scale': 1}}),
+        )[number % 4]
+        blob[0] = builder.layer(kind, [name], **fields)
     else:
-        blob[0] = builder.layer('ReLU', [name])
+        blob[0] = builder.layer(('ReLU', 'ReLU6')[number % 2], [name])
 
 
 NETS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 11)), min_size=2, max_size=9).map(

@@ -3,7 +3,7 @@
 Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `channel_rules`.
 """
 
-from sphereslim.channels import weighted_rules  # noqa: F401  (registers its rules)
+from sphereslim.channels import fork_rules, weighted_rules  # noqa: F401  (register their rules)
 from sphereslim.channels.rules import apply_rule
 from sphereslim.channels.trace import Trace
 from sphereslim.errors import SlimError

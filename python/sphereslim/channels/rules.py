@@ -119,14 +119,14 @@ def _scale_axes(trace, layer, flow, param):
 def _scale_by_blob(trace, layer, flows, axis):
     """A second bottom gives the factors: from axis 0 on its channels are the first one's."""
     if axis == 0:
-        return _joined(trace, layer, flows)
+        return joined(trace, layer, flows)
     if axis == 1:
         return stop(trace, layer, flows, 'takes its factors from a blob without a batch axis')
     return [flows[0]]
 
 
 @rule('Eltwise')
-def _joined(trace, layer, flows):
+def joined(trace, layer, flows):
     """Blobs combined element by element: their channels go together."""
     known = [flow for flow in flows if flow is not None]
     if not known:
@@ -149,7 +149,7 @@ def _concat(trace, layer, flows):
     if axis < 0:
         return stop(trace, layer, flows, 'counts its axis from the end')
     if axis != 1:
-        return _joined(trace, layer, flows)
+        return joined(trace, layer, flows)
     if len(flows) == 1:
         return flows
     if any(flow is None or flow.flat for flow in flows):
@@ -260,6 +260,8 @@ def _softmax(trace, layer, flows):
 @rule('Normalize')
 def _normalize(trace, layer, flows):
     # A removed channel counts as zero in the norm, as a masked one does: no caveat. The second top is the norm itself.
+    if layer.HasField('norm_param') and not layer.norm_param.channel_shared and flows[0] is not None:
+        trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)  # SSD's scale of each channel
     return [flows[0]]
 
 

@@ -7,7 +7,7 @@ from sphereslim.channels.trace import Flow
 from sphereslim.errors import SlimError
 
 
-@rule('Convolution', 'Deconvolution')
+@rule('Convolution', 'Deconvolution', 'DepthwiseConvolution')
 def _convolution(trace, layer, flows):
     param = layer.convolution_param
     if param.axis != 1:
@@ -41,7 +41,7 @@ def _convolve(trace, layer, flow):
         for ids in (flow.ids, out.ids):
             rows = ids.reshape(groups, -1)
             trace.tie(rows[0], *rows[1:])
-    if layer.type == 'Convolution':
+    if layer.type != 'Deconvolution':
         trace.axis(layer, 0, 0, out, 'output')
         trace.axis(layer, 0, 1, Flow(flow.ids[:read]), 'input')
     else:
@@ -67,7 +67,7 @@ def _convolve_whole_groups(trace, layer, flow, read, made):
     for column in rows.T[1:]:
         trace.tie(rows[:, 0], column)
     out = Flow(np.repeat(rows[:, 0], made))
-    trace.axis(layer, 0, 0, out if layer.type == 'Convolution' else flow, 'output')
+    trace.axis(layer, 0, 0, flow if layer.type == 'Deconvolution' else out, 'output')
     trace.count_field(layer, 'convolution_param.group', rows[:, 0])
     return _count_outputs(trace, layer, out)
 
@@ -116,6 +116,14 @@ def _margin_inner_product(trace, layer, flows):
     _note_unit_rows(trace, layer, flows[0])
     trace.count_field(layer, 'margin_inner_product_param.num_output', out.ids)
     return [Flow(out.ids, single=True)]
+
+
+@rule('LargeMarginInnerProduct')
+def _large_margin_inner_product(trace, layer, flows):
+    out = trace.make(layer, layer.largemargin_inner_product_param.num_output)
+    _matrix(trace, layer, flows[0], out)
+    trace.count_field(layer, 'largemargin_inner_product_param.num_output', out.ids)
+    return [out]
 
 
 @rule('InterClass')

@@ -60,7 +60,7 @@ def total(grams):
 def _sampler_of(layer, context, channels):
     """A function (blob, places, rng) -> z (samples × the reader's input channels)."""
     weights = context.weights(layer.name)
-    if layer.type == 'Convolution':
+    if layer_type(layer).convolves:
         window, groups = window_of(layer), layer.convolution_param.group
         return lambda blob, places, rng: _at_convolution(blob, weights, window, groups, places, rng)
     if layer.type == 'InnerProduct' and layer.inner_product_param.transpose:

@@ -23,7 +23,7 @@ KINDS = (NETWORK, CLASSIFIER, LOSS, DATA)
 class LayerStats:
     """The cost of one layer for a batch of the input's size.
 
-    `weights` counts the first blob alone, `parameters` all that is learned, `statistics` BatchNorm's running blobs.
+    `weights` counts the first blob alone, `parameters` all that is learned, `statistics` the running blobs of norms.
     `macs` are the multiply-accumulates of convolutions and inner products; additions, norms and neurons count nothing.
     `activation_bytes` are the new float32 blobs; a layer that works in place has none. `zeros` is the share of
     parameters that are exactly 0, or None where no weights were loaded.
@@ -105,17 +105,18 @@ def as_json(stats):
 def _layer_stats(layer, kind, opened, counted, with_zeros):
     shape = tuple(opened.blobs[layer.top[0]].data.shape) if layer.top else ()
     blobs = _own_blobs(layer, opened, counted)
-    statistics = layer.type == 'BatchNorm'
+    first = layer_type(layer).first_statistic
     size = sum(b.count for b in blobs)
+    statistics = 0 if first is None else sum(b.count for b in blobs[first:])
     zeros = sum(b.count - np.count_nonzero(b.data) for b in blobs) / size if with_zeros and size else None
     return LayerStats(
         layer.name,
         layer.type,
         kind,
         shape,
-        weights=0 if statistics or not blobs else blobs[0].count,
-        parameters=0 if statistics else size,
-        statistics=size if statistics else 0,
+        weights=blobs[0].count if statistics < size else 0,
+        parameters=size - statistics,
+        statistics=statistics,
         macs=_macs(layer, opened),
         activation_bytes=sum(4 * opened.blobs[t].count for t in layer.top if t not in layer.bottom),
         zeros=zeros,
@@ -145,6 +146,6 @@ def _macs(layer, opened):
     kind = layer_type(layer)
     if not kind.sums:
         return 0
-    tops = layer.top if layer.type == 'Convolution' else layer.top[:1]  # a convolution has one for every bottom
-    outputs = getattr(layer, kind.param).num_output
+    tops = layer.top if kind.convolves else layer.top[:1]
+    outputs = weight.data.shape[layer.type == 'InnerProduct' and layer.inner_product_param.transpose]
     return weight.count * sum(opened.blobs[top].count for top in tops) // outputs

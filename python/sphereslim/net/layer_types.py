@@ -11,6 +11,7 @@ class LayerType:
     """A type of layer; a type that is not in the table has none of these traits."""
 
     param: str = ''  # the message whose `num_output` counts the outputs of its weight matrix
+    convolves: bool = False  # slides filters (num_output, channels / group, kernel…), each bottom into its own top
     sums: bool = False  # an output is a sum of weights times inputs, which parts into one share per input channel
     refittable: bool = False  # such a layer whose weights least squares finds
     per_class: bool = False  # may have an output or a row of weights for each class
@@ -19,6 +20,7 @@ class LayerType:
     activation: bool = False  # such a layer that makes a neuron of what a convolution or norm gives
     judge: bool = False  # holds its first input against the labels of classes
     data: bool = False  # feeds the net
+    first_statistic: int | None = None  # the first of its blobs that are statistics, not learned
 
 
 _ACTIVATION = LayerType(per_channel=True, activation=True)
@@ -27,16 +29,28 @@ _JUDGE = LayerType(judge=True)
 _DATA = LayerType(data=True)
 
 LAYER_TYPES = {
-    'Convolution': LayerType('convolution_param', sums=True, refittable=True),
+    **dict.fromkeys(
+        ('Convolution', 'DepthwiseConvolution'),
+        LayerType('convolution_param', convolves=True, sums=True, refittable=True),
+    ),
+    'ConvolutionDepthwise': LayerType(convolves=True, sums=True),
     'Deconvolution': LayerType('convolution_param'),
     'InnerProduct': LayerType('inner_product_param', sums=True, refittable=True, per_class=True),
     'MarginInnerProduct': LayerType('margin_inner_product_param', sums=True, per_class=True, counts_forwards=True),
+    'LargeMarginInnerProduct': LayerType(
+        'largemargin_inner_product_param', sums=True, per_class=True, counts_forwards=True
+    ),
     'InterClass': LayerType('inter_class_param', per_class=True, counts_forwards=True),
     **dict.fromkeys(
-        ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip'), _ACTIVATION
+        ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip', 'ReLU6'), _ACTIVATION
     ),
-    **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'BatchNorm', 'Scale', 'Bias'), _PER_CHANNEL),
-    **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss'), _JUDGE),
+    **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip'), _PER_CHANNEL),
+    'BatchNorm': LayerType(per_channel=True, first_statistic=0),
+    'BN': LayerType(per_channel=True, first_statistic=2),
+    **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),
+    **dict.fromkeys(
+        ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE
+    ),
     **dict.fromkeys(('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input'), _DATA),
 }
 _NOTHING_KNOWN = LayerType()

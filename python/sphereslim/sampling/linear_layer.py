@@ -42,7 +42,7 @@ class LinearLayer:
         self._weights, *bias = net.params[name]
         self.has_bias = bool(bias)
         self._added, self._factor = (bias[0], 1.0) if bias else _batch_mean(trace, self.layer, net)
-        self._groups = self.layer.convolution_param.group if self.layer.type == 'Convolution' else 1
+        self._groups = self.layer.convolution_param.group if layer_type(self.layer).convolves else 1
         self._transposed = self.layer.type == 'InnerProduct' and self.layer.inner_product_param.transpose
 
     def added(self):
@@ -83,7 +83,7 @@ class LinearLayer:
     def read(self, inputs, places, rng):
         """([x] per group, the places sampled or None): rows of what the layer reads, as in `rows`."""
         x, where = inputs, None
-        if self.layer.type == 'Convolution':
+        if layer_type(self.layer).convolves:
             window = window_of(self.layer)
             where = sample_places(inputs.shape, window, places, rng)
             x = patches_at(inputs, window, where)

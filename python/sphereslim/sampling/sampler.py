@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Sampler:
 
     def through(self, layer):
         """[(what goes in, what comes out)] of a layer's weights: a pair for every bottom of a convolution, else one."""
-        several = self.net.layers[self._number(layer)].type in ('Convolution', 'Deconvolution')
+        kind = self.net.layers[self._number(layer)]
+        several = layer_type(kind).convolves or kind.type == 'Deconvolution'
         tops = self.net.top_names[layer][: None if several else 1]
         return [(self.before(layer, place), self.after(layer, top)) for place, top in enumerate(tops)]
 
