@@ -1,6 +1,6 @@
 """Following channels through a net: who makes them, who carries them, who reads them.
 
-Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `channel_rules`.
+Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `rules`.
 """
 
 from sphereslim.channels import fork_rules, weighted_rules  # noqa: F401  (register their rules)

@@ -33,7 +33,7 @@ class System:
 
 
 def measure(context, places):
-    """A System per reader, and per group of a grouped convolution, from `places` random outputs a picture.
+    """A System per reader, and per group of a grouped convolution, from `places` random outputs per picture.
 
     Where a reader has too many inputs for that, or is no convolution or inner product, each channel has a single weight
     for the whole of what it adds to an output, as in LASSO channel pruning.

@@ -37,7 +37,7 @@ def open_faces(folder):
 def read_labelled(path, folder=None):
     """[(picture, label)] of a list, blank lines passed over; the pictures are looked for in `folder` where it is given.
 
-    SlimError naming the line that is none or whose picture is missing, and for a list without any.
+    SlimError naming an invalid line or one whose picture is missing, and for an empty list.
     """
     rows = []
     for number, line in enumerate(read_text(path, 'lines of `path label`').splitlines(), 1):

@@ -1,6 +1,10 @@
 """Tables whose every cell says where its number comes from."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 ANALYTIC, MEASURED, PUBLISHED = 'analytic', 'measured', 'published'
 SOURCES = {
@@ -23,11 +27,11 @@ class ReportTable:
     """`columns` are texts, `rows` lists of ReportCells; `note` is what a reader has to know."""
 
     title: str
-    columns: list
-    rows: list
+    columns: Sequence[str]
+    rows: Sequence[Sequence[ReportCell]]
     note: str = ''
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
 
@@ -39,4 +43,4 @@ class Figure:
     name: str
     title: str
     text: str
-    draw: object = field(repr=False)
+    draw: Callable[[], Any] = field(repr=False)

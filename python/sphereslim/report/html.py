@@ -1,9 +1,10 @@
 """HTML of a report: one page that works offline, on a phone and in print."""
 
 import base64
+from collections.abc import Iterable, Sequence
 from html import escape
 
-from sphereslim.report.cells import SOURCES
+from sphereslim.report.cells import SOURCES, Figure, ReportCell, ReportTable
 
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:72rem;padding:1rem;color:#222;background:#fff}
@@ -22,7 +23,7 @@ code{font-size:.8rem;overflow-wrap:anywhere;background:#f4f4f4;padding:.1em .3em
 """
 
 
-def document(title, style, body):
+def document(title: str, style: str, body: str) -> str:
     """A whole page: `title` is plain text, `style` its CSS, `body` HTML."""
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
@@ -31,12 +32,12 @@ def document(title, style, body):
     )
 
 
-def definitions(entries, kind='facts'):
+def definitions(entries: Iterable[tuple[str, str]], kind: str = 'facts') -> str:
     """[(name, HTML)] as a list of definitions; the kind `long` puts names above what they stand for."""
     return f'<dl class="{kind}">{"".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in entries)}</dl>'
 
 
-def table_html(table):
+def table_html(table: ReportTable) -> str:
     """A ReportTable as HTML, every number marked with its source."""
     head = ''.join(f'<th>{escape(column)}</th>' for column in table.columns)
     body = ''.join(f'<tr>{"".join(map(_cell, row))}</tr>' for row in table.rows)
@@ -46,18 +47,18 @@ def table_html(table):
     )
 
 
-def _cell(cell):
+def _cell(cell: ReportCell) -> str:
     if not cell.source:
         return f'<td>{escape(cell.text)}</td>'
     return f'<td class="{cell.source}" title="{cell.source}">{escape(cell.text)}<sup>{cell.source[0]}</sup></td>'
 
 
-def legend(names=tuple(SOURCES)):
+def legend(names: Sequence[str] = tuple(SOURCES)) -> str:
     """What the marks of the sources `names` mean."""
     return '; '.join(f'<sup>{name[0]}</sup> {name}: {escape(SOURCES[name])}' for name in names) + '.'
 
 
-def figure_html(figure, content, below=''):
+def figure_html(figure: Figure, content: bytes, below: str = '') -> str:
     """A Figure drawn as PNG bytes, within the page, with HTML `below` its words."""
     data = base64.b64encode(content).decode()
     return (

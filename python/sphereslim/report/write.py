@@ -1,15 +1,28 @@
 """A report of any run from facts, tables and figures: one page that works offline, Markdown and JSON."""
 
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from sphereslim.files import write_bytes, write_json
-from sphereslim.report.cells import SOURCES
+from sphereslim.report.cells import SOURCES, Figure, ReportTable
 from sphereslim.report.drawing import png
 from sphereslim.report.html import STYLE, definitions, document, figure_html, legend, table_html
 from sphereslim.report.markdown import table_markdown
 
+Drawn = Sequence[tuple[Figure, bytes]]  # figures as PNG
 
-def write_report(folder, title, facts, tables, figures, data, notes=()):
+
+def write_report(
+    folder: Path,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    tables: Sequence[ReportTable],
+    figures: Sequence[Figure],
+    data: dict[str, Any],
+    notes: Sequence[str] = (),
+) -> Path:
     """Write report.html, report.md, report.json and the figures' PNGs into `folder`; the path of the page.
 
     `facts` is [(name, text)], `tables` are ReportTables, `figures` are Figures, `data` plain values for the JSON file,
@@ -20,7 +33,14 @@ def write_report(folder, title, facts, tables, figures, data, notes=()):
     return write_files(folder, data, tables, drawn, *texts)
 
 
-def write_files(folder, data, tables, drawn, markdown, html):
+def write_files(
+    folder: Path,
+    data: dict[str, Any],
+    tables: Sequence[ReportTable],
+    drawn: Drawn,
+    markdown: str,
+    html: str,
+) -> Path:
     """Write the files of a report whose figures are `drawn`, [(Figure, PNG bytes)]; the path of the page."""
     for figure, content in drawn:
         write_bytes(folder / f'{figure.name}.png', content)
@@ -31,7 +51,13 @@ def write_files(folder, data, tables, drawn, markdown, html):
     return page
 
 
-def _markdown(title, facts, tables, drawn, notes):
+def _markdown(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    tables: Sequence[ReportTable],
+    drawn: Drawn,
+    notes: Sequence[str],
+) -> str:
     lines = [f'# {title}', '', *[f'- {name}: {text}' for name, text in facts], '']
     for table in tables:
         lines += table_markdown(table)
@@ -42,7 +68,13 @@ def _markdown(title, facts, tables, drawn, notes):
     return '\n'.join(lines)
 
 
-def _html(title, facts, tables, drawn, notes):
+def _html(
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    tables: Sequence[ReportTable],
+    drawn: Drawn,
+    notes: Sequence[str],
+) -> str:
     marked = {cell.source for table in tables for row in table.rows for cell in row}
     sources = legend([name for name in SOURCES if name in marked])
     parts = [

@@ -164,7 +164,7 @@ def _width(net, student, teacher, shape):
     sizes = [opened.blobs[blob].count // opened.blobs[blob].data.shape[0] for blob in (student, teacher)]
     if sizes[0] != sizes[1]:
         raise SlimError(
-            f"blobs '{student}' and '{teacher}': {sizes[0]} and {sizes[1]} numbers a picture, expected as many"
+            f"blobs '{student}' and '{teacher}': {sizes[0]} and {sizes[1]} numbers per picture, expected as many"
         )
     return sizes[0]
 
