@@ -1,0 +1,135 @@
+"""Two trainings compared: their nets, their curves, the published ones."""
+
+from html import escape
+
+import numpy as np
+import pytest
+from log_texts import LOGS, feed, header, noisy, shared, stamp, training, write
+from repository import ROOT
+from sphereslim.logs import LogError, parse_log
+from sphereslim.logs.compare import verdict
+from sphereslim.logs.compare.compare import judge, pair, read_source
+from sphereslim.logs.compare.page import page
+from sphereslim.logs.compare.published_curves import read_figure
+from sphereslim.logs.compare.text import pair_lines
+from sphereslim.logs.compare.verdict import compare
+from sphereslim.logs.curves import Curve
+from sphereslim.logs.stages import stages
+
+
+def with_layers(**outputs):
+    """The header of a net with inner products of so many outputs, and a few iterations."""
+    layers = '\n'.join(
+        f'layer {{\n  name: "{name}"\n  inner_product_param {{\n    num_output: {count}\n  }}\n}}'
+        for name, count in outputs.items()
+    )
+    *head, end = header(head=None)
+    rows = [f'{stamp(n)}Iteration {n}, loss = 1' for n in range(9)]
+    return stages(feed('\n'.join([*head, layers, end, *rows])), 'log')[0]
+
+
+@pytest.mark.parametrize(
+    'theirs, ours, told',
+    [
+        ({'fc': 4}, {'fc': 4}, ''),
+        ({}, {'fc': 4}, ''),
+        ({'fc': 4}, {}, ''),
+        ({'a': 2, 'fc': 10572}, {'a': 2, 'fc': 40}, "layer 'fc' has 10572 outputs against 40 outputs"),
+        (
+            {'a': 2, 'fc': 4},
+            {'b': 2, 'fc': 3},
+            "layer 'a' has 2 outputs against no such layer, and so for 2 more layers",
+        ),
+    ],
+)
+def test_logs_of_other_nets_are_told(theirs, ours, told):
+    found = judge(with_layers(**theirs), with_layers(**ours), 0.05, (), 12)
+    assert found.nets == (f'the nets differ, so curves may: {told}' if told else '')
+    assert found.nets in '\n'.join(pair_lines(found)) and escape(found.nets) in page([], [found])
+
+
+def test_verdicts():
+    assert compare(noisy(1), noisy(2), [])['verdict'] == 'matches'
+    assert compare(noisy(1), noisy(1), [])['verdict'] == 'identical'
+    worse = compare(noisy(1), noisy(2, level=1.0), [])
+    assert worse['verdict'] == 'differs' and np.mean([p['difference'] for p in worse['checkpoints']]) > 0.8
+    assert compare(noisy(1), noisy(2, every=37), [])['verdict'] == 'differs'
+    far = noisy(1)
+    far.iteration += 1e6
+    assert compare(noisy(1), far, [])['verdict'] == 'cannot tell'
+    assert compare(noisy(1, count=60, sigma=3), noisy(2, count=60, sigma=3), [])['verdict'] == 'cannot tell'
+    diverged = noisy(2)
+    diverged.value[350:] = np.nan
+    assert compare(noisy(1), diverged, [])['verdict'] == 'differs'
+
+
+def test_a_difference_that_lasts_is_seen_in_noise():
+    at, theirs, own, noise = np.arange(16.0), np.zeros(16), np.full(16, 0.1), np.ones(16)
+    around = np.tile([0.9, -0.9], 8)
+    assert [verdict._judge(at, theirs, mine, own, noise)['verdict'] for mine in (around, np.abs(around))] == [
+        verdict.MATCHES,
+        verdict.DIFFERS,
+    ]
+
+
+def test_noise_hides_what_is_smaller_only():
+    flat, steep = np.linspace(1, 1.001, 9), np.linspace(1, 5, 9)
+    own = np.full(9, 0.05)
+    assert verdict._too_noisy(flat, own, np.full(9, 0.2))
+    assert not verdict._too_noisy(flat, own, np.full(9, 0.01))
+    assert not verdict._too_noisy(steep, own, np.full(9, 0.2))
+
+
+def test_rates_are_compared_as_printed():
+    rate = np.where(np.arange(100) < 50, 0.1, 0.01)
+    theirs = Curve('lr', np.arange(100) * 10, rate)
+    between = Curve('lr', np.arange(0, 990, 7), np.where(np.arange(0, 990, 7) < 500, 0.1, 0.01))
+    assert compare(theirs, between, [])['verdict'] == 'matches'
+    late = Curve('lr', theirs.iteration, np.where(np.arange(100) < 60, 0.1, 0.01))
+    assert compare(theirs, late, [])['verdict'] == 'differs'
+
+
+def test_stage_folders_pair_with_figure_columns_by_name(tmp_path):
+    for name in ('01-conv1_1', '02-conv2_1', '04-conv4_1', '05-conv4_1-ADD'):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, 'train.log', '\n'.join(training()))
+    figure = read_figure(ROOT / 'published/curves/sphereface4_per_layer_loss.csv')
+    both = pair(figure, read_source(tmp_path))
+    assert [(theirs.names, mine.label.split('/')[-1]) for theirs, mine in both] == [
+        ('conv1_1', '01-conv1_1'),
+        ('conv2_1', '02-conv2_1'),
+        ('conv4_1', '04-conv4_1'),
+        ('conv4_1-ADD', '05-conv4_1-ADD'),
+    ]
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'published/curves').glob('*.csv')), ids=lambda path: path.stem)
+def test_published_curves_read_and_match_themselves(path):
+    for stage in read_figure(path):
+        curve = stage.curves['loss']
+        assert np.all(np.diff(curve.iteration) > 0) and curve.value.min() > 0
+        assert compare(curve, curve, [])['verdict'] == 'identical'
+
+
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('', 'empty'),
+        ('a,b\n', 'line 1'),
+        ('iteration,a\n1\n', 'line 2'),
+        ('iteration,a\n1,x\n', 'line 2'),
+        ('iteration,a\n1,\n', 'no points'),
+    ],
+)
+def test_malformed_figures(tmp_path, text, words):
+    with pytest.raises(LogError, match=words):
+        read_figure(write(tmp_path, 'a.csv', text))
+
+
+def test_published_logs_of_different_trainings_differ():
+    first, second = (
+        stages(parse_log(shared(LOGS / name)), name)[0]
+        for name in ('amsoftmax_facenet20_112x96.log.gz', 'resnet20_cifar10.log.gz')
+    )
+    verdicts = {one['quantity']: one['verdict'] for one in judge(first, second, 0.05, [], 12).verdicts}
+    assert verdicts == {'loss': 'differs', 'lr': 'differs'}
