@@ -1,17 +1,26 @@
 """The parameters of a net to and from .caffemodel files."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from caffe import log
 from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer
 from caffe.net.hdf5_weights import load_hdf5
 from caffe.proto import wire
 from caffe.proto.files import write_bytes
 from caffe.proto.hdf5_file import is_hdf5
 
+if TYPE_CHECKING:
+    from caffe.net.net import Net
 
-def copy_from(net, path):
+
+T = TypeVar('T')
+
+
+def copy_from(net: 'Net', path: str) -> None:
     """Copy the parameters of layers that have the same name from a .caffemodel (binary or HDF5, told by content).
 
     Raises CaffeError where counts or shapes of a layer's blobs differ; nothing is copied then.
@@ -42,7 +51,7 @@ def copy_from(net, path):
             set_values(blob, array)
 
 
-def share(net, other):
+def share(net: 'Net', other: 'Net') -> None:
     """Let the layers of `net` use the parameters of another net's layers of the same name.
 
     Raises CaffeError where counts or shapes differ.
@@ -58,7 +67,7 @@ def share(net, other):
             mine.share_data(source)
 
 
-def take_stated(layer):
+def take_stated(layer: Layer) -> None:
     """Give a layer's parameters the values in `blobs` of its LayerParameter, if any, in place of its fillers'."""
     stated = layer.param.blobs
     if stated and len(stated) != len(layer.blobs):
@@ -71,30 +80,32 @@ def take_stated(layer):
         set_values(blob, array)
 
 
-def _matches(net, named):
+def _matches(net: 'Net', named: Iterable[tuple[str, Sequence[T]]]) -> list[tuple[Layer | None, str, Sequence[T]]]:
     """[(layer of `net` or None, name, blobs)] for the (name, blobs) of another net or of a file."""
+    named = list(named)
     layers = dict(zip(_keys([(layer.name, layer.blobs) for layer in net.layers]), net.layers))
     return [(layers.get(key), name, blobs) for key, (name, blobs) in zip(_keys(named), named)]
 
 
-def _keys(named):
+def _keys(named: Sequence[tuple[str, Sequence]]) -> list[tuple[str, int]]:
     """A key for each (name, blobs): the name and how many came before; those without blobs come last.
 
     Names of layers need not differ: a ReLU may be called like the Convolution before it.
     """
-    keys, seen = {}, Counter()
+    keys: dict[int, tuple[str, int]] = {}
+    seen: Counter[str] = Counter()
     for i, (name, _) in sorted(enumerate(named), key=lambda each: not each[1][1]):
         keys[i] = name, seen[name]
         seen[name] += 1
     return [keys[i] for i in range(len(keys))]
 
 
-def same_shape(saved, expected):
+def same_shape(saved: Sequence[int], expected: Sequence[int]) -> bool:
     """True when shapes agree, a legacy 4-axis shape matching the same shape without its leading ones."""
     return tuple(saved) in (tuple(expected), (1,) * (4 - len(expected)) + tuple(expected))
 
 
-def to_bytes(net, with_diff=False):
+def to_bytes(net: 'Net', with_diff: bool = False) -> bytes:
     """A net with its parameters as the bytes of a binary NetParameter."""
     message = wire.raw_class('NetParameter')(name=net.name)
     for layer in net.layers:
@@ -109,6 +120,6 @@ def to_bytes(net, with_diff=False):
     return wire.move_to_master_numbers(message)
 
 
-def save(net, path, with_diff=False):
+def save(net: 'Net', path: str, with_diff: bool = False) -> None:
     """Write a binary .caffemodel, whole or not at all."""
     write_bytes(path, to_bytes(net, with_diff))

@@ -1,17 +1,22 @@
 """The log of a net's construction, in the lines of Caffe that scripts look for."""
 
+from collections.abc import Iterable
+
 from caffe import log
+from caffe.blobs.blob import Blob
+from caffe.layers.support.registry import Layer
+from caffe.proto import caffe_pb2
 
 _BYTES_A_VALUE = 4
 
 
-def begin(net):
+def begin(net: caffe_pb2.NetParameter) -> None:
     """Log the NetParameter that a net is made from."""
     if log.shows_info():
         log.info('net.cpp:51', f'Initializing net from parameters: \n{net}')
 
 
-def creating(param):
+def creating(param: caffe_pb2.LayerParameter) -> None:
     """Log the layer that is about to be made, and its connections."""
     if not log.shows_info():
         return
@@ -26,7 +31,7 @@ def creating(param):
             log.info('net.cpp:380', f'{param.name} -> {name}')
 
 
-def set_up(name, tops, loss_terms, values):
+def set_up(name: str, tops: list[Blob], loss_terms: Iterable[tuple[int, float]], values: int) -> None:
     """Log the shapes of a layer's tops, their loss weights, and the bytes of the `values` of all tops made so far."""
     if not log.shows_info():
         return
@@ -39,7 +44,7 @@ def set_up(name, tops, loss_terms, values):
     log.info('net.cpp:137', f'Memory required for data: {_BYTES_A_VALUE * values}')
 
 
-def done(layers, needs, outputs):
+def done(layers: list[Layer], needs: list[bool], outputs: list[str]) -> None:
     """Log which layers have a backward, and the names of the net's outputs."""
     if not log.shows_info():
         return

@@ -1,19 +1,25 @@
 """`debug_info`: the mean absolute value of every blob and parameter in the log, in Caffe's words."""
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from caffe import log
+from caffe.layers.support.registry import Layer
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
 
 
 class DebugInfo:
     """Logs what goes through a net while `active`: after each layer's forward and backward, and after updates."""
 
-    def __init__(self, net):
+    def __init__(self, net: 'Net') -> None:
         self.net, self.active = net, True
         net.after_forward(self._forward)
         net.after_backward(self._backward)
 
-    def _forward(self, index):
+    def _forward(self, index: int) -> None:
         if not self.active:
             return
         layer = self.net.layers[index]
@@ -25,7 +31,7 @@ class DebugInfo:
                 f'    [Forward] Layer {layer.name}, param blob {_param_name(layer, i)} data: {_mean(blob.tensor)}',
             )
 
-    def _backward(self, index):
+    def _backward(self, index: int) -> None:
         if not self.active:
             return
         layer = self.net.layers[index]
@@ -34,7 +40,7 @@ class DebugInfo:
         if index == 0:
             self._totals()
 
-    def _layer_diffs(self, index, layer):
+    def _layer_diffs(self, index: int, layer: Layer) -> None:
         bottoms = zip(layer.param.bottom, self.net.wiring.bottoms[index], self.net.wiring.bottom_needs[index])
         for name, blob, needed in bottoms:
             if needed:
@@ -45,7 +51,7 @@ class DebugInfo:
             if layer.param_propagate_down[i]:
                 log.info('net.cpp:630', f'    [Backward] Layer {layer.name}, param blob {i} diff: {_mean(blob.grad)}')
 
-    def _totals(self):
+    def _totals(self) -> None:
         blobs = self.net.learnable.blobs
         if not blobs:
             return
@@ -59,7 +65,7 @@ class DebugInfo:
             f'L2 norm = ({second}, {second_diff})',
         )
 
-    def updated(self):
+    def updated(self) -> None:
         """Log every learned parameter and the update that it just got."""
         if not self.active:
             return
@@ -70,14 +76,14 @@ class DebugInfo:
             )
 
 
-def _norm(tensors, order):
+def _norm(tensors: list[torch.Tensor], order: int) -> torch.Tensor:
     return torch.stack(torch._foreach_norm(tensors, order)).norm(order)
 
 
-def _mean(tensor):
+def _mean(tensor: torch.Tensor) -> str:
     return log.number(tensor.abs().sum() / max(1, tensor.numel()))
 
 
-def _param_name(layer, index):
+def _param_name(layer: Layer, index: int) -> str:
     named = index < len(layer.param.param) and layer.param.param[index].name
     return named or str(index)

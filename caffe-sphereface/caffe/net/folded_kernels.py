@@ -4,17 +4,26 @@ A chain is a layer that folds as a convolution, a product or an affine, then aff
 which all but the first may be missing (`Layer.folds_as`).
 """
 
+from collections.abc import Callable
+
 import torch
 
 from caffe import precision
+from caffe.blobs.memory import Shape
+from caffe.layers.support.registry import Layer
+from caffe.layers.vision.convolution import Convolution
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+OneDnnActivation = tuple[str, list[float], str]
 
 
-def computation(layers, shape):
+def computation(layers: list[Layer], shape: Shape) -> Function:
     """A function from the bottom's tensor of that shape to the top's, over weights folded and packed once."""
     first, last = layers[0], layers[-1]
     weight, bias = _folded(layers)
     activate = last.activation() if last.folds_as == 'activation' else None
     if first.folds_as == 'convolution':
+        assert isinstance(first, Convolution)
         inside = last.onednn_activation() if activate else None
         compute = _packed_convolution(first, weight, bias, shape, inside)
         if compute and inside:
@@ -27,7 +36,9 @@ def computation(layers, shape):
     return (lambda x: activate(compute(x))) if activate else compute
 
 
-def _packed_convolution(layer, weight, bias, shape, inside):
+def _packed_convolution(
+    layer: Convolution, weight: torch.Tensor, bias: torch.Tensor, shape: Shape, inside: tuple[str, list[float]] | None
+) -> Function | None:
     """The convolution by oneDNN, with the activation `inside` (name, numbers) in it unless that is None.
 
     None on GPUs, and where PyTorch has no such kernels or they are wrong.
@@ -43,7 +54,9 @@ def _packed_convolution(layer, weight, bias, shape, inside):
     return (lambda x: kernel(x.bfloat16()).float()) if kernel and precision.is_bf16() else kernel
 
 
-def _packed_windows(layer, weight, bias, shape, activation):
+def _packed_windows(
+    layer: Convolution, weight: torch.Tensor, bias: torch.Tensor, shape: Shape, activation: OneDnnActivation
+) -> Function | None:
     if layer.is_narrow(shape):
         return None
     stride, pad, dilation, *_, group = layer.geometry
@@ -53,7 +66,9 @@ def _packed_windows(layer, weight, bias, shape, activation):
     return lambda x: kernel(x, packed, bias, *settings)
 
 
-def _packed_rows(layer, weight, bias, shape, activation):
+def _packed_rows(
+    layer: Convolution, weight: torch.Tensor, bias: torch.Tensor, shape: Shape, activation: OneDnnActivation
+) -> Function | None:
     """A convolution of single places as a product of their channels, which costs less a call; None for windows."""
     # nor has it a pad: windows that fit into one are not folded
     stride, *_, group = layer.geometry
@@ -64,24 +79,24 @@ def _packed_rows(layer, weight, bias, shape, activation):
     return lambda x: kernel(x.permute(0, 2, 3, 1), packed, bias, *activation).permute(0, 3, 1, 2)
 
 
-def _convolution(layer, weight, bias):
+def _convolution(layer: Convolution, weight: torch.Tensor, bias: torch.Tensor) -> Function:
     weight, bias = precision.rounded(weight, bias)
     return lambda x: precision.convolution(layer.in_fast_format(x), weight, bias, layer.geometry)
 
 
-def _product(weight, bias):
+def _product(weight: torch.Tensor, bias: torch.Tensor) -> Function:
     (matrix,) = precision.rounded(weight.t())
     return lambda x: precision.product(x.reshape(len(x), -1), matrix, bias)
 
 
-def _affine(factor, shift, axes):
+def _affine(factor: torch.Tensor, shift: torch.Tensor, axes: int) -> Function:
     """factor · x + shift for each channel of tensors with so many axes."""
     behind = [1] * (axes - 2)
     factor, shift = factor.reshape(-1, *behind), shift.reshape(-1, *behind)
     return lambda x: torch.addcmul(shift, x, factor)
 
 
-def _folded(layers):
+def _folded(layers: list[Layer]) -> tuple[torch.Tensor, torch.Tensor]:
     """(weight, bias) of one layer that does what the first and the affines behind it do.
 
     Where the first is an affine, too, the weight is a factor for each channel.

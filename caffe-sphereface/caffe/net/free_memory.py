@@ -4,9 +4,15 @@ For the `caffe train` command. Programs that import caffe can look at every blob
 """
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from caffe.blobs.blob import Blob
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
 
 
-def free_while_training(net):
+def free_while_training(net: 'Net') -> None:
     """Free the data of every top once nobody reads it any more, and diffs and what layers kept once they are used.
 
     The net's outputs, tops that count towards the loss, what layers without a backward give and parameters stay, as
@@ -16,7 +22,7 @@ def free_while_training(net):
     net.spent, spent = _spent_data(net, {id(blob) for blob in shown})
     spent_diffs = _spent_diffs(net, shown)
 
-    def free(index):
+    def free(index: int) -> None:
         if index in spent_diffs:
             net.layers[index].forget()
             for blob in spent_diffs[index]:
@@ -27,18 +33,19 @@ def free_while_training(net):
     net.after_backward(free)
 
 
-def _shown(net):
+def _shown(net: 'Net') -> list[Blob]:
     """The blobs that are seen after a pass."""
     tops = zip(net.wiring.tops, net.wiring.loss_terms)
     return [net.blobs[name] for name in net.outputs] + [top[j] for top, terms in tops for j, _ in terms]
 
 
-def _spent_diffs(net, shown):
+def _spent_diffs(net: 'Net', shown: list[Blob]) -> dict[int, list[Blob]]:
     """{index of a layer that forgets: its tops whose diffs nobody reads after its backward}.
 
     What counts towards the loss has its weight in its diff, which a Flatten shares with its bottom: that stays.
     """
-    wiring, spent = net.wiring, {}
+    wiring = net.wiring
+    spent: dict[int, list[Blob]] = {}
     for i, layer in enumerate(net.layers):
         if wiring.layer_needs[i] and layer.kept is not None:
             stays = {id(blob.diff_memory) for blob in [*shown, *wiring.bottoms[i]]}
@@ -46,14 +53,17 @@ def _spent_diffs(net, shown):
     return spent
 
 
-def _spent_data(net, shown):
+def _spent_data(net: 'Net', shown: set[int]) -> tuple[dict[int, list[Blob]], dict[int, list[Blob]]]:
     """Two dictionaries from a layer's index to the blobs whose data is not read any more after its forward, backward.
 
     Blobs that share their data count as one; the data of those whose ids are in `shown` stays. A backward reads what
     `Layer.reads_back` says.
     """
     wiring = net.wiring
-    blobs, stays, last_forward, last_backward = {}, set(), {}, {}
+    blobs: dict[int, Blob] = {}
+    stays: set[int] = set()
+    last_forward: dict[int, int] = {}
+    last_backward: dict[int, int] = {}
     for i, (layer, needed) in enumerate(zip(net.layers, wiring.layer_needs)):
         for role, members in (('bottom', wiring.bottoms[i]), ('top', wiring.tops[i])):
             for blob in members:
@@ -63,7 +73,8 @@ def _spent_data(net, shown):
                     last_backward.setdefault(memory, i)  # layers go backward in the order opposite to this one
                 if id(blob) in shown or (role == 'top' and (not needed or layer.kept is None)):
                     stays.add(memory)
-    forward, backward = defaultdict(list), defaultdict(list)
+    forward: dict[int, list[Blob]] = defaultdict(list)
+    backward: dict[int, list[Blob]] = defaultdict(list)
     for memory in blobs.keys() - stays:
         if memory in last_backward:
             backward[last_backward[memory]].append(blobs[memory])

@@ -1,27 +1,42 @@
 """Inference in longer stretches: folded groups and the layers without weights between them as one function of tensors.
 
 With batch 1 the accounts that Python keeps for every layer take as long as a quarter of the computing; here they are
-kept once for many layers. On the CPU large batches go through in pieces, from the first layer to the last, so that
-what passes between layers stays in caches and in memory that is used again. As in a folded group nobody can see it:
-the blobs inside are computed when they are read. A segment whose blobs were read once leaves the work to its groups
-from then on, for they have less to compute again.
+kept once for many layers. On the CPU large batches go through in parts, from the first layer to the last, so that what
+passes between layers stays in caches and in memory that is used again. Like a folded group this is invisible to
+callers: the blobs inside are computed when they are read. A segment whose blobs were read once leaves the work to its
+groups from then on, for they have less to compute again.
 """
+
+from collections.abc import Callable, Iterable
 
 import torch
 
 from caffe import device
+from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import as_channels_last
-from caffe.net.folded_kernels import computation
-from caffe.net.fused_groups import State, lent, replay
+from caffe.layers.support.registry import Layer
+from caffe.net.folded_kernels import Function, computation
+from caffe.net.fused_groups import Group, LossTerms, State, Wire, lent, replay
 
-# of the largest blob of a piece; glibc gives blocks of 32 MiB and more back to the system as soon as they are freed
+# the blob to compute, by what, and from which, each with how to take its tensor from those that are there
+Step = tuple[Blob, Callable[..., torch.Tensor], list[tuple[Callable, Blob]]]
+
+# of the largest blob of a chunk; glibc gives blocks of 32 MiB and more back to the system as soon as they are freed
 MOST_BYTES = 24 << 20
 
 
-def find_segments(layers, bottoms, tops, loss_terms, groups):
+def find_segments(
+    layers: list[Layer],
+    bottoms: list[list[Blob]],
+    tops: list[list[Blob]],
+    loss_terms: list[LossTerms],
+    groups: dict[int, Group],
+) -> dict[int, 'Segment']:
     """{index of the first layer: Segment} for every row of two groups or more with only layers that `infer` between."""
-    segments, parts, i = {}, [], 0
-    # a piece of a batch would read the whole matrix of an InnerProduct
+    segments: dict[int, Segment] = {}
+    parts: list[tuple[int, int]] = []
+    i = 0
+    # a chunk of a batch would read the whole matrix of an InnerProduct
     groups = {first: group for first, group in groups.items() if group.layers[0].folds_as != 'product'}
     while i <= len(layers):
         end = groups[i].last if i in groups else i
@@ -37,7 +52,7 @@ def find_segments(layers, bottoms, tops, loss_terms, groups):
     return segments
 
 
-def _goes_between(layer, loss_terms):
+def _goes_between(layer: Layer, loss_terms: LossTerms) -> bool:
     return (layer.infer or layer.passes_bottom_on) and not layer.needs_backward and not loss_terms
 
 
@@ -47,7 +62,7 @@ class Segment:
     `parts` are in their order the groups among them, and the places in `wires` of the layers between.
     """
 
-    def __init__(self, wires, parts, last):
+    def __init__(self, wires: list[Wire], parts: list[Group | int], last: int) -> None:
         self.wires, self.parts, self.last = wires, parts, last
         self.layers = [layer for layer, _, _ in wires]
         self.groups = [part for part in parts if not isinstance(part, int)]
@@ -56,18 +71,23 @@ class Segment:
         self.bottoms, self.tops = self._ends()
         given = {self._origin[blob] for blob in [*self.bottoms, *self.tops]}
         self.hidden = [blob for blob in self.blobs if self._origin[blob] not in given]
-        self._state = None  # State that the three below fit, None while groups are not packed
-        self._steps = None  # what `_plan` gives
-        self._pictures = None  # how many pictures make a piece, None for all at once
-        self._pending = None  # {bottom: tensor} from which the hidden blobs of the last run follow
+        self._state: State | None = None  # State that the three below fit, None while groups are not packed
+        self._steps: list[Step] = []  # what `_plan` gives
+        self._pictures: int | None = None  # how many pictures make a chunk, None for all at once
+        self._pending: dict[Blob, torch.Tensor] | None = (
+            None  # {bottom: tensor} from which the hidden blobs of the last run follow
+        )
         self._was_read = False  # somebody read a hidden blob: the groups do the work from now on
 
-    def _ends(self):
+    def _ends(self) -> tuple[list[Blob], list[Blob]]:
         """(bottoms, tops): the blobs that come from before; those that layers behind may read.
 
         These are the blobs from before that layers inside change, and those whose last values nobody inside reads.
         """
-        bottoms, made, changed, unread = {}, set(), {}, {}
+        bottoms: dict[Blob, None] = {}
+        made: set[Blob] = set()
+        changed: dict[Blob, None] = {}
+        unread: dict[Blob, None] = {}
         for _, bottom, top in self.wires:
             for blob in bottom:
                 unread.pop(blob, None)
@@ -81,7 +101,7 @@ class Segment:
                     changed[blob] = None
         return list(bottoms), list({**changed, **unread})
 
-    def _origins(self):
+    def _origins(self) -> dict[Blob, Blob]:
         """{blob: the blob whose data it shares}: itself, but for the tops of splits."""
         origin = {blob: blob for blob in self.blobs}
         for layer, bottom, top in self.wires:
@@ -89,7 +109,7 @@ class Segment:
                 origin.update((blob, origin[bottom[0]]) for blob in top)
         return origin
 
-    def run(self):
+    def run(self) -> bool:
         """Compute the tops from the bottoms; False, and nothing done, where the groups have to do it."""
         if self._was_read or not self._is_ready():
             return False
@@ -105,20 +125,20 @@ class Segment:
             blob.tensor = values[self._origin[blob]]
         return True
 
-    def _computed(self, inputs):
-        """{blob: tensor} of at least the tops from the bottoms' tensors, piece by piece where they are large."""
+    def _computed(self, inputs: list[torch.Tensor]) -> dict[Blob, torch.Tensor]:
+        """{blob: tensor} of at least the tops from the bottoms' tensors, chunk by chunk where they are large."""
         if not self._pictures:
-            return self._piece(inputs)
-        pieces = [self._piece(piece) for piece in zip(*[x.split(self._pictures) for x in inputs])]
-        return {blob: torch.cat([piece[blob] for piece in pieces]) for blob in {self._origin[top] for top in self.tops}}
+            return self._compute(inputs)
+        chunks = [self._compute(chunk) for chunk in zip(*[x.split(self._pictures) for x in inputs])]
+        return {blob: torch.cat([chunk[blob] for chunk in chunks]) for blob in {self._origin[top] for top in self.tops}}
 
-    def _piece(self, inputs):
+    def _compute(self, inputs: Iterable[torch.Tensor]) -> dict[Blob, torch.Tensor]:
         values = dict(zip(self.bottoms, inputs))
         for top, function, operands in self._steps:
             values[top] = function(*[take(values, blob) for take, blob in operands])
         return values
 
-    def _is_ready(self):
+    def _is_ready(self) -> bool:
         """Whether shapes and parameters are those that all groups are packed for."""
         if self._state and self._state.holds([blob.shape for blob in self.blobs]):
             return True
@@ -140,26 +160,28 @@ class Segment:
                 blob.watch(self)
         return True
 
-    def _pictures_at_once(self):
-        """How many pictures make a piece, None where all go through together."""
+    def _pictures_at_once(self) -> int | None:
+        """How many pictures make a chunk, None where all go through together."""
         counts = {blob.shape[:1] for blob in self.blobs}
         if device.device().type != 'cpu' or len(counts) > 1 or not all(counts):
             return None
         ((count,),) = counts
         fit = max(1, MOST_BYTES // (4 * max(blob.count for blob in self.blobs) // count))
-        pieces = -(-count // fit)
-        return -(-count // pieces) if pieces > 1 else None
+        chunks = -(-count // fit)
+        return -(-count // chunks) if chunks > 1 else None
 
-    def _function(self, group):
+    def _function(self, group: Group) -> Function:
         """What computes a group for as many pictures as go through at once, over weights packed for that."""
         if not self._pictures:
+            assert group.compute is not None
             return group.compute
         group.unpack()
         return computation(group.layers, (self._pictures, *group.bottom.shape[1:]))
 
-    def _plan(self):
+    def _plan(self) -> list[Step]:
         """[(top, function of tensors, [(how to take it, operand)])], where the last to read a tensor takes it away."""
-        steps, needed = [], {self._origin[blob] for blob in self.tops}
+        steps: list[Step] = []
+        needed = {self._origin[blob] for blob in self.tops}
         for part in reversed(self.parts):
             if not isinstance(part, int):
                 top, function, bottom = part.top, self._function(part), [part.bottom]
@@ -167,6 +189,7 @@ class Segment:
                 layer, bottom, (top, *_) = self.wires[part]
                 if layer.passes_bottom_on:
                     continue
+                assert layer.infer is not None
                 function = layer.infer
             sources = [self._origin[blob] for blob in bottom]
             # of an operand that comes twice only the last one may be taken away
@@ -178,12 +201,12 @@ class Segment:
             needed.update(sources)
         return steps[::-1]
 
-    def settle(self):
+    def settle(self) -> None:
         """Compute the hidden blobs of the last run for somebody who reads them."""
         self._was_read = self._was_read or self._pending is not None
         self.before_change()
 
-    def before_change(self):
+    def before_change(self) -> None:
         """Compute the hidden blobs of the last run, if that was not done yet, while the parameters are the same."""
         given, self._pending = self._pending, None
         if given is None:

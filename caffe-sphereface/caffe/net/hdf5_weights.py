@@ -1,13 +1,22 @@
 """Parameters in HDF5 files: /data/<layer>/<index>, and /diff/… when gradients are kept too."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer
 from caffe.proto.hdf5_file import open_hdf5, read_array, whole_hdf5
 
+if TYPE_CHECKING:
+    import h5py
 
-def load_hdf5(net, path):
+    from caffe.net.net import Net
+
+
+def load_hdf5(net: 'Net', path: str) -> None:
     """Copy parameters of layers with the same name from an HDF5 file.
 
     Raises CaffeError where the file is no such file or a layer's blobs differ in count or shape.
@@ -18,7 +27,7 @@ def load_hdf5(net, path):
         set_values(layer.blobs[index], values)
 
 
-def _matching(net, file, path):
+def _matching(net: 'Net', file: 'h5py.File', path: str) -> list[tuple[Layer, int, np.ndarray]]:
     if 'data' not in file:
         raise CaffeError(f'{path}: has no group /data, expected the weights of a net')
     found = []
@@ -38,7 +47,7 @@ def _matching(net, file, path):
     return found
 
 
-def save_hdf5(net, path, with_diff=False):
+def save_hdf5(net: 'Net', path: str, with_diff: bool = False) -> None:
     """Write the parameters as HDF5, whole or not at all; a shared parameter stands with its owner.
 
     Raises CaffeError where layers with parameters have the same name, which such a file cannot tell apart.

@@ -1,9 +1,15 @@
 """The Net: layers connected by blobs, run forward and backward, with the interface of pycaffe."""
 
+import os
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
 
+from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layer_errors import COMPUTING_ERRORS, named_after, raise_explained
 from caffe.layers import check_types
@@ -11,13 +17,16 @@ from caffe.layers.source.memory_data import MemoryData
 from caffe.net import batches, construction_log
 from caffe.net import caffemodel as weights
 from caffe.net.debug_info import DebugInfo
-from caffe.net.fused_groups import find_groups
-from caffe.net.fused_segments import find_segments
+from caffe.net.fused_groups import Group, find_groups
+from caffe.net.fused_segments import Segment, find_segments
 from caffe.net.hdf5_weights import load_hdf5, save_hdf5
 from caffe.net.phases import filter_net
 from caffe.net.splits import insert_splits
 from caffe.net.wiring import LearnableParameters, Wiring, read_phase
+from caffe.proto import caffe_pb2
 from caffe.proto.files import read_net
+
+Hook = Callable[[int], object]  # takes the index of a layer
 
 
 class Net:
@@ -27,11 +36,20 @@ class Net:
     `network_file` is a prototxt path or a NetParameter. Raises CaffeError naming file and layer for anything wrong.
     """
 
-    def __init__(self, network_file, *args, phase=None, level=0, stages=None, weights=None):
+    def __init__(
+        self,
+        network_file: str | caffe_pb2.NetParameter,
+        *args: Any,
+        phase: int | None = None,
+        level: int = 0,
+        stages: Iterable[str] | None = None,
+        weights: str | None = None,
+    ) -> None:
         if args and isinstance(args[0], (str, bytes)):
-            weights, args = args[0], args[1:]
+            weights, args = os.fsdecode(args[0]), args[1:]
         if args:
-            phase, level, stages, weights = (*args, *(level, stages, weights)[len(args) - 1 :])
+            given: tuple[Any, ...] = (*args, *(level, stages, weights)[len(args) - 1 :])
+            phase, level, stages, weights = given
         if not isinstance(level, int):
             raise CaffeError(f'level {level!r}: expected a whole number')
         self.phase = read_phase(phase)
@@ -46,7 +64,7 @@ class Net:
         if weights:
             self.copy_from(weights)
 
-    def _build(self, net):
+    def _build(self, net: caffe_pb2.NetParameter) -> None:
         included = filter_net(net)
         check_types(included.layer)
         construction_log.begin(included)
@@ -56,15 +74,20 @@ class Net:
         self.layers = self.wiring.layers
         # index of a layer -> what runs it and some behind it as one; without these layers run one by one
         self.fused = _find_fused(self.wiring)
-        self._hooks = {'before_forward': [], 'after_forward': [], 'before_backward': [], 'after_backward': []}
-        # index of a layer -> blobs to free after its forward, where memory is to be saved (`lean`); no hook of
+        self._hooks: dict[str, list[Hook]] = {
+            'before_forward': [],
+            'after_forward': [],
+            'before_backward': [],
+            'after_backward': [],
+        }
+        # index of a layer -> blobs to free after its forward, where memory is to be saved; no hook of
         # after_forward, with which all layers would run one by one
-        self.spent = {}
+        self.spent: dict[int, list[Blob]] = {}
         self.learnable = LearnableParameters(self.layers)
         self._make_index(self.wiring)
         self.debug_info = DebugInfo(self) if net.debug_info else None
 
-    def _make_index(self, wiring):
+    def _make_index(self, wiring: Wiring) -> None:
         """What pycaffe shows of layers and blobs, by name and by index."""
         self._blobs = list(wiring.blobs.values())
         self._blob_names = list(wiring.blobs)
@@ -84,13 +107,14 @@ class Net:
 
     # -- running ------------------------------------------------------------------------------------------------------
 
-    def run_forward(self, start=0, end=None):
+    def run_forward(self, start: int = 0, end: int | None = None) -> float | torch.Tensor:
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
         with named_after(self.origin):
             return self._run_forward(start, len(self.layers) - 1 if end is None else end)
 
-    def _run_forward(self, start, last):
-        hooks, loss, i = self._hooks, 0.0, start
+    def _run_forward(self, start: int, last: int) -> float | torch.Tensor:
+        hooks, i = self._hooks, start
+        loss: float | torch.Tensor = 0.0
         fused = {} if hooks['before_forward'] or hooks['after_forward'] else self.fused
         while i <= last:
             done_to = self._run_fused(fused[i], i, last) if i in fused else i
@@ -109,7 +133,7 @@ class Net:
             i += 1
         return loss
 
-    def _run_fused(self, candidates, i, last):
+    def _run_fused(self, candidates: list[Segment | Group], i: int, last: int) -> int:
         """Run layers from `i` to `last` at most by the first candidate that can; the index of the first layer to do."""
         try:
             for each in candidates:
@@ -119,7 +143,7 @@ class Net:
             raise_explained(self.layers[i], error)
         return i
 
-    def _run_layer(self, i):
+    def _run_layer(self, i: int) -> None:
         layer, bottom, top = self.layers[i], self.wiring.bottoms[i], self.wiring.tops[i]
         try:
             layer.reshape(bottom, top)
@@ -127,12 +151,12 @@ class Net:
         except COMPUTING_ERRORS as error:
             raise_explained(layer, error, bottom)
 
-    def run_backward(self, start=None, end=0):
+    def run_backward(self, start: int | None = None, end: int = 0) -> None:
         """Run backward from layer `start` down to layer `end` (inclusive indices)."""
         with named_after(self.origin):
             self._run_backward(len(self.layers) - 1 if start is None else start, end)
 
-    def _run_backward(self, start, end):
+    def _run_backward(self, start: int, end: int) -> None:
         wiring, hooks = self.wiring, self._hooks
         for i in range(start, end - 1, -1):
             for hook in hooks['before_backward']:
@@ -145,14 +169,20 @@ class Net:
             for hook in hooks['after_backward']:
                 hook(i)
 
-    def _forward(self, start, end):
+    def _forward(self, start: int, end: int) -> float:
         """Run layers `start` to `end` by index and return the loss as a float."""
         return float(self.run_forward(start, end))
 
-    def _backward(self, start, end):
+    def _backward(self, start: int, end: int) -> None:
         self.run_backward(start, end)
 
-    def forward(self, blobs=None, start=None, end=None, **kwargs):
+    def forward(
+        self,
+        blobs: Collection[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: ArrayLike,
+    ) -> dict[str, np.ndarray]:
         """Run forward, from layer `start` to layer `end` by name.
 
         Keyword arguments are inputs by blob name, arrays of the blob's shape. Returns {name: data view} of the net's
@@ -165,7 +195,13 @@ class Net:
         self._forward(first, last)
         return {name: self._blob(name).data for name in dict.fromkeys(names + list(blobs or ()))}
 
-    def backward(self, diffs=None, start=None, end=None, **kwargs):
+    def backward(
+        self,
+        diffs: Collection[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: ArrayLike,
+    ) -> dict[str, np.ndarray]:
         """Run backward, from layer `start` down to layer `end` by name.
 
         Keyword arguments are output diffs by blob name. Returns {name: diff view} of the net's inputs (or the bottoms
@@ -178,39 +214,39 @@ class Net:
         self._backward(first, last)
         return {name: self._blob(name).diff for name in dict.fromkeys(names + list(diffs or ()))}
 
-    def _bottom_ids(self, index):
+    def _bottom_ids(self, index: int) -> list[int]:
         """The indices among `_blobs` of the bottoms of layer `index`."""
         return [self._blob_names.index(name) for name in self.layers[index].param.bottom]
 
-    def _top_ids(self, index):
+    def _top_ids(self, index: int) -> list[int]:
         """The indices among `_blobs` of the tops of layer `index`."""
         return [self._blob_names.index(name) for name in self.layers[index].param.top]
 
-    def _index_of(self, name, default):
+    def _index_of(self, name: str | None, default: int) -> int:
         if name is None:
             return default
         if name not in self._layer_index:
             raise CaffeError(f"net '{self.name}' has no layer '{name}'")
         return self._layer_index[name]
 
-    def _blob(self, name):
+    def _blob(self, name: str) -> Blob:
         if name not in self.blobs:
             raise CaffeError(f"net '{self.name}' has no blob '{name}'")
         return self.blobs[name]
 
-    def _fill(self, arrays, expected, side, what):
+    def _fill(self, arrays: dict[str, ArrayLike], expected: list[str], side: str, what: str) -> None:
         if arrays and set(arrays) != set(expected):
             raise CaffeError(f'{what} blob arguments are {sorted(arrays)}, the net expects {sorted(expected)}')
         for name, array in arrays.items():
-            blob, array = self.blobs[name], np.asarray(array)
-            if array.shape[:1] != blob.shape[:1]:
-                raise CaffeError(f"{what} '{name}' is not batch sized: {array.shape} for a blob of shape {blob.shape}")
-            getattr(blob, side)[...] = array
+            blob, values = self.blobs[name], np.asarray(array)
+            if values.shape[:1] != blob.shape[:1]:
+                raise CaffeError(f"{what} '{name}' is not batch sized: {values.shape} for a blob of shape {blob.shape}")
+            getattr(blob, side)[...] = values
 
     forward_all = batches.forward_all
     forward_backward_all = batches.forward_backward_all
 
-    def reshape(self):
+    def reshape(self) -> None:
         """Propagate the shapes of the input blobs through all layers without computing."""
         with named_after(self.origin):
             for layer, bottom, top in zip(self.layers, self.wiring.bottoms, self.wiring.tops):
@@ -219,7 +255,7 @@ class Net:
                 except COMPUTING_ERRORS as error:
                     raise_explained(layer, error, bottom)
 
-    def set_input_arrays(self, data, labels):
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Feed the net's MemoryData layer from arrays (N, C, H, W) and (N,) or (N, 1, 1, 1)."""
         if not self.layers or not isinstance(self.layers[0], MemoryData):
             raise CaffeError(f"net '{self.name}': set_input_arrays needs a MemoryData layer as the first layer")
@@ -227,55 +263,55 @@ class Net:
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
-    def clear_param_diffs(self):
+    def clear_param_diffs(self) -> None:
         """Set the diffs of all parameters to zero."""
         for blob in self.learnable.blobs:
             blob.clear_grad()
 
-    def copy_from(self, path):
+    def copy_from(self, path: str) -> None:
         """Take parameters from a .caffemodel (binary or HDF5) for layers of the same name."""
         weights.copy_from(self, path)
 
-    def share_with(self, other):
+    def share_with(self, other: 'Net') -> None:
         """Use the parameters of another net's layers of the same name as this net's own."""
         weights.share(self, other)
 
-    def save(self, path, with_diff=False):
+    def save(self, path: str, with_diff: bool = False) -> None:
         """Write the net with its parameters (and their diffs) as a binary .caffemodel, whole or not at all."""
         weights.save(self, path, with_diff)
 
-    def save_hdf5(self, path, with_diff=False):
+    def save_hdf5(self, path: str, with_diff: bool = False) -> None:
         """Write the parameters as HDF5, whole or not at all."""
         save_hdf5(self, path, with_diff)
 
-    def load_hdf5(self, path):
+    def load_hdf5(self, path: str) -> None:
         """Take parameters from an HDF5 file for layers of the same name."""
         load_hdf5(self, path)
 
     # -- hooks --------------------------------------------------------------------------------------------------------
 
-    def before_forward(self, hook):
+    def before_forward(self, hook: Hook) -> None:
         """Call `hook(layer_index)` before each layer's forward."""
         self._hooks['before_forward'].append(hook)
 
-    def after_forward(self, hook):
+    def after_forward(self, hook: Hook) -> None:
         """Call `hook(layer_index)` after each layer's forward."""
         self._hooks['after_forward'].append(hook)
 
-    def before_backward(self, hook):
+    def before_backward(self, hook: Hook) -> None:
         """Call `hook(layer_index)` before each layer's backward."""
         self._hooks['before_backward'].append(hook)
 
-    def after_backward(self, hook):
+    def after_backward(self, hook: Hook) -> None:
         """Call `hook(layer_index)` after each layer's backward."""
         self._hooks['after_backward'].append(hook)
 
 
-def _find_fused(wiring):
+def _find_fused(wiring: Wiring) -> dict[int, list[Segment | Group]]:
     """{index of the first layer: [Segment or Group]}, the longer ones before what they are made of."""
     lists = wiring.layers, wiring.bottoms, wiring.tops, wiring.loss_terms
     groups = find_groups(*lists)
-    fused = {i: [group] for i, group in groups.items()}
+    fused: dict[int, list[Segment | Group]] = {i: [group] for i, group in groups.items()}
     for i, segment in find_segments(*lists, groups).items():
         fused.setdefault(i, []).insert(0, segment)
     return fused

@@ -4,7 +4,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 
-def filter_net(net):
+def filter_net(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A copy of a NetParameter with only the layers that its own `state` includes."""
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)
@@ -22,7 +22,7 @@ def filter_net(net):
     return out
 
 
-def _meets(state, rule):
+def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
     stages = set(state.stage)
     return not (
         (rule.HasField('phase') and rule.phase != state.phase)

@@ -5,13 +5,15 @@ from collections import defaultdict
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
+Place = tuple[int, int]  # (index of a layer, index of one of its bottoms or tops)
 
-def split_name(blob, layer, top_index):
+
+def split_name(blob: str, layer: str, top_index: int) -> str:
     """The name of the Split layer behind top `top_index` of `layer`; its tops append _0, _1, …"""
     return f'{blob}_{layer}_{top_index}_split'
 
 
-def insert_splits(net):
+def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A copy of a NetParameter in which every blob version has at most one reader.
 
     A top that is itself a loss (it has a loss weight) counts as read once more when another layer reads it.
@@ -21,7 +23,7 @@ def insert_splits(net):
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)
     del out.layer[:]
-    handed = defaultdict(int)
+    handed: dict[Place, int] = defaultdict(int)
     for i, layer in enumerate(net.layer):
         new = out.layer.add()
         new.CopyFrom(layer)
@@ -40,9 +42,12 @@ def insert_splits(net):
     return out
 
 
-def _trace(net):
+def _trace(net: caffe_pb2.NetParameter) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
     """Who produces the blob version that each bottom reads, how often each is read, and its loss weight."""
-    latest, source, readers, loss_weight = {}, {}, defaultdict(int), defaultdict(float)
+    latest: dict[str, Place] = {}
+    source: dict[Place, Place] = {}
+    readers: dict[Place, int] = defaultdict(int)
+    loss_weight: dict[Place, float] = defaultdict(float)
     for i, layer in enumerate(net.layer):
         for j, name in enumerate(layer.bottom):
             if name not in latest:
@@ -60,12 +65,14 @@ def _trace(net):
     return source, readers, loss_weight
 
 
-def _part(net, producer, index):
+def _part(net: caffe_pb2.NetParameter, producer: Place, index: int) -> str:
     layer, top = net.layer[producer[0]], producer[1]
     return f'{split_name(layer.top[top], layer.name, top)}_{index}'
 
 
-def _add_split(out, net, producer, count, loss_weight):
+def _add_split(
+    out: caffe_pb2.NetParameter, net: caffe_pb2.NetParameter, producer: Place, count: int, loss_weight: float
+) -> None:
     layer, top = net.layer[producer[0]], producer[1]
     split = out.layer.add(name=split_name(layer.top[top], layer.name, top), type='Split')
     split.bottom.append(layer.top[top])

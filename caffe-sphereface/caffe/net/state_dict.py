@@ -6,24 +6,31 @@ state_dict ("features.0" for "features.0.weight" and "features.0.bias"). `LAYER[
 """
 
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer
 from caffe.proto.files import read_bytes
+
+if TYPE_CHECKING:
+    from caffe.net.net import Net
 
 _LINE = re.compile(r'(?P<layer>\S+?)(\[(?P<blob>\d+)\])?\s+(?P<source>\S+)')
 
 
-def import_state_dict(net, state_path, map_path):
+def import_state_dict(net: 'Net', state_path: str, map_path: str) -> None:
     """Fill a net's parameters from the state_dict file `state_path` as the file `map_path` says.
 
     The file is unpickled with weights_only: it executes nothing. Raises CaffeError for a line, layer or tensor that
     does not fit, and where a layer with parameters has no line; the net is unchanged then.
     """
-    tensors, chosen = read_state_dict(state_path), {}
+    tensors = read_state_dict(state_path)
+    chosen: dict[tuple[str, int], np.ndarray | None] = {}
     for number, layer_name, blob, source in _read_map(map_path):
         where = f'{map_path}:{number}'
         layer = net.layer_dict.get(layer_name)
@@ -43,7 +50,7 @@ def import_state_dict(net, state_path, map_path):
             set_values(net.layer_dict[name].blobs[i], values)
 
 
-def read_state_dict(path):
+def read_state_dict(path: str) -> dict[str, torch.Tensor]:
     """{name: tensor} of a file that torch.save wrote, nothing in it executed; a wrapping "state_dict" is opened."""
     read_bytes(path)
     try:
@@ -58,7 +65,7 @@ def read_state_dict(path):
     return {str(key).removeprefix('module.'): value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
 
 
-def _read_map(path):
+def _read_map(path: str) -> Iterator[tuple[int, str, int | None, str]]:
     """Yield (line number, layer, blob index or None, source)."""
     for number, line in enumerate(read_bytes(path).decode(errors='replace').splitlines(), 1):
         text = line.split('#')[0].strip()
@@ -71,7 +78,9 @@ def _read_map(path):
         yield number, match['layer'], None if blob is None else int(blob), match['source']
 
 
-def _sources(layer, blob, source, tensors, where):
+def _sources(
+    layer: Layer, blob: int | None, source: str, tensors: dict[str, torch.Tensor], where: str
+) -> dict[tuple[str, int], np.ndarray]:
     """{(layer name, blob index): array of the blob's shape} of one line of the map."""
     if blob is not None:
         if blob >= len(layer.blobs):
@@ -81,14 +90,14 @@ def _sources(layer, blob, source, tensors, where):
     return {(layer.name, i): _fit(layer, i, value, source, where) for i, value in enumerate(values)}
 
 
-def _tensor(tensors, key, where):
+def _tensor(tensors: dict[str, torch.Tensor], key: str, where: str) -> np.ndarray:
     if key not in tensors:
         near = [name for name in tensors if name.split('.')[-1] == key.split('.')[-1]][:4]
         raise CaffeError(f"{where}: the state_dict has no '{key}', it has {', '.join(near or list(tensors)[:4])} …")
     return tensors[key].detach().to(torch.float32).numpy()
 
 
-def _fit(layer, index, value, source, where):
+def _fit(layer: Layer, index: int, value: np.ndarray, source: str, where: str) -> np.ndarray:
     """`value` in the blob's shape; axes of length 1 may differ (a 1x1 convolution and an inner product)."""
     shape = layer.blobs[index].shape
     if [n for n in value.shape if n != 1] != [n for n in shape if n != 1]:

@@ -1,17 +1,22 @@
 """From a NetParameter to connected layers: blobs, needs of backward, loss weights, shared parameters."""
 
+from collections.abc import Iterable
+
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
 from caffe.layer_errors import COMPUTING_ERRORS, raise_explained
 from caffe.layers import create_layer
+from caffe.layers.support.registry import Layer
 from caffe.net import construction_log
 from caffe.net.caffemodel import take_stated
+from caffe.net.fused_groups import LossTerms
+from caffe.proto import caffe_pb2
 
 
-class BlobVec(list):
+class BlobVec(list[Blob]):
     """The parameter blobs of one layer."""
 
-    def add_blob(self, *shape):
+    def add_blob(self, *shape: int) -> None:
         """Append a blob of the given shape, as Python layers do for parameters of their own."""
         self.append(Blob(*shape))
 
@@ -24,11 +29,18 @@ class Wiring:
     are blob names.
     """
 
-    def __init__(self, net, phase):
-        self.layers, self.bottoms, self.tops = [], [], []
-        self.bottom_needs, self.layer_needs, self.loss_terms = [], [], []
-        self.blobs, self.inputs = {}, []
-        self._blob_needs, self._available, self._values = {}, {}, 0
+    def __init__(self, net: caffe_pb2.NetParameter, phase: int) -> None:
+        self.layers: list[Layer] = []
+        self.bottoms: list[list[Blob]] = []
+        self.tops: list[list[Blob]] = []
+        self.bottom_needs: list[list[bool]] = []
+        self.layer_needs: list[bool] = []
+        self.loss_terms: list[LossTerms] = []
+        self.blobs: dict[str, Blob] = {}
+        self.inputs: list[str] = []
+        self._blob_needs: dict[str, bool] = {}
+        self._available: dict[str, bool] = {}
+        self._values = 0
         for param in net.layer:
             self._add(param, phase)
         if net.force_backward:
@@ -40,7 +52,7 @@ class Wiring:
         self.outputs = sorted(self._available)
         construction_log.done(self.layers, self.layer_needs, self.outputs)
 
-    def _add(self, param, phase):
+    def _add(self, param: caffe_pb2.LayerParameter, phase: int) -> None:
         if not param.HasField('phase'):
             param.phase = phase
         construction_log.creating(param)
@@ -68,8 +80,9 @@ class Wiring:
         self._values += sum(blob.count for blob in top)
         construction_log.set_up(layer.name, top, self.loss_terms[-1], self._values)
 
-    def _take_bottoms(self, layer, param):
-        bottom, needs = [], []
+    def _take_bottoms(self, layer: Layer, param: caffe_pb2.LayerParameter) -> tuple[list[Blob], list[bool]]:
+        bottom: list[Blob] = []
+        needs: list[bool] = []
         for i, name in enumerate(param.bottom):
             if name not in self._available:
                 layer.error(f"unknown bottom blob '{name}' (index {i}), expected the top of an earlier layer")
@@ -79,14 +92,14 @@ class Wiring:
             self._available.pop(name, None)
         return bottom, needs
 
-    def _make_tops(self, layer, param):
+    def _make_tops(self, layer: Layer, param: caffe_pb2.LayerParameter) -> list[Blob]:
         top = [self._make_top(layer, param, i, name) for i, name in enumerate(param.top)]
         wanted = layer.tops[0] if isinstance(layer.tops, tuple) else layer.tops
         missing = max(0, wanted - len(top)) if layer.auto_top else 0
         # tops that the prototxt does not name are no blobs of the net: no layer can read them
         return top + [Blob(0, name='(automatic)') for _ in range(missing)]
 
-    def _make_top(self, layer, param, index, name):
+    def _make_top(self, layer: Layer, param: caffe_pb2.LayerParameter, index: int, name: str) -> Blob:
         in_place = index < len(param.bottom) and param.bottom[index] == name
         if in_place and not layer.in_place:
             layer.error(f"cannot run in place, its top {index} needs another name than its bottom, '{name}'")
@@ -100,7 +113,7 @@ class Wiring:
             self.inputs.append(name)
         return blob
 
-    def _note_needs(self, layer, param, needs, top):
+    def _note_needs(self, layer: Layer, param: caffe_pb2.LayerParameter, needs: list[bool], top: list[Blob]) -> None:
         if len(param.param) > len(layer.blobs):
             layer.error(
                 f'has {len(param.param)} param blocks, expected at most one for each of {len(layer.blobs)} blobs'
@@ -113,15 +126,16 @@ class Wiring:
         if need:
             self._blob_needs.update((name, True) for name in param.top)
 
-    def _force_backward(self):
+    def _force_backward(self) -> None:
         self.layer_needs = [True] * len(self.layers)
         for layer, needs in zip(self.layers, self.bottom_needs):
             layer.param_propagate_down = [True] * len(layer.blobs)
             needs[:] = [n or i not in layer.no_diff_bottoms for i, n in enumerate(needs)]
 
-    def _skip_where_no_loss(self):
+    def _skip_where_no_loss(self) -> None:
         """No backward where no loss can reach, and none above blobs whose readers all skip it."""
-        under_loss, skipped = set(), set()
+        under_loss: set[str] = set()
+        skipped: set[str] = set()
         for i in reversed(range(len(self.layers))):
             tops = self.layers[i].param.top
             weighted = {j for j, _ in self.loss_terms[i]}
@@ -137,7 +151,7 @@ class Wiring:
                     skipped.add(name)
 
 
-def _loss_terms(layer, param, top):
+def _loss_terms(layer: Layer, param: caffe_pb2.LayerParameter, top: list[Blob]) -> LossTerms:
     """[(top index, weight)] of the tops that count towards the loss; their diffs are set to the weight."""
     # as in genuine Caffe a loss without loss_weight has one, so that with more tops it needs one for each
     weights = list(param.loss_weight) or [1.0] * layer.loss
@@ -157,10 +171,13 @@ class LearnableParameters:
     parameter share data and diff with its first user.
     """
 
-    def __init__(self, layers):
-        self.blobs, self.lr, self.decay, self.names = [], [], [], []
-        self._given = []
-        owners = {}
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.blobs: list[Blob] = []
+        self.lr: list[float] = []
+        self.decay: list[float] = []
+        self.names: list[tuple[str, int]] = []
+        self._given: list[dict[str, bool]] = []
+        owners: dict[str | tuple[str, int], int] = {}
         for layer in layers:
             for i, blob in enumerate(layer.blobs):
                 spec = layer.param.param[i] if i < len(layer.param.param) else None
@@ -171,14 +188,14 @@ class LearnableParameters:
                     owners[name or (layer.name, i)] = len(self.blobs)
                     self._own(blob, layer, i, spec)
 
-    def _own(self, blob, layer, index, spec):
+    def _own(self, blob: Blob, layer: Layer, index: int, spec: caffe_pb2.ParamSpec | None) -> None:
         self.blobs.append(blob)
         self.lr.append(spec.lr_mult if spec else 1.0)
         self.decay.append(spec.decay_mult if spec else 1.0)
         self.names.append((layer.name, index))
         self._given.append({f: bool(spec and spec.HasField(f)) for f in ('lr_mult', 'decay_mult')})
 
-    def _share(self, owner, blob, layer, index, spec):
+    def _share(self, owner: int, blob: Blob, layer: Layer, index: int, spec: caffe_pb2.ParamSpec) -> None:
         source = self.blobs[owner]
         permissive = spec.share_mode == spec.PERMISSIVE
         if (blob.count != source.count) if permissive else (blob.shape != source.shape):
@@ -199,7 +216,7 @@ class LearnableParameters:
         blob.share_diff(source)
 
 
-def read_phase(phase):
+def read_phase(phase: int | None) -> int:
     """`phase` as 0 (TRAIN) or 1 (TEST); CaffeError otherwise."""
     if phase not in (0, 1):
         raise CaffeError(f'phase {phase!r}: expected caffe.TRAIN or caffe.TEST')

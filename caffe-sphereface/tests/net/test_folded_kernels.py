@@ -145,7 +145,7 @@ def test_layers_in_place_on_the_input_keep_it(folded):
     assert folded == []
 
 
-def test_a_product_stays_out_of_what_large_batches_go_through_in_pieces():
+def test_a_product_stays_out_of_what_large_batches_go_through_in_chunks():
     net = make([places(), places(), NORM, product(), NORM], PICTURES)
     segment = next(each for fused in net.fused.values() for each in fused if isinstance(each, Segment))
     assert [layer.name for layer in segment.layers] == ['l0', 'l1', 'l2']

@@ -371,8 +371,8 @@ def joined(tmp_path):
 
 
 @pytest.mark.parametrize('most, pictures', [(1 << 20, None), (7000, 2), (1, 1)])
-def test_large_batches_go_through_a_segment_in_pieces(joined, monkeypatch, most, pictures):
-    """The largest blob has 2496 bytes a picture; pieces are as even as they can be."""
+def test_large_batches_go_through_a_segment_in_chunks(joined, monkeypatch, most, pictures):
+    """The largest blob has 2496 bytes a picture; chunks are as even as they can be."""
     monkeypatch.setattr(fused_segments, 'MOST_BYTES', most)
     expected = reference(joined)
     for _ in range(4):
@@ -383,7 +383,7 @@ def test_large_batches_go_through_a_segment_in_pieces(joined, monkeypatch, most,
         np.testing.assert_allclose(joined.blobs[name].data, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_pieces_follow_edits_and_other_batch_sizes(joined, monkeypatch):
+def test_chunks_follow_edits_and_other_batch_sizes(joined, monkeypatch):
     monkeypatch.setattr(fused_segments, 'MOST_BYTES', 7000)
     for count in (5, 7, 2, 5):
         joined.blobs['data'].reshape(count, 3, 13, 12)
