@@ -86,7 +86,7 @@ def _model(onnx: ModuleType, net: Net, graph: Graph, values: dict[str, str], any
         graph.rename(values[name], name)
 
     def described(name: str) -> Any:
-        shape = list(net.blobs[name].shape)
+        shape: list[int | str] = list(net.blobs[name].shape)
         if any_batch and shape:
             shape[0] = 'N'
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
