@@ -3,13 +3,22 @@
 import re
 from collections.abc import Iterator
 
+from google.protobuf.text_format import ParseError
+
 _MARKS = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]')
 _LAYER = re.compile(r'\blayers?\s*:?\s*$')
 
 
-def layer_at(text: str, line: int, column: int) -> str:
-    """ "layer 'NAME' (TYPE)" of the block that this position (both from 1) is in, or '' outside of layers."""
-    position = sum(len(before) + 1 for before in text.split('\n')[: line - 1]) + column - 1
+def layer_of_error(text: str, error: ParseError) -> str:
+    """What `layer_around` gives for the line and column where `text` cannot be parsed, '' where these are unknown."""
+    line, column = error.GetLine(), error.GetColumn()
+    if line is None or column is None:
+        return ''
+    return layer_around(text, sum(len(before) + 1 for before in text.split('\n')[: line - 1]) + column - 1)
+
+
+def layer_around(text: str, position: int) -> str:
+    """ "layer 'NAME' (TYPE)" of the block around a position (an index of `text`), or '' outside of layers."""
     for start, end in _layer_blocks(text):
         if start <= position < end:
             name, kind = (_field(text[start:end], key) for key in ('name', 'type'))

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
-from caffe.proto.error_position import layer_at
+from caffe.proto.error_position import layer_of_error
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
 Buffer = bytes | bytearray | memoryview
@@ -41,8 +41,7 @@ def parse_text(text, message, origin):
         reason = ' '.join(str(error).split())
         if isinstance(error.__context__, UnicodeEncodeError):
             reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
-        known = isinstance(error, text_format.ParseError) and error.GetLine()
-        layer = layer_at(text, error.GetLine(), error.GetColumn()) if known else ''
+        layer = layer_of_error(text, error) if isinstance(error, text_format.ParseError) else ''
         where = f'{layer}, ' if layer else ''
         raise CaffeError(f'{origin}:{reason[:300]} ({where}expected a {message.DESCRIPTOR.name})') from None
 
