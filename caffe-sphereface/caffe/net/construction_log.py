@@ -7,7 +7,7 @@ from caffe.blobs.blob import Blob
 from caffe.layers.support.registry import Layer
 from caffe.proto import caffe_pb2
 
-_BYTES_A_VALUE = 4
+_BYTES_PER_VALUE = 4
 
 
 def begin(net: caffe_pb2.NetParameter) -> None:
@@ -41,7 +41,7 @@ def set_up(name: str, tops: list[Blob], loss_terms: Iterable[tuple[int, float]],
         log.info('net.cpp:129', f'Top shape: {"".join(f"{size} " for size in top.shape)}({top.count})')
         if i in weights:
             log.info('net.cpp:132', f'    with loss weight {log.number(weights[i])}')
-    log.info('net.cpp:137', f'Memory required for data: {_BYTES_A_VALUE * values}')
+    log.info('net.cpp:137', f'Memory required for data: {_BYTES_PER_VALUE * values}')
 
 
 def done(layers: list[Layer], needs: list[bool], outputs: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Training in less memory where nobody can look: what no later forward or backward reads is freed at once.
+"""Training in less memory where no caller can look at blobs: what no later forward or backward reads is freed at once.
 
 For the `caffe train` command. Programs that import caffe can look at every blob after a pass, so their nets keep all.
 """
@@ -19,15 +19,15 @@ def free_while_training(net: 'Net') -> None:
     does everything of layers that do not state what they keep (`Layer.kept`), as Python and recurrent layers do not.
     """
     shown = _shown(net)
-    net.spent, spent = _spent_data(net, {id(blob) for blob in shown})
-    spent_diffs = _spent_diffs(net, shown)
+    net.free_after_forward, unread = _unread_data(net, {id(blob) for blob in shown})
+    unread_diffs = _unread_diffs(net, shown)
 
     def free(index: int) -> None:
-        if index in spent_diffs:
+        if index in unread_diffs:
             net.layers[index].forget()
-            for blob in spent_diffs[index]:
+            for blob in unread_diffs[index]:
                 blob.clear_grad()
-        for blob in spent.get(index, ()):
+        for blob in unread.get(index, ()):
             blob.free_data()
 
     net.after_backward(free)
@@ -39,21 +39,21 @@ def _shown(net: 'Net') -> list[Blob]:
     return [net.blobs[name] for name in net.outputs] + [top[j] for top, terms in tops for j, _ in terms]
 
 
-def _spent_diffs(net: 'Net', shown: list[Blob]) -> dict[int, list[Blob]]:
+def _unread_diffs(net: 'Net', shown: list[Blob]) -> dict[int, list[Blob]]:
     """{index of a layer that forgets: its tops whose diffs nobody reads after its backward}.
 
     What counts towards the loss has its weight in its diff, which a Flatten shares with its bottom: that stays.
     """
     wiring = net.wiring
-    spent: dict[int, list[Blob]] = {}
+    unread: dict[int, list[Blob]] = {}
     for i, layer in enumerate(net.layers):
         if wiring.layer_needs[i] and layer.kept is not None:
             stays = {id(blob.diff_memory) for blob in [*shown, *wiring.bottoms[i]]}
-            spent[i] = [blob for blob in wiring.tops[i] if id(blob.diff_memory) not in stays]
-    return spent
+            unread[i] = [blob for blob in wiring.tops[i] if id(blob.diff_memory) not in stays]
+    return unread
 
 
-def _spent_data(net: 'Net', shown: set[int]) -> tuple[dict[int, list[Blob]], dict[int, list[Blob]]]:
+def _unread_data(net: 'Net', shown: set[int]) -> tuple[dict[int, list[Blob]], dict[int, list[Blob]]]:
     """Two dictionaries from a layer's index to the blobs whose data is not read any more after its forward, backward.
 
     Blobs that share their data count as one; the data of those whose ids are in `shown` stays. A backward reads what

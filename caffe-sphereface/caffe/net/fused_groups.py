@@ -70,8 +70,8 @@ class Group:
         self.hidden = [blob for blob in dict.fromkeys(tops) if blob is not self.top]
         self.blobs = [bottom, *tops]
         self.compute: Function | None = None  # function of the bottom's tensor, over packed weights
-        self._packed: State | None = None  # State that `compute` was made for
-        self._seen: State | None = None  # State of the last forward that `compute` did not fit
+        self._packed: Conditions | None = None  # Conditions that `compute` was made for
+        self._seen: Conditions | None = None  # Conditions of the last forward that `compute` did not fit
         self._pending: torch.Tensor | None = (
             None  # the bottom's tensor from which the hidden blobs of the last run follow
         )
@@ -111,7 +111,7 @@ class Group:
         if self._packed and self._packed.holds(shapes):
             return True
         if not (self._seen and self._seen.holds(shapes)):
-            self._seen = State.of(shapes, self.layers)
+            self._seen = Conditions.of(shapes, self.layers)
             return False
         if self.bottom.count == 0:
             return False
@@ -166,18 +166,18 @@ def replay(wires: Sequence[Wire], given: dict[Blob, torch.Tensor]) -> dict[Blob,
     return values
 
 
-class State:
+class Conditions:
     """The shapes of a group's blobs, the stamps of its parameters, the precision and the device at one time."""
 
     def __init__(self, shapes: list[Shape], stamps: list[Stamp]) -> None:
         self.shapes, self.stamps, self.setting = shapes, stamps, (precision.precision(), device.device())
 
     @staticmethod
-    def of(shapes: list[Shape], layers: list[Layer]) -> 'State | None':
-        """The present state, None where a parameter can change without notice."""
+    def of(shapes: list[Shape], layers: list[Layer]) -> 'Conditions | None':
+        """The present conditions, None where a parameter can change without notice."""
         stamps = [blob.stamp() for layer in layers for blob in layer.blobs]
         known = [stamp for stamp in stamps if stamp is not None]
-        return State(shapes, known) if len(known) == len(stamps) else None
+        return Conditions(shapes, known) if len(known) == len(stamps) else None
 
     def holds(self, shapes: list[Shape]) -> bool:
         """Whether the shapes are these, precision and device are the same and all parameters are untouched."""

@@ -16,7 +16,7 @@ from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import as_channels_last
 from caffe.layers.support.registry import Layer
 from caffe.net.folded_kernels import Function, computation
-from caffe.net.fused_groups import Group, LossTerms, State, Wire, lent, replay
+from caffe.net.fused_groups import Conditions, Group, LossTerms, Wire, lent, replay
 
 # the blob to compute, by what, and from which, each with how to take its tensor from those that are there
 Step = tuple[Blob, Callable[..., torch.Tensor], list[tuple[Callable, Blob]]]
@@ -71,7 +71,7 @@ class Segment:
         self.bottoms, self.tops = self._ends()
         given = {self._origin[blob] for blob in [*self.bottoms, *self.tops]}
         self.hidden = [blob for blob in self.blobs if self._origin[blob] not in given]
-        self._state: State | None = None  # State that the three below fit, None while groups are not packed
+        self._conditions: Conditions | None = None  # what the three below fit, None while groups are not packed
         self._steps: list[Step] = []  # what `_plan` gives
         self._pictures: int | None = None  # how many pictures make a chunk, None for all at once
         self._pending: dict[Blob, torch.Tensor] | None = (
@@ -140,19 +140,19 @@ class Segment:
 
     def _is_ready(self) -> bool:
         """Whether shapes and parameters are those that all groups are packed for."""
-        if self._state and self._state.holds([blob.shape for blob in self.blobs]):
+        if self._conditions and self._conditions.holds([blob.shape for blob in self.blobs]):
             return True
-        self._state = None
+        self._conditions = None
         if not all(group.is_packed() for group in self.groups):
             return False
         for part in self.parts:
             if isinstance(part, int):
                 layer, bottom, top = self.wires[part]
                 layer.reshape(bottom, top)
-        state = State.of([blob.shape for blob in self.blobs], self.layers)
-        if state is None:
+        conditions = Conditions.of([blob.shape for blob in self.blobs], self.layers)
+        if conditions is None:
             return False
-        self._state = state
+        self._conditions = conditions
         self._pictures = self._pictures_at_once()
         self._steps = self._plan()
         for layer in self.layers:

@@ -82,7 +82,7 @@ class Net:
         }
         # index of a layer -> blobs to free after its forward, where memory is to be saved; no hook of
         # after_forward, with which all layers would run one by one
-        self.spent: dict[int, list[Blob]] = {}
+        self.free_after_forward: dict[int, list[Blob]] = {}
         self.learnable = LearnableParameters(self.layers)
         self._make_index(self.wiring)
         self.debug_info = DebugInfo(self) if net.debug_info else None
@@ -128,7 +128,7 @@ class Net:
                 loss = loss + weight * self.wiring.tops[i][j].tensor.sum()
             for hook in hooks['after_forward']:
                 hook(i)
-            for blob in self.spent.get(i, ()):
+            for blob in self.free_after_forward.get(i, ()):
                 blob.free_data()
             i += 1
         return loss

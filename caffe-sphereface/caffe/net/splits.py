@@ -5,7 +5,7 @@ from collections import defaultdict
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
-Place = tuple[int, int]  # (index of a layer, index of one of its bottoms or tops)
+Endpoint = tuple[int, int]  # (index of a layer, index of one of its bottoms or tops)
 
 
 def split_name(blob: str, layer: str, top_index: int) -> str:
@@ -23,7 +23,7 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)
     del out.layer[:]
-    handed: dict[Place, int] = defaultdict(int)
+    handed: dict[Endpoint, int] = defaultdict(int)
     for i, layer in enumerate(net.layer):
         new = out.layer.add()
         new.CopyFrom(layer)
@@ -42,12 +42,12 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return out
 
 
-def _trace(net: caffe_pb2.NetParameter) -> tuple[dict[Place, Place], dict[Place, int], dict[Place, float]]:
+def _trace(net: caffe_pb2.NetParameter) -> tuple[dict[Endpoint, Endpoint], dict[Endpoint, int], dict[Endpoint, float]]:
     """Who produces the blob version that each bottom reads, how often each is read, and its loss weight."""
-    latest: dict[str, Place] = {}
-    source: dict[Place, Place] = {}
-    readers: dict[Place, int] = defaultdict(int)
-    loss_weight: dict[Place, float] = defaultdict(float)
+    latest: dict[str, Endpoint] = {}
+    source: dict[Endpoint, Endpoint] = {}
+    readers: dict[Endpoint, int] = defaultdict(int)
+    loss_weight: dict[Endpoint, float] = defaultdict(float)
     for i, layer in enumerate(net.layer):
         for j, name in enumerate(layer.bottom):
             if name not in latest:
@@ -65,13 +65,13 @@ def _trace(net: caffe_pb2.NetParameter) -> tuple[dict[Place, Place], dict[Place,
     return source, readers, loss_weight
 
 
-def _part(net: caffe_pb2.NetParameter, producer: Place, index: int) -> str:
+def _part(net: caffe_pb2.NetParameter, producer: Endpoint, index: int) -> str:
     layer, top = net.layer[producer[0]], producer[1]
     return f'{split_name(layer.top[top], layer.name, top)}_{index}'
 
 
 def _add_split(
-    out: caffe_pb2.NetParameter, net: caffe_pb2.NetParameter, producer: Place, count: int, loss_weight: float
+    out: caffe_pb2.NetParameter, net: caffe_pb2.NetParameter, producer: Endpoint, count: int, loss_weight: float
 ) -> None:
     layer, top = net.layer[producer[0]], producer[1]
     split = out.layer.add(name=split_name(layer.top[top], layer.name, top), type='Split')
