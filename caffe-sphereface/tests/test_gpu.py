@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import test_gradients
-import test_losses
-import test_neurons
 import torch
 
 import caffe
+import gradient_cases
+import loss_cases
+import neuron_cases
 from caffe import device as mode
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
@@ -19,20 +19,20 @@ FILLER = 'weight_filler { type: "gaussian" std: 1 }'
 BATCH = {'x': (3, 4), 'label': (3,)}
 SEQUENCE = {'x': (4, 3, 5), 'cont': (4, 3)}
 RECURRENT = f'recurrent_param {{ num_output: 6 {FILLER} }}'
-# prototxt of the layers, shapes of the inputs, values of inputs; an input `label` gets LABELS otherwise
 # layers with bottoms or tops without a gradient, at which force_backward fails
 NOT_FORCED = ('embed', 'reindex', 'filter', 'accuracy', 'arg_max')
 FIRST_ONLY = 'propagate_down: true propagate_down: false loss_weight: 1'
+# prototxt of the layers, shapes of the inputs, values of inputs; an input `label` gets LABELS otherwise
 CASES = {
-    **test_gradients.SMOOTH,
-    **test_gradients.KINKED,
+    **gradient_cases.SMOOTH,
+    **gradient_cases.KINKED,
     **{
-        name: (test_neurons.text_of(name), test_neurons.SHAPE, {'x': test_neurons.values_of(name)})
-        for name in test_neurons.DIFFERENTIABLE
+        name: (neuron_cases.text_of(name), neuron_cases.SHAPE, {'x': neuron_cases.values_of(name)})
+        for name in neuron_cases.DIFFERENTIABLE
     },
     **{
         name: (layer(kind, ' '.join(shapes), 'loss', extra), shapes)
-        for name, (kind, shapes, extra) in test_losses.GRADIENTS.items()
+        for name, (kind, shapes, extra) in loss_cases.GRADIENTS.items()
         if 'ignore' not in extra
     },
     **{
@@ -59,10 +59,10 @@ CASES = {
         )
         for kind in ('MEAN', 'AMONG', 'MHE', 'MHE_BATCH')
     },
-    'relu': (layer('ReLU', extra='relu_param { negative_slope: 0.1 }'), test_gradients.IMAGE),
-    'prelu': (layer('PReLU'), test_gradients.IMAGE),
-    'batch_norm': (layer('BatchNorm', extra='batch_norm_param { use_global_stats: false }'), test_gradients.IMAGE),
-    'batch_norm_fixed': (layer('BatchNorm'), test_gradients.IMAGE),
+    'relu': (layer('ReLU', extra='relu_param { negative_slope: 0.1 }'), gradient_cases.IMAGE),
+    'prelu': (layer('PReLU'), gradient_cases.IMAGE),
+    'batch_norm': (layer('BatchNorm', extra='batch_norm_param { use_global_stats: false }'), gradient_cases.IMAGE),
+    'batch_norm_fixed': (layer('BatchNorm'), gradient_cases.IMAGE),
     'normalized_weights': (
         layer('InnerProduct', extra=f'inner_product_param {{ num_output: 4 normalize: true {FILLER} }}'),
         {'x': (3, 4)},

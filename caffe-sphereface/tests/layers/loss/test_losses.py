@@ -9,13 +9,10 @@ import torch
 import caffe
 from gradcheck import check_gradient
 from layer_case import layer, make_net
+from loss_cases import GRADIENTS, MATRIX, SPATIAL
 
-SPATIAL = {'x': (2, 5, 3, 4), 'label': (2, 3, 4)}
 LABELS = np.random.default_rng(3).integers(0, 5, (2, 3, 4))
 DIVISORS = {'FULL': 24, 'VALID': int((LABELS != 2).sum()), 'BATCH_SIZE': 2, 'NONE': 1}
-
-
-MATRIX = 'propagate_down: true propagate_down: false propagate_down: false '
 
 
 def loss_of(kind, bottoms, values, extra='', tops='loss', weight=None):
@@ -225,22 +222,6 @@ def test_sigmoid_cross_entropy_equals_torch_and_does_not_overflow():
     assert float(net.blobs['loss'].data) == pytest.approx(each.item() / 2, rel=1e-5)
     assert net.blobs['x'].diff[1, 1] == 0
     np.testing.assert_allclose(net.blobs['x'].diff[0], (1 / (1 + np.exp(-x[0])) - target[0]) / 2, atol=1e-6)
-
-
-GRADIENTS = {
-    'softmax': ('SoftmaxWithLoss', {'x': (3, 4), 'label': (3,)}, ''),
-    'softmax_spatial': ('SoftmaxWithLoss', SPATIAL, 'loss_param { ignore_label: 2 }'),
-    'infogain': ('InfogainLoss', {'x': (3, 4), 'label': (3,), 'H': (4, 4)}, MATRIX + 'loss_param { ignore_label: 2 }'),
-    'euclidean': ('EuclideanLoss', {'a': (3, 4), 'b': (3, 4)}, ''),
-    'contrastive': (
-        'ContrastiveLoss',
-        {'a': (4, 3), 'b': (4, 3), 'label': (4,)},
-        'contrastive_loss_param { margin: 3 }',
-    ),
-    'hinge': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, ''),
-    'hinge_l2': ('HingeLoss', {'x': (3, 4), 'label': (3,)}, 'hinge_loss_param { norm: L2 }'),
-    'sigmoid': ('SigmoidCrossEntropyLoss', {'x': (3, 4), 'label': (3, 4)}, 'loss_param { ignore_label: 2 }'),
-}
 
 
 @pytest.mark.parametrize('case', GRADIENTS)
