@@ -24,13 +24,12 @@ def test_every_file_of_the_package_is_installed_with_it():
     assert others == installed
 
 
-def test_no_script_or_test_says_where_the_code_lies():
-    folders = ('python', 'preprocess', 'prototxt', 'tools', 'tests', 'caffe-sphereface/tests')
+def test_no_script_says_where_the_code_lies():
+    folders = ('python', 'preprocess', 'prototxt', 'tools')
     files = [ROOT / 'run_all.sh', *(path for folder in folders for path in (ROOT / folder).rglob('*.py'))]
     edits = re.compile(
         r'^\s*(import runpy|from runpy|.*\brunpy\.|.*\bsys\.path(\.insert|\.append|\.extend|\[.*\]\s*=|\s*=|\s*\+=))'
     )
-    # one finds the genuine Caffe that CAFFE_ROOT names, the other starts processes by forking
-    allowed = {ROOT / 'python/sphereslim/engine.py', ROOT / 'tests/support/caffe_server.py'}
+    allowed = {ROOT / 'python/sphereslim/engine.py'}  # which finds the genuine Caffe that CAFFE_ROOT names
     found = [path for path in files if path not in allowed and any(map(edits.match, path.read_text().splitlines()))]
     assert not found

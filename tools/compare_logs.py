@@ -12,7 +12,7 @@ import json
 
 from sphereslim.checkout import PUBLISHED
 from sphereslim.commands.ending import run_command
-from sphereslim.files import write_bytes
+from sphereslim.files import check_writable, write_bytes
 from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks
 from sphereslim.logs.compare.text import as_data, pair_lines, stage_lines, summary
 
@@ -64,6 +64,7 @@ def arguments():
 
 def main():
     options = arguments()
+    check_writable(options.html, options.json)
     theirs, mine = (options.sources, options.ours) if options.ours else (options.sources[:1], options.sources[1:])
     published, ours = ([stage for name in names for stage in read_source(name)] for names in (theirs, mine))
     distinct = {(stage.label, stage.names): stage for stage in [*published, *ours]}.values()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from sphereslim.commands.ending import run_command
-from sphereslim.files import write_bytes
+from sphereslim.files import check_writable, write_bytes
 from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.compare.plots import draw_log
 from sphereslim.logs.follow import Follower, progress
@@ -54,6 +54,7 @@ def follow(log, output, interval):
 def main():
     options = arguments()
     output = options.output or f'{options.log.removesuffix(".gz")}.png'
+    check_writable(output, endings=('.png',))
     if not options.follow:
         return draw(parse_log(options.log), options.log, output)
     if options.log.endswith('.gz'):

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,33 @@ def cache_folder(name: str) -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'sphereslim' / name
 
 
-def check_writable(*paths: str | Path | None) -> None:
-    """Make the folders of files that are to be written later, before the work for them is done; None is passed over.
+def check_writable(*paths: str | Path | None, endings: Sequence[str] = ()) -> None:
+    """Meet before the work what would fail after it: SlimError for the first file that cannot be written.
 
-    SlimError for the first one that could not be written.
+    None is passed over. Where `endings` are given, such as .png, a name must have one of them. Nothing is made.
     """
     for path in [Path(path) for path in paths if path]:
         if path.is_dir():
             raise SlimError(f'{path}: is a folder, expected the name of a file to write')
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except OSError as error:
-            raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
+        if endings and path.suffix.lower() not in endings:
+            raise SlimError(f'{path}: expected a name that ends in {", ".join(endings)}')
+        _check_room(path, path.parent)
+
+
+def check_folder(path: str | Path) -> None:
+    """As `check_writable`, for a folder that files are to be written into."""
+    _check_room(Path(path), Path(path))
+
+
+def _check_room(path: Path, folder: Path) -> None:
+    """SlimError naming `path` unless files can be made in `folder`, or folders where it is to be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SlimError(f'{path}: cannot be written ({error.strerror})') from None
 
 
 def read_bytes(path: str | Path) -> bytes:

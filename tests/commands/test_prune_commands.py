@@ -282,7 +282,7 @@ BAD = {
     'weights to prune': ('prune', f'good.json --deploy {NET} --weights other.caffemodel --out x', 'none of the layers'),
     'too many channels': ('prune', f'wrong.json --deploy {NET} --weights tiny.caffemodel --out x', 'from 0 to 7'),
     'no stage': ('finetune', 'faces', 'expected a stage folder'),
-    'budget': ('allocate', f'{NET} tiny.caffemodel table.json --budget 0 --out c.json', 'budget 0'),
+    'budget': ('allocate', f'{NET} tiny.caffemodel table.json --budget 1K --out c.json', 'there are only 10 macs'),
     'no pictures for it': ('recalibrate', f'{NET} tiny.caffemodel --out c.caffemodel', 'expected --images'),
     'not that net': (
         'reconstruct',

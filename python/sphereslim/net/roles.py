@@ -12,6 +12,17 @@ def opened_layers(net, opened):
     return [layer for layer in net.layer if layer.name in present]
 
 
+def first_output(layers):
+    """(blob, layer that makes it) of the first output in the order of pycaffe: by name, of those that nobody reads."""
+    makers = {}
+    for layer in layers:
+        for bottom in layer.bottom:
+            makers.pop(bottom, None)
+        makers.update(dict.fromkeys(layer.top, layer))
+    blob = min(makers)
+    return blob, makers[blob]
+
+
 def parts(layers, opened):
     """{layer name: DATA, NETWORK, CLASSIFIER or LOSS} for LayerParameters in net order and the `caffe.Net` of them.
 

@@ -13,7 +13,7 @@ import argparse
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.files import whole_file
+from sphereslim.files import check_writable, whole_file
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
 from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
@@ -23,6 +23,7 @@ from sphereslim.quantization.binarize import Binarizer, binary_layers
 def run(options: argparse.Namespace) -> None:
     if options.weights and options.snapshot:
         raise SlimError('--weights and --snapshot exclude each other')
+    check_writable(*(f'{options.output}.{ending}' for ending in ('caffemodel', 'qcaffemodel')))
     settings = read_solver(options.solver)
     solver = caffe.get_solver(options.solver)
     layers = binary_layers(solver.net, options.layers, [name for name in options.keep.split(',') if name])

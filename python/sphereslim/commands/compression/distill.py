@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sphereslim.commands.arguments.values import not_negative, positive, shape
 from sphereslim.errors import SlimError
-from sphereslim.files import write_bytes
+from sphereslim.files import check_folder, check_writable, write_bytes
 from sphereslim.net.prototxt import read_net, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.rewrite.distill import (
@@ -31,6 +31,7 @@ from sphereslim.rewrite.distill import (
 
 def run(options: argparse.Namespace) -> None:
     if options.extract:
+        check_writable(options.output)
         weights = without_teacher(read_weights(options.extract))
         write_bytes(options.output, weights.SerializeToString())
         print(f'{options.output}: {len(weights.layer)} layers of the student')
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> None:
     missing = [name for name in ('student', 'teacher', 'teacher_weights') if not getattr(options, name)]
     if missing or not (options.logits or options.embedding):
         raise SlimError('expected --student, --teacher, --teacher-weights, and --logits or --embedding')
+    check_folder(options.output)
     net = distilled(options)
     teacher = read_weights(options.teacher_weights)
     student = read_weights(options.student_weights) if options.student_weights else None

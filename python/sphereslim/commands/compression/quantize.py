@@ -13,6 +13,8 @@ examples:
 import argparse
 import os
 
+from sphereslim.commands.arguments.budgets import add_budget
+from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.pictures import add_form, form_of
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
@@ -21,7 +23,7 @@ from sphereslim.data.pictures import list_images
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.evaluation.verification import Verification
-from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
+from sphereslim.files import check_folder, check_writable, file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
 from sphereslim.progress import bar
@@ -165,7 +167,7 @@ def _add_allocate(commands):
     command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
     command.add_argument('--deploy', required=True, help='the deploy prototxt')
     add_stages(command)
-    command.add_argument('--budget', type=int, required=True, help='largest size of the file in bytes')
+    add_budget(command, 'bytes')
     command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
     command.add_argument('--scheme', choices=SCHEMES[:-1], default='log', help='default log')
     command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
@@ -197,6 +199,7 @@ def _add_inspect(commands):
 
 def run_quantize(options):
     """caffemodel -> qcaffemodel."""
+    check_writable(options.output)
     net = read_caffemodel(options.weights)
     bits = _read_bits(options.bits or ('1' if options.scheme == 'binary' else '6'))
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
@@ -214,6 +217,7 @@ def _read_bits(text):
 
 def run_dequantize(options):
     """qcaffemodel -> caffemodel."""
+    check_writable(options.output, options.write_deploy)
     quantized = read_quantized(options.quantized)
     net = dequantize(quantized)
     if options.deploy:
@@ -229,7 +233,10 @@ def run_dequantize(options):
 
 def run_sweep(options):
     """Files, table and plot of all combinations; those that are there are left alone."""
+    check_folder(options.folder)
     net = read_caffemodel(options.weights)
+    if options.pairs:
+        tell_softmax(read_net(options.deploy), ENDS)
     measure, name, logarithmic = _measure(options)
     os.makedirs(options.folder, exist_ok=True)
     subject = {
@@ -280,6 +287,7 @@ def _distance(options):
 
 def run_allocate(options):
     """The qcaffemodel of least output distance within --budget, and its bits."""
+    check_writable(options.output)
     net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
     measure, paths = _distance(options)
@@ -302,13 +310,14 @@ def run_allocate(options):
         subject,
         lambda todo: bar(todo, desc='layers x bits'),
     )
-    quantized, bits = fit_budget(net, costs, options.budget, options.scheme, options.coding, options.vectors)
+    limit = int(options.budget.of(os.path.getsize(options.weights), 'bytes'))
+    quantized, bits = fit_budget(net, costs, limit, options.scheme, options.coding, options.vectors)
     size = write_quantized(quantized, options.output, options.coding)
     write_json(f'{options.output}.bits.json', bits)
     for name in layers:
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)
     print(
-        f'{options.output}: {size} bytes of {options.budget}, output distance (1 - cosine) {distance():.6g} '
+        f'{options.output}: {size} bytes of {limit}, output distance (1 - cosine) {distance():.6g} '
         f'on {len(paths)} images'
     )

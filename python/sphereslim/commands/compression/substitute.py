@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sphereslim.commands.arguments.values import names, positive, shape
 from sphereslim.errors import SlimError
+from sphereslim.files import check_folder
 from sphereslim.net.costs import measure, open_with_inputs, total
 from sphereslim.net.inputs import input_shape
 from sphereslim.net.prototxt import read_net, write_prototxt
@@ -27,6 +28,7 @@ from sphereslim.rewrite.shallow import drop_layers
 def run(options: argparse.Namespace) -> None:
     if not (options.module or options.shrink or options.shallow):
         raise SlimError('nothing to do: expected --module, --shrink or --shallow')
+    check_folder(options.output)
     nets = {path: read_net(path) for path in options.nets}
     known = [input_shape(net) for net in nets.values()]
     options.shape = options.shape or next((shape for shape in known if shape), None)

@@ -8,21 +8,27 @@ pictures, so that the same evaluation is instant the second time.
 import argparse
 from pathlib import Path
 
+from sphereslim.commands.arguments.compared import tell_softmax
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
 from sphereslim.data.preparation import CROPS, InputForm
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
 from sphereslim.evaluation.verification import score
 from sphereslim.files import cache_folder, check_writable, write_json
+from sphereslim.net.prototxt import read_net
 from sphereslim.progress import bar
 
 FARS = (1e-3, 1e-4)
+PLOTS = ('.png', '.svg', '.pdf')
 
 
 def run(args: argparse.Namespace) -> None:
-    check_writable(args.json, args.roc)
+    check_writable(args.json)
+    check_writable(args.roc, endings=PLOTS)
     form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
     with staged(args.deploy, args.stage) as deploy:
+        if not args.feature:
+            tell_softmax(read_net(deploy), '--feature names another blob')
         result, scores, same = score(
             deploy,
             args.weights,

@@ -10,11 +10,13 @@ import os
 from sphereslim.commands.arguments.values import whole
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.alignment.align_list import align_list
+from sphereslim.files import check_folder
 from sphereslim.progress import counted
 
 
 @continues
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     faces, bad = align_list(args.folder, args.list, args.out, args.workers, counted('aligning', 'picture'))
     print(f'{args.out}: {faces} aligned faces; {len(bad)} pictures without one')
     for picture, reason in list(bad.items())[:10]:

@@ -15,12 +15,13 @@ from sphereslim.commands.ending import continues
 from sphereslim.facedata.alignment import detection
 from sphereslim.facedata.alignment.mtcnn.convert import converted
 from sphereslim.facedata.alignment.mtcnn.detector import Settings
-from sphereslim.files import cache_folder
+from sphereslim.files import cache_folder, check_writable
 from sphereslim.progress import counted
 
 
 @continues
 def run(args: argparse.Namespace) -> None:
+    check_writable(args.out)
     weights = args.mtcnn or converted(cache_folder('mtcnn'))
     settings = Settings(args.min_size, args.factor, tuple(args.thresholds))
     job = detection.Job(args.folder, str(weights), settings, args.gpu)

@@ -7,10 +7,11 @@ import argparse
 from pathlib import Path
 
 from sphereslim.facedata.lists.celeba import most_photographed, read_people, split
-from sphereslim.files import write_text
+from sphereslim.files import check_folder, write_text
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     people = read_people(args.identities)
     chosen = most_photographed(people, args.people)
     lists = split(people, chosen, args.validation, args.seed)

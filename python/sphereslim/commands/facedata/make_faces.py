@@ -13,11 +13,13 @@ import os
 from sphereslim.commands.arguments.values import whole
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.synthetic import dataset
+from sphereslim.files import check_folder
 from sphereslim.progress import counted
 
 
 @continues
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     settings = dataset.Settings(**{name: getattr(args, name) for name in dataset.Settings.__dataclass_fields__})
     settings.check()
     if dataset.is_finished(args.out, settings):

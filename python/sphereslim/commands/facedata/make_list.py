@@ -10,10 +10,11 @@ from sphereslim.checkout import PUBLISHED
 from sphereslim.data.pairs import people_of
 from sphereslim.errors import SlimError
 from sphereslim.facedata.lists import folders, training_list
-from sphereslim.files import read_json, write_text
+from sphereslim.files import check_writable, read_json, write_text
 
 
 def run(args: argparse.Namespace) -> None:
+    check_writable(args.out)
     unknown = []
     if args.identities:
         people, unknown = training_list.by_identity(args.identities, folders.pictures(args.folder))

@@ -10,11 +10,13 @@ import argparse
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.alignment.crop import ANCHORS
 from sphereslim.facedata.lists import prepare
+from sphereslim.files import check_folder
 from sphereslim.progress import counted
 
 
 @continues
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     people, pictures, bad = prepare.prepare(
         args.faces, args.pairs, args.out, args.min_pictures, args.crop, counted('cropping', 'person')
     )

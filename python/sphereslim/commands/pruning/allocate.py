@@ -7,9 +7,9 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 
 import argparse
 
+from sphereslim.commands.arguments.budgets import add_budget
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
-from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_json
 from sphereslim.progress import bar
 from sphereslim.pruning.allocation import COSTS, allocate_channels, curves
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     model = open_model(args.deploy, args.weights, args.stage)
     rows, _ = read_table(args.table)
-    limit = budget(args.budget, getattr(next(row for row in rows if not row.group), args.cost))
+    limit = args.budget.of(getattr(next(row for row in rows if not row.group), args.cost), args.cost)
     found = {name: curve for name, curve in curves(rows, args.cost).items() if model.groups.of(name).name == name}
     counts = allocate_channels(
         model, found, limit, args.cost, args.multiple, lambda tries: bar(tries, desc='counting costs')
@@ -41,22 +41,11 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def budget(text, whole_cost):
-    """A number, or a share of the whole net's cost as '70%'; SlimError for anything else."""
-    try:
-        number = float(text.rstrip('%')) * (whole_cost / 100 if text.endswith('%') else 1)
-    except ValueError:
-        number = 0
-    if not 0 < number <= whole_cost:
-        raise SlimError(f'budget {text}: expected a number up to {whole_cost} or a share such as 70%')
-    return number
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('table', help='sensitivity.json of the same net')
-    parser.add_argument('--budget', required=True, help='what may remain: a number, or a share such as 70%%')
+    add_budget(parser, 'what --cost counts')
     parser.add_argument('--cost', choices=list(COSTS), default='macs', help='what the budget counts (default macs)')
     parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
     parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')

@@ -13,7 +13,7 @@ from sphereslim.channels.surgery import prune
 from sphereslim.commands.arguments.run_settings import run_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.errors import SlimError
-from sphereslim.files import read_json, write_bytes, write_json
+from sphereslim.files import check_folder, read_json, write_bytes, write_json
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net, read_solver, with_batch, write_prototxt
 from sphereslim.net.weights import count_values, read_weights
@@ -23,8 +23,12 @@ from sphereslim.training.stage import Stage
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     if args.solver and not args.train:
         raise SlimError('--solver needs --train, the net that it trains')
+    stage = Stage(args.out)
+    if stage.is_emitted() or stage.init.exists():
+        raise SlimError(f'{args.out}: holds a network already, expected a new folder')
     nets = {name: read_net(path) for name, path in (('train', args.train), ('deploy', args.deploy)) if path}
     if not nets:
         raise SlimError('expected --train, --deploy or both')
@@ -33,9 +37,6 @@ def run(args: argparse.Namespace) -> None:
     solver = read_solver(args.solver) if args.solver else None
     groups = Groups(*(with_stages(net, args.stage) for net in nets.values()))
     pruned, slim = prune(list(nets.values()), weights, kept, groups)
-    stage = Stage(args.out)
-    if stage.is_emitted() or stage.init.exists():
-        raise SlimError(f'{args.out}: holds a network already, expected a new folder')
     stage.folder.mkdir(parents=True, exist_ok=True)
     write_bytes(stage.init, slim.SerializeToString())
     for name, net in zip(nets, pruned):

@@ -9,13 +9,14 @@ allocate.py spends a budget by the file that this writes.
 import argparse
 from pathlib import Path
 
+from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import rates, whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.errors import SlimError
-from sphereslim.files import check_writable
+from sphereslim.files import check_folder
 from sphereslim.progress import bar
 from sphereslim.pruning.measures import AccuracyLoss, OutputShift
 from sphereslim.pruning.model import open_model
@@ -26,11 +27,12 @@ from sphereslim.report.text_tables import text_table, with_unit
 
 
 def run(args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    check_folder(out)
     find_criterion(args.criterion)
     model = open_model(args.deploy, args.weights, args.stage)
+    tell_softmax(model.net, ENDS)
     feed, test = feeds(args, model.net, args.test_count)
-    out = Path(args.out)
-    check_writable(out / 'sensitivity.json', out / 'sensitivity.png')
     harm = accuracy_loss(args) if args.pairs else OutputShift(model, test)
     measured = subject(args)
     table = SensitivityTable(out / 'sensitivity.json', measured)

@@ -13,7 +13,7 @@ from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
-from sphereslim.files import only_one, read_json
+from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.net.inputs import input_shape
 from sphereslim.net.prototxt import read_net
 from sphereslim.progress import bar
@@ -44,6 +44,7 @@ SINGLE = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'seeds': 'wholes
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     settings = settings_of(args.settings)
     faces, out = open_faces(args.faces), Path(args.out)
     nets = args.nets.split(',') if args.nets else list(settings['nets'])

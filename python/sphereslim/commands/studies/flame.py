@@ -17,7 +17,7 @@ from sphereslim.checkout import PUBLISHED, SETTINGS, checkout
 from sphereslim.commands.command_line import command_line
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.top1 import Top1
-from sphereslim.files import only_one
+from sphereslim.files import check_folder, only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
 from sphereslim.studies.flame import report
@@ -29,6 +29,7 @@ from sphereslim.training.stage import train_with_bar
 
 
 def run(options: argparse.Namespace) -> None:
+    check_folder(options.out)
     settings = read_settings(options.settings)
     if settings.distillation.student not in VARIANTS:
         raise SlimError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from sphereslim.checkout import PUBLISHED
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
-from sphereslim.files import only_one
+from sphereslim.files import check_folder, only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
 from sphereslim.settings import read_settings
@@ -62,6 +62,7 @@ def make_plan(args):
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     plan = make_plan(args)
     pipeline.check(plan)
     plan.folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from sphereslim.checkout import PUBLISHED
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
-from sphereslim.files import only_one, read_json
+from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import sphereface_plus
@@ -107,6 +107,7 @@ def train_all(plan, gpu):
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     plan = make_plan(args)
     plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):

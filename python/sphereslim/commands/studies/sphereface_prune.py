@@ -13,7 +13,7 @@ from sphereslim.commands.arguments.values import rates
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
-from sphereslim.files import only_one, read_json
+from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
 from sphereslim.report.write import write_report
@@ -37,6 +37,7 @@ SETTINGS = {
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

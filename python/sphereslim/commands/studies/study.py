@@ -10,6 +10,8 @@ import argparse
 import resource
 from pathlib import Path
 
+from sphereslim.commands.arguments.budgets import budgets
+from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, rates, whole
@@ -19,13 +21,13 @@ from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.pairs import write_few
 from sphereslim.data.pictures import shuffled_pictures
 from sphereslim.errors import SlimError
-from sphereslim.files import only_one
+from sphereslim.files import check_folder, check_writable, only_one
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
 from sphereslim.pruning.allocation import curves
 from sphereslim.pruning.measures import OutputShift
-from sphereslim.pruning.model import open_model
+from sphereslim.pruning.model import cost, open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.sensitivity import SensitivityTable, study
 from sphereslim.pruning.sensitivity_plot import draw
@@ -38,13 +40,15 @@ from sphereslim.training.stage import Stage, train_with_bar
 
 
 def run(args: argparse.Namespace) -> None:
-    if set(args.distill or ()) - set(args.budgets):
-        raise SlimError('--distill: expected some of --budgets')
+    check_folder(args.out)
+    check_writable(args.doc, endings=('.md',))
     criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
     for name in [*criteria, args.ranked_by]:
         find_criterion(name)
     check_engine([args.deploy])
     model = open_model(args.deploy, args.weights, args.stage)
+    tell_softmax(model.net, ENDS)
+    shares(args, cost(model.net)[0])
     if args.distill:
         distillation.check(model, form_of(args))
     out = Path(args.out)
@@ -55,9 +59,18 @@ def run(args: argparse.Namespace) -> None:
         best = table(args, job, criteria)
         for budget in args.budgets:
             tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted', job.headline(best[budget], budget, more)['all'])
-        for budget in args.distill or ():
+        for budget in args.distill:
             distil(args, job, budget, more)
         report(args, job, out)
+
+
+def shares(args, macs):
+    """Turn --budgets and --distill into shares of the MACs, from the largest on."""
+    for name in ('budgets', 'distill'):
+        found = {budget.share_of(macs, 'MACs') for budget in getattr(args, name) or ()}
+        setattr(args, name, sorted(found, reverse=True))
+    if set(args.distill) - set(args.budgets):
+        raise SlimError('--distill: expected some of --budgets')
 
 
 def make_study(args, model, out):
@@ -201,7 +214,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
     parser.add_argument('--out', required=True, help='folder of the study')
     parser.add_argument(
-        '--budgets', type=rates, default=[0.85, 0.7, 0.5], help='shares of the MACs to keep (default 0.85,0.7,0.5)'
+        '--budgets',
+        type=budgets,
+        default='0.85,0.7,0.5',
+        help='MACs that may remain: shares such as 0.7 or 70%%, or amounts such as 350M (default %(default)s)',
     )
     parser.add_argument('--criteria', help=f'criteria of the table (default: all: {",".join(CRITERIA)})')
     parser.add_argument('--ranked-by', default='obs', help='criterion that sensitivities are measured with')
@@ -222,7 +238,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--ridge', type=not_negative, default=1e-3, help='how much the old weights count in that (default 1e-3)'
     )
-    parser.add_argument('--distill', type=rates, help='budgets to distil, of --budgets')
+    parser.add_argument('--distill', type=budgets, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
     parser.add_argument('--base-lr', type=float, default=5e-4, help='learning rate of the distillation (default 5e-4)')
     parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
