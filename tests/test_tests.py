@@ -37,3 +37,15 @@ def edits_path(node):
 
 def test_pytest_ini_alone_says_where_imports_are_found():
     assert not [path for path in files() if any(map(edits_path, ast.walk(ast.parse(path.read_text()))))]
+
+
+def imported(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ''] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_no_test_file_imports_another():
+    for path in files():
+        names = [name for node in ast.walk(ast.parse(path.read_text())) for name in imported(node)]
+        assert not [name for name in names if name.startswith('test_')], path
