@@ -62,14 +62,11 @@ def inner_product(graph: Graph, layer: InnerProduct, x: list[str], shapes: Shape
 
 
 def _weights(graph: Graph, layer: InnerProduct, x: list[str]) -> list[str]:
-    """The names of weights and bias; rows are divided by their norms first where the layer does so."""
+    """The names of weights and bias; rows of learned ones are divided by their norms where the layer does so."""
     matrix = (layer.inputs, layer.outputs) if layer.transpose else (layer.outputs, layer.inputs)
     if len(x) > 1:
         names = [graph.op('Reshape', x[1], graph.integers(matrix, 'shape'))]
         names += [graph.op('Reshape', x[2], graph.integers([layer.outputs], 'shape'))] if len(x) > 2 else []
-        if layer.param.inner_product_param.normalize and not layer.transpose:
-            squares = graph.op('ReduceSum', graph.op('Mul', names[0], names[0]), graph.integers([1], 'axes'))
-            names[0] = graph.op('Div', names[0], graph.op('Sqrt', graph.scaled(squares, offset=1e-6)))
         return names
     weight = parameter(layer.blobs[0]).reshape(matrix)
     if layer.param.inner_product_param.normalize and not layer.transpose:

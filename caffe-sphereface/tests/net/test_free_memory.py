@@ -76,7 +76,8 @@ def test_only_the_lean_net_lets_go(tmp_path):
     assert not np.any(lean.net.blobs['join'].data) and not np.any(lean.net.blobs['norm'].diff)
 
 
-# (bottoms, top, the rest of a layer) between two convolutions; `b` and `c` have the shape of `a`
+# (bottoms, top, the rest of a layer) between two convolutions; `b`, `c` have the shape of `a`, `channels` has a value
+# for each channel and `positions` one for each position, `label` one for each picture; the top `loss` ends the net
 BETWEEN = {
     'BatchNorm': ('a', 'z', ''),
     'BatchNorm in place': ('a', 'a', ''),
@@ -107,29 +108,77 @@ BETWEEN = {
     'InnerProduct': ('a', 'z', 'inner_product_param { num_output: 3 }'),
     'MVN': ('a', 'z', ''),
     'Split': ('a', 'z w', ''),
+    'DepthwiseConvolution': ('a', 'z', 'convolution_param { num_output: 4 group: 4 kernel_size: 3 }'),
+    'ConvolutionDepthwise': ('a', 'z', 'convolution_param { kernel_size: 3 stride: 2 }'),
+    'ReLU6': ('a', 'z', ''),
+    'ReLU6 in place': ('a', 'a', ''),
+    'Axpy': ('channels a b', 'z', ''),
+    'ChannelScale': ('a positions', 'z', ''),
+    'ShuffleChannel': ('a', 'z', 'shuffle_channel_param { group: 2 }'),
+    'Permute': ('a', 'z', 'permute_param { order: 0 order: 2 }'),
+    'Permute of nothing': ('a', 'z', ''),
+    'Flip': ('a', 'z', ''),
+    'Normalize of SSD': ('a', 'z', 'norm_param { }'),
+    'Normalize of L1': ('a', 'z', 'normalize_param { normalize_type: "L1" }'),
+    'NormL2': ('a', 'z', ''),
+    'BN': ('a', 'z', 'bn_param { slope_filler { value: 1 } }'),
+    'BN in place': ('a', 'a', 'bn_param { slope_filler { value: 1 } }'),
+    'BN frozen': ('a', 'a', 'bn_param { slope_filler { value: 1 } frozen: true }'),
+    'BN of SegNet': ('a', 'a', 'bn_param { scale_filler { value: 1 } }'),
+    'BN of SegNet without statistics': ('a', 'z', 'bn_param { scale_filler { value: 1 } bn_mode: INFERENCE }'),
+    'Interp': ('a', 'z', 'interp_param { zoom_factor: 2 pad_beg: -1 }'),
+    'Upsample': ('a', 'z', 'upsample_param { scale: 2 }'),
+    'LabelSpecificAdd': ('a label', 'a', 'label_specific_add_param { bias: -0.35 }'),
+    'LabelSpecificMargin': ('a label', 'z', 'label_specific_margin_param { margin_base: 10 }'),
+    'CosinAddm': ('unit label', 'unit', ''),
+    'CombinedMargin': ('unit label', 'z', 'combined_margin_param { m1: 1 }'),
+    'AdaCosAddmScale': ('unit label', 'z', 'adacos_add_m_scale_param { num_classes: 144 }'),
+    'LargeMarginInnerProduct': (
+        'a label',
+        'z w',
+        'largemargin_inner_product_param { num_output: 4 type: DOUBLE weight_filler { type: "xavier" } }',
+    ),
+    'InnerDistance': ('a', 'z', 'inner_distance_param { num_output: 4 weight_filler { type: "xavier" } }'),
+    'CenterLoss': ('a label', 'loss', 'loss_weight: 1 center_loss_param { num_output: 4 }'),
+    'FocalLoss': ('channels label', 'loss', ''),
+    'TripletLoss': ('a b c', 'loss', ''),
+    'SmoothL1Loss': ('a b', 'loss', ''),
+    'SmoothL1Loss with sigma': ('a b', 'loss', 'loss_weight: 1 smooth_l1_loss_param { sigma: 2 }'),
 }
+MADE = {
+    'label': 'type: "Input" input_param { shape { dim: 3 } }',
+    'channels': 'type: "InnerProduct" bottom: "data" '
+    'inner_product_param { num_output: 4 weight_filler { type: "xavier" } }',
+    'positions': 'type: "Convolution" bottom: "data" convolution_param { num_output: 1 kernel_size: 3 }',
+    'unit': 'type: "NormL2" bottom: "a"',
+}
+CONVOLUTION = (
+    'type: "Convolution" bottom: "data" convolution_param { num_output: 4 kernel_size: 3 '
+    'weight_filler { type: "xavier" } }'
+)
+END = """layer { name: "end" type: "InnerProduct" bottom: "%s" top: "end"
+         inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "Reduction" bottom: "end" top: "loss" loss_weight: 1 }
+"""
 
 
 def net_with(kind):
     bottoms, tops, rest = BETWEEN[kind]
-    made = ''.join(
-        f'layer {{ name: "{name}" type: "Convolution" bottom: "data" top: "{name}" convolution_param {{ '
-        'num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }\n'
-        for name in bottoms.split()
-    )
+    names = [*['a'] * ('unit' in bottoms), *bottoms.split()]
+    made = ''.join(f'layer {{ name: "{n}" top: "{n}" {MADE.get(n, CONVOLUTION)} }}\n' for n in names)
     ends = ''.join(f'bottom: "{b}" ' for b in bottoms.split()) + ''.join(f'top: "{t}" ' for t in tops.split())
     text = (
         'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 2 dim: 8 dim: 8 } } }\n'
         + made
         + f'layer {{ name: "layer" type: "{kind.split()[0]}" {ends} {rest} }}\n'
-        + f'layer {{ name: "end" type: "InnerProduct" bottom: "{tops[0]}" top: "end" inner_product_param {{ '
-        'num_output: 2 weight_filler { type: "xavier" } } }\n'
-        + 'layer { name: "loss" type: "Reduction" bottom: "end" top: "loss" loss_weight: 1 }\n'
+        + ('' if tops == 'loss' else END % tops.split()[0])
         + ''.join(f'layer {{ name: "s{t}" type: "Silence" bottom: "{t}" }}\n' for t in tops.split()[1:])
     )
     caffe.set_random_seed(1)
     net = caffe.Net(text_format.Parse(text, caffe_pb2.NetParameter()), caffe.TRAIN)
     net.blobs['data'].data[...] = np.random.default_rng(0).normal(size=(3, 2, 8, 8))
+    if 'label' in net.blobs:
+        net.blobs['label'].data[...] = [0, 3, 1]
     return net
 
 

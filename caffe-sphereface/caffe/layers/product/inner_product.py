@@ -16,9 +16,9 @@ from caffe.layers.support.registry import Layer, register
 class InnerProduct(Layer):
     """Fully connected layer.
 
-    Weights have shape (outputs, inputs), or (inputs, outputs) with `transpose`. With the SphereFace fork's `normalize`
-    every row of the weights is divided in place by its L2 norm (1e-6 under the root) before use. A second and third
-    bottom supply weights and bias in place of learned ones.
+    Weights have shape (outputs, inputs), or (inputs, outputs) with `transpose`. With `normalize` of the forks
+    (SphereFace+, caffe-windows and others) every row of the learned weights is divided in place by its L2 norm (1e-6
+    under the root) before use. A second and third bottom supply weights and bias in place of learned ones, as they are.
     """
 
     bottoms = (1, 3)
@@ -75,7 +75,7 @@ class InnerProduct(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
-        if self.param.inner_product_param.normalize and not self.transpose:
+        if self.param.inner_product_param.normalize and not self.transpose and len(bottom) == 1:
             with weight.changing() as rows:
                 rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
         matrix = (

@@ -97,6 +97,14 @@ def test_the_labelled_logit_moves_features_as_the_original_does(kind, count):
     np.testing.assert_allclose(net.blobs['x'].diff, dy.sum(1, keepdims=True) * moved, rtol=1e-3, atol=1e-4)
 
 
+def test_inner_product_normalizes_no_weights_that_a_bottom_gives():
+    text = layer('InnerProduct', 'x w', extra='inner_product_param { num_output: 3 normalize: true bias_term: false }')
+    net = make_net(text, {'x': (2, 4), 'w': (3, 4)})
+    x, weight = (net.blobs[name].data.copy() for name in 'xw')
+    np.testing.assert_allclose(net.forward()['y'], x @ weight.T, rtol=1e-5)
+    np.testing.assert_array_equal(net.blobs['w'].data, weight)
+
+
 def test_rows_are_normalised_with_a_small_number_under_the_root():
     text = 'inner_product_param { num_output: 2 normalize: true bias_term: false %s }'
     net = make_net(layer('InnerProduct', extra=text % ''), {'x': (1, 2)})
