@@ -21,7 +21,7 @@ def open_net(net, weights=None, phase=TEST, backward=False):
     that is wrong.
     """
     if backward:
-        net = copy_of(net)
+        net = _without_measures(copy_of(net))
         net.force_backward = True
     with tempfile.TemporaryDirectory() as folder:
         prototxt, caffemodel = Path(folder, 'net.prototxt'), Path(folder, 'net.caffemodel')
@@ -34,6 +34,15 @@ def open_net(net, weights=None, phase=TEST, backward=False):
             write_bytes(caffemodel, weights.SerializeToString())
             result.copy_from(str(caffemodel))
     return result
+
+
+def _without_measures(net):
+    """A NetParameter less its Accuracy and ArgMax that nothing reads: they have no gradient that could be asked for."""
+    read = {name for layer in net.layer for name in layer.bottom}
+    kept = [layer for layer in net.layer if layer.type not in ('Accuracy', 'ArgMax') or read & set(layer.top)]
+    del net.layer[:]
+    net.layer.extend(kept)
+    return net
 
 
 def weights_of(net):
