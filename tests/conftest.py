@@ -2,9 +2,11 @@
 
 import sys
 import tempfile
+from importlib import import_module
 
 import caffe_server
 import pytest
+from repository import ROOT
 from sphereslim.commands.ending import run_command
 from sphereslim.commands.program import find_command
 
@@ -25,15 +27,16 @@ def quick_caffe(quick_command, monkeypatch):
 
 @pytest.fixture
 def run(work, monkeypatch, capsys):
-    """A function (command, arguments) -> what it printed, run in the folder `work`; SystemExit carries the one line of
-    a bad request."""
+    """A function (command or tool, arguments) -> what it printed, run in the folder `work`; SystemExit carries the one
+    line of a bad request."""
     monkeypatch.chdir(work)
 
     def call(command, words):
         words = [command, *words.split()]
         monkeypatch.setattr(sys, 'argv', words)
         try:
-            run_command(lambda: find_command(command).run(words[1:]))
+            is_tool = (ROOT / 'tools' / f'{command}.py').exists()
+            run_command(import_module(command).main if is_tool else lambda: find_command(command).run(words[1:]))
         except SystemExit as end:
             if end.code:
                 raise

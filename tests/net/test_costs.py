@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from repository import ROOT, SHARED
+from repository import PROTOTXT_FILES, ROOT, SHARED
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import measure, one_picture, open_with_inputs, total
 from sphereslim.net.prototxt import parse_net, read_net
 
-NETS = sorted(path for path in (ROOT / 'prototxt').rglob('*.prototxt') if not path.name.startswith('solver'))
+NETS = [path for path in PROTOTXT_FILES if not path.name.startswith('solver')]
 SMALL = """
 name: "small"
 layer { name: "data" type: "ImageData" top: "data" top: "label" image_data_param { new_height: 8 new_width: 6 } }

@@ -125,7 +125,7 @@ def test_a_net_with_stages_is_pruned_in_all_of_them(work, run):
 PICTURES = '--images faces/aligned --count 4'
 PAIRS = '--pairs faces/pairs.txt --pictures faces/aligned'
 IN_STAGES = {  # command: its words but for --stage
-    '../tools/model_stats': 'NET',
+    'model_stats': 'NET',
     'evaluate_lfw': f'NET {TINY} {PAIRS} --no-cache',
     'select_filters': f'NET {TINY} --layer conv1 {PICTURES} --out OUT/s.json',
     'prune': f'OUT/s.json --deploy NET --weights {TINY} --out OUT/cut',

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from google.protobuf import text_format
+from repository import PROTOTXT_FILES as FILES
 from repository import ROOT
 from sphereslim.channels.groups import Groups
 from sphereslim.engine import caffe_pb2
@@ -13,7 +14,6 @@ from sphereslim.net import inputs, prototxt
 from sphereslim.net import text as prototext
 from sphereslim.net.engine_check import check_engine
 
-FILES = sorted((ROOT / 'prototxt').rglob('*.prototxt'))
 NETS = [path for path in FILES if not path.name.startswith('solver')]
 SOLVERS = [path for path in FILES if path.name.startswith('solver')]
 TWO_SOURCES = """

@@ -5,3 +5,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
+# every network and solver of prototxt/, which has a folder that is a link
+PROTOTXT_FILES = sorted(
+    Path(folder, name)
+    for folder, _, names in os.walk(ROOT / 'prototxt', followlinks=True)
+    for name in names
+    if name.endswith('.prototxt')
+)
