@@ -129,7 +129,7 @@ def test_no_layer_outweighs_another():
 
 SHARED = """
 layer { name: "one" type: "Input" top: "one" input_param { shape { dim: [4, 1, 12, 12] } } }
-layer { name: "two" type: "Input" top: "two" input_param { shape { dim: [4, 1, 9, 9] } } }
+layer { name: "two" type: "Input" top: "two" input_param { shape { dim: [4, 1, 12, 12] } } }
 layer { name: "conv" type: "Convolution" bottom: "one" bottom: "two" top: "a" top: "b"
         convolution_param { num_output: 8 kernel_size: 3 } }
 layer { name: "relu" type: "ReLU" bottom: "a" top: "a" }
@@ -146,7 +146,7 @@ def test_channels_count_that_only_one_bottom_of_a_convolution_brings_to_life(nam
     proto = parse_net(SHARED)
     net, rng = open_net(proto, backward=True), np.random.default_rng(0)
     net.params['conv'][0].data[alive] = rng.uniform(0.1, 1, (4, 1, 3, 3))
-    feed = [{'one': np.zeros((4, 1, 12, 12), 'f'), 'two': np.zeros((4, 1, 9, 9), 'f')}]
+    feed = [{'one': np.zeros((4, 1, 12, 12), 'f'), 'two': np.zeros((4, 1, 12, 12), 'f')}]
     feed[0][place][...] = rng.uniform(0.5, 1, feed[0][place].shape)
     assert select(Groups(proto), 'conv', name, Sampler(net, feed), 0.5).kept.tolist() == alive
 
