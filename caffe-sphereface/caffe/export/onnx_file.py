@@ -7,6 +7,7 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.export import (  # noqa: F401  (converters)
     convolution,
+    detection,
     forks,
     neurons,
     pooling,
@@ -85,10 +86,14 @@ def _model(onnx: ModuleType, net: Net, graph: Graph, values: dict[str, str], any
     for name in outputs:
         graph.rename(values[name], name)
 
+    open_axes = {name: layer.open_axes for layer in net.layers for name in layer.param.top}
+
     def described(name: str) -> Any:
         shape: list[int | str] = list(net.blobs[name].shape)
-        if any_batch and shape:
+        if any_batch and shape and not open_axes[name]:
             shape[0] = 'N'
+        for axis in open_axes[name]:
+            shape[axis] = f'{name}_{axis}'
         return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
 
     made = onnx.helper.make_graph(

@@ -20,6 +20,7 @@ class DetectionOutput(Layer):
     bottoms = 3
     tops = 1
     no_diff_bottoms = (0, 1, 2)
+    open_axes = (2,)
     kept = ()
     reads_back = ()
 

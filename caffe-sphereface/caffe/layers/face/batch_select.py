@@ -39,6 +39,7 @@ class Filter(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    open_axes = (0,)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(top) != len(bottom) - 1:

@@ -138,6 +138,8 @@ class Layer:
     passes_bottom_on: ClassVar[bool] = False
     # whether the first axis counts steps of time, where it counts pictures or other items elsewhere
     over_time: ClassVar[bool] = False
+    # axes of the tops whose sizes follow from values of the bottoms, not from their shapes alone
+    open_axes: ClassVar[Sequence[int]] = ()
     # where the values of a layer without bottoms come from: from whoever runs the net, blob by blob ('caller') or as
     # arrays of many items ('arrays'), from a filler ('filler') or from files ('files')
     values_from: ClassVar[Literal['caller', 'arrays', 'filler', 'files'] | None] = None
