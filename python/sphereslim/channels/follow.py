@@ -3,14 +3,19 @@
 Only the prototxt is needed, neither weights nor sizes; how flows pass a layer is said in `rules`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from sphereslim.channels import fork_rules, weighted_rules  # noqa: F401  (register their rules)
 from sphereslim.channels.rules import apply_rule
-from sphereslim.channels.trace import Trace
+from sphereslim.channels.trace import Flow, Trace
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.phases import layers_in, states
 
 
-def follow(*nets):
+def follow(*nets: caffe_pb2.NetParameter) -> Trace:
     """Follow the channels of NetParameters, as `read_net` gives them, in all their `states`; equal names: one layer."""
     result = Trace()
     for net in nets:
@@ -21,9 +26,9 @@ def follow(*nets):
     return result
 
 
-def lone_channels(trace):
+def lone_channels(trace: Trace) -> dict[int, str]:
     """{channel id: reason} of those that are all there is of some blob, so that it would be left without any."""
-    lone = {}
+    lone: dict[int, str] = {}
     for (layer, top), flow in trace.tops.items():
         if len(flow.ids) == 1:
             lone.setdefault(
@@ -32,7 +37,7 @@ def lone_channels(trace):
     return lone
 
 
-def _check(net):
+def _check(net: caffe_pb2.NetParameter) -> None:
     if len(net.layers):
         raise SlimError(
             f"net '{net.name}' is in the old form with `layers`, expected `layer`: "
@@ -42,8 +47,10 @@ def _check(net):
         raise SlimError(f"net '{net.name}' has no layers")
 
 
-def _walk(result, layers):
-    blobs, source, unread = {}, {}, {}
+def _walk(result: Trace, layers: Sequence[caffe_pb2.LayerParameter]) -> None:
+    blobs: dict[str, Flow | None] = {}
+    source: dict[str, tuple[str, str]] = {}
+    unread: dict[str, Flow | None] = {}
     for layer in layers:
         result.layers.setdefault(layer.name, layer)
         _note_shared(result, layer)
@@ -61,13 +68,13 @@ def _walk(result, layers):
         result.pin([flow], f"blob '{top}' is an output of the net")
 
 
-def _note_shared(result, layer):
+def _note_shared(result: Trace, layer: caffe_pb2.LayerParameter) -> None:
     for index, spec in enumerate(layer.param):
         if spec.name:
             result.shared.setdefault(spec.name, {})[layer.name, index] = None
 
 
-def _tie_shared(result):
+def _tie_shared(result: Trace) -> None:
     """Axes of parameters that layers share by name go together; one that only some of them know must stay."""
     for name, holders in result.shared.items():
         for axis in (0, 1):

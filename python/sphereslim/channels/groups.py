@@ -1,5 +1,8 @@
 """Channel groups: the filters, biases, slopes, statistics and input channels that can only be removed together."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +10,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from sphereslim.channels.follow import follow, lone_channels
+from sphereslim.channels.trace import Trace
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
+
+Kept = Mapping[str, Sequence[int] | np.ndarray]  # {group or layer name: indices of the units that stay}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +45,21 @@ class Group:
 
     name: str
     size: int
-    makers: tuple
-    carriers: tuple
-    readers: tuple
-    points: tuple
-    members: tuple
+    makers: tuple[str, ...]
+    carriers: tuple[str, ...]
+    readers: tuple[str, ...]
+    points: tuple[tuple[str, str], ...]
+    members: tuple[Member, ...]
     reason: str
-    caveats: tuple
+    caveats: tuple[str, ...]
 
     @property
-    def prunable(self):
+    def prunable(self) -> bool:
         """Whether channels can be removed."""
         return not self.reason
 
     @property
-    def is_trunk(self):
+    def is_trunk(self) -> bool:
         """Whether several layers make the channels together, as along a residual trunk."""
         return len(self.makers) > 1
 
@@ -65,29 +72,29 @@ class Groups:
     group's index (-1: none) and its unit within.
     """
 
-    def __init__(self, *nets):
+    def __init__(self, *nets: caffe_pb2.NetParameter) -> None:
         self.trace = follow(*nets)
         self.group_of, self.unit_of = _partition(self.trace)
         self._groups = build_groups(self.trace, self.group_of, self.unit_of)
-        self._by_layer = {}
+        self._by_layer: dict[str, Group] = {}
         for group in self._groups:
             for layer in group.carriers:
                 self._by_layer.setdefault(layer, group)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Group]:
         return iter(self._groups)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._groups)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Group:
         return self._groups[index]
 
-    def prunable(self):
+    def prunable(self) -> list[Group]:
         """The groups that can lose channels."""
         return [group for group in self if group.prunable]
 
-    def of(self, layer):
+    def of(self, layer: str) -> Group:
         """The prunable group whose channels a layer makes or carries; SlimError if there is none, saying why."""
         group = self._by_layer.get(layer)
         if group is not None and group.prunable:
@@ -98,18 +105,18 @@ class Groups:
         why = group.reason if group else f'it makes no channels ({self.trace.layers[layer].type})'
         raise SlimError(f"layer '{layer}' cannot be pruned: {why}; expected one of: {names}")
 
-    def units_of(self, group, layer, top):
+    def units_of(self, group: Group, layer: str, top: str) -> np.ndarray:
         """The group's unit at each place along axis 1 of this version of a blob, -1 for other groups' channels."""
         return self.units_among(group, self.trace.tops[layer, top].ids)
 
-    def units_among(self, group, ids):
+    def units_among(self, group: Group, ids: np.ndarray) -> np.ndarray:
         """The group's unit of each channel id, -1 for other groups' channels."""
         return np.where(self.group_of[ids] == self._groups.index(group), self.unit_of[ids], -1)
 
-    def keep_mask(self, kept):
+    def keep_mask(self, kept: Kept) -> np.ndarray:
         """A bool per channel id: whether it stays under {group or layer name: kept unit indices}."""
         mask = np.ones(len(self.unit_of), bool)
-        asked = {}
+        asked: dict[str, str] = {}
         for name, indices in kept.items():
             group = self.of(name)
             if group.name in asked:
@@ -124,9 +131,9 @@ class Groups:
         return mask
 
 
-def _checked(name, indices, size):
+def _checked(name: str, asked: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
     """Kept indices as an array, after the checks that they are a sensible subset of range(size)."""
-    indices = np.asarray(indices)
+    indices = np.asarray(asked)
     if not indices.size:
         raise SlimError(f"layer '{name}': no channel would be left, expected at least one of {size} to be kept")
     whole = np.issubdtype(indices.dtype, np.integer) and indices.ndim == 1
@@ -135,7 +142,7 @@ def _checked(name, indices, size):
     return indices
 
 
-def _partition(trace):
+def _partition(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     """(group, unit within the group) of each channel id.
 
     Tied channels are one unit; units of which one layer makes several are one group.
@@ -153,7 +160,7 @@ def _partition(trace):
     return index[groups], unit_of
 
 
-def _components(count, pairs):
+def _components(count: int, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Labels 0, 1, … of the connected components among `count` ids, in the order of their first ids."""
     if not count:
         return np.zeros(0, int)
@@ -164,7 +171,7 @@ def _components(count, pairs):
     return np.argsort(np.argsort(first))[inverse]
 
 
-def build_groups(trace, group_of, unit_of):
+def build_groups(trace: Trace, group_of: np.ndarray, unit_of: np.ndarray) -> list[Group]:
     """The Group records of a trace whose ids have been partitioned, by group index."""
     members = _members(trace, group_of, unit_of)
     alone, some_alone = _lone(trace, group_of, unit_of)
@@ -175,7 +182,9 @@ def build_groups(trace, group_of, unit_of):
     ]
 
 
-def _group(trace, members, own, unit_of, reason, caveats):
+def _group(
+    trace: Trace, members: Sequence[Member], own: np.ndarray, unit_of: np.ndarray, reason: str, caveats: tuple[str, ...]
+) -> Group:
     makers = [layer for layer, flow in trace.made.items() if own[flow.ids[0]]]
     carriers = dict.fromkeys((*makers, *(m.layer for m in members if m.role == 'output')))
     readers = dict.fromkeys(m.layer for m in members if m.role == 'input')
@@ -200,9 +209,9 @@ def _group(trace, members, own, unit_of, reason, caveats):
     )
 
 
-def _members(trace, group_of, unit_of):
+def _members(trace: Trace, group_of: np.ndarray, unit_of: np.ndarray) -> list[list[Member]]:
     """Per group the axes of weight blobs that run over its channels."""
-    members = [[] for _ in range(group_of.max(initial=-1) + 1)]
+    members: list[list[Member]] = [[] for _ in range(group_of.max(initial=-1) + 1)]
     for axis in trace.axes.values():
         found = group_of[axis.ids]
         for group in np.unique(found[found >= 0]):
@@ -211,16 +220,18 @@ def _members(trace, group_of, unit_of):
     return members
 
 
-def _texts(notes, group_of):
+def _texts(notes: Sequence[tuple[np.ndarray, str]], group_of: np.ndarray) -> dict[int, list[str]]:
     """{group index: its notes without repeats}."""
-    texts = {}
+    texts: dict[int, dict[str, None]] = {}
     for ids, text in notes:
         for group in np.unique(group_of[ids]):
             texts.setdefault(int(group), {})[text] = None
     return {group: list(found) for group, found in texts.items()}
 
 
-def _lone(trace, group_of, unit_of):
+def _lone(
+    trace: Trace, group_of: np.ndarray, unit_of: np.ndarray
+) -> tuple[list[tuple[np.ndarray, str]], list[tuple[np.ndarray, str]]]:
     """Two lists of (channel ids, note) on groups of which every unit, or only some, is all there is of some blob."""
     lone = lone_channels(trace)
     whole, partly = [], []
@@ -236,7 +247,7 @@ def _lone(trace, group_of, unit_of):
     return whole, partly
 
 
-def _finished(trace, layer, top):
+def _finished(trace: Trace, layer: str, top: str) -> tuple[str, str]:
     """The (layer, top) where channels are finished: past what is done to each of them alone, and a sum."""
     while True:
         readers = trace.readers.get((layer, top), ())
@@ -246,5 +257,5 @@ def _finished(trace, layer, top):
         layer, top = reader.name, reader.top[0]
 
 
-def _is_in_line(layer):
+def _is_in_line(layer: caffe_pb2.LayerParameter) -> bool:
     return (layer_type(layer).per_channel or layer.type == 'Eltwise') and len(layer.top) > 0

@@ -3,30 +3,39 @@
 A flow is None where the channels of a blob are not known (labels, scalars, outputs of types without a rule).
 """
 
-import numpy as np
+from __future__ import annotations
 
-from sphereslim.channels.trace import Flow
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from google.protobuf.message import Message
+
+from sphereslim.channels.trace import Flow, Trace
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import types_with
 
 _SINKS = ('Accuracy', 'HDF5Output')  # besides the losses
-RULES = {}
+Flows = Sequence[Flow | None]  # of the bottoms of a layer
+Tops = Sequence[Flow | None]  # of its tops, the first ones
+Rule = Callable[..., Tops]  # of (trace, layer, flows of its bottoms)
+RULES: dict[str, Rule] = {}
 
 
-def rule(*types):
+def rule(*types: str) -> Callable[[Rule], Rule]:
     """Register a rule for layer types."""
 
-    def register(function):
+    def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(types, function))
         return function
 
     return register
 
 
-def apply_rule(trace, layer, flows):
+def apply_rule(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     """The flows of a layer's tops, one each; what they imply is written into the trace."""
     if not layer.bottom:
-        tops = _source(trace, layer)
+        tops: Tops = _source(trace, layer)
     elif layer.type.endswith('Loss') or layer.type in _SINKS:
         trace.pin(flows, f"'{layer.name}' ({layer.type}) judges or stores blob '{layer.bottom[0]}'")
         tops = []
@@ -37,20 +46,20 @@ def apply_rule(trace, layer, flows):
     return [*tops, *[None] * (len(layer.top) - len(tops))]
 
 
-def stop(trace, layer, flows, why):
+def stop(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows, why: str) -> Tops:
     """No channel passes: what comes in must stay, what goes out is unknown."""
     trace.pin(flows, f"they reach '{layer.name}' ({layer.type}), which {why}")
     return []
 
 
-def _source(trace, layer):
+def _source(trace: Trace, layer: caffe_pb2.LayerParameter) -> Tops:
     """The pictures' channels, which stay, where the prototxt tells their number."""
     flows = [trace.fresh(number) if number else None for number in _source_channels(layer)]
     trace.pin(flows, f"'{layer.name}' ({layer.type}) is an input of the net")
     return flows
 
 
-def _source_channels(layer):
+def _source_channels(layer: caffe_pb2.LayerParameter) -> list[int]:
     """The number of channels of each top of a layer without bottoms, 0 where unknown."""
     shapes = {'Input': layer.input_param.shape, 'DummyData': layer.dummy_data_param.shape}.get(layer.type, ())
     if shapes:
@@ -63,7 +72,7 @@ def _source_channels(layer):
     return []
 
 
-def _same(trace, layer, flows):
+def _same(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     return [flows[0]] * len(layer.top)
 
 
@@ -71,7 +80,7 @@ rule(*types_with('per_channel'), 'Split', 'BatchReindex', 'Silence')(_same)
 
 
 @rule('Pooling')
-def _pooling(trace, layer, flows):
+def _pooling(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     flow = flows[0]
     if flow is not None:
         param = layer.pooling_param
@@ -81,14 +90,14 @@ def _pooling(trace, layer, flows):
 
 
 @rule('PReLU')
-def _prelu(trace, layer, flows):
+def _prelu(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if flows[0] is not None and not layer.prelu_param.channel_shared:
         trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)
     return [flows[0]]
 
 
 @rule('BatchNorm')
-def _batch_norm(trace, layer, flows):
+def _batch_norm(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if flows[0] is not None:
         trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)
         trace.axis(layer, 1, 0, flows[0], 'output', ndim=1)
@@ -96,7 +105,7 @@ def _batch_norm(trace, layer, flows):
 
 
 @rule('Scale', 'Bias')
-def _scale(trace, layer, flows):
+def _scale(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.scale_param if layer.type == 'Scale' else layer.bias_param
     if param.axis < 0:
         return stop(trace, layer, flows, 'counts its axis from the end')
@@ -107,7 +116,7 @@ def _scale(trace, layer, flows):
     return [flows[0]]
 
 
-def _scale_axes(trace, layer, flow, param):
+def _scale_axes(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow, param: caffe_pb2.ScaleParameter) -> None:
     """The learned factors span the blob's axes from `axis` on, so channels are their first or second axis."""
     has_bias = layer.type == 'Scale' and param.bias_term
     place = 1 - param.axis
@@ -116,7 +125,7 @@ def _scale_axes(trace, layer, flow, param):
             trace.axis(layer, blob, place, flow, 'output', ndim=1 if param.num_axes == 1 else 0)
 
 
-def _scale_by_blob(trace, layer, flows, axis):
+def _scale_by_blob(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows, axis: int) -> Tops:
     """A second bottom gives the factors: from axis 0 on its channels are the first one's."""
     if axis == 0:
         return joined(trace, layer, flows)
@@ -126,7 +135,7 @@ def _scale_by_blob(trace, layer, flows, axis):
 
 
 @rule('Eltwise')
-def joined(trace, layer, flows):
+def joined(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     """Blobs combined element by element: their channels go together."""
     known = [flow for flow in flows if flow is not None]
     if not known:
@@ -139,12 +148,12 @@ def joined(trace, layer, flows):
     return [flows[0] or Flow(known[0].ids, known[0].flat)]
 
 
-def _axis_of(param, old):
+def _axis_of(param: Message, old: str) -> int:
     return getattr(param, old) if param.HasField(old) else param.axis
 
 
 @rule('Concat')
-def _concat(trace, layer, flows):
+def _concat(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     axis = _axis_of(layer.concat_param, 'concat_dim')
     if axis < 0:
         return stop(trace, layer, flows, 'counts its axis from the end')
@@ -152,13 +161,14 @@ def _concat(trace, layer, flows):
         return joined(trace, layer, flows)
     if len(flows) == 1:
         return flows
-    if any(flow is None or flow.flat for flow in flows):
+    known = [flow for flow in flows if flow is not None and not flow.flat]
+    if len(known) < len(flows):
         return stop(trace, layer, flows, 'joins them with a blob whose number of channels is not known')
-    return [Flow(np.concatenate([flow.ids for flow in flows]), single=all(flow.single for flow in flows))]
+    return [Flow(np.concatenate([flow.ids for flow in known]), single=all(flow.single for flow in known))]
 
 
 @rule('Slice')
-def _slice(trace, layer, flows):
+def _slice(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param, flow = layer.slice_param, flows[0]
     axis = _axis_of(param, 'slice_dim')
     if flow is None or axis >= 0 and axis != 1:
@@ -174,7 +184,7 @@ def _slice(trace, layer, flows):
 
 
 @rule('Flatten')
-def _flatten(trace, layer, flows):
+def _flatten(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param, flow = layer.flatten_param, flows[0]
     if param.axis == 1 and param.end_axis == -1:
         return [_flattened(flow)] if flow is not None else []
@@ -182,7 +192,7 @@ def _flatten(trace, layer, flows):
 
 
 @rule('Reshape')
-def _reshape(trace, layer, flows):
+def _reshape(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param, flow = layer.reshape_param, flows[0]
     dims = list(param.shape.dim)
     whole = param.axis == 0 and param.num_axes == -1
@@ -199,26 +209,26 @@ def _reshape(trace, layer, flows):
     return stop(trace, layer, flows, 'gives them a shape of its own')
 
 
-def _flattened(flow):
+def _flattened(flow: Flow) -> Flow:
     return flow if flow.single else Flow(flow.ids, flat=True)
 
 
 @rule('Crop')
-def _crop(trace, layer, flows):
+def _crop(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if layer.crop_param.axis < 2:
         return stop(trace, layer, flows, 'cuts along channels')
     return [flows[0]]
 
 
 @rule('Reduction')
-def _reduction(trace, layer, flows):
+def _reduction(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if layer.reduction_param.axis < 2:
         return stop(trace, layer, flows, 'sums over channels')
     return [flows[0]]
 
 
 @rule('Tile')
-def _tile(trace, layer, flows):
+def _tile(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param, flow = layer.tile_param, flows[0]
     if flow is None or param.axis >= 0 and param.axis != 1:
         return [flow]
@@ -227,14 +237,14 @@ def _tile(trace, layer, flows):
     return [Flow(np.tile(flow.ids, param.tiles), single=flow.single)]
 
 
-def _mixes(trace, layer, flow, how):
+def _mixes(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None, how: str) -> Tops:
     if flow is not None:
         trace.note(flow, f"'{layer.name}' ({layer.type}) {how}")
     return [flow]
 
 
 @rule('LRN')
-def _lrn(trace, layer, flows):
+def _lrn(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.lrn_param
     if param.norm_region == param.WITHIN_CHANNEL:
         return [flows[0]]
@@ -242,7 +252,7 @@ def _lrn(trace, layer, flows):
 
 
 @rule('MVN')
-def _mvn(trace, layer, flows):
+def _mvn(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     return (
         _mixes(trace, layer, flows[0], 'takes its mean over all channels')
         if layer.mvn_param.across_channels
@@ -251,14 +261,14 @@ def _mvn(trace, layer, flows):
 
 
 @rule('Softmax')
-def _softmax(trace, layer, flows):
+def _softmax(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if layer.softmax_param.axis > 1:
         return [flows[0]]
     return _mixes(trace, layer, flows[0], 'divides by a sum over all channels')
 
 
 @rule('Normalize')
-def _normalize(trace, layer, flows):
+def _normalize(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     # A removed channel counts as zero in the norm, as a masked one does: no caveat. The second top is the norm itself.
     if layer.HasField('norm_param') and not layer.norm_param.channel_shared and flows[0] is not None:
         trace.axis(layer, 0, 0, flows[0], 'output', ndim=1)  # SSD's scale of each channel
@@ -266,5 +276,5 @@ def _normalize(trace, layer, flows):
 
 
 @rule('Embed')
-def _embed(trace, layer, flows):
+def _embed(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     return stop(trace, layer, flows, 'takes whole numbers')

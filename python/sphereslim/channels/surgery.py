@@ -1,17 +1,30 @@
 """Cutting channels out of nets and weights, the same ones everywhere."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
-from sphereslim.channels.groups import Groups
+from sphereslim.channels.groups import Groups, Kept
+from sphereslim.channels.trace import Axis, Trace
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.net.weights import blob_array, set_blob_array, weight_layers
 from sphereslim.net.weights_check import check_weights
 
+Edits = dict[str, dict[str, Any]]  # {layer: {field path: new value}}
 
-def prune(nets, weights, kept, groups=None):
+
+def prune(
+    nets: Sequence[caffe_pb2.NetParameter],
+    weights: caffe_pb2.NetParameter,
+    kept: Kept,
+    groups: Groups | None = None,
+) -> tuple[list[caffe_pb2.NetParameter], caffe_pb2.NetParameter]:
     """Remove channels from nets that share layers by name (say train and deploy) and from their common weights.
 
     `nets` is a list of NetParameters, `weights` the NetParameter of a caffemodel, `kept` says which units stay as
@@ -33,7 +46,9 @@ def prune(nets, weights, kept, groups=None):
     return [apply_edits(net, edits) for net in nets], weights
 
 
-def prune_prototxt(nets, kept, groups=None):
+def prune_prototxt(
+    nets: Sequence[caffe_pb2.NetParameter], kept: Kept, groups: Groups | None = None
+) -> list[caffe_pb2.NetParameter]:
     """The nets without the removed channels, as `prune` gives them, where there are no weights."""
     groups = groups or Groups(*nets)
     mask = groups.keep_mask(kept)
@@ -42,9 +57,9 @@ def prune_prototxt(nets, kept, groups=None):
     return [apply_edits(net, edits) for net in nets]
 
 
-def field_edits(groups, mask):
+def field_edits(groups: Groups, mask: np.ndarray) -> Edits:
     """{layer: {field path: new value}} for every prototxt field whose count of channels changes."""
-    edits = {}
+    edits: Edits = {}
     for edit in groups.trace.edits.values():
         if not mask[edit.ids].all():
             value = [int(mask[edit.ids[:end]].sum()) for end in edit.ends]
@@ -52,7 +67,7 @@ def field_edits(groups, mask):
     return edits
 
 
-def apply_edits(net, edits):
+def apply_edits(net: caffe_pb2.NetParameter, edits: Edits) -> caffe_pb2.NetParameter:
     """A copy of a NetParameter with the fields of its layers set as in `edits`; layers without them stay."""
     result = copy_of(net)
     for layer in (*result.layer, *result.layers):
@@ -62,7 +77,7 @@ def apply_edits(net, edits):
     return result
 
 
-def _set_field(param, name, value):
+def _set_field(param: caffe_pb2.ConvolutionParameter, name: str, value: int) -> None:
     field, _, index = name.partition('[')
     if index:
         getattr(param, field)[int(index[:-1])] = value
@@ -73,7 +88,7 @@ def _set_field(param, name, value):
         setattr(param, name, value)
 
 
-def _check_left(trace, mask):
+def _check_left(trace: Trace, mask: np.ndarray) -> None:
     """Every layer that had channels keeps some."""
     flows = [(layer, flow.ids) for (layer, _), flow in trace.tops.items()]
     for layer, ids in [*flows, *((axis.layer, axis.ids) for axis in trace.axes.values())]:
@@ -81,16 +96,16 @@ def _check_left(trace, mask):
             raise SlimError(f"layer '{layer}' would be left without channels, expected at least one to be kept")
 
 
-def _cut_axes(trace, mask):
+def _cut_axes(trace: Trace, mask: np.ndarray) -> dict[tuple[str, int], list[Axis]]:
     """{(layer, blob): its axes that lose channels}."""
-    cut = {}
+    cut: dict[tuple[str, int], list[Axis]] = {}
     for axis in trace.axes.values():
         if not mask[axis.ids].all():
             cut.setdefault((axis.layer, axis.blob), []).append(axis)
     return cut
 
 
-def _cut(blob, axes, mask):
+def _cut(blob: caffe_pb2.BlobProto, axes: Sequence[Axis], mask: np.ndarray) -> None:
     array = blob_array(blob)
     for axis in axes:
         place = axis.place(array.shape)

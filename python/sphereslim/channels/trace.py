@@ -4,10 +4,14 @@ Every output channel of a layer with weights gets a number, its id. A blob is th
 axis (`Flow`). What must go together is written down as ties between ids, what must stay as pins.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 
 MOST_CHANNELS = 2**24  # of a layer; every channel takes memory here
@@ -42,7 +46,7 @@ class Axis:
     ndim: int = 0
     block: bool = False
 
-    def place(self, shape):
+    def place(self, shape: tuple[int, ...]) -> int:
         """Where the axis is in a stored shape, which may be padded with ones in front."""
         if self.ndim == 1:
             return int(np.argmax(shape)) if shape else 0
@@ -60,7 +64,7 @@ class Edit:
     layer: str
     path: str
     ids: np.ndarray
-    ends: tuple
+    ends: tuple[int, ...]
     several: bool = False
 
 
@@ -68,19 +72,23 @@ class Edit:
 class Trace:
     """What following the channels of one or more nets has shown so far."""
 
-    made: dict = field(default_factory=dict)  # layer → Flow of the channels it makes
-    axes: dict = field(default_factory=dict)  # (layer, blob, axis) → Axis
-    edits: dict = field(default_factory=dict)  # (layer, path) → Edit
-    tops: dict = field(default_factory=dict)  # (layer, top) → Flow
-    readers: dict = field(default_factory=dict)  # (layer, top) → {names of the layers that read this version}
-    layers: dict = field(default_factory=dict)  # layer → LayerParameter
-    ties: list = field(default_factory=list)  # (ids, ids): must go together, one by one
-    pins: list = field(default_factory=list)  # (ids, reason): must stay
-    caveats: list = field(default_factory=list)  # (ids, note): masking and removing differ
-    shared: dict = field(default_factory=dict)  # name of a shared parameter → {(layer, blob): None}, in order
+    made: dict[str, Flow] = field(default_factory=dict)  # layer → Flow of the channels it makes
+    axes: dict[tuple[str, int, int], Axis] = field(default_factory=dict)  # (layer, blob, axis) → Axis
+    edits: dict[tuple[str, str], Edit] = field(default_factory=dict)  # (layer, path) → Edit
+    tops: dict[tuple[str, str], Flow] = field(default_factory=dict)  # (layer, top) → Flow
+    readers: dict[tuple[str, str], set[str]] = field(
+        default_factory=dict
+    )  # (layer, top) → {names of the layers that read this version}
+    layers: dict[str, caffe_pb2.LayerParameter] = field(default_factory=dict)  # layer → LayerParameter
+    ties: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # (ids, ids): must go together, one by one
+    pins: list[tuple[np.ndarray, str]] = field(default_factory=list)  # (ids, reason): must stay
+    caveats: list[tuple[np.ndarray, str]] = field(default_factory=list)  # (ids, note): masking and removing differ
+    shared: dict[str, dict[tuple[str, int], None]] = field(
+        default_factory=dict
+    )  # name of a shared parameter → {(layer, blob): None}, in order
     count: int = 0
 
-    def make(self, layer, number):
+    def make(self, layer: caffe_pb2.LayerParameter, number: int) -> Flow:
         """The flow of the channels a layer makes; the same one for a layer of the same name in another net."""
         if not 0 < number <= MOST_CHANNELS:
             raise SlimError(
@@ -93,24 +101,33 @@ class Trace:
             raise SlimError(f"layer '{layer.name}' has {len(flow.ids)} outputs in one net and {number} in the other")
         return flow
 
-    def fresh(self, number):
+    def fresh(self, number: int) -> Flow:
         """A flow of channels that no layer's weights make."""
         self.count += number
         return Flow(np.arange(self.count - number, self.count))
 
-    def tie(self, first, *others):
+    def tie(self, first: np.ndarray, *others: np.ndarray) -> None:
         """Say that channels at the same place in equally long lists go together."""
         self.ties.extend((first, other) for other in others)
 
-    def pin(self, flows, reason):
+    def pin(self, flows: Sequence[Flow | None], reason: str) -> None:
         """Say that the channels of these flows cannot be removed."""
         self.pins.extend((flow.ids, reason) for flow in flows if flow is not None)
 
-    def note(self, flow, caveat):
+    def note(self, flow: Flow, caveat: str) -> None:
         """Say that removing channels of the flow changes what passes through the others."""
         self.caveats.append((flow.ids, caveat))
 
-    def axis(self, layer, blob, axis, flow, role, ndim=0, block=False):
+    def axis(
+        self,
+        layer: caffe_pb2.LayerParameter,
+        blob: int,
+        axis: int,
+        flow: Flow,
+        role: str,
+        ndim: int = 0,
+        block: bool = False,
+    ) -> None:
         """Write down that this axis of the layer's blob runs over the flow's channels."""
         entry = Axis(layer.name, blob, axis, flow.ids, role, ndim, block or flow.flat)
         known = self.axes.setdefault((layer.name, blob, axis), entry)
@@ -120,10 +137,10 @@ class Trace:
             )
         self.tie(known.ids, flow.ids)
 
-    def count_field(self, layer, path, ids):
+    def count_field(self, layer: caffe_pb2.LayerParameter, path: str, ids: np.ndarray) -> None:
         """Write down that this field of the layer counts these channels."""
         self.edits[layer.name, path] = Edit(layer.name, path, ids, (len(ids),))
 
-    def points_field(self, layer, path, ids, points):
+    def points_field(self, layer: caffe_pb2.LayerParameter, path: str, ids: np.ndarray, points: Sequence[int]) -> None:
         """Write down that this repeated field of the layer cuts these channels at `points`."""
         self.edits[layer.name, path] = Edit(layer.name, path, ids, tuple(points), several=True)

@@ -1,14 +1,17 @@
 """How channels pass through layers with a weight matrix: convolutions, inner products and the margin layers."""
 
+from __future__ import annotations
+
 import numpy as np
 
-from sphereslim.channels.rules import rule, stop
-from sphereslim.channels.trace import Flow
+from sphereslim.channels.rules import Flows, Tops, rule, stop
+from sphereslim.channels.trace import Flow, Trace
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 
 
 @rule('Convolution', 'Deconvolution', 'DepthwiseConvolution')
-def _convolution(trace, layer, flows):
+def _convolution(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.convolution_param
     if param.axis != 1:
         return stop(trace, layer, flows, 'has its channels on an axis other than 1')
@@ -16,14 +19,14 @@ def _convolution(trace, layer, flows):
     return [Flow(out.ids, out.flat, _stays_single(param, flow)) for out, flow in zip(outs, flows)]
 
 
-def _stays_single(param, flow):
+def _stays_single(param: caffe_pb2.ConvolutionParameter, flow: Flow | None) -> bool:
     """Whether a convolution of one value per channel makes such a blob again."""
     kernel = [*param.kernel_size, *([param.kernel_h, param.kernel_w] if param.HasField('kernel_h') else ())]
     padded = any(param.pad) or param.pad_h or param.pad_w
     return flow is not None and flow.single and all(size == 1 for size in kernel) and not padded
 
 
-def _convolve(trace, layer, flow):
+def _convolve(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None) -> Flow:
     param, groups = layer.convolution_param, layer.convolution_param.group
     if flow is None or flow.flat:
         return _convolve_unknown(trace, layer, flow)
@@ -50,7 +53,7 @@ def _convolve(trace, layer, flow):
     return _count_outputs(trace, layer, out)
 
 
-def _convolve_unknown(trace, layer, flow):
+def _convolve_unknown(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None) -> Flow:
     """A convolution of pictures whose number of channels the prototxt does not tell: only its outputs are known."""
     out = trace.make(layer, layer.convolution_param.num_output)
     if layer.convolution_param.group > 1 or layer.type == 'Deconvolution':
@@ -61,7 +64,7 @@ def _convolve_unknown(trace, layer, flow):
     return _count_outputs(trace, layer, out)
 
 
-def _convolve_whole_groups(trace, layer, flow, read, made):
+def _convolve_whole_groups(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow, read: int, made: int) -> Flow:
     """Groups of one input or one output channel (depthwise) leave as a whole, inputs and outputs together."""
     rows = flow.ids.reshape(-1, read)
     for column in rows.T[1:]:
@@ -72,7 +75,7 @@ def _convolve_whole_groups(trace, layer, flow, read, made):
     return _count_outputs(trace, layer, out)
 
 
-def _count_outputs(trace, layer, out):
+def _count_outputs(trace: Trace, layer: caffe_pb2.LayerParameter, out: Flow) -> Flow:
     trace.count_field(layer, 'convolution_param.num_output', out.ids)
     if layer.convolution_param.bias_term:
         trace.axis(layer, 1, 0, out, 'output', ndim=1)
@@ -80,7 +83,7 @@ def _count_outputs(trace, layer, out):
 
 
 @rule('InnerProduct')
-def _inner_product(trace, layer, flows):
+def _inner_product(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.inner_product_param
     if len(flows) > 1:
         return stop(trace, layer, flows, 'takes its weights from a blob')
@@ -98,19 +101,19 @@ def _inner_product(trace, layer, flows):
     return [Flow(out.ids, single=True)]
 
 
-def _matrix(trace, layer, flow, out, made=0):
+def _matrix(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None, out: Flow, made: int = 0) -> None:
     trace.axis(layer, 0, made, out, 'output', ndim=2)
     if flow is not None:
         trace.axis(layer, 0, 1 - made, flow, 'input', ndim=2, block=True)
 
 
-def _note_unit_rows(trace, layer, flow):
+def _note_unit_rows(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None) -> None:
     if flow is not None:
         trace.note(flow, f"'{layer.name}' ({layer.type}) scales its weight rows to length one")
 
 
 @rule('MarginInnerProduct')
-def _margin_inner_product(trace, layer, flows):
+def _margin_inner_product(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     out = trace.make(layer, layer.margin_inner_product_param.num_output)
     _matrix(trace, layer, flows[0], out)
     _note_unit_rows(trace, layer, flows[0])
@@ -119,7 +122,7 @@ def _margin_inner_product(trace, layer, flows):
 
 
 @rule('LargeMarginInnerProduct')
-def _large_margin_inner_product(trace, layer, flows):
+def _large_margin_inner_product(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     out = trace.make(layer, layer.largemargin_inner_product_param.num_output)
     _matrix(trace, layer, flows[0], out)
     trace.count_field(layer, 'largemargin_inner_product_param.num_output', out.ids)
@@ -127,7 +130,7 @@ def _large_margin_inner_product(trace, layer, flows):
 
 
 @rule('InterClass')
-def _inter_class(trace, layer, flows):
+def _inter_class(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     # Its rows are the labels' classes, shared with the classifier.
     out = trace.make(layer, layer.inter_class_param.num_output)
     trace.pin([out], f"'{layer.name}' ({layer.type}) has a row for every label")

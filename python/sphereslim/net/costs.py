@@ -3,12 +3,17 @@
 Shapes are those that `caffe.Net` infers, so any layer that the engine knows can be measured; data files are not needed.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.net.inputs import input_shape, with_inputs
 from sphereslim.net.layer_types import layer_type
 from sphereslim.net.opened import open_net
@@ -53,12 +58,14 @@ class Total:
     activation_bytes: int
 
     @property
-    def model_bytes(self):
+    def model_bytes(self) -> int:
         """The float32 size of all parameters and statistics."""
         return 4 * (self.parameters + self.statistics)
 
 
-def open_with_inputs(net, shape=None, weights=None):
+def open_with_inputs(
+    net: caffe_pb2.NetParameter, shape: tuple[int, ...] | None = None, weights: str | Path | None = None
+) -> caffe.Net:
     """A `caffe.Net` in phase TEST of a NetParameter whose data layers became inputs of `shape`, see `with_inputs`.
 
     `weights` is the path of a caffemodel to load. SlimError where the net is wrong or the weights are of another one.
@@ -71,7 +78,9 @@ def open_with_inputs(net, shape=None, weights=None):
     return opened
 
 
-def measure(net, shape=None, weights=None):
+def measure(
+    net: caffe_pb2.NetParameter, shape: tuple[int, ...] | None = None, weights: str | Path | None = None
+) -> list[LayerStats]:
     """A LayerStats for each layer of a NetParameter, in order; shared parameters count where they are first used.
 
     `shape` is that of the input (N, C, H, W) where the prototxt does not say it; costs are for the batch of N.
@@ -79,30 +88,32 @@ def measure(net, shape=None, weights=None):
     opened = open_with_inputs(net, shape, weights)
     layers = opened_layers(with_inputs(net, shape), opened)
     kinds = parts(layers, opened)
-    counted = set()
+    counted: set[str] = set()
     return [_layer_stats(layer, kinds[layer.name], opened, counted, bool(weights)) for layer in layers]
 
 
-def total(stats, kind=None):
+def total(stats: Sequence[LayerStats], kind: str | None = None) -> Total:
     """The Total over all layers or those of one kind."""
     chosen = [s for s in stats if kind in (None, s.kind)]
     names = ('weights', 'parameters', 'statistics', 'macs', 'activation_bytes')
     return Total(len(chosen), **{name: sum(getattr(s, name) for s in chosen) for name in names})
 
 
-def one_picture(net):
+def one_picture(net: caffe_pb2.NetParameter) -> Total:
     """The Total of a deploy NetParameter for a single picture, classifier apart."""
-    return total(measure(net, (1, *input_shape(net)[1:])), NETWORK)
+    return total(measure(net, (1, *(input_shape(net) or ())[1:])), NETWORK)
 
 
-def as_json(stats):
+def as_json(stats: Sequence[LayerStats]) -> dict[str, Any]:
     """The layers and the totals by kind as plain dicts and lists."""
     totals = {kind: total(stats, kind) for kind in KINDS}
     sums = {kind: asdict(t) | {'model_bytes': t.model_bytes} for kind, t in totals.items() if t.layers}
     return {'layers': [asdict(s) for s in stats], 'totals': sums}
 
 
-def _layer_stats(layer, kind, opened, counted, with_zeros):
+def _layer_stats(
+    layer: caffe_pb2.LayerParameter, kind: str, opened: caffe.Net, counted: set[str], with_zeros: bool
+) -> LayerStats:
     shape = tuple(opened.blobs[layer.top[0]].data.shape) if layer.top else ()
     blobs = _own_blobs(layer, opened, counted)
     first = layer_type(layer).first_statistic
@@ -123,9 +134,9 @@ def _layer_stats(layer, kind, opened, counted, with_zeros):
     )
 
 
-def _own_blobs(layer, opened, counted):
+def _own_blobs(layer: caffe_pb2.LayerParameter, opened: caffe.Net, counted: set[str]) -> list[Blob]:
     """The layer's parameter blobs that no layer before it has shared under a name."""
-    own = []
+    own: list[Blob] = []
     for index, blob in enumerate(opened.params.get(layer.name, [])):
         name = layer.param[index].name if index < len(layer.param) else ''
         if name not in counted:
@@ -135,7 +146,7 @@ def _own_blobs(layer, opened, counted):
     return own
 
 
-def _macs(layer, opened):
+def _macs(layer: caffe_pb2.LayerParameter, opened: caffe.Net) -> int:
     """Every weight is used once per output position, that of a Deconvolution once per input position."""
     if layer.name not in opened.params:
         return 0

@@ -4,13 +4,18 @@ MarginInnerProduct and InterClass count their own forwards, for lambda and alpha
 state: a continued training has to set them (`advanced`), or lambda would start from its base again.
 """
 
+from __future__ import annotations
+
+import numpy as np
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
 from sphereslim.net.weights import blob_array, weight_layers
 
 
-def with_classes(net, people):
+def with_classes(net: caffe_pb2.NetParameter, people: int) -> caffe_pb2.NetParameter:
     """The net with the layers that make one number a class set to `people` classes; SlimError where there is none.
 
     They are the `classifiers`, and the layers that share a parameter with them.
@@ -28,7 +33,7 @@ def with_classes(net, people):
     return result
 
 
-def classifiers(net):
+def classifiers(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]:
     """The layers of a NetParameter whose output is held against labels by a loss or an accuracy; SlimError for none."""
     judged = {layer.bottom[0] for layer in net.layer if layer_type(layer).judge}
     found = [layer for layer in net.layer if _is_per_class(layer) and judged.intersection(layer.top)]
@@ -37,11 +42,11 @@ def classifiers(net):
     return found
 
 
-def _is_per_class(layer):
+def _is_per_class(layer: caffe_pb2.LayerParameter) -> bool:
     return layer_type(layer).per_class
 
 
-def with_head(net, source):
+def with_head(net: caffe_pb2.NetParameter, source: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The net with its margin classifier replaced by that of `source`, and its inter-class term added.
 
     The layers read what the net's own classifier reads and write what it writes, so the loss stays connected.
@@ -60,7 +65,7 @@ def with_head(net, source):
     return result
 
 
-def with_alpha(net, alpha):
+def with_alpha(net: caffe_pb2.NetParameter, alpha: float) -> caffe_pb2.NetParameter:
     """The net with the strength of every inter-class term set to `alpha`."""
     result = copy_of(net)
     for layer in result.layer:
@@ -69,7 +74,7 @@ def with_alpha(net, alpha):
     return result
 
 
-def classifier_rows(net, weights):
+def classifier_rows(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> np.ndarray:
     """The weight rows (classes, features) of the net's margin classifier in a NetParameter of weights."""
     layers = weight_layers(weights)
     for layer in net.layer:
@@ -78,7 +83,7 @@ def classifier_rows(net, weights):
     raise SlimError(f"net '{net.name}': the weights hold no MarginInnerProduct of it")
 
 
-def _connected(head, own):
+def _connected(head: caffe_pb2.LayerParameter, own: caffe_pb2.LayerParameter) -> caffe_pb2.LayerParameter:
     """A head layer that reads what `own` reads and, if it is the classifier, has its name and its first top."""
     result = copy_of(head)
     result.bottom[:] = own.bottom
@@ -88,7 +93,7 @@ def _connected(head, own):
     return result
 
 
-def advanced(net, forwards):
+def advanced(net: caffe_pb2.NetParameter, forwards: int) -> caffe_pb2.NetParameter:
     """The net with every MarginInnerProduct and InterClass layer as it would stand after `forwards` more forwards."""
     result = copy_of(net)
     for layer in result.layer:
@@ -99,7 +104,7 @@ def advanced(net, forwards):
     return result
 
 
-def _advance_alpha(param, forwards):
+def _advance_alpha(param: caffe_pb2.InterClassParameter, forwards: int) -> None:
     """Alpha starts when the counter equals alpha_start_iter: a start that has passed moves to the next forward."""
     param.iteration += forwards
     passed = [step for step in param.alpha_stepvalue if step <= param.iteration]
@@ -111,7 +116,7 @@ def _advance_alpha(param, forwards):
         param.alpha_stepvalue.extend(left)
 
 
-def per_forward(net, forwards):
+def per_forward(net: caffe_pb2.NetParameter, forwards: int) -> caffe_pb2.NetParameter:
     """The net with lambda and alpha as published, when an iteration takes several forwards (`iter_size`).
 
     The layers count forwards, the published figures count iterations: after k forwards an iteration, a counter k times

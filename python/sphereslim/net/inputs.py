@@ -1,16 +1,19 @@
 """Where a net's pictures come in, and how large they are."""
 
+from __future__ import annotations
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
 
 
-def is_data(layer):
+def is_data(layer: caffe_pb2.LayerParameter) -> bool:
     """Whether a LayerParameter feeds the net: a data layer or an Input."""
     return not layer.bottom and layer_type(layer).data
 
 
-def input_shape(net):
+def input_shape(net: caffe_pb2.NetParameter) -> tuple[int, ...] | None:
     """The shape (N, C, H, W) of the first input, with N = 1 for data layers; None where the prototxt does not say."""
     for layer in net.layer:
         if layer.type == 'Input' and layer.input_param.shape:
@@ -20,7 +23,7 @@ def input_shape(net):
     return None
 
 
-def with_inputs(net, shape=None):
+def with_inputs(net: caffe_pb2.NetParameter, shape: tuple[int, ...] | None = None) -> caffe_pb2.NetParameter:
     """The net with every data layer replaced by an Input of the same tops, so that it needs no files.
 
     The first top takes `shape` (N, C, H, W), by default `input_shape(net)`; further tops are labels of shape (N,). The
@@ -33,7 +36,7 @@ def with_inputs(net, shape=None):
         raise SlimError(f"net '{net.name}': its prototxt does not say how large a picture is, expected a shape")
     result = copy_of(net)
     del result.layer[:]
-    seen = set()
+    seen: set[str] = set()
     for layer in net.layer:
         if not is_data(layer):
             result.layer.add().CopyFrom(layer)
@@ -43,7 +46,7 @@ def with_inputs(net, shape=None):
     return result
 
 
-def _data_shape(layer):
+def _data_shape(layer: caffe_pb2.LayerParameter) -> tuple[int, ...] | None:
     """(1, C, H, W) that a data layer yields according to its crop or its resizing, else None."""
     image = layer.image_data_param
     channels = 1 if layer.type == 'ImageData' and not image.is_color else 3
@@ -58,7 +61,9 @@ def _data_shape(layer):
     return (1, channels, image.new_height, image.new_width) if image.new_height and image.new_width else None
 
 
-def _input_layer(layer, shape, before, batch, seen):
+def _input_layer(
+    layer: caffe_pb2.LayerParameter, shape: tuple[int, ...] | None, before: int, batch: int, seen: set[str]
+) -> caffe_pb2.LayerParameter:
     """An Input with the tops not in `seen`: the first of `shape`, the others as they are or one label per image.
 
     What came in batches of `before` comes in those of `batch`.

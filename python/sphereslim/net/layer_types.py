@@ -3,7 +3,11 @@
 How channels pass a type is a rule of `channels`; here is what several rooms ask.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+
+from sphereslim.engine import caffe_pb2
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ LAYER_TYPES = {
 _NOTHING_KNOWN = LayerType()
 
 
-def layer_type(layer) -> LayerType:
+def layer_type(layer: caffe_pb2.LayerParameter) -> LayerType:
     """The traits of a LayerParameter's type."""
     return LAYER_TYPES.get(layer.type, _NOTHING_KNOWN)
 

@@ -1,11 +1,13 @@
 """Nets that run from messages, and the weights of nets as messages."""
 
+from __future__ import annotations
+
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from sphereslim.engine import caffe
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.net.messages import copy_of
@@ -14,7 +16,12 @@ from sphereslim.net.text import to_text
 from sphereslim.net.weights import blob_shape, read_weights, set_blob_array, weight_layers
 
 
-def open_net(net, weights=None, phase=TEST, backward=False):
+def open_net(
+    net: caffe_pb2.NetParameter,
+    weights: caffe_pb2.NetParameter | None = None,
+    phase: int = TEST,
+    backward: bool = False,
+) -> caffe.Net:
     """A caffe.Net of a NetParameter, with the weights of another in the layers of the same name.
 
     A net without a loss runs backward only where `backward` asks for it (`force_backward`). SlimError names the layer
@@ -36,7 +43,7 @@ def open_net(net, weights=None, phase=TEST, backward=False):
     return result
 
 
-def _without_measures(net):
+def _without_measures(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A NetParameter less its Accuracy and ArgMax that nothing reads: they have no gradient that could be asked for."""
     read = {name for layer in net.layer for name in layer.bottom}
     kept = [layer for layer in net.layer if layer.type not in ('Accuracy', 'ArgMax') or read & set(layer.top)]
@@ -45,7 +52,7 @@ def _without_measures(net):
     return net
 
 
-def weights_of(net):
+def weights_of(net: caffe.Net) -> caffe_pb2.NetParameter:
     """The NetParameter with all weights that a caffe.Net would save."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'net.caffemodel')
@@ -53,7 +60,7 @@ def weights_of(net):
         return read_weights(path)
 
 
-def with_params(weights, net):
+def with_params(weights: caffe_pb2.NetParameter, net: caffe.Net) -> caffe_pb2.NetParameter:
     """A copy of a NetParameter of weights with the blobs that a caffe.Net's layers of the same names hold."""
     result = copy_of(weights)
     for name, layer in weight_layers(result).items():

@@ -1,12 +1,17 @@
 """Which layers of a net are there in a phase and under stages, as their rules (`include`, `exclude`) say."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 
 TRAIN, TEST = 0, 1  # caffe.TRAIN, caffe.TEST
 
 
-def with_stages(net, stages):
+def with_stages(net: caffe_pb2.NetParameter, stages: Sequence[str]) -> caffe_pb2.NetParameter:
     """The net as it is in these stages, or else in those of its own `state`, which every Caffe opens it in.
 
     Layers that are there in neither phase are left out. SlimError for a stage that no rule of the net names.
@@ -28,7 +33,7 @@ def with_stages(net, stages):
     return result
 
 
-def states(net):
+def states(net: caffe_pb2.NetParameter) -> list[tuple[int, tuple[str, ...]]]:
     """[(phase, stages)] in which a NetParameter is a whole net: every blob that a layer reads is made by one before it.
 
     Both phases where rules tell them apart, else TEST alone; the stages of the net's own `state`, or else none, and
@@ -40,42 +45,44 @@ def states(net):
     return [state for state in tried if _is_whole(layers_in(net, *state))] or tried
 
 
-def layers_in(net, phase, stages=None):
+def layers_in(
+    net: caffe_pb2.NetParameter, phase: int, stages: Iterable[str] | None = None
+) -> list[caffe_pb2.LayerParameter]:
     """The LayerParameters of a net that are there in a phase and under `stages`, by default those of its `state`."""
-    stages = set(net.state.stage if stages is None else stages)
-    return [layer for layer in net.layer if _is_included(layer, phase, stages)]
+    named = set(net.state.stage if stages is None else stages)
+    return [layer for layer in net.layer if _is_included(layer, phase, named)]
 
 
-def reads_own_data(net):
+def reads_own_data(net: caffe_pb2.NetParameter) -> bool:
     """Whether a net has no Input to be given pictures by, in the stages of its `state`."""
     return not any(layer.type == 'Input' for phase in (TRAIN, TEST) for layer in layers_in(net, phase))
 
 
-def phase_of(net, wanted):
+def phase_of(net: caffe_pb2.NetParameter, wanted: int) -> int:
     """The phase `wanted`, or the other one where only in that the net is whole in the stages of its `state`."""
     other = TRAIN + TEST - wanted
     whole = [_is_whole(layers_in(net, phase)) for phase in (wanted, other)]
     return other if whole == [False, True] else wanted
 
 
-def _rules(net):
+def _rules(net: caffe_pb2.NetParameter) -> Iterator[caffe_pb2.NetStateRule]:
     for layer in net.layer:
         yield from (*layer.include, *layer.exclude)
 
 
-def _named(rules):
+def _named(rules: Sequence[caffe_pb2.NetStateRule]) -> list[tuple[str, ...]]:
     """The sets of stages, in order, that rules ask for together, and each of those they ask to be away."""
     together = [tuple(rule.stage) for rule in rules if rule.stage]
     return list(dict.fromkeys([*together, *((stage,) for rule in rules for stage in rule.not_stage)]))
 
 
-def _is_included(layer, phase, stages):
+def _is_included(layer: caffe_pb2.LayerParameter, phase: int, stages: set[str]) -> bool:
     if len(layer.include):
         return any(_meets(rule, phase, stages) for rule in layer.include)
     return not any(_meets(rule, phase, stages) for rule in layer.exclude)
 
 
-def _meets(rule, phase, stages):
+def _meets(rule: caffe_pb2.NetStateRule, phase: int, stages: set[str]) -> bool:
     return (
         (not rule.HasField('phase') or rule.phase == phase)
         and rule.min_level <= 0
@@ -85,8 +92,8 @@ def _meets(rule, phase, stages):
     )
 
 
-def _is_whole(layers):
-    made = set()
+def _is_whole(layers: Sequence[caffe_pb2.LayerParameter]) -> bool:
+    made: set[str] = set()
     for layer in layers:
         if not made.issuperset(layer.bottom):
             return False

@@ -3,17 +3,21 @@
 Every function that changes a net returns a new NetParameter and leaves its argument alone.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 from google.protobuf import text_format
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
-from sphereslim.net.messages import copy_of
+from sphereslim.net.messages import M, copy_of
 from sphereslim.net.old_forms import upgraded
 from sphereslim.net.text import to_text
 
 
-def read_net(path):
+def read_net(path: str | Path) -> caffe_pb2.NetParameter:
     """The NetParameter in a prototxt file, of an old one in the present form; SlimError names file, line and reason."""
     net = _parse(path, caffe_pb2.NetParameter())
     if net.layers:
@@ -24,7 +28,7 @@ def read_net(path):
     return _with_input_layers(net)
 
 
-def _check_bottoms(net, path):
+def _check_bottoms(net: caffe_pb2.NetParameter, path: str | Path) -> None:
     made = set(net.input)
     for layer in net.layer:
         for blob in layer.bottom:
@@ -33,7 +37,7 @@ def _check_bottoms(net, path):
         made.update(layer.top)
 
 
-def read_solver(path):
+def read_solver(path: str | Path) -> caffe_pb2.SolverParameter:
     """The SolverParameter in a prototxt file; SlimError names file, line and reason."""
     solver = _parse(path, caffe_pb2.SolverParameter())
     if not solver.ListFields():
@@ -41,17 +45,19 @@ def read_solver(path):
     return solver
 
 
-def parse_net(text, origin='text'):
+def parse_net(text: str, origin: str = 'text') -> caffe_pb2.NetParameter:
     """The NetParameter in a string; `origin` names it in errors."""
     return _with_input_layers(_parse_text(text, caffe_pb2.NetParameter(), origin))
 
 
-def write_prototxt(path, message, comment=''):
+def write_prototxt(
+    path: str | Path, message: caffe_pb2.NetParameter | caffe_pb2.SolverParameter, comment: str = ''
+) -> None:
     """Write a net or solver as readable text, whole or not at all, under `comment` as `#` lines."""
     write_bytes(path, to_text(message, comment).encode())
 
 
-def find_layer(net, name):
+def find_layer(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.LayerParameter:
     """The LayerParameter of that name; SlimError lists the layers that exist."""
     for layer in net.layer:
         if layer.name == name:
@@ -60,7 +66,9 @@ def find_layer(net, name):
     raise SlimError(f"net '{net.name}': no layer '{name}', expected one of: {known}")
 
 
-def with_data(net, source, root_folder='', batch_size=None):
+def with_data(
+    net: caffe_pb2.NetParameter, source: str | Path, root_folder: str | Path = '', batch_size: int | None = None
+) -> caffe_pb2.NetParameter:
     """The net with its ImageData layers reading the list `source` of pictures under `root_folder`."""
     result = copy_of(net)
     layers = [layer for layer in result.layer if layer.type == 'ImageData']
@@ -72,7 +80,7 @@ def with_data(net, source, root_folder='', batch_size=None):
     return with_batch(result, batch_size) if batch_size else result
 
 
-def with_batch(net, size):
+def with_batch(net: caffe_pb2.NetParameter, size: int) -> caffe_pb2.NetParameter:
     """The net with its ImageData layers reading `size` pictures at a time."""
     result = copy_of(net)
     for layer in result.layer:
@@ -81,7 +89,7 @@ def with_batch(net, size):
     return result
 
 
-def read_prototxt(path):
+def read_prototxt(path: str | Path) -> str:
     """The text of a prototxt; bytes that are no UTF-8, as comments in GBK or Latin-1 have, become lone surrogates.
 
     SlimError for what cannot be read or is binary.
@@ -92,11 +100,11 @@ def read_prototxt(path):
     return content.decode('utf-8-sig', 'surrogateescape')
 
 
-def _parse(path, message):
+def _parse(path: str | Path, message: M) -> M:
     return _parse_text(read_prototxt(path), message, path)
 
 
-def _parse_text(text, message, origin):
+def _parse_text(text: str, message: M, origin: str | Path) -> M:
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
@@ -106,7 +114,7 @@ def _parse_text(text, message, origin):
         raise SlimError(f'{origin}:{reason[:300]}') from None
 
 
-def _with_input_layers(net):
+def _with_input_layers(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The old `input:` with `input_dim:` or `input_shape` turned into Input layers."""
     if not net.input:
         return net

@@ -1,5 +1,10 @@
 """Caffemodels, and numpy arrays out of their blobs and back into them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from google.protobuf.message import DecodeError
 
@@ -11,7 +16,7 @@ _DATA_TAG = b'\x2a'  # wire tag of BlobProto.data: field 5, length-delimited
 _DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> caffe_pb2.NetParameter:
     """The NetParameter in a binary caffemodel; SlimError naming the file when it is cut short or something else."""
     content, weights = read_bytes(path), caffe_pb2.NetParameter()
     try:
@@ -25,31 +30,31 @@ def read_weights(path):
     return weights
 
 
-def write_weights(path, weights):
+def write_weights(path: str | Path, weights: caffe_pb2.NetParameter) -> None:
     """Write a NetParameter of weights as a binary caffemodel, whole or not at all."""
     write_bytes(path, weights.SerializeToString())
 
 
-def weight_layers(weights):
+def weight_layers(weights: caffe_pb2.NetParameter) -> dict[str, caffe_pb2.LayerParameter]:
     """{layer name: layer message} of the layers of a NetParameter that hold blobs, old `layers` messages included."""
     return {layer.name: layer for layer in (*weights.layer, *weights.layers) if len(layer.blobs)}
 
 
-def count_values(weights):
+def count_values(weights: caffe_pb2.NetParameter) -> int:
     """The number of values in all blobs of a NetParameter."""
     return sum(
         len(blob.data) + len(blob.double_data) for layer in (*weights.layer, *weights.layers) for blob in layer.blobs
     )
 
 
-def blob_shape(blob):
+def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
     """The shape of a BlobProto as a tuple: its `shape`, or the four legacy fields num, channels, height, width."""
     if blob.HasField('shape') or not any(blob.HasField(f) for f in ('num', 'channels', 'height', 'width')):
         return tuple(int(d) for d in blob.shape.dim)
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
-def blob_array(blob):
+def blob_array(blob: caffe_pb2.BlobProto) -> np.ndarray:
     """The values of a BlobProto as a float32 (float64 for `double_data`) array of its shape."""
     values = np.array(blob.double_data, np.float64) if len(blob.double_data) else np.array(blob.data, np.float32)
     shape = blob_shape(blob)
@@ -58,7 +63,7 @@ def blob_array(blob):
     return values.reshape(shape)
 
 
-def set_blob_array(blob, array):
+def set_blob_array(blob: caffe_pb2.BlobProto, array: np.ndarray) -> None:
     """Replace the values of a BlobProto by `array`, in the precision and the kind of shape it has; drops its diff."""
     legacy, double = not blob.HasField('shape') and array.ndim == 4, len(blob.double_data) > 0
     blob.Clear()
@@ -71,7 +76,7 @@ def set_blob_array(blob, array):
     blob.MergeFromString((_DOUBLE_DATA_TAG if double else _DATA_TAG) + _varint(len(raw)) + raw)
 
 
-def read_caffemodel(path):
+def read_caffemodel(path: str | Path) -> caffe_pb2.NetParameter:
     """The NetParameter in a binary caffemodel; raises SlimError naming the file."""
     net = read_weights(path)
     if not any(layer.blobs for layer in net_layers(net)):
@@ -79,12 +84,12 @@ def read_caffemodel(path):
     return net
 
 
-def net_layers(net):
+def net_layers(net: caffe_pb2.NetParameter) -> Sequence[caffe_pb2.LayerParameter]:
     """The layers of a NetParameter, or those of the V1 form when it is an old file."""
     return net.layer or net.layers
 
 
-def type_name(layer):
+def type_name(layer: caffe_pb2.LayerParameter) -> str:
     """Caffe's type name of a layer, V1 enumerations included (those with weights: INNER_PRODUCT -> InnerProduct)."""
     if isinstance(layer.type, str):
         return layer.type
@@ -92,12 +97,12 @@ def type_name(layer):
     return ''.join(word.capitalize() for word in enum.split('_'))
 
 
-def is_legacy(blob):
+def is_legacy(blob: caffe_pb2.BlobProto) -> bool:
     """Whether the blob's shape is given as num, channels, height, width."""
     return not blob.HasField('shape') and any(map(blob.HasField, ('num', 'channels', 'height', 'width')))
 
 
-def finite_array(blob, where):
+def finite_array(blob: caffe_pb2.BlobProto, where: str) -> np.ndarray:
     """Weights as float32 in the blob's shape; `where` names the blob in errors."""
     try:
         data = blob_array(blob).astype(np.float32)
@@ -108,14 +113,14 @@ def finite_array(blob, where):
     return data
 
 
-def fill_blob(blob, values, legacy):
+def fill_blob(blob: caffe_pb2.BlobProto, values: np.ndarray, legacy: bool) -> None:
     """Writes float32 `values` and their shape into a new BlobProto."""
     if not legacy:
         blob.shape.SetInParent()
     set_blob_array(blob, values)
 
 
-def _varint(number):
+def _varint(number: int) -> bytes:
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

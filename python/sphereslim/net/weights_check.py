@@ -1,13 +1,42 @@
 """Do weights belong to a network?"""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
 import numpy as np
 
-from sphereslim.engine import caffe
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.weights import blob_array, blob_shape, weight_layers
 
 
-def check_same_net(weights, names, net, path=None):
+class WeightAxis(Protocol):
+    """An axis of a weight blob that runs over known channels, as `channels.trace.Axis`."""
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def blob(self) -> int: ...
+
+    @property
+    def axis(self) -> int: ...
+
+    @property
+    def ids(self) -> np.ndarray: ...
+
+    @property
+    def block(self) -> bool: ...
+
+    def place(self, shape: tuple[int, ...]) -> int: ...
+
+
+def check_same_net(
+    weights: caffe_pb2.NetParameter, names: Collection[str], net: str, path: str | Path | None = None
+) -> None:
     """SlimError unless a NetParameter of weights holds one of the layers `names`; Caffe would ignore all of it.
 
     `net` says in the error whose layers they are, `path` where the weights are from.
@@ -17,10 +46,12 @@ def check_same_net(weights, names, net, path=None):
         raise SlimError(f'{told} none of the layers of {net}, expected the weights of this net')
 
 
-def check_weights(weights, axes, path=None):
+def check_weights(
+    weights: caffe_pb2.NetParameter, axes: Collection[WeightAxis], path: str | Path | None = None
+) -> None:
     """SlimError, begun by the `path` of the weights, if they are those of another net or no numbers.
 
-    `axes` are all channels.trace.Axis of the net. The error names the first layer whose shape does not fit, or which
+    `axes` are all of the net. The error names the first layer whose shape does not fit, or which
     holds NaN or infinity.
     """
     begin, layers = f'{path}: ' if path else '', weight_layers(weights)
@@ -36,7 +67,7 @@ def check_weights(weights, axes, path=None):
             )
 
 
-def _check_axis(axis, blobs, begin):
+def _check_axis(axis: WeightAxis, blobs: Sequence[caffe_pb2.BlobProto], begin: str) -> None:
     if len(blobs) <= axis.blob:
         raise SlimError(
             f"{begin}weights of layer '{axis.layer}' are {len(blobs)} blobs, "
@@ -53,7 +84,7 @@ def _check_axis(axis, blobs, begin):
         )
 
 
-def check_fits(net, prototxt):
+def check_fits(net: caffe_pb2.NetParameter, prototxt: str | Path) -> None:
     """Raises SlimError unless every layer of the `prototxt` that has weights finds blobs of its shapes in `net`.
 
     Layers that only `net` has are fine, as they are for Caffe: training leaves some behind.
@@ -69,10 +100,10 @@ def check_fits(net, prototxt):
             raise SlimError(f'{prototxt}: layer {name} expects blobs {_text(shapes)}, the weights have {_text(found)}')
 
 
-def _core(shape):
+def _core(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Leading ones are padding of the old four-dimensional shapes."""
     return next((shape[i:] for i, extent in enumerate(shape) if extent > 1), ())
 
 
-def _text(shapes):
+def _text(shapes: Iterable[tuple[int, ...]]) -> str:
     return ', '.join('x'.join(map(str, shape)) for shape in shapes) or 'none'

@@ -1,19 +1,33 @@
 """A convolution or inner product inside a caffe.Net as matrices (inputs × outputs), read and written in place."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 import numpy as np
 
+from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type, types_with
 from sphereslim.sampling.patches import patches_at, sample_places, window_of
 
 
-def is_linear(trace, name):
+class FollowedNet(Protocol):
+    """What following the channels of a net told about its layers, see `channels.trace.Trace`."""
+
+    layers: dict[str, caffe_pb2.LayerParameter]
+    made: dict[str, Any]
+    readers: dict[tuple[str, str], set[str]]
+
+
+def is_linear(trace: FollowedNet, name: str) -> bool:
     """Whether a layer is one that `LinearLayer` takes."""
     layer = trace.layers.get(name)
     return layer is not None and layer_type(layer).refittable and name in trace.made
 
 
-def sharers(trace, name, net):
+def sharers(trace: FollowedNet, name: str, net: caffe.Net) -> list[str]:
     """The layers `LinearLayer` takes, `name` among them, of which a caffe.Net holds some parameter only once."""
     own = [blob.data for blob in net.params[name]]
     return [
@@ -32,38 +46,40 @@ class LinearLayer:
     Added is the layer's bias, or without one minus the running mean of a BatchNorm if nothing else reads the layer.
     """
 
-    def __init__(self, trace, name, net):
-        self.layer = trace.layers.get(name)
+    def __init__(self, trace: FollowedNet, name: str, net: caffe.Net) -> None:
         if not is_linear(trace, name):
             types = ' or '.join(types_with('refittable'))
             raise SlimError(
                 f"layer '{name}' cannot be reconstructed, expected a layer of type {types} that is not depthwise"
             )
+        self.layer = trace.layers[name]
         self._weights, *bias = net.params[name]
         self.has_bias = bool(bias)
-        self._added, self._factor = (bias[0], 1.0) if bias else _batch_mean(trace, self.layer, net)
+        found: tuple[Blob | None, float] = (bias[0], 1.0) if bias else _batch_mean(trace, self.layer, net)
+        self._added, self._factor = found
         self._groups = self.layer.convolution_param.group if layer_type(self.layer).convolves else 1
         self._transposed = self.layer.type == 'InnerProduct' and self.layer.inner_product_param.transpose
 
-    def added(self):
+    def added(self) -> np.ndarray | None:
         """What is added to each output, or None."""
         return None if self._added is None else self._factor * np.array(self._added.data, np.float64).ravel()
 
-    def adds_as(self, other):
+    def adds_as(self, other: LinearLayer) -> bool:
         """Whether a layer of the same net that shares its weights adds the same to its outputs, or both nothing."""
-        if self.has_bias and other.has_bias:
-            return np.may_share_memory(self._added.data, other._added.data)
-        return self._added is None and other._added is None
+        if self._added is None or other._added is None:
+            return self._added is other._added
+        return self.has_bias and other.has_bias and np.may_share_memory(self._added.data, other._added.data)
 
-    def matrices(self):
+    def matrices(self) -> list[np.ndarray]:
         """[(inputs × outputs)] per group, float64."""
         weights = np.array(self._weights.data, np.float64)
         rows = weights if self._transposed else weights.reshape(len(weights), -1).T
-        if self._added is not None:
-            rows = np.concatenate([rows, self.added()[None]])
+        added = self.added()
+        if added is not None:
+            rows = np.concatenate([rows, added[None]])
         return np.split(rows, self._groups, axis=1)
 
-    def store(self, matrices):
+    def store(self, matrices: Sequence[np.ndarray]) -> None:
         """Write such matrices back into the net."""
         rows = np.concatenate(matrices, axis=1)
         if self._added is not None:
@@ -71,7 +87,9 @@ class LinearLayer:
             rows = rows[:-1]
         self._weights.data[...] = rows if self._transposed else rows.T.reshape(self._weights.data.shape)
 
-    def rows(self, inputs, wanted, lift, places, rng):
+    def rows(
+        self, inputs: np.ndarray, wanted: np.ndarray, lift: np.ndarray | float, places: int, rng: np.random.Generator
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """[(x, y)] per group: what the layer reads and should give, `wanted` + `lift` (a number per output).
 
         A convolution is sampled at `places` random output places of each picture, an inner product gives a row each.
@@ -80,7 +98,9 @@ class LinearLayer:
         y = wanted.reshape(*wanted.shape[:2], -1)[:, :, 0] if where is None else wanted[where[0], :, where[1], where[2]]
         return list(zip(parts, np.split(y + lift, self._groups, axis=1)))
 
-    def read(self, inputs, places, rng):
+    def read(
+        self, inputs: np.ndarray, places: int, rng: np.random.Generator
+    ) -> tuple[list[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
         """([x] per group, the places sampled or None): rows of what the layer reads, as in `rows`."""
         x, where = inputs, None
         if layer_type(self.layer).convolves:
@@ -93,7 +113,7 @@ class LinearLayer:
         return parts, where
 
 
-def _batch_mean(trace, layer, net):
+def _batch_mean(trace: FollowedNet, layer: caffe_pb2.LayerParameter, net: caffe.Net) -> tuple[Blob | None, float]:
     """(blob of running means, factor that makes it what is added) of the BatchNorm behind a layer, or (None, 0)."""
     readers = [trace.layers[name] for name in trace.readers.get((layer.name, layer.top[0]), ())]
     if len(layer.top) > 1 or len(readers) != 1 or readers[0].type != 'BatchNorm' or readers[0].name not in net.params:

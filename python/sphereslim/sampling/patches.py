@@ -1,9 +1,12 @@
 """Pieces of pictures that a layer reads at sampled places, as numpy arrays."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 
 
@@ -16,7 +19,7 @@ class Window:
     pad: tuple
     dilation: tuple
 
-    def outputs(self, height, width):
+    def outputs(self, height: int, width: int) -> tuple[int, int]:
         """(rows, columns) of the output for an input of this height and width; Caffe rounds down."""
         return tuple(
             (size + 2 * p - d * (k - 1) - 1) // s + 1
@@ -24,7 +27,7 @@ class Window:
         )
 
 
-def window_of(layer):
+def window_of(layer: caffe_pb2.LayerParameter) -> Window:
     """The Window of a Convolution's LayerParameter; SlimError for other than two dimensions."""
     param = layer.convolution_param
     if any(len(getattr(param, name)) > 2 for name in ('kernel_size', 'stride', 'pad', 'dilation')):
@@ -37,21 +40,23 @@ def window_of(layer):
     )
 
 
-def _pair(param, repeated, single, default):
+def _pair(param: caffe_pb2.ConvolutionParameter, repeated: str, single: str | None, default: int) -> tuple[int, int]:
     if single and (param.HasField(f'{single}_h') or param.HasField(f'{single}_w')):
         return getattr(param, f'{single}_h'), getattr(param, f'{single}_w')
     values = list(getattr(param, repeated)) or [default]
     return values[0], values[-1]
 
 
-def sample_places(shape, window, number, rng):
+def sample_places(
+    shape: tuple[int, ...], window: Window, number: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`number` random output places (picture, row, column) of every picture of an input of this shape, three arrays."""
     rows, columns = window.outputs(*shape[2:])
     count = shape[0] * number
     return np.repeat(np.arange(shape[0]), number), rng.integers(0, rows, count), rng.integers(0, columns, count)
 
 
-def patches_at(blob, window, places):
+def patches_at(blob: np.ndarray, window: Window, places: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
     """What the window sees of a blob (N, C, H, W) at output places: an array (places, C, kernel rows, columns)."""
     padded = np.pad(blob, ((0, 0), (0, 0), (window.pad[0],) * 2, (window.pad[1],) * 2))
     pictures, rows, columns = places

@@ -3,13 +3,20 @@
 A blob that in-place layers overwrite exists in several versions; a `Stop` names one of them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
+
+Batch = Mapping[str, np.ndarray]  # {input blob: values}
 
 
 @dataclass(frozen=True)
@@ -31,35 +38,44 @@ class Sampler:
     `progress` wraps the iteration over batches, as tqdm does.
     """
 
-    def __init__(self, net, feed=None, batches=None, progress=iter):
+    def __init__(
+        self,
+        net: caffe.Net,
+        feed: Callable[[], Iterable[Batch]] | Iterable[Batch] | None = None,
+        batches: int | None = None,
+        progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    ) -> None:
         if feed is None and not batches:
             raise SlimError('a net that reads its own data needs a number of batches')
         self.net = net
         self._feed, self._batches, self._progress = feed, batches, progress
         self._index = {name: i for i, name in enumerate(net._layer_names)}
-        self._held = (0, None)  # (layers done, of every batch the blobs that are still read), see `onward`
+        self._held: tuple[int, list[Batch] | None] = (
+            0,
+            None,
+        )  # (layers done, of every batch the blobs that are still read), see `onward`
 
-    def after(self, layer, top):
+    def after(self, layer: str, top: str) -> Stop:
         """The version of blob `top` that a layer leaves behind."""
         return Stop(self._number(layer), top)
 
-    def before(self, layer, place=0):
+    def before(self, layer: str, place: int = 0) -> Stop:
         """The version of its bottom number `place` that a layer reads."""
         return Stop(self._number(layer) - 1, self.net.bottom_names[layer][place])
 
-    def through(self, layer):
+    def through(self, layer: str) -> list[tuple[Stop, Stop]]:
         """[(what goes in, what comes out)] of a layer's weights: a pair for every bottom of a convolution, else one."""
         kind = self.net.layers[self._number(layer)]
         several = layer_type(kind).convolves or kind.type == 'Deconvolution'
         tops = self.net.top_names[layer][: None if several else 1]
         return [(self.before(layer, place), self.after(layer, top)) for place, top in enumerate(tops)]
 
-    def blobs(self, stops):
+    def blobs(self, stops: Sequence[Stop]) -> Iterator[list[np.ndarray]]:
         """Run the net batch by batch, no further than needed; yields a copy of each stop's blob as a list."""
         for batch in self._progress(self._inputs()):
             yield self._forward(batch, stops, max(stop.index for stop in stops))
 
-    def onward(self, stops):
+    def onward(self, stops: Sequence[Stop]) -> Iterator[list[np.ndarray]]:
         """Like `blobs`, but each call goes on with every batch where the last one ended.
 
         For calls in the order of the net, between which only parameters of layers behind the last stop may change. What
@@ -69,7 +85,8 @@ class Sampler:
         done, held = self._held
         if held is None or done > first + 1:
             done, held = 0, None
-        names, size, kept = self._read_after(last), 0, []
+        names, size = self._read_after(last), 0
+        kept: list[Batch] = []
         for batch in self._progress(self._inputs() if held is None else held):
             if isinstance(batch, dict):
                 self._set_inputs(batch)
@@ -80,15 +97,16 @@ class Sampler:
             yield found
         self._held = (last + 1, kept) if size <= LARGEST_HELD else (0, None)
 
-    def _read_after(self, index):
+    def _read_after(self, index: int) -> list[str]:
         """The blobs that layers after number `index` read as they are then."""
-        names, written = {}, set()
+        names: dict[str, None] = {}
+        written: set[str] = set()
         for name in list(self._index)[index + 1 :]:
             names.update(dict.fromkeys(blob for blob in self.net.bottom_names[name] if blob not in written))
             written.update(self.net.top_names[name])
         return list(names)
 
-    def gradients(self, stops):
+    def gradients(self, stops: Sequence[Stop]) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
         """Like `blobs`, yields (blobs, their diffs) after a backward pass.
 
         The objective is the net's loss; in a net without one half the squared length of its outputs, which needs no
@@ -105,24 +123,24 @@ class Sampler:
                 raise SlimError('no gradient reaches the layer, expected a net with a loss or `force_backward`')
             yield data, diffs
 
-    def _number(self, layer):
+    def _number(self, layer: str) -> int:
         if layer not in self._index:
             raise SlimError(f"layer '{layer}' is not in the net that is run")
         return self._index[layer]
 
-    def _inputs(self):
+    def _inputs(self) -> Iterable[Any]:
         if self._feed is None:
-            return range(self._batches)
+            return range(self._batches or 0)
         return islice(self._feed() if callable(self._feed) else self._feed, self._batches)
 
-    def _forward(self, batch, stops, last):
+    def _forward(self, batch: Any, stops: Sequence[Stop], last: int) -> list[np.ndarray]:
         if self._feed is not None:
             self._set_inputs(batch)
         found = self._pass(stops, 0)
         self._run_to(max((stop.index + 1 for stop in stops), default=0), last)
         return found
 
-    def _pass(self, stops, start):
+    def _pass(self, stops: Sequence[Stop], start: int) -> list[np.ndarray]:
         """Copies of the stops' blobs while the net runs from layer number `start` to the last of them."""
         found = {}
         for stop in sorted(set(stops), key=lambda stop: stop.index):
@@ -135,19 +153,19 @@ class Sampler:
                 )
         return [found[stop] for stop in stops]
 
-    def _run_to(self, start, end):
+    def _run_to(self, start: int, end: int) -> int:
         if start <= end:
             self.net._forward(start, end)
         return max(start, end + 1)
 
-    def _set_inputs(self, batch):
+    def _set_inputs(self, batch: Mapping[str, np.ndarray]) -> None:
         for name, array in batch.items():
             if name not in self.net.blobs:
                 raise SlimError(f"the net has no input blob '{name}', expected one of: {', '.join(self.net.inputs)}")
             self.net.blobs[name].reshape(*array.shape)
             self.net.blobs[name].data[...] = array
 
-    def _backward(self, stops, last):
+    def _backward(self, stops: Sequence[Stop], last: int) -> list[np.ndarray]:
         found, start = {}, last
         for stop in sorted(set(stops), key=lambda stop: -stop.index):
             if start > stop.index:
