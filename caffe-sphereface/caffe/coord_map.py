@@ -19,6 +19,7 @@ _ELEMENTWISE = frozenset(
         'AbsVal',
         'BatchNorm',
         'Bias',
+        'BN',
         'BNLL',
         'Clip',
         'Dropout',
@@ -31,6 +32,7 @@ _ELEMENTWISE = frozenset(
         'Power',
         'PReLU',
         'ReLU',
+        'ReLU6',
         'Scale',
         'Sigmoid',
         'Softmax',
@@ -52,7 +54,7 @@ class AxisMismatchException(Exception):
 
 def coord_map(fn: Function) -> Map:
     """The map from the coordinates of a Function's bottom to those of its top, as (axis, a, b)."""
-    if fn.type_name in ('Convolution', 'Pooling', 'Im2col'):
+    if fn.type_name in ('Convolution', 'DepthwiseConvolution', 'ConvolutionDepthwise', 'Pooling', 'Im2col'):
         axis, stride, extent, pad = conv_params(fn)
         return axis, 1 / stride, (pad - (extent - 1) / 2) / stride
     if fn.type_name == 'Deconvolution':

@@ -103,7 +103,7 @@ def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
             if field.name.endswith('data_param')
         ]
         return f'Batch {sizes[0]}' if sizes and sizes[0] else ''
-    if layer.type in ('Convolution', 'Deconvolution'):
+    if layer.type in ('Convolution', 'Deconvolution', 'DepthwiseConvolution'):
         return str(layer.convolution_param.num_output)
     if layer.type == 'InnerProduct':
         return str(layer.inner_product_param.num_output)
@@ -114,11 +114,8 @@ def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str, display_lrm: 
     """The text in a layer's box: name, type, and for windows their size, stride and padding."""
     separator = ' ' if rankdir in ('TB', 'BT') else '\\n'
     parts = [f'{layer.name}', f'({layer.type})']
-    window = {
-        'Convolution': layer.convolution_param,
-        'Deconvolution': layer.convolution_param,
-        'Pooling': layer.pooling_param,
-    }.get(layer.type)
+    kinds = ('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionDepthwise')
+    window = {**dict.fromkeys(kinds, layer.convolution_param), 'Pooling': layer.pooling_param}.get(layer.type)
     if window is not None:
         kind = get_pooling_types_dict()[window.pool] + ' ' if layer.type == 'Pooling' else ''
         parts[1] = f'({kind}{layer.type})'

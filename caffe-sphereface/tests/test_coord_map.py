@@ -29,6 +29,16 @@ def test_from_a_map_to_the_picture_and_back():
     np.testing.assert_allclose((axis, a[0], b[0]), (1, 1, -2))
 
 
+@pytest.mark.parametrize('kind', ['DepthwiseConvolution', 'ConvolutionDepthwise'])
+def test_depthwise_layers_of_forks_map_as_convolutions(kind):
+    n = caffe.NetSpec()
+    n.data = L.Input(shape=dict(dim=[2, 4, 20, 20]))
+    n.conv = getattr(L, kind)(n.data, convolution_param=dict(num_output=4, kernel_size=3, stride=2, pad=1))
+    n.relu = L.ReLU6(n.conv)
+    axis, a, b = coord_map_from_to(n.relu, n.data)
+    assert (axis, a[0], b[0]) == (1, 2, 0)
+
+
 def test_crop_gives_the_offset_that_aligns():
     n = net()
     n.big = L.Convolution(n.data, num_output=1, kernel_size=1, pad=30)

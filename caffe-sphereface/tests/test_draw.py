@@ -44,6 +44,13 @@ def test_the_graph_has_layers_blobs_and_edges(net):
     assert len(edges) == 9 and ('"conv_Convolution"', '"conv_blob"', '"6"') in edges
 
 
+@pytest.mark.parametrize('kind, outputs', [('DepthwiseConvolution', '6'), ('ConvolutionDepthwise', '')])
+def test_depthwise_layers_of_forks_are_labelled_as_convolutions(net, kind, outputs):
+    net.layer[1].type = kind
+    assert draw.get_layer_label(net.layer[1], 'LR') == f'"conv\\n({kind})\\nkernel size: 3x5\\nstride: 2\\npad: 0"'
+    assert draw.get_edge_label(net.layer[1]) == outputs
+
+
 def test_a_phase_leaves_out_the_other(net):
     names = [node.get_name() for node in draw.get_pydot_graph(net, 'TB', phase=caffe.TEST).get_nodes()]
     assert len(names) == 7 and not any('Dropout' in name for name in names)
