@@ -85,7 +85,7 @@ COMMANDS = [
 ELSEWHERE = {
     'tests/studies/test_prune_studies.py': ['python/entropy.py', 'python/sphereface_prune.py', 'python/study.py'],
     'tests/studies/test_flame.py -k whole_run_writes': ['python/flame.py'],
-    'tests/facedata/test_detect.py -k "conversion or disturb or lost"': ['preprocess/detect.py'],
+    'tests/facedata/alignment/test_detection.py -k "conversion or disturb or lost"': ['preprocess/detect.py'],
 }
 STAGES = {'base': 'run/00-base', 'final': 'run/03-last-round'}
 # Runs one command after another in one process, which saves loading the engine for each.
