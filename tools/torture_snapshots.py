@@ -114,7 +114,7 @@ def check(folder):
     for path in weights:
         solver.net.copy_from(str(path))
     for path in states:
-        iteration, _, learned, _ = state_files.read_state(str(path))
+        iteration, _, learned, *_ = state_files.read_state(str(path))
         solver.restore(str(path))
         assert iteration == iteration_of(path) == solver.iter and Path(learned).name.startswith(f's_iter_{iteration}.')
     return len(weights) + len(states), max(map(iteration_of, states))

@@ -32,6 +32,7 @@ from caffe.detector import Detector
 from caffe.errors import CaffeError
 from caffe.net_spec import NetSpec, params, to_proto
 from caffe.proto.caffe_pb2 import TEST, TRAIN
+from caffe.proto.dialects import set_dialect
 
 __version__ = '1.0.0'
 
@@ -62,6 +63,7 @@ __all__ = [
     'params',
     'pycaffe',
     'set_device',
+    'set_dialect',
     'set_mode_cpu',
     'set_mode_gpu',
     'set_multiprocess',

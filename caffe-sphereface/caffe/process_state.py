@@ -1,7 +1,7 @@
-"""What holds for the whole process, as in Caffe: device, precision, random numbers, log, and its share of the data.
+"""What holds for the whole process: device, precision, dialect of caffemodels, random numbers, log, share of the data.
 
 `state` is the one object that holds it. The modules with the functions that set and read it are `caffe.device`,
-`caffe.precision`, `caffe.random`, `caffe.log` and `caffe.parallel.rank`.
+`caffe.precision`, `caffe.proto.dialects`, `caffe.random`, `caffe.log` and `caffe.parallel.rank`.
 """
 
 import os
@@ -49,6 +49,7 @@ class ProcessState:
     gpu: int = 0
     gpu_works: bool = True
     precision: str = 'fp32'
+    dialect: str = 'sphereface'
     random: RandomState = field(default_factory=RandomState)
     log: LogState = field(default_factory=LogState)
     rank: int = 0

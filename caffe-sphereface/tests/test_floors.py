@@ -20,10 +20,10 @@ FLOORS = {
     'layer_errors': 2,  # PyTorch's errors, told with file and layer
     'precision': 2,  # fp32, tf32, bf16
     'random': 2,  # the seed of a process
-    'proto': 2,  # messages, their text and binary files, old forms
+    'proto': 3,  # messages, their text and binary files, old forms and other Caffes'
     'device': 3,  # the CPU or a GPU
-    'net_spec': 3,  # NetSpec, which writes prototxts
-    'coord_map': 4,  # where a blob's pixels lie in another blob
+    'net_spec': 4,  # NetSpec, which writes prototxts
+    'coord_map': 5,  # where a blob's pixels lie in another blob
     'blobs': 4,  # values, gradients and where they are kept
     'parallel': 5,  # several processes that train one net
     'data.prefetch': 5,  # batches made ahead of time

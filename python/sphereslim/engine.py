@@ -39,12 +39,14 @@ class Blob(Protocol):
 
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor
+
     import caffe
     from caffe.proto import caffe_pb2
 else:
     caffe, caffe_pb2 = _LoadedWhenUsed('caffe'), _LoadedWhenUsed('caffe.proto.caffe_pb2')
 
-__all__ = ['Blob', 'caffe', 'caffe_command', 'caffe_pb2', 'caffe_root']
+__all__ = ['Blob', 'caffe', 'caffe_command', 'caffe_pb2', 'caffe_root', 'named_blobs', 'without_settings']
 
 
 def caffe_root() -> Path | None:
@@ -89,3 +91,30 @@ def _import_from(folder: Path, name: str) -> ModuleType:
             f'CAFFE_ROOT={caffe_root()}: its pycaffe cannot be imported by {sys.executable} '
             f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs'
         ) from None
+
+
+def without_settings(text: str, descriptor: 'Descriptor', origin: str | Path) -> str:
+    """A prototxt without the settings of other Caffes that change no number; as it is for a genuine Caffe.
+
+    Raises caffe.CaffeError for a field that would change numbers.
+    """
+    if caffe_root():
+        return text
+    from caffe.proto.dialects import settings
+
+    return settings.without_settings(text, descriptor, origin)
+
+
+def named_blobs(content: bytes) -> 'caffe_pb2.NetParameter':
+    """The NetParameter in the bytes of any fork's caffemodel: names, types and blobs of its layers alone.
+
+    Raises protobuf's DecodeError; a genuine Caffe reads the whole.
+    """
+    net = _load('caffe.proto.caffe_pb2').NetParameter
+    if caffe_root():
+        return net.FromString(content)
+    from caffe.proto.dialects.schema import weights_class
+
+    weights = weights_class().FromString(content)
+    weights.DiscardUnknownFields()
+    return net.FromString(weights.SerializeToString())

@@ -8,9 +8,9 @@ from google.protobuf import text_format
 from repository import PROTOTXT_FILES as FILES
 from repository import ROOT
 from sphereslim.channels.groups import Groups
-from sphereslim.engine import caffe_pb2
+from sphereslim.engine import caffe_pb2, caffe_root
 from sphereslim.errors import SlimError
-from sphereslim.net import inputs, prototxt
+from sphereslim.net import inputs, prototxt, weights
 from sphereslim.net import text as prototext
 from sphereslim.net.engine_check import check_engine
 
@@ -222,3 +222,34 @@ def test_on_a_genuine_build_its_own_tool_upgrades_old_nets(tmp_path, monkeypatch
     tool.write_text('#!/bin/sh\necho no room >&2\nexit 1\n')
     with pytest.raises(SlimError, match='old.prototxt: .*upgrade_net_proto_text failed: no room'):
         prototxt.read_net(path)
+
+
+FORK_NET = """name: "n" default_forward_type: FLOAT16
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 4 dim: 4 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" quantization_param { bw_params: 8 }
+  convolution_param { num_output: 2 kernel_size: 1 engine: MKLDNN } }
+"""
+
+
+@pytest.mark.skipif(caffe_root() is not None, reason='a genuine Caffe has the fields that it has')
+def test_settings_of_forks_are_left_out_or_refused_in_a_line():
+    net = prototxt.parse_net(FORK_NET, 'fork.prototxt')
+    assert [layer.name for layer in net.layer] == ['x', 'c'] and net.layer[1].convolution_param.num_output == 2
+    with pytest.raises(SlimError, match=r"fork.prototxt:4: layer 'c' \(Convolution\): .*relu true.* sophgo, intel"):
+        prototxt.parse_net(FORK_NET.replace('engine: MKLDNN', 'relu: true'), 'fork.prototxt')
+
+
+@pytest.mark.skipif(caffe_root() is not None, reason='a genuine Caffe reads its own numbers')
+def test_weights_beside_a_number_that_means_something_else_are_read(tmp_path):
+    layer = caffe_pb2.LayerParameter(name='c', type='Convolution', blobs=[{'data': [1, 2], 'shape': {'dim': [2]}}])
+    content = layer.SerializeToString() + b'\x9a\x09\x02\xff\xff'  # field 147, a message here, other bytes there
+    (tmp_path / 'w').write_bytes(b'\xa2\x06' + bytes([len(content)]) + content)
+    (read,) = weights.read_weights(tmp_path / 'w').layer
+    assert weights.blob_array(read.blobs[0]).tolist() == [1, 2]
+    assert read.SerializeToString() == layer.SerializeToString()
+
+
+@pytest.mark.skipif(caffe_root() is not None, reason='a genuine Caffe has the fields that it has')
+def test_weights_of_16_bits_are_read():
+    blob = caffe_pb2.BlobProto(raw_data_type='FLOAT16', raw_data=b'\0\x3c\0\xc0', shape={'dim': [2]})
+    assert weights.blob_array(blob).tolist() == [1, -2]

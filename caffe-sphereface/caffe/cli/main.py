@@ -14,6 +14,7 @@ from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weight
 from caffe.cli.malloc import keep_freed_memory
 from caffe.errors import CaffeError
 from caffe.layer_errors import in_one_line
+from caffe.proto import dialects
 from caffe.solvers import report
 
 _FLAGS = (
@@ -43,6 +44,11 @@ _FLAGS = (
         'fp32',
         'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
         'Deconvolution and InnerProduct (train, test, time)',
+    ),
+    Flag(
+        'dialect',
+        dialects.OURS,
+        f'the Caffe whose numbers the caffemodels that are written have: {", ".join(dialects.names())}',
     ),
     Flag('sigint_effect', 'stop', 'what Ctrl-C does to train: stop with a snapshot (SIGTERM, too), snapshot or none'),
     Flag('sighup_effect', 'snapshot', 'what SIGHUP does to train: stop, snapshot or none'),
@@ -78,6 +84,7 @@ def _dispatch(flags: argparse.Namespace, positionals: list[str]) -> None:
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
+    dialects.set_dialect(flags.dialect)
     keep_freed_memory()
     with in_one_line():
         commands[positionals[0]](flags)

@@ -3,6 +3,7 @@
 import math
 
 from caffe.export.graph import Graph, Shapes, converts, parameter
+from caffe.layers.activation.dropout import Dropout
 from caffe.layers.support.registry import Layer
 
 
@@ -74,7 +75,13 @@ def power(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes
     return [inner if param.power == 1 else graph.op('Pow', inner, graph.constant(param.power, 'power'))]
 
 
-@converts('Dropout', 'Split')
+@converts('Dropout')
+def dropout(graph: Graph, layer: Dropout, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """The bottom, or its multiple where the scale of training is made up for."""
+    return [graph.scaled(x[0], layer.test_scale)]
+
+
+@converts('Split')
 def identity(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """The bottom, once for every top."""
     return x * len(layer.param.top)

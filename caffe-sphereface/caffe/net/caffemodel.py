@@ -9,7 +9,7 @@ from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer
 from caffe.net.hdf5_weights import load_hdf5
-from caffe.proto import wire
+from caffe.proto import dialects, wire
 from caffe.proto.files import write_bytes
 from caffe.proto.hdf5_file import is_hdf5
 
@@ -105,8 +105,20 @@ def same_shape(saved: Sequence[int], expected: Sequence[int]) -> bool:
     return tuple(saved) in (tuple(expected), (1,) * (4 - len(expected)) + tuple(expected))
 
 
+def check_dialect(net: 'Net') -> None:
+    """CaffeError where a layer has a parameter that the dialect chosen for caffemodels has not."""
+    message = wire.raw_class('NetParameter')()
+    for layer in net.layers:
+        message.layer.add().ParseFromString(layer.param.SerializePartialToString())
+        del message.layer[-1].blobs[:]
+    dialects.net_to_bytes(message, dialects.dialect(), net.name or 'net')
+
+
 def to_bytes(net: 'Net', with_diff: bool = False) -> bytes:
-    """A net with its parameters as the bytes of a binary NetParameter."""
+    """A net with its parameters as the bytes of a binary NetParameter, in the dialect chosen for the process.
+
+    Raises CaffeError where a layer has a parameter that the dialect has not.
+    """
     message = wire.raw_class('NetParameter')(name=net.name)
     for layer in net.layers:
         raw = message.layer.add()
@@ -117,6 +129,8 @@ def to_bytes(net: 'Net', with_diff: bool = False) -> bytes:
             wire.fill_blob(saved, blob.tensor.detach().cpu().numpy())
             if with_diff:
                 wire.fill_blob(saved, blob.grad.cpu().numpy(), 'diff')
+    if dialects.dialect() != dialects.OURS:
+        return dialects.net_to_bytes(message, dialects.dialect(), net.name or 'net')
     return wire.move_to_master_numbers(message)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -33,6 +34,7 @@ class Solver(Protocol):
     """What is asked of a solver that trains with others."""
 
     param: caffe_pb2.SolverParameter
+    origin: str | Path | None
     iter: int
     current_step: int
     action: Callable[[], str | None]
@@ -96,6 +98,11 @@ class Peers:
 
     def attach(self, solver: Solver) -> None:
         """Make `solver` train with the others: its callbacks, its signals and its tests' interruptions."""
+        if solver.param.lr_policy == 'plateau':
+            raise CaffeError(
+                f'{solver.origin}: lr_policy plateau follows the loss, which differs between processes; '
+                'expected one process'
+            )
         self._signals = solver.action
         solver.action = self._take_agreed
         solver.peers = self

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
+from caffe.proto.dialects.settings import without_settings
 from caffe.proto.error_position import layer_of_error
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
@@ -36,14 +37,27 @@ def read_text_message(path, message):
 def parse_text(text, message, origin):
     """Parse prototxt text into `message` and return it; `origin` names it in errors."""
     try:
-        return text_format.Parse(text, message)
-    except (text_format.ParseError, RecursionError) as error:
+        return _parse(text, message, origin)
+    except (text_format.ParseError, RecursionError, SystemError) as error:
         reason = ' '.join(str(error).split())
-        if isinstance(error.__context__, UnicodeEncodeError):
+        if isinstance(error, SystemError):  # protobuf looks up an enum value that is not UTF-8
+            reason = ' has a value that is not UTF-8'
+        elif isinstance(error.__context__, UnicodeEncodeError):
             reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
         layer = layer_of_error(text, error) if isinstance(error, text_format.ParseError) else ''
         where = f'{layer}, ' if layer else ''
         raise CaffeError(f'{origin}:{reason[:300]} ({where}expected a {message.DESCRIPTOR.name})') from None
+
+
+def _parse(text, message, origin):
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError:
+        rest = without_settings(text, message.DESCRIPTOR, origin)
+        if rest == text:
+            raise
+        message.Clear()
+        return text_format.Parse(rest, message)
 
 
 def whole(message, origin):

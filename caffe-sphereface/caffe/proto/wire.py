@@ -5,50 +5,55 @@ with the value fields of BlobProto declared as bytes, so that numpy reads and wr
 """
 
 from math import prod
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, dialects
+from caffe.proto.dialects.schema import OURS, message_class, weights_class
 from caffe.proto.files import read_bytes, whole
 
-_VALUES = {'data': '<f4', 'diff': '<f4', 'double_data': '<f8', 'double_diff': '<f8'}
-
-
-def _raw_pool():
-    file = descriptor_pb2.FileDescriptorProto()
-    caffe_pb2.DESCRIPTOR.CopyToProto(file)
-    blob = next(m for m in file.message_type if m.name == 'BlobProto')
-    for field in blob.field:
-        if field.name in _VALUES:
-            field.label, field.type = field.LABEL_OPTIONAL, field.TYPE_BYTES
-            field.ClearField('options')
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return pool
-
-
-_POOL = _raw_pool()
+_RAW = {
+    caffe_pb2.BlobProto.DOUBLE: '<f8',
+    caffe_pb2.BlobProto.FLOAT: '<f4',
+    caffe_pb2.BlobProto.FLOAT16: '<f2',
+    caffe_pb2.BlobProto.INT: '<i4',
+    caffe_pb2.BlobProto.UINT: '<u4',
+    caffe_pb2.BlobProto.BOOL: '|b1',
+}
 
 
 def raw_class(name):
     """The message class `name` of caffe.proto with byte-valued blobs."""
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f'caffe.{name}'))
+    return message_class(OURS, name)
 
 
 def parse_raw(path, name):
     """Parse a binary file as message `name`; CaffeError naming the file when it is cut short or something else."""
+    return whole(_parse(path, raw_class(name)), path)
+
+
+def _parse(path, kind):
     content = read_bytes(path)
-    message = raw_class(name)()
     try:
-        message.ParseFromString(content)
+        return kind.FromString(content)
     except DecodeError:
+        name = kind.DESCRIPTOR.name
         raise CaffeError(
             f'{path}: is not a whole binary {name} ({len(content)} bytes; truncated or another format)'
         ) from None
-    return whole(message, path)
+
+
+def read_net(path: str | Path, dialect: str | None = None) -> tuple[Any, str]:
+    """(the raw NetParameter in a binary file of any dialect, its dialect, guessed where `dialect` is None or '').
+
+    Raises CaffeError naming the file when it cannot be read, leaves the dialect in doubt, or has fields that are not
+    implemented.
+    """
+    return dialects.read_net(read_bytes(path), path, dialect)
 
 
 def blob_shape(blob):
@@ -65,14 +70,22 @@ def blob_array(blob, origin):
 
     `origin` names file and layer in errors: CaffeError when the shape claims another count than the values have.
     """
-    kind = 'double_data' if blob.double_data else 'data'
-    values = getattr(blob, kind)
-    size = np.dtype(_VALUES[kind]).itemsize
+    values, kind = _values(blob)
+    size = np.dtype(kind).itemsize
     shape = blob_shape(blob)
     shape = (len(values) // size,) if shape is None else shape
     if min(shape, default=0) < 0 or prod(shape) * size != len(values):
         raise CaffeError(f'{origin}: shape {shape} claims {prod(shape)} values, the file holds {len(values) // size}')
-    return np.frombuffer(values, _VALUES[kind]).astype(np.float32, copy=False).reshape(shape)
+    return np.frombuffer(values, kind).astype(np.float32, copy=False).reshape(shape)
+
+
+def _values(blob):
+    """(the bytes of a raw BlobProto's values, their numpy type), NVIDIA's forms included."""
+    if blob.double_data:
+        return blob.double_data, '<f8'
+    if blob.raw_data:
+        return blob.raw_data, _RAW[blob.raw_data_type]
+    return blob.data, '<f4'
 
 
 def fill_blob(blob, array, field='data'):
@@ -82,8 +95,8 @@ def fill_blob(blob, array, field='data'):
 
 
 def read_weights(path):
-    """The layers of a .caffemodel in order: a list of (layer name, [arrays]), for every age of the format."""
-    net = parse_raw(path, 'NetParameter')
+    """The layers of a .caffemodel of any age and dialect, in order: a list of (layer name, [arrays])."""
+    net = _parse(path, weights_class())
     layers = [layer for layer in (*net.layer, *net.layers)]
     named = [
         layer.layer if layer.DESCRIPTOR.name == 'V1LayerParameter' and layer.HasField('layer') else layer

@@ -8,13 +8,14 @@ from pathlib import Path
 from caffe import log, random
 from caffe.errors import CaffeError
 from caffe.layer_errors import named_after
+from caffe.net.caffemodel import check_dialect
 from caffe.net.debug_info import DebugInfo
 from caffe.net.net import Net
 from caffe.parallel.peers import Peers
 from caffe.parallel.rank import is_root
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
-from caffe.solvers import policy, report, state_files
+from caffe.solvers import average_precision, policy, report, state_files
 from caffe.solvers.nets import test_net_params, train_net_param
 from caffe.solvers.update import Updater, check_rule
 
@@ -38,11 +39,12 @@ class Solver:
         self._check()
         if self.param.random_seed >= 0:
             random.set_seed(self.param.random_seed)
-        self.iter, self.current_step = 0, 0
+        self.iter, self.current_step, self.plateau = 0, 0, policy.Plateau()
         self.net = self._make_net(train_net_param(self.param, self.origin), caffe_pb2.TRAIN)
         tests = test_net_params(self.param, self.origin) if is_root() else []
         self.test_nets = [self._make_net(p, caffe_pb2.TEST) for p in tests]
         if is_root():
+            check_dialect(self.net)
             self._take_weights()
         self.updater = Updater(self.param, self.net.learnable)
         self.debug_info = self.net.debug_info or (DebugInfo(self.net) if self.param.debug_info else None)
@@ -61,6 +63,9 @@ class Solver:
         for field in ('iter_size', 'average_loss'):
             if getattr(self.param, field) < 1:
                 raise CaffeError(f'{self.origin}: {field} is {getattr(self.param, field)}, expected at least 1')
+        if self.param.eval_type not in ('classification', 'detection'):
+            raise CaffeError(f"{self.origin}: eval_type '{self.param.eval_type}', expected classification or detection")
+        average_precision.check_version(self.param.ap_version, self.origin or 'solver')
         if self.param.snapshot:
             self._check_folder()
 
@@ -154,9 +159,11 @@ class Solver:
 
     def apply_update(self):
         """Update the parameters from their diffs at the present iteration's rate."""
-        step = policy.next_step(self.param, self.iter, self.current_step)
-        if self.param.lr_policy == 'multistep' and step != self.current_step:
-            log.info('sgd_solver.cpp:46', f'MultiStep Status: Iteration {self.iter}, step = {step}')
+        step = self._next_step()
+        if self.param.lr_policy in _STEP_WORDS and step != self.current_step:
+            log.info(
+                'sgd_solver.cpp:46', f'{_STEP_WORDS[self.param.lr_policy]} Status: Iteration {self.iter}, step = {step}'
+            )
         self.current_step = step
         rate = self._rate(step)
         if self._is_display_time():
@@ -164,6 +171,11 @@ class Solver:
         self.updater.apply(rate, self.iter)
         if self.debug_info:
             self.debug_info.updated()
+
+    def _next_step(self):
+        if self.param.lr_policy == 'plateau' and self._losses:
+            return self.plateau.next_step(self.param, self.iter, self.current_step, self.smoothed_loss())
+        return policy.next_step(self.param, self.iter, self.current_step)
 
     def solve(self, resume_file=None):
         """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end.
@@ -200,7 +212,10 @@ class Solver:
         for index, net in enumerate(self.test_nets):
             log.info('solver.cpp:330', f'Iteration {self.iter}, Testing net (#{index})')
             net.share_with(self.net)
-            report.testing(net, self.param.test_iter[index], self.param.test_compute_loss, self._asked_to_stop)
+            if self.param.eval_type == 'detection':
+                average_precision.testing(net, self.param.test_iter[index], self.param, self._asked_to_stop)
+            else:
+                report.testing(net, self.param.test_iter[index], self.param.test_compute_loss, self._asked_to_stop)
 
     def _asked_to_stop(self):
         if self.peers:
@@ -235,12 +250,13 @@ class Solver:
         ending, kind = ('.h5', 'HDF5') if hdf5 else ('', 'binary proto')
         stem = f'{self._prefix()}_iter_{self.iter}'
         weights, state = f'{stem}.caffemodel{ending}', f'{stem}.solverstate{ending}'
+        plateau = self.plateau if self.param.lr_policy == 'plateau' else None
         try:
             log.info('solver.cpp:447', f'Snapshotting to {kind} file {weights}')
             save = self.net.save_hdf5 if hdf5 else self.net.save
             save(weights, self.param.snapshot_diff)
             log.info('sgd_solver.cpp:273', f'Snapshotting solver state to {kind} file {state}')
-            state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history)
+            state_files.write_state(state, self.iter, self.current_step, weights, self.updater.history, plateau)
         except CaffeError as error:
             raise CaffeError(f'{error}; {self._what_stays()}') from None
         self._last_snapshot, self._last_state = self.iter, state
@@ -252,7 +268,7 @@ class Solver:
 
     def restore(self, path):
         """Continue from a .solverstate: its weights, iteration, rate step and history."""
-        iteration, step, learned_net, history = state_files.read_state(path)
+        iteration, step, learned_net, history, self.plateau = state_files.read_state(path)
         if learned_net:
             self.net.copy_from(str(state_files.find_weights(learned_net, path)))
         state_files.restore_history(self.updater, history, path)
@@ -273,6 +289,9 @@ class Solver:
         if on_gradients_ready is None:
             on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
         self._callbacks.append((on_start or _nothing, on_gradients_ready or _nothing))
+
+
+_STEP_WORDS = {'multistep': 'MultiStep', 'plateau': 'Plateau'}
 
 
 def _nothing():

@@ -10,23 +10,32 @@ from caffe.errors import CaffeError
 from caffe.proto import wire
 from caffe.proto.files import write_bytes
 from caffe.proto.hdf5_file import is_hdf5, open_hdf5, read_array, read_number, whole_hdf5
+from caffe.solvers.policy import Plateau
 
 
-def write_state(path, iteration, step, learned_net, history):
-    """Write a .solverstate, whole or not at all; HDF5 when the name ends in .h5."""
+def write_state(path, iteration, step, learned_net, history, plateau=None):
+    """Write a .solverstate, whole or not at all; HDF5 when the name ends in .h5.
+
+    `plateau` is the policy.Plateau of a solver with lr_policy plateau.
+    """
     arrays = [h.cpu().numpy() for h in history]
     if str(path).endswith('.h5'):
-        _write_hdf5(path, iteration, step, learned_net, arrays)
+        _write_hdf5(path, iteration, step, learned_net, arrays, plateau)
         return
     state = wire.raw_class('SolverState')(iter=iteration, learned_net=str(learned_net), current_step=step)
+    if plateau:
+        state.minimum_loss, state.iter_last_event = plateau.minimum_loss, plateau.last_event
     for array in arrays:
         wire.fill_blob(state.history.add(), array)
     write_bytes(path, state.SerializeToString())
 
 
-def _write_hdf5(path, iteration, step, learned_net, arrays):
+def _write_hdf5(path, iteration, step, learned_net, arrays, plateau):
     with whole_hdf5(path) as file:
         file['iter'], file['current_step'] = np.array([iteration], 'i4'), np.array([step], 'i4')
+        if plateau:
+            file['minimum_loss'] = np.array([plateau.minimum_loss], 'f4')
+            file['iter_last_event'] = np.array([plateau.last_event], 'i4')
         # genuine Caffe reads text of a fixed length that ends in a zero byte
         name = str(learned_net).encode()
         file['learned_net'] = np.array(name, f'S{len(name) + 1}')
@@ -35,7 +44,7 @@ def _write_hdf5(path, iteration, step, learned_net, arrays):
 
 
 def read_state(path):
-    """(iteration, rate step, learned_net path or '', history arrays) of a .solverstate, told by content."""
+    """(iteration, rate step, learned_net path or '', history arrays, Plateau) of a .solverstate, told by content."""
     if is_hdf5(path):
         return _read_hdf5(path)
     state = wire.parse_raw(path, 'SolverState')
@@ -43,7 +52,8 @@ def read_state(path):
         raise CaffeError(f'{path}: has no iteration, expected a .solverstate')
     history = [wire.blob_array(blob, f'{path}: history {i}') for i, blob in enumerate(state.history)]
     # a path need not be UTF-8 text
-    return state.iter, state.current_step, os.fsdecode(state.learned_net), history
+    plateau = Plateau(state.minimum_loss, state.iter_last_event)
+    return state.iter, state.current_step, os.fsdecode(state.learned_net), history, plateau
 
 
 def _read_hdf5(path):
@@ -51,7 +61,14 @@ def _read_hdf5(path):
         learned = file['learned_net'][()] if 'learned_net' in file else b''
         history = [read_array(file, f'history/{i}', path) for i in range(len(file.get('history', ())))]
         iteration, step = (read_number(file, name, path) for name in ('iter', 'current_step'))
-        return iteration, step, _text(learned), history
+        return iteration, step, _text(learned), history, _read_plateau(file, path)
+
+
+def _read_plateau(file, path):
+    if 'minimum_loss' not in file:
+        return Plateau()
+    loss = read_array(file, 'minimum_loss', f"{path}: dataset 'minimum_loss'", (1,))
+    return Plateau(float(loss[0]), read_number(file, 'iter_last_event', path))
 
 
 def _text(value):

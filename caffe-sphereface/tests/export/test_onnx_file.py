@@ -131,6 +131,7 @@ def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
             + layer('Dropout', 'y', 'w').replace('"layer"', '"third"'),
             {'x': (1, 2, 9, 7)},
         ),
+        (layer('Dropout', extra='dropout_param { dropout_ratio: 0.2 scale_train: false }'), {'x': (2, 5)}),
         (layer('SPP', extra='spp_param { pyramid_height: 1 }'), {'x': (1, 2, 9, 7)}),
         (layer('Reduction', extra='reduction_param { axis: 1 operation: SUMSQ coeff: 2 }'), {'x': (2, 3, 4)}),
         (layer('ArgMax', extra='argmax_param { top_k: 2 out_max_val: true }'), {'x': (2, 3, 4)}),

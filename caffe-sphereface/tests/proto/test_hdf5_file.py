@@ -75,7 +75,7 @@ def test_damage_is_one_clear_line(path):
 def test_states_look_like_those_of_genuine_caffe(tmp_path):
     if not STATE.exists():
         pytest.skip('shared goldens are absent')
-    iteration, step, learned_net, history = read_state(STATE)
+    iteration, step, learned_net, history, _ = read_state(STATE)
     assert (iteration, step, learned_net, len(history)) == (4, 1, 'mlp_iter_4.caffemodel.h5', 6)
     write_state(tmp_path / 's.h5', iteration, step, learned_net, [torch.from_numpy(h) for h in history])
     with h5py.File(STATE) as genuine, h5py.File(tmp_path / 's.h5') as ours:

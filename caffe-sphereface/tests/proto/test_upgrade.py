@@ -254,6 +254,14 @@ def test_text_that_cannot_be_read_is_refused(content, message, tmp_path):
         read_net(path)
 
 
+@pytest.mark.parametrize('text', ['layer { include { phase: T\xe9 } }', 'layer { b\xe9: 1 }', 'n\xe9 { engine: 1 }'])
+def test_names_and_values_of_other_encodings_are_refused(text, tmp_path):
+    path = tmp_path / 'net.prototxt'
+    path.write_bytes(text.encode('latin-1'))
+    with pytest.raises(CaffeError, match='net.prototxt:.*expected a NetParameter'):
+        read_net(path)
+
+
 @pytest.mark.parametrize(
     'text, layer',
     [

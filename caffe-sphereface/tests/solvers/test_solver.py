@@ -10,6 +10,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
+from caffe.parallel.peers import Peers
 from caffe.proto import caffe_pb2
 from caffe.solvers import policy
 
@@ -42,6 +43,17 @@ def solver(folder, extra='', kind='SGD', net=NET, prefix=None):
         ('lr_policy: "multistep" gamma: 0.1 stepvalue: 5 stepvalue: 8', 9, 2, 0.005),
         ('lr_policy: "poly" power: 2 max_iter: 20', 10, 0, 0.125),
         ('lr_policy: "sigmoid" gamma: -0.5 stepsize: 4', 6, 0, 0.5 / (1 + math.exp(0.5 * 2))),
+        ('lr_policy: "plateau" gamma: 0.1 plateau_winsize: 5', 9, 2, 0.005),
+        ('lr_policy: "multifixed" stagelr: 0.3 stagelr: 0.2 stageiter: 4 stageiter: 6', 4, 0, 0.3),
+        ('lr_policy: "multifixed" stagelr: 0.3 stagelr: 0.2 stageiter: 4 stageiter: 6', 5, 0, 0.2),
+        ('lr_policy: "multifixed" stagelr: 0.3 stagelr: 0.2 stageiter: 4 stageiter: 6', 99, 0, 0.2),
+        ('lr_policy: "exp" gamma: 0.9 warmup_iter: 4 warmup_start_lr: 0.1', 0, 0, 0.1),
+        ('lr_policy: "exp" gamma: 0.9 warmup_iter: 4 warmup_start_lr: 0.1', 3, 0, (3 * 0.5 + 0.1) / 4),
+        ('lr_policy: "exp" gamma: 0.9 warmup_iter: 4 warmup_start_lr: 0.1', 4, 0, 0.5 * 0.9**4),
+        ('lr_policy: "fixed" rampup_interval: 4 rampup_lr: 0.1', 3, 0, 0.1 + 0.4 * 9 / 16),
+        ('lr_policy: "fixed" rampup_interval: 4', 4, 0, 0.5),
+        ('lr_policy: "poly" power: 2 max_iter: 20 min_lr: 0.1', 10, 0, 0.4 * 0.25 + 0.1),
+        ('lr_policy: "step" gamma: 0.1 stepsize: 4 min_lr: 0.02', 9, 2, 0.02),
     ],
 )
 def test_rates(text, iteration, step, rate):
@@ -74,6 +86,62 @@ def test_a_formula_without_a_number_is_told(text, iteration):
 def test_multistep_advances_one_step_a_call():
     param = text_format.Parse('lr_policy: "multistep" stepvalue: 2 stepvalue: 3', caffe_pb2.SolverParameter())
     assert policy.next_step(param, 9, 0) == 1 and policy.next_step(param, 9, 1) == 2 == policy.next_step(param, 9, 2)
+
+
+def test_a_plateau_lowers_the_rate_after_a_window_without_a_new_minimum():
+    param = text_format.Parse('lr_policy: "plateau" plateau_winsize: 3 plateau_winsize: 2', caffe_pb2.SolverParameter())
+    plateau, step, steps = policy.Plateau(), 0, []
+    for iteration, loss in enumerate([5, 4, 4, 4, 4, 3, 3, 3, 3, 3]):
+        step = plateau.next_step(param, iteration, step, loss)
+        steps.append(step)
+    assert steps == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]  # minima at 0, 1 and 5; 1 + 3, 5 + 2
+    assert plateau == policy.Plateau(3, 7)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('lr_policy: "plateau"', 'no plateau_winsize'),
+        ('lr_policy: "multifixed" stagelr: 1', '1 stagelr and 0 stageiter'),
+        (
+            'lr_policy: "multifixed" stagelr: 1 stagelr: 1 stageiter: 5 stageiter: 4',
+            r'stageiter \[5, 4\], expected asc',
+        ),
+        ('lr_policy: "fixed" warmup_iter: 3 rampup_interval: 4', 'has warmup_iter and rampup_interval'),
+    ],
+)
+def test_a_policy_without_what_it_needs_is_told(text, message):
+    with pytest.raises(caffe.CaffeError, match='^s: .*' + message):
+        policy.check_policy(text_format.Parse(text, caffe_pb2.SolverParameter()), 's')
+
+
+def test_a_plateau_is_refused_among_several_processes(tmp_path):
+    alone = solver(tmp_path)
+    alone.param.lr_policy = 'plateau'
+    with pytest.raises(caffe.CaffeError, match='solver.prototxt: lr_policy plateau .*expected one process'):
+        Peers.attach(None, alone)
+
+
+@pytest.mark.parametrize('form', ['BINARYPROTO', 'HDF5'])
+def test_a_restored_plateau_goes_on_exactly(tmp_path, form):
+    extra = f'snapshot: 3 snapshot_format: {form} gamma: 0.5 plateau_winsize: 2 plateau_winsize: 2'
+
+    def made():
+        one = solver(tmp_path, extra)
+        one.param.lr_policy = 'plateau'
+        return one
+
+    whole, seen = made(), []
+    whole.plateau.minimum_loss = 1e-3  # no loss is ever less
+    for _ in range(6):
+        whole.step(1)
+        seen.append((whole.current_step, whole.plateau.last_event))
+    assert seen == [(0, 0), (0, 0), (1, 2), (1, 2), (2, 4), (2, 4)]
+    again = made()
+    again.restore(str(tmp_path / f's_iter_3.solverstate{".h5" if form == "HDF5" else ""}'))
+    assert again.plateau.minimum_loss == pytest.approx(1e-3) and again.plateau.last_event == 2
+    again.step(3)
+    assert (again.current_step, again.plateau.last_event) == (2, 4)
 
 
 REFERENCES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from sphereslim.engine import caffe_pb2
+from sphereslim.engine import caffe, caffe_pb2, without_settings
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
 from sphereslim.net.messages import M, copy_of
@@ -106,12 +106,25 @@ def _parse(path: str | Path, message: M) -> M:
 
 def _parse_text(text: str, message: M, origin: str | Path) -> M:
     try:
-        return text_format.Parse(text, message)
+        return _parsed(text, message, origin)
     except text_format.ParseError as error:
         reason = ' '.join(str(error).split())
         if isinstance(error.__context__, UnicodeEncodeError):
             reason = reason.split(' : ')[0] + ': a name or path that is not UTF-8'
         raise SlimError(f'{origin}:{reason[:300]}') from None
+
+
+def _parsed(text: str, message: M, origin: str | Path) -> M:
+    """The text as a message; the project's own Caffe leaves out settings of other Caffes that change no number."""
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError:
+        try:
+            rest = without_settings(text, message.DESCRIPTOR, origin)
+        except caffe.CaffeError as error:
+            raise SlimError(str(error)) from None
+        message.Clear()
+        return text_format.Parse(rest, message)
 
 
 def _with_input_layers(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:

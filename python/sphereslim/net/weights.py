@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from sphereslim.engine import caffe_pb2
+from sphereslim.engine import caffe_pb2, named_blobs
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
 
 _DATA_TAG = b'\x2a'  # wire tag of BlobProto.data: field 5, length-delimited
+_RAW_TYPES = ('<f8', '<f4', '<f2', '<i4', '<u4', '|b1')  # by BlobProto.raw_data_type
 _DOUBLE_DATA_TAG = b'\x42'  # wire tag of BlobProto.double_data: field 8, length-delimited
 
 
 def read_weights(path: str | Path) -> caffe_pb2.NetParameter:
     """The NetParameter in a binary caffemodel; SlimError naming the file when it is cut short or something else."""
-    content, weights = read_bytes(path), caffe_pb2.NetParameter()
+    content = read_bytes(path)
     try:
-        weights.ParseFromString(content)
+        weights = _parsed(content)
     except (DecodeError, ValueError):  # ValueError: text that is no UTF-8
         raise SlimError(
             f'{path}: is not a whole caffemodel ({len(content)} bytes, cut short or another format)'
@@ -33,6 +34,14 @@ def read_weights(path: str | Path) -> caffe_pb2.NetParameter:
 def write_weights(path: str | Path, weights: caffe_pb2.NetParameter) -> None:
     """Write a NetParameter of weights as a binary caffemodel, whole or not at all."""
     write_bytes(path, weights.SerializeToString())
+
+
+def _parsed(content: bytes) -> caffe_pb2.NetParameter:
+    """A NetParameter out of bytes; of a fork's, whose numbers mean other things here, names, types and blobs alone."""
+    try:
+        return caffe_pb2.NetParameter.FromString(content)
+    except DecodeError:
+        return named_blobs(content)
 
 
 def weight_layers(weights: caffe_pb2.NetParameter) -> dict[str, caffe_pb2.LayerParameter]:
@@ -56,11 +65,19 @@ def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
 
 def blob_array(blob: caffe_pb2.BlobProto) -> np.ndarray:
     """The values of a BlobProto as a float32 (float64 for `double_data`) array of its shape."""
-    values = np.array(blob.double_data, np.float64) if len(blob.double_data) else np.array(blob.data, np.float32)
+    values = _values(blob)
     shape = blob_shape(blob)
     if values.size != np.prod(shape, dtype=np.int64):
         raise SlimError(f'a blob of shape {shape} holds {values.size} numbers')
     return values.reshape(shape)
+
+
+def _values(blob: caffe_pb2.BlobProto) -> np.ndarray:
+    if len(blob.double_data):
+        return np.array(blob.double_data, np.float64)
+    if getattr(blob, 'raw_data', b''):  # NVIDIA's form, of which not every Caffe's schema has the field
+        return np.frombuffer(blob.raw_data, _RAW_TYPES[blob.raw_data_type]).astype(np.float32)
+    return np.array(blob.data, np.float32)
 
 
 def set_blob_array(blob: caffe_pb2.BlobProto, array: np.ndarray) -> None:

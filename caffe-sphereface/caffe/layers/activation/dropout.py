@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), inverted: TRAIN scales what it keeps, TEST passes everything on."""
+"""Dropout (Srivastava et al. 2014): inverted, or with the scale in TEST as Fast R-CNN's Caffe has it."""
 
 import torch
 
@@ -9,7 +9,11 @@ from caffe.layers.support.registry import Layer, register
 
 @register('Dropout')
 class Dropout(Layer):
-    """Each value is zero with probability `dropout_ratio` and divided by 1 − dropout_ratio otherwise."""
+    """Each value is zero with probability `dropout_ratio` and divided by 1 − dropout_ratio otherwise.
+
+    TEST passes everything on. With `scale_train: false` TRAIN leaves what it keeps as it is, and TEST multiplies by
+    1 − dropout_ratio instead.
+    """
 
     bottoms = 1
     tops = 1
@@ -22,18 +26,23 @@ class Dropout(Layer):
         self.ratio = self.param.dropout_param.dropout_ratio
         if not 0 <= self.ratio < 1:
             self.error(f'dropout_ratio is {self.ratio:g}, expected at least 0 and less than 1')
+        self.test_scale = 1 if self.param.dropout_param.scale_train else 1 - self.ratio
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
+        if self.phase and self.test_scale != 1:
+            top[0].tensor = x * self.test_scale
+            return
         if self.phase:
             if bottom[0] is not top[0]:
                 top[0].lend_data(x)
             return
         keep = 1 - self.ratio
-        self._mask = torch.empty_like(x).bernoulli_(keep, generator=random.generator(self.device)).div_(keep)
+        self._mask = torch.empty_like(x).bernoulli_(keep, generator=random.generator(self.device))
+        self._mask.div_(keep / self.test_scale)
         top[0].tensor = x * self._mask
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -41,5 +50,7 @@ class Dropout(Layer):
             return
         if not self.phase:
             bottom[0].grad = top[0].grad * self._mask
+        elif self.test_scale != 1:
+            bottom[0].grad = top[0].grad * self.test_scale
         elif bottom[0] is not top[0]:
             bottom[0].lend_grad(top[0].grad)

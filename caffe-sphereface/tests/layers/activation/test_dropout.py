@@ -20,6 +20,16 @@ def test_dropout_scales_what_it_keeps_in_training_only():
             assert (factor > 0).mean() == pytest.approx(0.75, abs=0.02)
 
 
+def test_dropout_may_scale_in_tests_instead_of_training():
+    extra = 'dropout_param { dropout_ratio: 0.25 scale_train: false }'
+    for phase, factors in ((caffe.TRAIN, {0, 1}), (caffe.TEST, {0.75})):
+        net = make_net(layer('Dropout', extra=extra), {'x': (100, 100)}, phase)
+        dy = run(net)['y']
+        factor = net.blobs['y'].data / net.blobs['x'].data
+        np.testing.assert_allclose(net.blobs['x'].diff, dy * factor, rtol=1e-5)
+        assert set(np.unique(factor.astype(float).round(4))) == factors
+
+
 def test_dropout_of_nothing_passes_everything_on():
     net = make_net(layer('Dropout', extra='dropout_param { dropout_ratio: 0 }'), {'x': (3, 4)}, caffe.TRAIN)
     dy = run(net)['y']
