@@ -6,11 +6,11 @@ Architectures, 2016. Behind a PReLU, which has no exact zeros, values below zero
 
 import numpy as np
 
-from sphereslim.criteria.context import combine, spatial
+from sphereslim.criteria.context import Context, combine, spatial
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """The share of activations above zero per unit, over all pictures and positions: 1 − APoZ. Keeps running sums."""
     stops = context.stops()
     active, seen = [np.zeros(context.group.size) for _ in stops], [np.zeros(context.group.size) for _ in stops]

@@ -4,16 +4,23 @@ At a sampled output y of a reader, channel c adds z_c = Σ w·x over the part of
 the bias. ThiNet and LASSO channel pruning need no more than G = Σ zzᵀ over all samples, which does not grow with them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
+from sphereslim.channels.groups import Member
+from sphereslim.criteria.context import Context
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type, types_with
-from sphereslim.sampling.patches import patches_at, sample_places, window_of
+from sphereslim.sampling.patches import Window, patches_at, sample_places, window_of
 
 
-def contributions(context, places):
+def contributions(context: Context, places: int) -> dict[str, np.ndarray]:
     """{reader: G (units × units)} over the batches, from `places` random outputs of each reader and picture.
 
     An output is a random filter at a random place. Each G is divided by the sum of squares of the sampled outputs
@@ -30,7 +37,7 @@ def contributions(context, places):
     return {m.layer: gram / (gram.sum() or 1.0) for m, gram in zip(members, grams)}
 
 
-def readers_in(context):
+def readers_in(context: Context) -> list[Member]:
     """The Members of the group that are the input channels of a layer with a weight for each; SlimError for none."""
     layers = context.groups.trace.layers
     members = [
@@ -44,20 +51,20 @@ def readers_in(context):
     return members
 
 
-def inputs_of(context, members):
+def inputs_of(context: Context, members: Sequence[Member]) -> Iterator[list[list[np.ndarray]]]:
     """For every batch, and in it for every member's layer, the list of the blobs that the layer reads."""
     stops = [[stop for stop, _ in context.sampler.through(m.layer)] for m in members]
     for blobs in context.sampler.blobs([stop for own in stops for stop in own]):
-        blobs = iter(blobs)
-        yield [list(islice(blobs, len(own))) for own in stops]
+        left = iter(blobs)
+        yield [list(islice(left, len(own))) for own in stops]
 
 
-def total(grams):
+def total(grams: Mapping[str, np.ndarray]) -> np.ndarray:
     """One Gram matrix of all readers together."""
-    return sum(grams.values())
+    return np.asarray(sum(grams.values()))
 
 
-def _sampler_of(layer, context, channels):
+def _sampler_of(layer: caffe_pb2.LayerParameter, context: Context, channels: int) -> Callable[..., Any]:
     """A function (blob, places, rng) -> z (samples × the reader's input channels)."""
     weights = context.weights(layer.name)
     if layer_type(layer).convolves:
@@ -68,7 +75,9 @@ def _sampler_of(layer, context, channels):
     return lambda blob, places, rng: _at_matrix(blob, weights, channels, places, rng)
 
 
-def _at_convolution(blob, weights, window, groups, places, rng):
+def _at_convolution(
+    blob: np.ndarray, weights: np.ndarray, window: Window, groups: int, places: int, rng: np.random.Generator
+) -> np.ndarray:
     where = sample_places(blob.shape, window, places, rng)
     patches = patches_at(blob, window, where)
     filters = rng.integers(0, len(weights), len(patches))
@@ -78,7 +87,9 @@ def _at_convolution(blob, weights, window, groups, places, rng):
     return np.einsum('scij,scij->sc', read, weights[filters])
 
 
-def _at_matrix(blob, weights, channels, places, rng):
+def _at_matrix(
+    blob: np.ndarray, weights: np.ndarray, channels: int, places: int, rng: np.random.Generator
+) -> np.ndarray:
     rows = np.repeat(blob.reshape(len(blob), -1), places, axis=0)
     products = rows * weights[rng.integers(0, len(weights), len(rows))]
     return products.reshape(len(rows), channels, -1).sum(axis=2)

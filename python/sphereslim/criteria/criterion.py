@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 
-def highest(scores, keep):
+def highest(scores: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
     """The `keep` indices of the highest scores, ascending, and the scores; of equal ones the first stay."""
     scores = np.asarray(scores, np.float64)
     return np.sort(np.argsort(-scores, kind='stable')[:keep]), scores
@@ -23,9 +24,9 @@ class Criterion:
 
     name: str
     source: str
-    measure: Callable
-    choose: Callable = highest
+    measure: Callable[..., Any]
+    choose: Callable[[Any, int], tuple[np.ndarray, np.ndarray]] = highest
     pairs: bool = False
     needs_pictures: bool = True
     needs_gradients: bool = False
-    options: dict = field(default_factory=dict)
+    options: dict[str, int] = field(default_factory=dict)

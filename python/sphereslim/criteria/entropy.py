@@ -6,13 +6,13 @@ its mean, which gives a matrix M (pictures × channels); H_j = −Σ p log p ove
 
 import numpy as np
 
-from sphereslim.criteria.context import combine, spatial
+from sphereslim.criteria.context import Context, combine, spatial
 from sphereslim.criteria.criterion import Criterion
 from sphereslim.errors import SlimError
 from sphereslim.sampling.least_squares import Reservoir
 
 
-def measure(context, bins, pictures):
+def measure(context: Context, bins: int, pictures: int) -> np.ndarray:
     """The entropy in nats of each unit.
 
     The histogram has `bins` equal bins between the column's smallest and largest value. M holds at most `pictures`
@@ -28,12 +28,12 @@ def measure(context, bins, pictures):
     return combine([column_entropies(matrix.rows(), bins) for matrix in matrices])
 
 
-def column_entropies(matrix, bins):
+def column_entropies(matrix: np.ndarray, bins: int) -> np.ndarray:
     """−Σ p log p over a histogram of `bins` bins of each column of a matrix (pictures × channels)."""
     return np.array([_entropy(np.histogram(column, bins)[0]) for column in matrix.T])
 
 
-def _entropy(counts):
+def _entropy(counts: np.ndarray) -> float:
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log(p)).sum())
 

@@ -4,13 +4,14 @@ Source: He, Liu, Wang, Hu, Yang, Filter Pruning via Geometric Median for Deep Co
 Acceleration, CVPR 2019.
 """
 
+import numpy as np
 from scipy.spatial.distance import cdist
 
-from sphereslim.criteria.context import combine
+from sphereslim.criteria.context import Context, combine
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """The sum of Euclidean distances of each unit's filter to all others; no pictures are needed."""
     return combine([cdist(rows, rows).sum(axis=1) for rows in context.filters()])
 

@@ -6,13 +6,13 @@ while more than the kept share remain, the pair with the smallest |x + y| leaves
 
 import numpy as np
 
-from sphereslim.criteria.context import combine, spatial
+from sphereslim.criteria.context import Context, combine, spatial
 from sphereslim.criteria.criterion import Criterion
 
 _PAIRS_AT_A_TIME = 8  # per remaining channel: enough for most to find a partner, few enough to sort quickly
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """One number per unit: the sum over all pictures and positions. Streams; keeps only running sums."""
     stops = context.stops()
     totals = [np.zeros(context.group.size) for _ in stops]
@@ -22,7 +22,7 @@ def measure(context):
     return combine(totals)
 
 
-def choose(sums, keep):
+def choose(sums: np.ndarray, keep: int) -> tuple[np.ndarray, np.ndarray]:
     """The `keep` indices that stay, ascending, and the sums as scores.
 
     Of equally good pairs (i, j), i < j, the first in the order of i, then j, leaves. Where an odd number has to go, the
@@ -38,7 +38,7 @@ def choose(sums, keep):
     return np.flatnonzero(alive), sums
 
 
-def _remove_pairs(sums, alive, keep):
+def _remove_pairs(sums: np.ndarray, alive: np.ndarray, keep: int) -> None:
     """Remove pairs in their order as far as the best few of all pairs reach: the same as searching anew each time."""
     left = np.flatnonzero(alive)
     first, second = np.triu_indices(len(left), 1)

@@ -5,11 +5,11 @@ Source: Li, Kadav, Durdanovic, Samet, Graf, Pruning Filters for Efficient ConvNe
 
 import numpy as np
 
-from sphereslim.criteria.context import combine
+from sphereslim.criteria.context import Context, combine
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """The sum of absolute filter weights per unit; no pictures are needed."""
     return combine([np.abs(rows).sum(axis=1) for rows in context.filters()])
 

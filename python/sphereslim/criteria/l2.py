@@ -6,11 +6,11 @@ Yang, Soft Filter Pruning, IJCAI 2018.
 
 import numpy as np
 
-from sphereslim.criteria.context import combine
+from sphereslim.criteria.context import Context, combine
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """The Euclidean length of the filter weights per unit; no pictures are needed."""
     return combine([np.linalg.norm(rows, axis=1) for rows in context.filters()])
 

@@ -5,8 +5,11 @@ Source: He, Zhang, Sun, Channel Pruning for Accelerating Very Deep Neural Networ
 Reconstruction of the readers by least squares is a step of its own.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from sphereslim.criteria.context import Context
 from sphereslim.criteria.contributions import contributions, total
 from sphereslim.criteria.criterion import Criterion
 
@@ -15,12 +18,12 @@ _SWEEPS = 200  # of coordinate descent per λ at most
 _TOLERANCE = 1e-6  # largest change of a factor at which descent ends
 
 
-def measure(context, places):
+def measure(context: Context, places: int) -> dict[str, np.ndarray]:
     """{reader: Gram matrix of the channels' contributions}, from `places` random outputs per picture and reader."""
     return contributions(context, places)
 
 
-def choose(grams, keep):
+def choose(grams: Mapping[str, np.ndarray], keep: int) -> tuple[np.ndarray, np.ndarray]:
     """The `keep` units that stay, ascending, and |β_c| as scores; where λ cannot part ties, larger z_c stay."""
     gram = total(grams)
     beta = _path(gram, keep)
@@ -28,7 +31,7 @@ def choose(grams, keep):
     return np.sort(order[:keep]), np.abs(beta)
 
 
-def _path(gram, keep):
+def _path(gram: np.ndarray, keep: int) -> np.ndarray:
     """The factors at the largest λ that leaves at least `keep` of them."""
     target = gram.sum(axis=1)
     low, high = 0.0, float(np.abs(target).max())
@@ -46,7 +49,7 @@ def _path(gram, keep):
     return best
 
 
-def shrink(gram, target, penalty, start):
+def shrink(gram: np.ndarray, target: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
     """argmin over β of ½ βᵀGβ − targetᵀβ + penalty·|β|₁ by coordinate descent from `start`."""
     beta, residual = start.copy(), target - gram @ start
     diagonal = np.diag(gram)
@@ -64,7 +67,7 @@ def shrink(gram, target, penalty, start):
     return beta
 
 
-def _soft(value, penalty):
+def _soft(value: float, penalty: float) -> float:
     return np.sign(value) * max(abs(value) - penalty, 0.0)
 
 

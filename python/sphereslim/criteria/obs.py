@@ -7,10 +7,15 @@ removed and the others refitted by least squares, the squared error of its outpu
 The channel of least growth leaves, W and H⁻¹ are brought up to date, and so on.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim.channels.groups import Member
+from sphereslim.criteria.context import Context
 from sphereslim.criteria.contributions import contributions, inputs_of, readers_in
 from sphereslim.criteria.criterion import Criterion
 from sphereslim.sampling.least_squares import LARGEST_SYSTEM, NormalEquations
@@ -32,7 +37,7 @@ class System:
     size: int
 
 
-def measure(context, places):
+def measure(context: Context, places: int) -> list[System]:
     """A System per reader, and per group of a grouped convolution, from `places` random outputs per picture.
 
     Where a reader has too many inputs for that, or is no convolution or inner product, each channel has a single weight
@@ -59,18 +64,18 @@ def measure(context, places):
     ]
 
 
-def _by_contributions(context, places):
+def _by_contributions(context: Context, places: int) -> list[System]:
     grams = contributions(context, places).values()
     return [System(gram, np.ones((len(gram), 1)), np.arange(len(gram)), len(gram)) for gram in grams]
 
 
-def _units(member, layer, rows):
+def _units(member: Member, layer: LinearLayer, rows: int) -> np.ndarray:
     """The unit of each row of the layer's matrices: a channel's are neighbours, what is added comes last."""
     extra = 0 if layer.added() is None else 1
     return np.append(np.repeat(member.units, (rows - extra) // len(member.units)), [-1] * extra)
 
 
-def choose(systems, keep):
+def choose(systems: Sequence[System], keep: int) -> tuple[np.ndarray, np.ndarray]:
     """The `keep` units that stay, ascending, and as scores the step at which each left."""
     size = systems[0].size
     states = [_State(system) for system in systems]
@@ -87,7 +92,7 @@ def choose(systems, keep):
 class _State:
     """H⁻¹ and W of a system while units leave; growth is relative to that of all leaving: readers weigh alike."""
 
-    def __init__(self, system):
+    def __init__(self, system: System) -> None:
         found = [np.flatnonzero(system.units == unit) for unit in range(system.size)]
         width, count = max(map(len, found)), len(system.units)
         # units of fewer inputs than others are filled up with inputs of no weight, one for each place
@@ -102,13 +107,13 @@ class _State:
         whole = self._weights[inside] * np.linalg.solve(self._inverse[np.ix_(inside, inside)], self._weights[inside])
         self._weights /= np.sqrt(whole.sum()) or 1.0
 
-    def growth(self):
+    def growth(self) -> np.ndarray:
         """What the removal of each unit adds to the error."""
         blocks = np.linalg.inv(self._inverse[self._places[:, :, None], self._places[:, None]])
         weights = self._weights[self._places]
         return (weights * (blocks @ weights)).sum(axis=(1, 2))
 
-    def remove(self, unit):
+    def remove(self, unit: int) -> None:
         """Take a unit's inputs out, the others' weights refitted."""
         own = self._places[unit][self._places[unit] < len(self._inverse) - self._places.shape[1]]
         share = self._inverse[:, own] @ np.linalg.inv(self._inverse[np.ix_(own, own)])

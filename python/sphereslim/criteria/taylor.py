@@ -6,11 +6,11 @@ ICLR 2017: per picture the absolute mean over positions of activation × gradien
 
 import numpy as np
 
-from sphereslim.criteria.context import combine, spatial
+from sphereslim.criteria.context import Context, combine, spatial
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context):
+def measure(context: Context) -> np.ndarray:
     """The mean over pictures of |mean over positions of activation × diff| per unit. Keeps running sums."""
     stops = context.stops()
     totals, pictures = [np.zeros(context.group.size) for _ in stops], 0

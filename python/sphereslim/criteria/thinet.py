@@ -5,18 +5,21 @@ channel joins the removed set T that least raises Σ (Σ_{c in T} z_c)², with z
 readers by least squares, of which the source's factor per kept channel is the simplest form, is a step of its own.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from sphereslim.criteria.context import Context
 from sphereslim.criteria.contributions import contributions, total
 from sphereslim.criteria.criterion import Criterion
 
 
-def measure(context, places):
+def measure(context: Context, places: int) -> dict[str, np.ndarray]:
     """{reader: Gram matrix of the channels' contributions}, from `places` random outputs per picture and reader."""
     return contributions(context, places)
 
 
-def choose(grams, keep):
+def choose(grams: Mapping[str, np.ndarray], keep: int) -> tuple[np.ndarray, np.ndarray]:
     """The `keep` units that stay, ascending, and as scores the step at which each would leave."""
     gram = total(grams)
     size = len(gram)

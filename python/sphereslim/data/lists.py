@@ -1,5 +1,7 @@
 """Lists of labelled pictures as Caffe's ImageData reads them, and a set of faces to train and to verify on."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ class Faces:
     count: int
 
 
-def open_faces(folder):
+def open_faces(folder: str | Path) -> Faces:
     """The Faces in a folder with aligned/, train.txt and pairs.txt; SlimError says what is missing or wrong in them."""
     folder = Path(folder)
     pictures, train, pairs = folder / 'aligned', folder / 'train.txt', folder / 'pairs.txt'
@@ -34,7 +36,7 @@ def open_faces(folder):
     return Faces(pictures, train, pairs, max(labels) + 1, len(labels))
 
 
-def read_labelled(path, folder=None):
+def read_labelled(path: str | Path, folder: str | Path | None = None) -> list[tuple[str, int]]:
     """[(picture, label)] of a list, blank lines passed over; the pictures are looked for in `folder` where it is given.
 
     SlimError naming an invalid line or one whose picture is missing, and for an empty list.

@@ -1,5 +1,8 @@
 """pairs.txt of LFW's view 2: reading it, and writing a shorter one."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +18,21 @@ _ENDINGS = ('.jpg', '.png', '.jpeg', '.bmp', '.pgm', '.ppm', '.JPG', '.PNG')
 class Pairs:
     """`pictures`: paths in order of first use; `left`, `right`: indices into them; `same`: bools; `fold`: numbers."""
 
-    pictures: tuple
+    pictures: tuple[Path, ...]
     left: np.ndarray
     right: np.ndarray
     same: np.ndarray
     fold: np.ndarray
 
 
-def read_pairs(path, folder):
+def read_pairs(path: str | Path, folder: str | Path) -> Pairs:
     """The Pairs of a file in LFW's form over pictures `folder/<Name>/<Name>_0001.jpg` (any common ending).
 
     Header `folds count`, or `count` for a single fold; then each fold's matched pairs `name i j` and its mismatched
     ones `name1 i name2 j`. SlimError names the line of a bad pair, or the picture that is missing.
     """
     rows, count = _read(path)
-    index = {}
+    index: dict[tuple[str, int], int] = {}
     numbers = [[index.setdefault(name, len(index)) for name in names] for names in rows]
     pictures = tuple(_find(Path(folder), *name) for name in index)
     left, right = np.array(numbers).T
@@ -37,12 +40,12 @@ def read_pairs(path, folder):
     return Pairs(pictures, left, right, order % (2 * count) < count, order // (2 * count))
 
 
-def people_of(path):
+def people_of(path: str | Path) -> set[str]:
     """The set of names of all people in a pairs file. SlimError as `read_pairs`, but no picture is looked for."""
     return {person for names in _read(path)[0] for person, _ in names}
 
 
-def _read(path):
+def _read(path: str | Path) -> tuple[list[tuple[tuple[str, int], tuple[str, int]]], int]:
     """([((person, number), (person, number)) of each pair], matched pairs per fold) of a pairs file."""
     _, count, lines = pair_lines(path)
     return [
@@ -50,7 +53,7 @@ def _read(path):
     ], count
 
 
-def pair_lines(path):
+def pair_lines(path: str | Path) -> tuple[int, int, list[tuple[int, list[str]]]]:
     """(folds, matched pairs per fold, [(line number, words) of each pair]) of a pairs file, as many as promised."""
     lines = [
         (number, line.split())
@@ -65,14 +68,14 @@ def pair_lines(path):
     return folds, count, lines[1:]
 
 
-def _header(path, line, words):
+def _header(path: str | Path, line: int, words: Sequence[str]) -> tuple[int, int]:
     numbers = [int(word) for word in words if word.isdecimal()]
     if len(numbers) != len(words) or len(words) not in (1, 2) or not all(numbers):
         raise SlimError(f"{path}:{line}: '{' '.join(words)[:60]}', expected `folds count` in whole numbers")
-    return (1, *numbers) if len(numbers) == 1 else tuple(numbers)
+    return (1, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
-def _names(path, line, words, same):
+def _names(path: str | Path, line: int, words: Sequence[str], same: bool) -> tuple[tuple[str, int], tuple[str, int]]:
     """((person, number), (person, number)) of one pair."""
     numbers = words[1:] if same else words[1::2]
     if len(words) != (3 if same else 4) or not all(n.isdecimal() for n in numbers):
@@ -81,7 +84,7 @@ def _names(path, line, words, same):
     return ((words[0], int(words[1])), (words[0] if same else words[2], int(words[-1])))
 
 
-def _find(folder, person, number):
+def _find(folder: Path, person: str, number: int) -> Path:
     stem = folder / person / f'{person}_{number:04d}'
     for ending in _ENDINGS:
         if stem.with_suffix(ending).is_file():
@@ -89,7 +92,7 @@ def _find(folder, person, number):
     raise SlimError(f'{stem}.jpg: no such picture (nor with another ending), but pairs use it')
 
 
-def write_few(source, path, folds=2, count=100):
+def write_few(source: str | Path, path: str | Path, folds: int = 2, count: int = 100) -> Path:
     """Write `folds` folds of `count` matched and as many mismatched pairs from the pairs file `source` to `path`."""
     whole_folds, whole_count, lines = pair_lines(source)
     if not 1 < folds <= whole_folds or not 0 < count <= whole_count:

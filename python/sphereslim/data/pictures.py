@@ -1,5 +1,8 @@
 """Picture files for a net: finding them, drawing random samples of them, reading them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -12,7 +15,7 @@ from sphereslim.files import read_text
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
 
 
-def read_picture(path, channels=3):
+def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
     """A picture file as uint8: (height, width, 3) BGR, or (height, width) for one of `channels`.
 
     It stands upright, as its EXIF says. SlimError naming the file where it is none.
@@ -23,7 +26,7 @@ def read_picture(path, channels=3):
     return image
 
 
-def list_images(source, count=None):
+def list_images(source: str | Path, count: int | None = None) -> list[Path]:
     """All paths, or `count` at most, evenly spread: the pictures under a folder, or those of a list file.
 
     A list's paths are from its own folder on. What follows the path in a line of the list, such as a
@@ -44,7 +47,9 @@ def list_images(source, count=None):
     return [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
 
 
-def sample_pictures(source, counts, seed=0, not_in=None):
+def sample_pictures(
+    source: str | Path, counts: Sequence[int], seed: int = 0, not_in: str | Path | None = None
+) -> list[tuple[Path, ...]]:
     """A tuple of paths for each of `counts`, no picture in two of them, drawn from a folder or a list file.
 
     The people of the pairs file `not_in` (folders of that name) stay out. SlimError where there are too few pictures.
@@ -61,7 +66,7 @@ def sample_pictures(source, counts, seed=0, not_in=None):
     return [tuple(paths[start:end]) for start, end in zip(ends, ends[1:])]
 
 
-def shuffled_pictures(source, seed=0, not_in=None):
+def shuffled_pictures(source: str | Path, seed: int = 0, not_in: str | Path | None = None) -> list[Path]:
     """All paths of a folder or a list file in random order, without the people of the pairs file `not_in`."""
     paths = list_images(source)
     if not_in:
@@ -70,7 +75,7 @@ def shuffled_pictures(source, seed=0, not_in=None):
     return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
 
 
-def _listed(source, number, line):
+def _listed(source: Path, number: int, line: str) -> Path:
     """The picture in a line of the list `source`, which may be followed by a label."""
     for words in (line, line.rsplit(maxsplit=1)[0], line.split()[0]):
         if _is_file(source.parent / words):
@@ -78,7 +83,7 @@ def _listed(source, number, line):
     raise SlimError(f"{source}:{number}: '{line[:80]}': no such picture, expected a path from {source.parent}/ on")
 
 
-def _is_file(path):
+def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long, or with a zero byte

@@ -1,6 +1,9 @@
 """How a picture file becomes a net's input."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,13 +22,13 @@ class InputForm:
     (rows still from the middle), or the whole picture is resized, bilinear ('resize') or by the mean of areas ('area').
     """
 
-    mean: float | tuple = 127.5
+    mean: float | tuple[float, ...] = 127.5
     scale: float = 0.0078125
     rgb: bool = False
     crop: str = 'centre'
 
 
-def load(path, channels, height, width, crop='centre'):
+def load(path: str | Path, channels: int, height: int, width: int, crop: str = 'centre') -> np.ndarray:
     """A picture file as uint8 (channels, height, width), cut or resized; SlimError when unreadable or too small."""
     image = read_picture(path, channels)
     if crop in ('resize', 'area'):
@@ -36,7 +39,7 @@ def load(path, channels, height, width, crop='centre'):
     return image.transpose(2, 0, 1) if channels == 3 else image[None]
 
 
-def cut(path, image, height, width, crop='centre'):
+def cut(path: str | Path, image: np.ndarray, height: int, width: int, crop: str = 'centre') -> np.ndarray:
     """The part of a picture (rows, columns, …) of the net's size; SlimError naming the file when it is too small."""
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     if top < 0 or left < 0:
@@ -45,9 +48,9 @@ def cut(path, image, height, width, crop='centre'):
     return image[top : top + height, left : left + width]
 
 
-def prepare(images, form):
+def prepare(images: np.ndarray, form: InputForm) -> np.ndarray:
     """What a net reads, float32 (N, C, H, W), of loaded pictures as `load` gives them."""
     if form.rgb:
         images = images[:, ::-1]
-    mean = np.float32(form.mean).reshape(-1, 1, 1)
+    mean = np.asarray(form.mean, np.float32).reshape(-1, 1, 1)
     return (images.astype(np.float32) - mean) * np.float32(form.scale)

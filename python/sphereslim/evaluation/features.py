@@ -1,11 +1,15 @@
 """Features of pictures by a deploy net, kept on disk under the content that they were computed from on request."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +19,16 @@ from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, whole_file
 
 
-def features_of(deploy, weights, pictures, cache=None, form=None, feature=None, mirror=True, **how):
+def features_of(
+    deploy: str | Path,
+    weights: str | Path,
+    pictures: Sequence[str | Path],
+    cache: str | Path | None = None,
+    form: InputForm | None = None,
+    feature: str | None = None,
+    mirror: bool = True,
+    **how: Any,
+) -> np.ndarray:
     """Features (pictures, dimensions) of picture files by a deploy prototxt and its caffemodel.
 
     With a folder `cache` they are taken from it when the same bytes of net, weights and pictures went through the same
@@ -33,7 +46,15 @@ def features_of(deploy, weights, pictures, cache=None, form=None, feature=None, 
     return found
 
 
-def extract(net, pictures, form=None, feature=None, mirror=True, batch=32, progress=iter):
+def extract(
+    net: caffe.Net,
+    pictures: Sequence[str | Path],
+    form: InputForm | None = None,
+    feature: str | None = None,
+    mirror: bool = True,
+    batch: int = 32,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> np.ndarray:
     """Features (pictures, dimensions) of picture files, float32; twice the blob's length with `mirror`.
 
     `net` is a deploy net, `feature` the blob to read, the net's first output by default. With `mirror` the features of
@@ -42,12 +63,13 @@ def extract(net, pictures, form=None, feature=None, mirror=True, batch=32, progr
     """
     form = form or InputForm()
     check(net, form, feature)
-    shape = net.blobs[net.inputs[0]].data.shape[1:]
+    channels, height, width = net.blobs[net.inputs[0]].data.shape[1:]
     found = []
     with ThreadPoolExecutor() as pool:
 
-        def begin(start):
-            return [pool.submit(load, path, *shape, form.crop) for path in pictures[start : start + batch]]
+        def begin(start: int) -> list[Future[np.ndarray]]:
+            paths = pictures[start : start + batch]
+            return [pool.submit(load, path, channels, height, width, form.crop) for path in paths]
 
         waiting = begin(0)
         for start in progress(range(0, len(pictures), batch)):
@@ -57,7 +79,7 @@ def extract(net, pictures, form=None, feature=None, mirror=True, batch=32, progr
     return np.concatenate(found)
 
 
-def check(net, form, feature=None):
+def check(net: caffe.Net, form: InputForm, feature: str | None = None) -> None:
     """SlimError unless `net` takes pictures of `form` and has the blob `feature`."""
     shape = tuple(net.blobs[net.inputs[0]].data.shape) if net.inputs else ()
     if len(shape) != 4 or shape[1] not in (1, 3):
@@ -70,21 +92,23 @@ def check(net, form, feature=None):
         raise SlimError(f"no blob '{feature}' in the net, expected one of: {', '.join(net.blobs)}")
 
 
-def features(net, images, form, feature=None, mirror=True):
+def features(
+    net: caffe.Net, images: np.ndarray, form: InputForm, feature: str | None = None, mirror: bool = True
+) -> np.ndarray:
     """Features (N, dimensions) of loaded pictures (N, C, H, W) as `load` gives them; see `extract`."""
     images = prepare(images, form)
     both = [images, images[..., ::-1]] if mirror else [images]
     return np.concatenate([_run(net, feature or net.outputs[0], part) for part in both], axis=1)
 
 
-def open_deploy(deploy, weights):
+def open_deploy(deploy: str | Path, weights: str | Path) -> caffe.Net:
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
     for path in (deploy, weights):
         read_bytes(path)
     return caffe.Net(str(deploy), str(weights), caffe.TEST)
 
 
-def _run(net, feature, images):
+def _run(net: caffe.Net, feature: str, images: np.ndarray) -> np.ndarray:
     data = net.blobs[net.inputs[0]]
     if data.data.shape != images.shape:
         data.reshape(*images.shape)
@@ -94,7 +118,7 @@ def _run(net, feature, images):
     return net.blobs[feature].data.reshape(len(images), -1).copy()
 
 
-def _key(deploy, weights, pictures, *settings):
+def _key(deploy: str | Path, weights: str | Path, pictures: Sequence[str | Path], *settings: object) -> str:
     """SHA-256 over all that decides the features: file contents, preparation and which Caffe computes."""
     digest = hashlib.sha256(json.dumps([*settings, os.environ.get('CAFFE_ROOT')]).encode())
     for path in (deploy, weights, *pictures):

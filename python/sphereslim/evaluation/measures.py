@@ -3,13 +3,20 @@
 So that any evaluation can take their place, such as `Verification` or `Top1`.
 """
 
+from __future__ import annotations
+
 import importlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.output_distance import OutputDistance
+
+Measure = Callable[[Any, Any], float]  # of the paths of a prototxt and a caffemodel
 
 
 class OutputMeasure:
@@ -18,21 +25,23 @@ class OutputMeasure:
     `feed` is a function that returns the batches {input blob: array} each time it is called.
     """
 
-    def __init__(self, prototxt, weights, feed):
+    def __init__(
+        self, prototxt: str | Path, weights: str | Path, feed: Callable[[], Iterable[Mapping[str, np.ndarray]]]
+    ) -> None:
         self.prototxt = str(prototxt)
         self.distance = OutputDistance(caffe.Net(self.prototxt, str(weights), caffe.TEST), feed)
 
-    def __call__(self, prototxt, weights):
+    def __call__(self, prototxt: str | Path, weights: str | Path) -> float:
         if str(prototxt) != self.prototxt:
             raise SlimError(f'{prototxt}: outputs are compared for {self.prototxt}')
         self.distance.net.copy_from(str(weights))
         return self.distance()
 
 
-def accuracy_of_test_phase(iterations, top='accuracy'):
+def accuracy_of_test_phase(iterations: int, top: str = 'accuracy') -> Measure:
     """A measure: mean of the scalar `top` over `iterations` batches of the TEST phase of a prototxt with its data."""
 
-    def measure(prototxt, weights):
+    def measure(prototxt: str | Path, weights: str | Path) -> float:
         net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
         if top not in net.blobs:
             raise SlimError(f'{prototxt}: no blob {top} in its TEST phase')
@@ -41,7 +50,7 @@ def accuracy_of_test_phase(iterations, top='accuracy'):
     return measure
 
 
-def named_measure(text):
+def named_measure(text: str) -> Measure:
     """The callable that `package.module:function` names."""
     module, _, function = text.partition(':')
     try:

@@ -1,6 +1,12 @@
 """How far a changed net's outputs lie from the original's: a harm that needs no labels."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
 import numpy as np
+
+from sphereslim.engine import caffe
 
 
 class OutputDistance:
@@ -11,15 +17,20 @@ class OutputDistance:
     `outputs` are the blobs compared, side by side; by default all outputs.
     """
 
-    def __init__(self, net, feed, outputs=None):
+    def __init__(
+        self,
+        net: caffe.Net,
+        feed: Callable[[], Iterable[Mapping[str, np.ndarray]]],
+        outputs: Sequence[str] | None = None,
+    ) -> None:
         self.net, self.feed, self.outputs = net, feed, outputs
         self.reference = self._rows(net)
 
-    def __call__(self, net=None):
+    def __call__(self, net: caffe.Net | None = None) -> float:
         """The distance of another net of the same outputs, or of the original with the weights that it has by then."""
         return cosine_distance(self._rows(net or self.net), self.reference)
 
-    def _rows(self, net):
+    def _rows(self, net: caffe.Net) -> np.ndarray:
         """The outputs (pictures, dimensions), float64."""
         rows = []
         for batch in self.feed():
@@ -32,12 +43,12 @@ class OutputDistance:
         return np.concatenate(rows).astype(np.float64)
 
 
-def cosine_distance(rows, reference):
+def cosine_distance(rows: np.ndarray, reference: np.ndarray) -> float:
     """Mean over rows (pictures, dimensions) of 1 − cos(y, y0), 0 to 2; one that is zero or no number counts as 1."""
     return max(0.0, float(np.mean(1 - (_unit(rows) * _unit(reference)).sum(axis=1))))
 
 
-def _unit(rows):
+def _unit(rows: np.ndarray) -> np.ndarray:
     """Rows of length 1; rows that are zero, or no numbers any more, become zero."""
     rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)

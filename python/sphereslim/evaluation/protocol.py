@@ -7,10 +7,12 @@ matched pair is judged right above the threshold, a mismatched one below it.
 
 import numpy as np
 
+from sphereslim.data.pairs import Pairs
+
 THRESHOLDS = np.linspace(-1, 1, 20001)
 
 
-def verify(features, pairs):
+def verify(features: np.ndarray, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """(accuracy of each fold in percent, score of each pair) for features (pictures, dimensions).
 
     A pair's score is its cosine with the centring of its own fold. With a single fold, mean and threshold come from
@@ -28,7 +30,7 @@ def verify(features, pairs):
     return np.array(accuracy), scores
 
 
-def _cosine(features, pairs, others):
+def _cosine(features: np.ndarray, pairs: Pairs, others: np.ndarray) -> np.ndarray:
     """Cosines of all pairs after subtracting the mean feature over both pictures of the `others` pairs."""
     used = np.concatenate([pairs.left[others], pairs.right[others]])
     centred = features - features[used].mean(0)
@@ -36,7 +38,7 @@ def _cosine(features, pairs, others):
     return np.einsum('ij,ij->i', centred[pairs.left], centred[pairs.right])
 
 
-def best_threshold(scores, same):
+def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     """The mean of all THRESHOLDS that judge most of these pairs right."""
     accepted = len(scores) - np.searchsorted(np.sort(scores[same]), THRESHOLDS, 'right') - (~same).sum()
     rejected = np.searchsorted(np.sort(scores[~same]), THRESHOLDS, 'left')

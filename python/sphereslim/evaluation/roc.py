@@ -3,13 +3,15 @@
 TAR is the share of matched pairs accepted, FAR that of mismatched ones, both 0..1.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from sphereslim.files import whole_file
 from sphereslim.report.drawing import panels
 
 
-def roc(scores, same):
+def roc(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(far, tar), each with one value per distinct score and first 0: all thresholds from the highest score down."""
     order = np.argsort(-scores, kind='stable')
     ranked, matched = scores[order], same[order]
@@ -19,7 +21,7 @@ def roc(scores, same):
     return np.append(0.0, far), np.append(0.0, tar)
 
 
-def equal_error_rate(far, tar):
+def equal_error_rate(far: np.ndarray, tar: np.ndarray) -> float:
     """The rate 0..1 where FAR = 1 - TAR, linear between the two points of the curve next to it."""
     gap = far - (1 - tar)
     k = int(np.argmax(gap >= 0))
@@ -28,12 +30,12 @@ def equal_error_rate(far, tar):
     return float(far[k - 1] + share * (far[k] - far[k - 1]))
 
 
-def tar_at(far, tar, limit):
+def tar_at(far: np.ndarray, tar: np.ndarray, limit: float) -> float:
     """The highest TAR with a FAR of at most `limit`. Below 1 / (mismatched pairs) that is the TAR at FAR 0."""
     return float(tar[far <= limit].max())
 
 
-def plot_roc(path, far, tar, title):
+def plot_roc(path: str | Path, far: np.ndarray, tar: np.ndarray, title: str) -> None:
     """Write a plot of TAR over FAR (logarithmic) to a picture file; the lowest FAR shown is one accepted pair."""
     least = far[far > 0].min() if (far > 0).any() else 1e-3
     figure, axes = panels((6, 4.5))

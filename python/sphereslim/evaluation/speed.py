@@ -1,12 +1,16 @@
 """How long nets take, measured in turns so that a busy machine slows them alike: here, or by `caffe time`."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +22,19 @@ from sphereslim.net.prototxt import read_net, write_prototxt
 _PASS = re.compile(r'Average (Forward|Backward) pass: ([\d.e+-]+) ms')
 
 
-def forward_milliseconds(models, batch=16, rounds=40, progress=iter):
+def forward_milliseconds(
+    models: Iterable[tuple[str | Path, str | Path]],
+    batch: int = 16,
+    rounds: int = 40,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> list[list[float]]:
     """Milliseconds an image in each of `rounds`, a list for each (deploy prototxt, caffemodel) in `models`.
 
     Batches of random pictures. What one round holds was measured within moments, so that on a busy machine the ratio
     of two nets is steadier round by round than that of their medians or of their best times.
     """
     nets = [_ready(deploy, weights, batch) for deploy, weights in models]
-    times = [[] for _ in nets]
+    times: list[list[float]] = [[] for _ in nets]
     for _ in progress(range(rounds)):
         for net, taken in zip(nets, times):
             net.forward()  # untimed: the net before has filled the caches with its own weights
@@ -35,13 +44,13 @@ def forward_milliseconds(models, batch=16, rounds=40, progress=iter):
     return times
 
 
-def speed_ratio(original, times):
+def speed_ratio(original: Sequence[float], times: Sequence[float]) -> tuple[float, ...]:
     """(median, lower and upper quartile) of how many times faster `times` are than `original`, round by round."""
     ratios = np.array(original) / np.array(times)
     return tuple(float(value) for value in np.quantile(ratios, [0.5, 0.25, 0.75]))
 
 
-def _ready(deploy, weights, batch):
+def _ready(deploy: str | Path, weights: str | Path, batch: int) -> caffe.Net:
     net = caffe.Net(str(deploy), str(weights), caffe.TEST)
     data = net.blobs[net.inputs[0]]
     data.reshape(batch, *data.data.shape[1:])
@@ -51,12 +60,19 @@ def _ready(deploy, weights, batch):
     return net
 
 
-def caffe_times(deploys, batch=16, iterations=3, rounds=3, gpu=None, progress=iter):
+def caffe_times(
+    deploys: Sequence[str | Path],
+    batch: int = 16,
+    iterations: int = 3,
+    rounds: int = 3,
+    gpu: str | None = None,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> list[dict[str, float]]:
     """[{'forward': ms, 'backward': ms}] an image of deploy prototxts, medians over `rounds` of `caffe time`.
 
     The nets run on batches of `batch` and backward down to their input. `progress` wraps the list of measurements.
     """
-    found = [[] for _ in deploys]
+    found: list[list[dict[str, float]]] = [[] for _ in deploys]
     with tempfile.TemporaryDirectory() as folder:
         paths = [_batched(deploy, Path(folder, f'{number}.prototxt'), batch) for number, deploy in enumerate(deploys)]
         for number in progress([n for _ in range(rounds) for n in range(len(paths))]):
@@ -64,7 +80,7 @@ def caffe_times(deploys, batch=16, iterations=3, rounds=3, gpu=None, progress=it
     return [{name: median(times[name] for times in own) / batch for name in ('forward', 'backward')} for own in found]
 
 
-def _batched(deploy, path, batch):
+def _batched(deploy: str | Path, path: Path, batch: int) -> Path:
     net = copy_of(read_net(deploy))
     for layer in net.layer:
         if layer.type == 'Input':
@@ -74,7 +90,7 @@ def _batched(deploy, path, batch):
     return path
 
 
-def _measure(path, deploy, iterations, gpu):
+def _measure(path: Path, deploy: str | Path, iterations: int, gpu: str | None) -> dict[str, float]:
     command = [*caffe_command(), 'time', f'--model={path}', f'--iterations={iterations}', '--phase=TEST']
     command += [f'--gpu={gpu}'] if gpu is not None else []
     done = subprocess.run(

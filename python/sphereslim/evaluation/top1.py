@@ -1,5 +1,7 @@
 """Top-1 accuracy of a deploy net on a list of pictures, as a measure of many sets of weights."""
 
+from __future__ import annotations
+
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,34 +21,46 @@ class Top1:
     middle in the InputForm `form`; they stay in memory as bytes.
     """
 
-    def __init__(self, source, folder, resize, crop, form=None, batch=64):
+    def __init__(
+        self,
+        source: str | Path,
+        folder: str | Path,
+        resize: int,
+        crop: int,
+        form: InputForm | None = None,
+        batch: int = 64,
+    ) -> None:
         rows = read_labelled(source)
         self.paths = [Path(folder) / path for path, _ in rows]
         self.labels = np.array([label for _, label in rows])
         self.resize, self.crop, self.batch = resize, crop, batch
         self.form = form or InputForm()
-        self.images = None
+        self.images: np.ndarray | None = None
 
-    def __call__(self, deploy, weights):
-        if self.images is None:
-            with ThreadPoolExecutor() as pool:
-                self.images = np.stack(list(pool.map(self._load, self.paths)))
+    def __call__(self, deploy: str | Path, weights: str | Path) -> float:
+        images = self._read()
         net = caffe.Net(str(deploy), str(weights), caffe.TEST)
         right = 0
-        for start in range(0, len(self.images), self.batch):
-            part = prepare(self.images[start : start + self.batch], self.form)
+        for start in range(0, len(images), self.batch):
+            part = prepare(images[start : start + self.batch], self.form)
             data = net.blobs[net.inputs[0]]
             data.reshape(*part.shape)
             data.data[...] = part
             output = net.forward()[net.outputs[0]]
             right += int((output.argmax(axis=1) == self.labels[start : start + self.batch]).sum())
-        return 100 * right / len(self.images)
+        return 100 * right / len(images)
 
     @property
-    def error(self):
+    def error(self) -> float:
         """Two standard errors of an accuracy of 50 %, percent: the most that chance in the pictures explains."""
         return 100 / np.sqrt(len(self.labels))
 
-    def _load(self, path):
+    def _read(self) -> np.ndarray:
+        if self.images is None:
+            with ThreadPoolExecutor() as pool:
+                self.images = np.stack(list(pool.map(self._load, self.paths)))
+        return self.images
+
+    def _load(self, path: Path) -> np.ndarray:
         image = cv2.resize(read_picture(path), (self.resize, self.resize))
         return cut(path, image, self.crop, self.crop).transpose(2, 0, 1)

@@ -1,6 +1,11 @@
 """Verification accuracy: of a deploy net and its weights, or as a measure of many sets of weights of one net."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,21 +22,21 @@ class Result:
 
     accuracy: float
     error: float
-    folds: tuple
+    folds: tuple[float, ...]
     pairs: int
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return asdict(self)
 
 
-def summarise(folds, pairs):
+def summarise(folds: Sequence[float] | np.ndarray, pairs: int) -> Result:
     """The Result of fold accuracies in percent."""
     error = np.std(folds, ddof=1) / np.sqrt(len(folds)) if len(folds) > 1 else 0.0
     return Result(float(np.mean(folds)), float(error), tuple(float(f) for f in folds), int(pairs))
 
 
-def evaluate(deploy, weights, pairs, folder, **how):
+def evaluate(deploy: str | Path, weights: str | Path, pairs: str | Path, folder: str | Path, **how: Any) -> Result:
     """The Result of a deploy prototxt with its caffemodel on `pairs` (a pairs.txt) over the pictures in `folder`.
 
     `how` goes to `features_of`: cache, form, feature, mirror, batch, progress.
@@ -39,7 +44,9 @@ def evaluate(deploy, weights, pairs, folder, **how):
     return score(deploy, weights, pairs, folder, **how)[0]
 
 
-def score(deploy, weights, pairs, folder, **how):
+def score(
+    deploy: str | Path, weights: str | Path, pairs: str | Path, folder: str | Path, **how: Any
+) -> tuple[Result, np.ndarray, np.ndarray]:
     """(Result, score of each pair, whether each pair is of the same person); arguments as `evaluate`."""
     listed = read_pairs(pairs, folder)
     features = features_of(deploy, weights, listed.pictures, **how)
@@ -60,19 +67,30 @@ class Verification:
     nets measured take pictures of one size; the uint8 pictures stay in memory (38 kB each at 112x112).
     """
 
-    def __init__(self, pairs, folder, form=None, mirror=False, batch=32, progress=iter):
+    def __init__(
+        self,
+        pairs: str | Path,
+        folder: str | Path,
+        form: InputForm | None = None,
+        mirror: bool = False,
+        batch: int = 32,
+        progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+    ) -> None:
         self.pairs = read_pairs(pairs, folder)
         self.form, self.mirror, self.batch, self.progress = form or InputForm(), mirror, batch, progress
-        self.images = None
+        self.images: np.ndarray | None = None
 
-    def __call__(self, deploy, weights):
+    def __call__(self, deploy: str | Path, weights: str | Path) -> float:
         net = open_deploy(deploy, weights)
         if self.images is None:
-            shape = net.blobs[net.inputs[0]].data.shape[1:]
-            self.images = np.stack([load(path, *shape, self.form.crop) for path in self.pairs.pictures])
-        starts = range(0, len(self.images), self.batch)
+            channels, height, width = net.blobs[net.inputs[0]].data.shape[1:]
+            self.images = np.stack(
+                [load(path, channels, height, width, self.form.crop) for path in self.pairs.pictures]
+            )
+        images = self.images
+        starts = range(0, len(images), self.batch)
         found = [
-            features(net, self.images[start : start + self.batch], self.form, mirror=self.mirror)
+            features(net, images[start : start + self.batch], self.form, mirror=self.mirror)
             for start in self.progress(starts)
         ]
         return float(np.mean(verify(np.concatenate(found), self.pairs)[0]))

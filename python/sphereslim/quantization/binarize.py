@@ -5,16 +5,21 @@ weights updates the full-precision ones as it is, the straight-through estimator
 al. 2015). Only `solver.add_callback` and `net.params` of pycaffe are used.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
+from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.quantization.bits import is_convolution, is_vector
 from sphereslim.quantization.quantize_net import filter_scales
 
 
-def binary_layers(net, only='all', keep=()):
+def binary_layers(net: caffe.Net, only: str = 'all', keep: Sequence[str] | tuple[Any, ...] = ()) -> list[str] | None:
     """Names of the layers of a caffe.Net whose weights become binary: not those in `keep`, and no vectors.
 
     `only` is 'conv' for convolutions, 'all' for every layer.
@@ -31,7 +36,7 @@ def binary_layers(net, only='all', keep=()):
     ]
 
 
-def binary_weights(weights):
+def binary_weights(weights: np.ndarray) -> np.ndarray:
     """sign(w) times mean |w| of the filter (slice of axis 0), sign(0) = +1; float32 of the same shape."""
     scales = filter_scales(weights).reshape(-1, *[1] * (weights.ndim - 1))
     return np.where(weights >= 0, scales, -scales)
@@ -40,22 +45,22 @@ def binary_weights(weights):
 class Binarizer:
     """Keeps a training net's weights in full precision and swaps the binary ones in for every iteration."""
 
-    def __init__(self, net, layers):
+    def __init__(self, net: caffe.Net, layers: Sequence[str]) -> None:
         self.blobs = [net.params[name][0] for name in layers]
-        self.full = None
+        self.full: list[np.ndarray] | None = None
 
-    def attach(self, solver):
+    def attach(self, solver: Any) -> None:
         """Has the solver train this way from here on; weight decay acts on the full-precision weights."""
         solver.add_callback(self.to_binary, self.to_full)
 
-    def to_binary(self):
+    def to_binary(self) -> None:
         """Before forward: full precision aside, binary in."""
         if self.full is None:
             self.full = [blob.data.copy() for blob in self.blobs]
             for blob, weights in zip(self.blobs, self.full):
                 blob.data[...] = binary_weights(weights)
 
-    def to_full(self):
+    def to_full(self) -> None:
         """Before the update, and after an interruption: full precision back in place."""
         if self.full is not None:
             for blob, weights in zip(self.blobs, self.full):
@@ -63,7 +68,7 @@ class Binarizer:
             self.full = None
 
     @contextmanager
-    def binary(self):
+    def binary(self) -> Iterator[None]:
         """Binary weights within the block, for testing or saving."""
         self.to_binary()
         try:

@@ -7,16 +7,21 @@ assumption the widths that minimise the sum for a number of bytes are found on t
 arbitrary set of quantizers, IEEE Trans. ASSP 1988).
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile
 from sphereslim.quantization.file import pack_network, to_bytes
 from sphereslim.quantization.indices import CODINGS
 from sphereslim.quantization.quantize_net import quantize_net
-from sphereslim.quantization.quantized_net import blob_values
+from sphereslim.quantization.quantized_net import QuantizedNet, blob_values
 
 
 class Cost(NamedTuple):
@@ -27,13 +32,23 @@ class Cost(NamedTuple):
     distance: float
 
 
-def quantizable_layers(net, scheme='log', only='all'):
+class NetDistance(Protocol):
+    """How far the outputs of a running net are from those of its original weights, for the weights it holds."""
+
+    net: caffe.Net
+
+    def __call__(self) -> float: ...
+
+
+def quantizable_layers(net: caffe_pb2.NetParameter, scheme: str = 'log', only: str = 'all') -> list[str]:
     """Names of the layers that `quantize_net` would quantize."""
     quantized = quantize_net(net, 8, scheme, 'layer', only)
     return [layer.name for layer in quantized.layers if any(blob.dictionary is not None for blob in layer.blobs)]
 
 
-def layer_cost(net, distance, name, bits, scheme, coding):
+def layer_cost(
+    net: caffe_pb2.NetParameter, distance: NetDistance, name: str, bits: int, scheme: str, coding: str
+) -> Cost:
     """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer.
 
     `distance()` is the harm of the weights that the `caffe.Net` `distance.net` holds; they are the same after as
@@ -51,7 +66,17 @@ def layer_cost(net, distance, name, bits, scheme, coding):
     return Cost(bits, _bytes(quantized, coding), harm)
 
 
-def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject, progress):
+def measure_costs(
+    net: caffe_pb2.NetParameter,
+    distance: NetDistance,
+    layers: Sequence[str],
+    widths: Sequence[int],
+    scheme: str,
+    coding: str,
+    cache: str | Path,
+    subject: Mapping[str, Any],
+    progress: Callable[[Iterable[Any]], Iterable[Any]],
+) -> dict[str, list[Cost]]:
     """{layer: [Cost]} for `layers` at `widths`, read from the file `cache` as far as it goes.
 
     The cache, a ResultsFile of `subject`, is written after every layer. `progress` wraps the list of (layer, bits)
@@ -69,7 +94,7 @@ def measure_costs(net, distance, layers, widths, scheme, coding, cache, subject,
     return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
 
 
-def allocate(costs, budget, overhead):
+def allocate(costs: Mapping[str, Sequence[Cost]], budget: int, overhead: int) -> dict[str, int]:
     """{layer: bits} for {layer: [Cost]}: least sum of distances with overhead + sum of bytes <= budget.
 
     Raises SlimError when even the smallest widths do not fit.
@@ -87,10 +112,17 @@ def allocate(costs, budget, overhead):
     return {name: hulls[name][i].bits for name, i in place.items()}
 
 
-def fit_budget(net, costs, budget, scheme, coding, vectors=None):
+def fit_budget(
+    net: caffe_pb2.NetParameter,
+    costs: Mapping[str, Sequence[Cost]],
+    budget: int,
+    scheme: str,
+    coding: str,
+    vectors: int | None = None,
+) -> tuple[QuantizedNet, dict[str, int]]:
     """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes."""
 
-    def build(bits):
+    def build(bits: Mapping[str, int]) -> tuple[QuantizedNet, int]:
         quantized = quantize_net(net, {**bits}, scheme, vectors=vectors)
         return quantized, len(to_bytes(quantized, coding))
 
@@ -106,9 +138,9 @@ def fit_budget(net, costs, budget, scheme, coding, vectors=None):
         slack += size - budget
 
 
-def lower_hull(points):
+def lower_hull(points: Iterable[Cost]) -> list[Cost]:
     """The points of the lower convex hull of (bytes, distance), bytes ascending and distance falling."""
-    hull = []
+    hull: list[Cost] = []
     for point in sorted(points, key=lambda p: (p.bytes, p.distance)):
         if hull and point.distance >= hull[-1].distance:
             continue
@@ -118,18 +150,18 @@ def lower_hull(points):
     return hull
 
 
-def _slope(a, b):
+def _slope(a: Cost, b: Cost) -> float:
     """Distance saved per byte on the way from a to b."""
     return (a.distance - b.distance) / max(b.bytes - a.bytes, 1e-9)
 
 
-def _steps(hulls):
+def _steps(hulls: Mapping[str, Sequence[Cost]]) -> Iterator[tuple[float, str, int, int]]:
     for name, hull in hulls.items():
         for number, (a, b) in enumerate(zip(hull, hull[1:])):
             yield _slope(a, b), name, number, b.bytes - a.bytes
 
 
-def _alone(net, name):
+def _alone(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.NetParameter:
     """A NetParameter of one layer."""
     field = 'layer' if net.layer else 'layers'
     part = type(net)()
@@ -137,7 +169,7 @@ def _alone(net, name):
     return part
 
 
-def _bytes(quantized, coding):
+def _bytes(quantized: QuantizedNet, coding: str) -> int:
     network = pack_network(quantized, CODINGS[coding])
     return sum(len(d.values) for d in network.dictionary) + sum(
         len(b.indices) + len(b.scales) + len(b.floats) + sum(len(e.positions) for e in b.escape)
@@ -146,6 +178,6 @@ def _bytes(quantized, coding):
     )
 
 
-def _write(params, values):
+def _write(params: Sequence[Blob], values: Sequence[np.ndarray]) -> None:
     for blob, value in zip(params, values):
         blob.data[...] = np.reshape(value, blob.data.shape)

@@ -1,5 +1,8 @@
 """Which blobs are quantized, with how many bits."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from sphereslim.errors import SlimError
 from sphereslim.quantization.schemes import SCHEMES
 
@@ -8,17 +11,17 @@ FLOAT_BITS = 32
 FILTER = 'linear-filter'
 
 
-def is_convolution(layer_type):
+def is_convolution(layer_type: str) -> bool:
     """Convolution, Deconvolution and their depthwise relatives of other builds."""
     return 'convolution' in layer_type.lower()
 
 
-def is_vector(shape):
+def is_vector(shape: tuple[int, ...]) -> bool:
     """Biases, slopes, norm statistics: at most one axis longer than 1."""
     return sum(extent > 1 for extent in shape) <= 1
 
 
-def check_bits(bits, scheme, where='bits'):
+def check_bits(bits: int, scheme: str, where: str = 'bits') -> int:
     """Returns `bits`, or raises SlimError when the scheme cannot use them."""
     if scheme == 'binary' and bits != 1:
         raise SlimError(f'{where}: {bits}, expected 1 for the binary scheme')
@@ -29,7 +32,9 @@ def check_bits(bits, scheme, where='bits'):
     return bits
 
 
-def bits_of_layers(bits, layers, scheme, only):
+def bits_of_layers(
+    bits: Mapping[str, int] | int, layers: Sequence[tuple[str, str]], scheme: str, only: str
+) -> dict[str, int]:
     """{layer name: bits} of the layers to quantize.
 
     `bits` is one number, or a mapping from layer names to numbers in which `*` stands for all others and 32 keeps
@@ -39,13 +44,13 @@ def bits_of_layers(bits, layers, scheme, only):
         raise SlimError(f'scheme {scheme}: expected one of {", ".join([*SCHEMES, FILTER, "binary"])}')
     if only not in ('conv', 'all'):
         raise SlimError(f'layers {only}: expected conv or all')
-    asked = bits if isinstance(bits, dict) else {'*': bits}
+    asked: dict[str, Any] = bits if isinstance(bits, dict) else {'*': bits}
     names = {name for name, _ in layers}
     unknown = sorted(set(asked) - names - {'*'})
     if unknown:
         raise SlimError(f'bits of layer {unknown[0]}: the net has no such layer with weights')
     candidates = [name for name, kind in layers if name in asked or only == 'all' or is_convolution(kind)]
-    widths = {name: asked.get(name, asked.get('*', FLOAT_BITS)) for name in candidates}
+    widths = {name: asked[name] if name in asked else asked.get('*', FLOAT_BITS) for name in candidates}
     return {
         name: check_bits(width, scheme, f'bits of layer {name}' if name in asked else 'bits')
         for name, width in widths.items()
@@ -53,7 +58,7 @@ def bits_of_layers(bits, layers, scheme, only):
     }
 
 
-def parse_bits(text):
+def parse_bits(text: str) -> int | dict[str, int]:
     """`6` -> 6; `conv1=8,conv2=6,*=5` -> {'conv1': 8, 'conv2': 6, '*': 5}."""
     if '=' not in text:
         return _whole_number(text, text)
@@ -61,7 +66,7 @@ def parse_bits(text):
     return {name: _whole_number(width, text) for name, _, width in pairs}
 
 
-def parse_range(text):
+def parse_range(text: str) -> list[int]:
     """`4-12` -> [4, ..., 12]; `4,6,8` -> [4, 6, 8]."""
     first, dash, last = text.partition('-')
     if dash:
@@ -73,7 +78,7 @@ def parse_range(text):
     return widths
 
 
-def _whole_number(word, text):
+def _whole_number(word: str, text: str) -> int:
     try:
         return int(word)
     except ValueError:

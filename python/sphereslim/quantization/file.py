@@ -2,6 +2,8 @@
 
 import hashlib
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -17,19 +19,19 @@ _FLOATS = np.dtype('<f4')
 _POSITIONS = np.dtype('<u4')
 
 
-def write_quantized(net, path, coding='none'):
+def write_quantized(net: QuantizedNet, path: str | Path, coding: str = 'none') -> int:
     """Writes a QuantizedNet; `coding` is none, zlib or lzma. Returns the size of the file in bytes."""
     data = to_bytes(net, coding)
     write_bytes(path, data)
     return len(data)
 
 
-def read_quantized(path):
+def read_quantized(path: str | Path) -> QuantizedNet:
     """The QuantizedNet in a file; raises SlimError naming it when it is cut short, damaged or something else."""
     return unpack_network(read_network(path), path)
 
 
-def read_network(path):
+def read_network(path: str | Path) -> pb.Network:
     """The file's checked Network message, which holds what each part takes on disk."""
     data = read_bytes(path)
     file = pb.QCaffeModel()
@@ -48,7 +50,7 @@ def read_network(path):
     return pb.Network.FromString(file.network)
 
 
-def to_bytes(net, coding='none'):
+def to_bytes(net: QuantizedNet, coding: str = 'none') -> bytes:
     """The bytes of the file."""
     if coding not in CODINGS:
         raise SlimError(f'coding {coding}: expected one of {", ".join(CODINGS)}')
@@ -57,7 +59,7 @@ def to_bytes(net, coding='none'):
     return pb.QCaffeModel(format=FORMAT, sha256=digest, network=network).SerializeToString()
 
 
-def pack_network(net, coding):
+def pack_network(net: QuantizedNet, coding: int) -> pb.Network:
     """QuantizedNet -> Network message."""
     network = pb.Network(name=net.name, scheme=net.scheme, scope=net.scope)
     if net.deploy:
@@ -71,7 +73,7 @@ def pack_network(net, coding):
     return network
 
 
-def unpack_network(network, path):
+def unpack_network(network: pb.Network, path: str | Path) -> QuantizedNet:
     """Network message -> QuantizedNet; `path` names the file in errors."""
     dictionaries = [Dictionary(d.bits, np.frombuffer(d.values, _FLOATS)) for d in network.dictionary]
     layers = []
@@ -87,15 +89,15 @@ def unpack_network(network, path):
     return QuantizedNet(network.name, network.scheme, network.scope, dictionaries, layers, deploy)
 
 
-def _pack_blob(net, blob, coding):
+def _pack_blob(net: QuantizedNet, blob: QuantizedBlob, coding: int) -> pb.Blob:
     message = pb.Blob(dim=blob.shape, legacy=blob.legacy)
     if blob.dictionary is None:
-        message.floats = blob.floats.astype(_FLOATS).tobytes()
+        message.floats = np.asarray(blob.floats, _FLOATS).tobytes()
         return message
     bits = net.dictionaries[blob.dictionary].bits
     message.error = blob.error
     message.dictionary = blob.dictionary + 1
-    message.coding, message.indices = encode(blob.indices, bits, coding)
+    message.coding, message.indices = encode(np.asarray(blob.indices), bits, coding)
     if blob.scales is not None:
         message.scales = blob.scales.astype(_FLOATS).tobytes()
     for entry, positions in sorted(blob.escapes.items()):
@@ -103,7 +105,7 @@ def _pack_blob(net, blob, coding):
     return message
 
 
-def _pack_escape(entry, positions, count):
+def _pack_escape(entry: int, positions: np.ndarray, count: int) -> pb.Escape:
     """Positions one by one, or a bit for every weight when that is smaller."""
     if 4 * len(positions) <= (count + 7) // 8:
         return pb.Escape(entry=entry, positions=positions.astype(_POSITIONS).tobytes())
@@ -112,7 +114,7 @@ def _pack_escape(entry, positions, count):
     return pb.Escape(entry=entry, plane=True, positions=np.packbits(plane, bitorder='little').tobytes())
 
 
-def _unpack_blob(dictionaries, message):
+def _unpack_blob(dictionaries: Sequence[Dictionary], message: pb.Blob) -> QuantizedBlob:
     blob = QuantizedBlob(tuple(message.dim), message.legacy, error=message.error)
     if not message.dictionary:
         blob.floats = np.frombuffer(message.floats, _FLOATS)
@@ -132,7 +134,7 @@ def _unpack_blob(dictionaries, message):
     return blob
 
 
-def _unpack_escape(escape, count):
+def _unpack_escape(escape: pb.Escape, count: int) -> np.ndarray:
     if not escape.plane:
         positions = np.frombuffer(escape.positions, _POSITIONS)
         _expect(len(positions) == 0 or positions.max() < count, f'an escape beyond the {count} weights')
@@ -142,6 +144,6 @@ def _unpack_escape(escape, count):
     return np.flatnonzero(np.unpackbits(plane, count=count, bitorder='little')).astype(_POSITIONS)
 
 
-def _expect(condition, message):
+def _expect(condition: bool, message: str) -> None:
     if not condition:
         raise SlimError(message)

@@ -10,6 +10,7 @@ statistics from a byte coder, so the coders see one plane of bytes per eight bit
 
 import lzma
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,13 +24,13 @@ CODINGS = {'none': PACKED, 'zlib': ZLIB, 'lzma': LZMA}
 _LZMA = [{'id': lzma.FILTER_LZMA2, 'preset': 6, 'lc': 0, 'lp': 0, 'pb': 0}]
 
 
-def build_dictionary(codes, table, bits):
+def build_dictionary(codes: Sequence[np.ndarray], table: np.ndarray, bits: int) -> tuple[Dictionary, np.ndarray]:
     """Dictionary of the levels that `codes` (a list of arrays) use, and the entry of every code.
 
     A scheme may use a few levels more than 2^bits: zero, and the largest magnitude of either sign. The most
     frequent 2^bits come first, ascending, for the indices to address; the rest follow, for escapes.
     """
-    counts = sum(np.bincount(c, minlength=len(table)) for c in codes)
+    counts = np.sum([np.bincount(c, minlength=len(table)) for c in codes], axis=0)
     used = np.flatnonzero(counts)
     frequent_first = used[np.argsort(-counts[used], kind='stable')]
     order = np.concatenate([np.sort(frequent_first[: 2**bits]), np.sort(frequent_first[2**bits :])])
@@ -38,7 +39,7 @@ def build_dictionary(codes, table, bits):
     return Dictionary(bits, table[order]), entry_of
 
 
-def index(codes, entry_of, dictionary):
+def index(codes: np.ndarray, entry_of: np.ndarray, dictionary: Dictionary) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """(indices, escapes) of one blob's `codes`; an escaped weight holds index 0."""
     entries = entry_of[codes]
     escapes = {}
@@ -50,17 +51,17 @@ def index(codes, entry_of, dictionary):
     return entries.astype(index_type(dictionary.bits)), escapes
 
 
-def index_type(bits):
+def index_type(bits: int) -> np.dtype:
     """The smallest unsigned numpy type that holds an index of `bits` bits."""
     return np.dtype(np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
 
 
-def packed_size(count, bits):
+def packed_size(count: int, bits: int) -> int:
     """Bytes that `count` indices of `bits` bits take."""
     return (count * bits + 7) // 8
 
 
-def pack(indices, bits):
+def pack(indices: np.ndarray, bits: int) -> bytes:
     """Flat unsigned `indices` below 2^bits -> bytes."""
     indices = np.ascontiguousarray(indices, dtype=index_type(bits))
     whole, rest = divmod(bits, 8)
@@ -71,7 +72,7 @@ def pack(indices, bits):
     return b''.join(planes)
 
 
-def unpack(data, count, bits):
+def unpack(data: bytes, count: int, bits: int) -> np.ndarray:
     """The `count` indices of `bits` bits in `data`; raises SlimError when its length does not fit."""
     if len(data) != packed_size(count, bits):
         raise SlimError(
@@ -87,14 +88,14 @@ def unpack(data, count, bits):
     return indices
 
 
-def _byte_columns(indices):
+def _byte_columns(indices: np.ndarray) -> np.ndarray:
     """The indices' bytes as a (count, bytes) view, lowest byte first on any machine."""
     size = indices.dtype.itemsize
     columns = indices.view(np.uint8).reshape(-1, size)
     return columns if np.little_endian else columns[:, ::-1]
 
 
-def _pack_stream(values, bits):
+def _pack_stream(values: np.ndarray, bits: int) -> bytes:
     """Eight values of `bits` bits fill one word, whose low `bits` bytes are kept."""
     if bits == 1:
         return np.packbits(values, bitorder='little').tobytes()
@@ -107,7 +108,7 @@ def _pack_stream(values, bits):
     return words.view(np.uint8).reshape(groups, 8)[:, :bits].tobytes()[: packed_size(len(values), bits)]
 
 
-def _unpack_stream(data, count, bits):
+def _unpack_stream(data: np.ndarray, count: int, bits: int) -> np.ndarray:
     if bits == 1:
         return np.unpackbits(data, count=count, bitorder='little')
     groups = -(-count // 8)
@@ -122,7 +123,7 @@ def _unpack_stream(data, count, bits):
     return values.reshape(-1)[:count]
 
 
-def encode(indices, bits, wanted):
+def encode(indices: np.ndarray, bits: int, wanted: int) -> tuple[int, bytes]:
     """(coding, bytes): coded as `wanted`, or bit-packed when that is not smaller."""
     packed = pack(indices, bits)
     if wanted == PACKED:
@@ -131,7 +132,7 @@ def encode(indices, bits, wanted):
     return (wanted, coded) if len(coded) < len(packed) else (PACKED, packed)
 
 
-def decode(coding, data, count, bits):
+def decode(coding: int, data: bytes, count: int, bits: int) -> np.ndarray:
     """The `count` indices in `data`; raises SlimError."""
     if coding == PACKED:
         return unpack(data, count, bits)
@@ -148,16 +149,16 @@ def decode(coding, data, count, bits):
     return indices
 
 
-def _planes(indices, bits):
+def _planes(indices: np.ndarray, bits: int) -> bytes:
     return b''.join(
         (indices >> np.array(8 * i, indices.dtype)).astype(np.uint8).tobytes() for i in range((bits + 7) // 8)
     )
 
 
-def _deflate(planes):
+def _deflate(planes: bytes) -> bytes:
     coder = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
     return coder.compress(planes) + coder.flush()
 
 
-def _lzma(planes):
+def _lzma(planes: bytes) -> bytes:
     return lzma.compress(planes, lzma.FORMAT_RAW, filters=_LZMA)

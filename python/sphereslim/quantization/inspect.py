@@ -1,6 +1,10 @@
 """What each part of a .qcaffemodel takes, as rows and as text."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +13,14 @@ from sphereslim.quantization.file import read_network
 from sphereslim.report.text_tables import text_table
 
 
-class BlobRow(NamedTuple):
+@dataclass(frozen=True)
+class BlobRow:
     """One blob: `bits` per weight (32 for float32), `entries` of its dictionary, `data` bytes on disk of its
     indices, scales, escapes or floats, and the relative `error`."""
 
     layer: str
     blob: int
-    shape: tuple
+    shape: tuple[int, ...]
     count: int
     bits: int
     dictionary: int
@@ -38,14 +43,14 @@ class Sizes(NamedTuple):
     file: int
 
 
-def blob_rows(network):
+def blob_rows(network: pb.Network) -> list[BlobRow]:
     """A BlobRow per blob of a Network message."""
     return [
         _row(network, layer.name, number, blob) for layer in network.layer for number, blob in enumerate(layer.blob)
     ]
 
 
-def sizes(network, file_bytes):
+def sizes(network: pb.Network, file_bytes: int) -> Sizes:
     """Sizes of a Network message that came from a file of `file_bytes` bytes."""
     blobs = [blob for layer in network.layer for blob in layer.blob]
     parts = [
@@ -56,10 +61,10 @@ def sizes(network, file_bytes):
         sum(len(d.values) for d in network.dictionary),
         len(network.deploy),
     ]
-    return Sizes(*parts, file_bytes - sum(parts), file_bytes)
+    return Sizes._make([*parts, file_bytes - sum(parts), file_bytes])
 
 
-def inspect_text(path):
+def inspect_text(path: str | Path) -> str:
     """The table and the totals of a file, as lines of text; raises SlimError."""
     network = read_network(path)
     total = sizes(network, Path(path).stat().st_size)
@@ -76,7 +81,7 @@ def inspect_text(path):
     return '\n'.join(lines)
 
 
-def _row(network, layer, number, blob):
+def _row(network: pb.Network, layer: str, number: int, blob: pb.Blob) -> BlobRow:
     count = math.prod(blob.dim)
     dictionary = network.dictionary[blob.dictionary - 1] if blob.dictionary else None
     data = len(blob.indices) + len(blob.scales) + len(blob.floats) + sum(len(e.positions) for e in blob.escape)
@@ -94,7 +99,7 @@ def _row(network, layer, number, blob):
     )
 
 
-def _table(rows):
+def _table(rows: Sequence[BlobRow]) -> str:
     head = ('layer', 'blob', 'shape', 'weights', 'bits', 'dictionary', 'entries', 'coding', 'bytes', 'error')
     cells = [
         (

@@ -1,5 +1,8 @@
 """Quantizing a NetParameter and back."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +24,14 @@ class _Target(NamedTuple):
     bits: int
 
 
-def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=None):
+def quantize_net(
+    net: caffe_pb2.NetParameter,
+    bits: Mapping[str, int] | int,
+    scheme: str = 'log',
+    scope: str = 'layer',
+    only: str = 'all',
+    vectors: int | None = None,
+) -> QuantizedNet:
     """A QuantizedNet of the NetParameter `net`.
 
     bits: 1 to 16, or {layer name: bits} with `*` for all others and 32 for "as it is".
@@ -56,13 +66,13 @@ def quantize_net(net, bits, scheme='log', scope='layer', only='all', vectors=Non
     return result
 
 
-def relative_error(weights, quantized):
+def relative_error(weights: np.ndarray, quantized: np.ndarray) -> float:
     """|quantized - weights| / |weights| with Euclidean norms; 0 for weights that are all zero."""
     norm = np.linalg.norm(weights.astype(np.float64))
     return float(np.linalg.norm(quantized.astype(np.float64) - weights) / norm) if norm else 0.0
 
 
-def dequantize(quantized):
+def dequantize(quantized: QuantizedNet) -> caffe_pb2.NetParameter:
     """The ordinary NetParameter: names, types and float32 blobs Q(x) of a QuantizedNet."""
     net = caffe_pb2.NetParameter(name=quantized.name)
     for layer in quantized.layers:
@@ -72,7 +82,9 @@ def dequantize(quantized):
     return net
 
 
-def _plan_layer(layer, bits, vectors):
+def _plan_layer(
+    layer: caffe_pb2.LayerParameter, bits: int | None, vectors: int | None
+) -> tuple[QuantizedLayer, list[_Target]]:
     blobs, targets = [], []
     for number, proto in enumerate(layer.blobs):
         weights = finite_array(proto, f'layer {layer.name}, blob {number}')
@@ -86,7 +98,7 @@ def _plan_layer(layer, bits, vectors):
     return QuantizedLayer(layer.name, type_name(layer), blobs), targets
 
 
-def _groups(targets, scheme, scope):
+def _groups(targets: list[_Target], scheme: str, scope: str) -> list[list[_Target]]:
     """Targets that share a dictionary."""
     if scheme == 'binary':
         return [targets] if targets else []
@@ -95,7 +107,7 @@ def _groups(targets, scheme, scope):
     return [[t for t in targets if t.bits == bits] for bits in sorted({t.bits for t in targets})]
 
 
-def _quantize(result, group, everything):
+def _quantize(result: QuantizedNet, group: Sequence[_Target], everything: Sequence[_Target]) -> None:
     scheme = SCHEMES[result.scheme]
     bits = group[0].bits
     in_range = everything if result.scope == 'network' else group
@@ -108,7 +120,7 @@ def _quantize(result, group, everything):
     result.dictionaries.append(dictionary)
 
 
-def _quantize_filters(result, group):
+def _quantize_filters(result: QuantizedNet, group: Sequence[_Target]) -> None:
     bits = group[0].bits
     for target in group:
         codes, target.blob.scales = filter_codes(target.weights, bits)
@@ -117,7 +129,7 @@ def _quantize_filters(result, group):
     result.dictionaries.append(Dictionary(bits, filter_levels(bits)))
 
 
-def _binarize(result, group):
+def _binarize(result: QuantizedNet, group: Sequence[_Target]) -> None:
     for target in group:
         target.blob.indices = (target.weights.reshape(-1) >= 0).astype(np.uint8)
         target.blob.scales = filter_scales(target.weights)
@@ -125,7 +137,7 @@ def _binarize(result, group):
     result.dictionaries.append(Dictionary(1, np.array([-1, 1], np.float32)))
 
 
-def filter_scales(weights):
+def filter_scales(weights: np.ndarray) -> np.ndarray:
     """Mean |w| of each filter (slice of axis 0), float32: the scale that XNOR-Net (Rastegari et al. 2016) derives
     as the least-squares one for binary weights."""
     return np.abs(weights.reshape(len(weights), -1)).mean(axis=1, dtype=np.float64).astype(np.float32)

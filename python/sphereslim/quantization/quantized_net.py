@@ -1,8 +1,12 @@
 """A quantized network in memory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from sphereslim.engine import caffe
 
 
 @dataclass
@@ -22,17 +26,17 @@ class QuantizedBlob:
     `error` is |Q(x) - x| / |x| with Euclidean norms.
     """
 
-    shape: tuple
+    shape: tuple[int, ...]
     legacy: bool = False
     floats: np.ndarray | None = None
     dictionary: int | None = None
     indices: np.ndarray | None = None
-    escapes: dict = field(default_factory=dict)
+    escapes: dict[int, np.ndarray] = field(default_factory=dict)
     scales: np.ndarray | None = None
     error: float = 0.0
 
     @property
-    def count(self):
+    def count(self) -> int:
         """The number of weights."""
         return int(np.prod(self.shape, dtype=np.int64))
 
@@ -43,7 +47,7 @@ class QuantizedLayer:
 
     name: str
     type: str
-    blobs: list
+    blobs: list[QuantizedBlob]
 
 
 @dataclass
@@ -53,15 +57,15 @@ class QuantizedNet:
     name: str
     scheme: str
     scope: str
-    dictionaries: list
-    layers: list
+    dictionaries: list[Dictionary]
+    layers: list[QuantizedLayer]
     deploy: bytes = b''
 
 
-def blob_values(net, blob):
+def blob_values(net: QuantizedNet, blob: QuantizedBlob) -> np.ndarray:
     """The float32 weights of `blob` (a QuantizedBlob of `net`), in its shape."""
     if blob.dictionary is None:
-        return blob.floats.reshape(blob.shape)
+        return np.asarray(blob.floats).reshape(blob.shape)
     dictionary = net.dictionaries[blob.dictionary]
     values = dictionary.values[blob.indices]
     for entry, positions in blob.escapes.items():
@@ -71,7 +75,7 @@ def blob_values(net, blob):
     return values.reshape(blob.shape)
 
 
-def load_weights(net, quantized):
+def load_weights(net: caffe.Net, quantized: QuantizedNet) -> None:
     """Puts the weights of a QuantizedNet into the layers of a caffe.Net that have its names."""
     for layer in quantized.layers:
         if layer.name in net.params:

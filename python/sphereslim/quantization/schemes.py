@@ -16,7 +16,7 @@ Q(x) = s_f * clip(round(x / s_f), -n, n), n = 2^(bits-1) - 1. The scale s_f is r
 leaves the least squared error. Levels are whole numbers, so one dictionary serves all blobs of equal bits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,36 +25,39 @@ NO_SPAN = (np.inf, -np.inf)
 CLIPS = np.linspace(1, 0.5, 21)
 
 
+Span = tuple[float, float]  # the lowest and the highest
+
+
 class Scheme(NamedTuple):
     """`span(x)` -> (low, high); `table(span, bits)` -> float32 levels; `codes(x, span, bits)` -> int32 positions;
     `index_bits(bits)` -> bits stored per weight."""
 
-    span: Callable
-    table: Callable
-    codes: Callable
-    index_bits: Callable
+    span: Callable[[np.ndarray], Span]
+    table: Callable[[Span, int], np.ndarray]
+    codes: Callable[[np.ndarray, Span, int], np.ndarray]
+    index_bits: Callable[[int], int]
 
 
-def merge_spans(spans):
+def merge_spans(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """The span of several blobs together; (0, 0) when none has any."""
     low, high = (min(low for low, _ in spans), max(high for _, high in spans)) if spans else NO_SPAN
     return (low, high) if low <= high else (0.0, 0.0)
 
 
-def log_span(x):
+def log_span(x: np.ndarray) -> tuple[float, float]:
     """(fmin, fmax) of log|x| over the weights that are not zero."""
     magnitudes = np.abs(x[x != 0]).astype(np.float64)
     return (float(np.log(magnitudes.min())), float(np.log(magnitudes.max()))) if magnitudes.size else NO_SPAN
 
 
-def log_table(span, b):
+def log_table(span: tuple[float, float], b: int) -> np.ndarray:
     """-exp(Q') descending in magnitude, 0, exp(Q') ascending: 2 * (2^b + 1) + 1 levels."""
     low, high = span
     magnitudes = np.exp(np.arange(2**b + 1) * ((high - low) / 2**b) + low)
     return np.concatenate([-magnitudes[::-1], [0.0], magnitudes]).astype(np.float32)
 
 
-def log_codes(x, span, b):
+def log_codes(x: np.ndarray, span: tuple[float, float], b: int) -> np.ndarray:
     """Positions in `log_table`."""
     low, high = span
     step = (high - low) / 2**b
@@ -65,18 +68,18 @@ def log_codes(x, span, b):
     return 2**b + 1 + np.sign(x).astype(np.int32) * (levels + 1)
 
 
-def linear_span(x):
+def linear_span(x: np.ndarray) -> tuple[float, float]:
     """(min, max) of the weights."""
     return (float(x.min()), float(x.max())) if x.size else NO_SPAN
 
 
-def linear_table(span, bits):
+def linear_table(span: tuple[float, float], bits: int) -> np.ndarray:
     """2^bits levels from min to max."""
     low, high = span
     return (np.arange(2**bits) * ((high - low) / (2**bits - 1)) + low).astype(np.float32)
 
 
-def linear_codes(x, span, bits):
+def linear_codes(x: np.ndarray, span: tuple[float, float], bits: int) -> np.ndarray:
     """Positions in `linear_table`."""
     low, high = span
     step = (high - low) / (2**bits - 1)
@@ -96,17 +99,17 @@ SCHEMES = {
 }
 
 
-def log_min_max(x, b):
+def log_min_max(x: np.ndarray, b: int) -> np.ndarray:
     """Q(x) of the published formula with 2^b intervals, float32 of x's shape."""
     return quantized(x, 'log+sign', b)
 
 
-def linear_min_max(x, bits):
+def linear_min_max(x: np.ndarray, bits: int) -> np.ndarray:
     """Q(x) of the linear scheme, float32 of x's shape."""
     return quantized(x, 'linear', bits)
 
 
-def quantized(x, scheme, bits):
+def quantized(x: np.ndarray, scheme: str, bits: int) -> np.ndarray:
     """Q(x) for one array by itself, without making a file's indices of it."""
     x = np.asarray(x, np.float32)
     chosen = SCHEMES[scheme]
@@ -114,13 +117,13 @@ def quantized(x, scheme, bits):
     return chosen.table(span, bits)[chosen.codes(x, span, bits)]
 
 
-def filter_levels(bits):
+def filter_levels(bits: int) -> np.ndarray:
     """The float32 levels -n .. n of 2 bits or more."""
     n = _largest(bits)
     return np.arange(-n, n + 1).astype(np.float32)
 
 
-def filter_codes(weights, bits):
+def filter_codes(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """(positions in `filter_levels`, flat; float32 scale of each filter, that is slice of axis 0) of an array.
 
     A vector is one filter.
@@ -138,14 +141,14 @@ def filter_codes(weights, bits):
     return codes.reshape(-1), scale.reshape(-1).astype(np.float32)
 
 
-def _largest(bits):
+def _largest(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
-def _rows(weights):
+def _rows(weights: np.ndarray) -> np.ndarray:
     single = sum(extent > 1 for extent in weights.shape) <= 1
     return weights.reshape(1 if single else len(weights), -1).astype(np.float64)
 
 
-def _rounded(rows, scale, n):
+def _rounded(rows: np.ndarray, scale: np.ndarray, n: int) -> np.ndarray:
     return np.clip(np.round(rows / np.where(scale > 0, scale, 1)), -n, n)

@@ -1,7 +1,12 @@
 """Accuracy against size: one quantized network per combination of scheme, layers, scope and bits."""
 
-from pathlib import Path
+from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.files import ResultsFile, write_bytes
 from sphereslim.quantization.file import write_quantized
 from sphereslim.quantization.quantize_net import dequantize, quantize_net
@@ -9,9 +14,12 @@ from sphereslim.report.drawing import panels, png
 from sphereslim.report.text_tables import markdown_table
 
 ROWS_FILE = 'sweep.json'
+Point = dict[str, Any]  # scheme, layers, scope and bits; a finished row also has bytes and value
 
 
-def combinations(schemes, layers, scopes, bits):
+def combinations(
+    schemes: Sequence[str], layers: Sequence[str], scopes: Sequence[str], bits: Sequence[int]
+) -> list[Point]:
     """The rows to fill, bits varying fastest."""
     return [
         {'scheme': scheme, 'layers': only, 'scope': scope, 'bits': width}
@@ -22,7 +30,14 @@ def combinations(schemes, layers, scopes, bits):
     ]
 
 
-def run_point(net, point, folder, prototxt, measure, coding='none'):
+def run_point(
+    net: caffe_pb2.NetParameter,
+    point: Point,
+    folder: str | Path,
+    prototxt: str | Path,
+    measure: Callable[[str, str], float],
+    coding: str = 'none',
+) -> Point:
     """Quantizes `net` as `point` says, keeps its qcaffemodel in `folder`, measures the dequantized weights.
 
     Returns the finished row: the point with the file's `bytes` and the measured `value`.
@@ -33,7 +48,9 @@ def run_point(net, point, folder, prototxt, measure, coding='none'):
     return {**point, 'bytes': size, 'value': measured(dequantize(quantized), folder, prototxt, measure)}
 
 
-def measured(net, folder, prototxt, measure):
+def measured(
+    net: caffe_pb2.NetParameter, folder: str | Path, prototxt: str | Path, measure: Callable[[str, str], float]
+) -> float:
     """`measure` of a NetParameter by way of a caffemodel that does not outlive the call."""
     path = Path(folder) / 'measured.caffemodel'
     write_bytes(path, net.SerializeToString())
@@ -46,23 +63,23 @@ def measured(net, folder, prototxt, measure):
 class Rows:
     """Finished rows in `folder`, a ResultsFile of `subject`: a run that was stopped goes on where it was."""
 
-    def __init__(self, folder, subject):
+    def __init__(self, folder: str | Path, subject: Mapping[str, Any]) -> None:
         self._kept = ResultsFile(Path(folder) / ROWS_FILE, subject)
 
-    def find(self, point):
+    def find(self, point: Point) -> Point | None:
         """The finished row of a point, or None."""
         return self._kept.results.get(_name(point))
 
-    def add(self, row):
+    def add(self, row: Point) -> None:
         """Keep a finished row, on disk too."""
         self._kept.keep(_name(row), row)
 
 
-def _name(point):
+def _name(point: Point) -> str:
     return '{scheme}-{layers}-{scope}-{bits:02d}'.format(**point)
 
 
-def table_text(rows, reference, name):
+def table_text(rows: Sequence[Point], reference: tuple[int, float], name: str) -> str:
     """A Markdown table; `reference` is (bytes, value) of the network as it was, `name` that of the measure."""
     before, value = reference
     cells = [['none', '', '', 32, before, '1.00', f'{value:.6g}']]
@@ -81,7 +98,7 @@ def table_text(rows, reference, name):
     return markdown_table(['scheme', 'layers', 'scope', 'bits', 'bytes', 'times smaller', name], cells, left=3) + '\n'
 
 
-def plot(rows, reference, name, path, logarithmic):
+def plot(rows: Sequence[Point], reference: tuple[int, float], name: str, path: str | Path, logarithmic: bool) -> None:
     """Write a PNG with a line per scheme, layers and scope: the measure against the file's size in MB (10^6 bytes)."""
     figure, axes = panels((7, 4.5))
     for key in dict.fromkeys((row['scheme'], row['layers'], row['scope']) for row in rows):

@@ -6,7 +6,12 @@ for soft labels, so it is made of Power, Softmax, Log, Eltwise PROD and Reductio
 times the classes. The embedding loss is w / (2 N) sum_n |u_n - v_n|^2 of the L2-normalised features u and v.
 """
 
-from sphereslim.engine import caffe_pb2
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.inputs import input_shape, is_data, with_inputs
@@ -18,7 +23,9 @@ PREFIX = 'teacher_'
 _TINY = 1e-10  # keeps log and division off zero
 
 
-def with_teacher(student, teacher, shape=None):
+def with_teacher(
+    student: caffe_pb2.NetParameter, teacher: caffe_pb2.NetParameter, shape: tuple[int, ...] | None = None
+) -> caffe_pb2.NetParameter:
     """The student's train net with the teacher's layers under PREFIX, reading the same pictures and never learning.
 
     `teacher` is a train or deploy net; of it the layers between data and losses are taken, without dropout, with
@@ -42,7 +49,7 @@ def with_teacher(student, teacher, shape=None):
     return result
 
 
-def _with_untouched(net, blob):
+def _with_untouched(net: caffe_pb2.NetParameter, blob: str) -> caffe_pb2.NetParameter:
     """The net in which layers that write over a blob of the data write to another one, which those behind them read."""
     result, written = copy_of(net), False
     for layer in result.layer:
@@ -54,7 +61,14 @@ def _with_untouched(net, blob):
     return result
 
 
-def add_logits_loss(net, student, teacher, temperature, weight, shape=None):
+def add_logits_loss(
+    net: caffe_pb2.NetParameter,
+    student: str,
+    teacher: str,
+    temperature: float,
+    weight: float,
+    shape: tuple[int, ...] | None = None,
+) -> caffe_pb2.NetParameter:
     """The net with the softened cross entropy between the blobs `student` and `teacher`, (N, classes)."""
     classes = _width(net, student, teacher, shape)
     result = copy_of(net)
@@ -81,7 +95,9 @@ def add_logits_loss(net, student, teacher, temperature, weight, shape=None):
     return result
 
 
-def add_embedding_loss(net, student, teacher, weight, shape=None):
+def add_embedding_loss(
+    net: caffe_pb2.NetParameter, student: str, teacher: str, weight: float, shape: tuple[int, ...] | None = None
+) -> caffe_pb2.NetParameter:
     """The net with the squared distance between the normalised blobs `student` and `teacher` of one length."""
     _width(net, student, teacher, shape)
     result = copy_of(net)
@@ -93,7 +109,7 @@ def add_embedding_loss(net, student, teacher, weight, shape=None):
     return result
 
 
-def join_weights(student, teacher):
+def join_weights(student: caffe_pb2.NetParameter | None, teacher: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A NetParameter with the teacher's weights under PREFIX, and the student's, which may be None."""
     result = copy_of(student) if student is not None else caffe_pb2.NetParameter()
     for layer in weight_layers(teacher).values():
@@ -103,7 +119,7 @@ def join_weights(student, teacher):
     return result
 
 
-def without_teacher(weights):
+def without_teacher(weights: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The student's part of the weights that training with a teacher ends with."""
     result = copy_of(weights)
     del result.layer[:]
@@ -111,7 +127,9 @@ def without_teacher(weights):
     return result
 
 
-def _open_both(student, teacher, shape):
+def _open_both(
+    student: caffe_pb2.NetParameter, teacher: caffe_pb2.NetParameter, shape: tuple[int, ...] | None
+) -> caffe.Net:
     opened = open_with_inputs(teacher, shape)
     expected, given = (
         tuple(blobs.data.shape[1:])
@@ -120,12 +138,12 @@ def _open_both(student, teacher, shape):
     own = input_shape(teacher)
     if expected != given or (own and tuple(own[1:]) != given):
         raise SlimError(
-            f"teacher '{teacher.name}': takes pictures of {tuple((own or shape)[1:])}, the student of {given}"
+            f"teacher '{teacher.name}': takes pictures of {tuple((own or shape or ())[1:])}, the student of {given}"
         )
     return opened
 
 
-def _picture(net):
+def _picture(net: caffe_pb2.NetParameter) -> str:
     """The first blob of the first data layer."""
     for layer in net.layer:
         if is_data(layer):
@@ -133,7 +151,9 @@ def _picture(net):
     raise SlimError(f"net '{net.name}': has no data layer or Input")
 
 
-def _body(net, opened, shape):
+def _body(
+    net: caffe_pb2.NetParameter, opened: caffe.Net, shape: tuple[int, ...] | None
+) -> Iterator[caffe_pb2.LayerParameter]:
     """The layers of phase TEST from the picture up to the logits: no data, no losses, nothing that reads labels."""
     layers = opened_layers(with_inputs(net, shape), opened)
     kinds = parts(layers, opened)
@@ -144,7 +164,7 @@ def _body(net, opened, shape):
             yield layer
 
 
-def _frozen(layer, blobs):
+def _frozen(layer: caffe_pb2.LayerParameter, blobs: int) -> caffe_pb2.LayerParameter:
     layer.ClearField('param')
     layer.ClearField('include')
     layer.ClearField('exclude')
@@ -155,7 +175,7 @@ def _frozen(layer, blobs):
     return layer
 
 
-def _width(net, student, teacher, shape):
+def _width(net: caffe_pb2.NetParameter, student: str, teacher: str, shape: tuple[int, ...] | None) -> int:
     """The length that both blobs have; SlimError when they differ or are unknown."""
     opened = open_with_inputs(net, shape)
     for blob in (student, teacher):
@@ -169,14 +189,14 @@ def _width(net, student, teacher, shape):
     return sizes[0]
 
 
-def _softened(net, name, blob, temperature):
+def _softened(net: caffe_pb2.NetParameter, name: str, blob: str, temperature: float) -> str:
     if not temperature > 0:
         raise SlimError(f'temperature {temperature}: expected above 0')
     _add(net, f'{name}_logits', 'Power', [blob], power_param={'scale': 1 / temperature})
     return _add(net, f'{name}_soft', 'Softmax', [f'{name}_logits'])
 
 
-def _normalised(net, name, blob):
+def _normalised(net: caffe_pb2.NetParameter, name: str, blob: str) -> str:
     """x / |x| per picture by layers that every Caffe 1.0 has."""
     _add(net, f'{name}_flat', 'Flatten', [blob])
     _add(
@@ -190,6 +210,6 @@ def _normalised(net, name, blob):
     return _add(net, f'{name}_unit', 'Scale', [f'{name}_flat', f'{name}_inverse'], scale_param={'axis': 0})
 
 
-def _add(net, name, kind, bottoms, **fields):
+def _add(net: caffe_pb2.NetParameter, name: str, kind: str, bottoms: Sequence[str], **fields: Any) -> str:
     net.layer.add(name=name, type=kind, bottom=bottoms, top=[name], **fields)
     return name

@@ -5,43 +5,48 @@ out/2 channels each, concatenated. dwpw (MobileNet, Howard et al. 2017): a depth
 (the 1.13 MB CelebA model): fire whose 3x3 branch is depthwise, then pointwise.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 
 S_RATIO = 0.125
+Layers = list[Any]  # LayerParameters
 
 
 @dataclass(frozen=True)
 class Site:
     """Where a module goes: the convolution, its input channels, and whether a norm and a neuron follow it already."""
 
-    conv: object
+    conv: caffe_pb2.LayerParameter
     channels: int
     norm: bool = False
     neuron: bool = False
     s_ratio: float = S_RATIO
 
     @property
-    def outputs(self):
+    def outputs(self) -> int:
         """The channels that the convolution makes."""
         return self.conv.convolution_param.num_output
 
     @property
-    def squeezed(self):
+    def squeezed(self) -> int:
         """Channels of the squeeze, at least 1."""
         return max(1, round(self.s_ratio * self.outputs))
 
 
-def fire(site):
+def fire(site: Site) -> Layers:
     """squeeze, expand1, expand3, concat."""
     squeeze = _squeeze(site)
     expand3 = _conv(site, 'expand3', 'squeeze', site.outputs - site.outputs // 2, spatial=True)
     return _branches(site, squeeze, _ending(site, expand3))
 
 
-def depthwise_pointwise(site):
+def depthwise_pointwise(site: Site) -> Layers:
     """dw, pw."""
     depthwise = _conv(site, 'dw', None, site.channels, group=site.channels, spatial=True)
     pointwise = _conv(site, 'pw', 'dw', site.outputs)
@@ -49,7 +54,7 @@ def depthwise_pointwise(site):
     return [*_followed(depthwise), *_ending(site, pointwise)]
 
 
-def flame(site):
+def flame(site: Site) -> Layers:
     """squeeze, expand1, expand3_dw, expand3_pw, concat."""
     squeeze = _squeeze(site)
     depthwise = _conv(site, 'expand3_dw', 'squeeze', site.squeezed, group=site.squeezed, spatial=True)
@@ -57,10 +62,10 @@ def flame(site):
     return _branches(site, squeeze, [*_followed(depthwise), *_ending(site, pointwise)])
 
 
-MODULES = {'fire': fire, 'dwpw': depthwise_pointwise, 'flame': flame}
+MODULES: dict[str, Callable[[Site], Layers]] = {'fire': fire, 'dwpw': depthwise_pointwise, 'flame': flame}
 
 
-def module_weights(module, channels, outputs, kernel=3, s_ratio=S_RATIO):
+def module_weights(module: str, channels: int, outputs: int, kernel: int = 3, s_ratio: float = S_RATIO) -> int:
     """Weights of the convolutions that replace a kernel x kernel one from `channels` to `outputs`."""
     conv = caffe_pb2.LayerParameter(name='conv', type='Convolution', bottom=['in'], top=['out'])
     conv.convolution_param.num_output = outputs
@@ -76,11 +81,11 @@ def module_weights(module, channels, outputs, kernel=3, s_ratio=S_RATIO):
     return total
 
 
-def _squeeze(site):
+def _squeeze(site: Site) -> Layers:
     return _followed(_conv(site, 'squeeze', None, site.squeezed))
 
 
-def _branches(site, squeeze, branch3):
+def _branches(site: Site, squeeze: Layers, branch3: Layers) -> Layers:
     """The squeeze, both branches and their concatenation into the convolution's own top."""
     expand1 = _conv(site, 'expand1', 'squeeze', site.outputs // 2, strided=True)
     tops = [expand1.top[0], branch3[-1].top[0]]
@@ -95,7 +100,15 @@ def _branches(site, squeeze, branch3):
     return [*squeeze, *_ending(site, expand1), *branch3, concat]
 
 
-def _conv(site, part, source, filters, group=1, spatial=False, strided=False):
+def _conv(
+    site: Site,
+    part: str,
+    source: str | None,
+    filters: int,
+    group: int = 1,
+    spatial: bool = False,
+    strided: bool = False,
+) -> caffe_pb2.LayerParameter:
     """A 1x1 convolution, or with `spatial` one of the kernel, padding and stride that the site's has.
 
     `source` is the part whose top it reads, None for the site's bottom; `strided` gives a 1x1 the site's stride.
@@ -124,7 +137,7 @@ def _conv(site, part, source, filters, group=1, spatial=False, strided=False):
     return new
 
 
-def _followed(conv, norm=True, neuron=True):
+def _followed(conv: caffe_pb2.LayerParameter, norm: bool = True, neuron: bool = True) -> Layers:
     """A convolution with BatchNorm, Scale and ReLU in place."""
     layers, blob = [conv], conv.top[0]
     rules = {'include': conv.include, 'exclude': conv.exclude}
@@ -141,16 +154,16 @@ def _followed(conv, norm=True, neuron=True):
     return layers
 
 
-def _ending(site, conv):
+def _ending(site: Site, conv: caffe_pb2.LayerParameter) -> Layers:
     """The last convolution of a branch: followed by what does not follow the whole module already."""
     return _followed(conv, norm=not site.norm, neuron=not site.neuron)
 
 
-def _in_place(name, kind, blob, **fields):
+def _in_place(name: str, kind: str, blob: str, **fields: Any) -> caffe_pb2.LayerParameter:
     return caffe_pb2.LayerParameter(name=name, type=kind, bottom=[blob], top=[blob], **fields)
 
 
-def check_site(conv, module):
+def check_site(conv: caffe_pb2.LayerParameter, module: str) -> None:
     """SlimError unless a module can replace the convolution without changing the size of its output."""
     param = conv.convolution_param
     if conv.type != 'Convolution' or param.group != 1 or len(conv.bottom) != 1:

@@ -1,14 +1,17 @@
 """The training recipe of the 1.13 MB model, as changes to a train prototxt: rotation, and the feature's L2 norm."""
 
+from __future__ import annotations
+
 import json
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.inputs import is_data
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import find_layer
 
 
-def with_rotation(net, degrees, seed=0):
+def with_rotation(net: caffe_pb2.NetParameter, degrees: float, seed: int = 0) -> caffe_pb2.NetParameter:
     """The net whose pictures are turned by a random angle of up to +-`degrees`, by the layer RandomRotation.
 
     It is a Python layer (see `sphereslim.layers.rotation`), which any Caffe built with Python runs; a new field of
@@ -32,7 +35,7 @@ def with_rotation(net, degrees, seed=0):
     return result
 
 
-def with_unit_feature(net, feature, scale):
+def with_unit_feature(net: caffe_pb2.NetParameter, feature: str, scale: float) -> caffe_pb2.NetParameter:
     """The net whose readers of blob `feature` see it divided by its L2 norm (Normalize) and multiplied by `scale`.
 
     Without the scale the logits of unit features are too small for the softmax (NormFace, Wang et al. 2017).
@@ -59,6 +62,6 @@ def with_unit_feature(net, feature, scale):
     return result
 
 
-def classifier_input(net, classifier):
+def classifier_input(net: caffe_pb2.NetParameter, classifier: str) -> str:
     """The blob that the layer `classifier` reads: the feature."""
     return find_layer(net, classifier).bottom[0]

@@ -1,5 +1,10 @@
 """Convolutions replaced by modules, in any net."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.inputs import is_data
@@ -9,7 +14,7 @@ from sphereslim.rewrite.modules import MODULES, S_RATIO, Site, check_site
 from sphereslim.rewrite.tail import NEURONS, NORMS, tail_of
 
 
-def replaceable(net):
+def replaceable(net: caffe_pb2.NetParameter) -> list[str]:
     """Names of the 3x3 convolutions of one group, with parameters of their own, that make more than one channel.
 
     Those that read the net's input are not among them: a squeeze would starve them.
@@ -22,7 +27,7 @@ def replaceable(net):
     ]
 
 
-def _is_plain(layer):
+def _is_plain(layer: caffe_pb2.LayerParameter) -> bool:
     try:
         check_site(layer, 'fire')
     except SlimError:
@@ -30,7 +35,13 @@ def _is_plain(layer):
     return True
 
 
-def substitute(net, module, layers=None, s_ratio=S_RATIO, shape=None):
+def substitute(
+    net: caffe_pb2.NetParameter,
+    module: str,
+    layers: Iterable[str] | None = None,
+    s_ratio: float = S_RATIO,
+    shape: tuple[int, ...] | None = None,
+) -> caffe_pb2.NetParameter:
     """The net with each of the named convolutions (default: all `replaceable`) replaced by a module of MODULES.
 
     New layers are called <convolution>_<part>; the module's top is the convolution's, so readers stay as they are.
@@ -53,7 +64,7 @@ def substitute(net, module, layers=None, s_ratio=S_RATIO, shape=None):
     return result
 
 
-def _site(net, layer, opened, s_ratio):
+def _site(net: caffe_pb2.NetParameter, layer: caffe_pb2.LayerParameter, opened: caffe.Net, s_ratio: float) -> Site:
     bottom = layer.bottom[0]
     if bottom not in opened.blobs:
         raise SlimError(f"layer '{layer.name}': reads blob '{bottom}', which phase TEST does not have")

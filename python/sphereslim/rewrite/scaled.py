@@ -1,14 +1,17 @@
 """A network folder at a share of its width and at another picture size, for runs that have to be quick."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.rewrite.shrink import shrink_alike
 
 
-def scaled_folder(source, target, width=1.0, size=None):
+def scaled_folder(source: str | Path, target: str | Path, width: float = 1.0, size: int | None = None) -> Path:
     """The folder to train from: `source` itself, or `target` with its net at `width` and for square pictures of `size`.
 
     `width` is the share of filters that every convolution has, but for one that makes the net's output; prototxts in
@@ -27,7 +30,7 @@ def scaled_folder(source, target, width=1.0, size=None):
     return target
 
 
-def resized(net, size):
+def resized(net: caffe_pb2.NetParameter, size: int) -> caffe_pb2.NetParameter:
     """The net for square pictures of `size`; where parts are cropped, the whole picture shrinks in proportion."""
     result = copy_of(net)
     for layer in result.layer:

@@ -1,12 +1,17 @@
 """Fewer layers: convolutions dropped with their norm and neuron, the rest reconnected."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import find_layer
 from sphereslim.rewrite.tail import position, tail_of
 
 
-def drop_layers(net, names):
+def drop_layers(net: caffe_pb2.NetParameter, names: Iterable[str]) -> caffe_pb2.NetParameter:
     """The net without the named convolutions and what belongs to them; their readers read what they read.
 
     SlimError for an unknown layer and for one that is no convolution of stride 1.
@@ -17,7 +22,7 @@ def drop_layers(net, names):
     return result
 
 
-def _without(net, layer):
+def _without(net: caffe_pb2.NetParameter, layer: caffe_pb2.LayerParameter) -> caffe_pb2.NetParameter:
     stride = [s for s in layer.convolution_param.stride if s != 1]
     if layer.type != 'Convolution' or stride or layer.convolution_param.stride_h > 1:
         raise SlimError(
@@ -34,7 +39,7 @@ def _without(net, layer):
     return result
 
 
-def _reading(layer, old, new):
+def _reading(layer: caffe_pb2.LayerParameter, old: str, new: str) -> caffe_pb2.LayerParameter:
     """The layer with blob `old` renamed to `new` among its bottoms, and among its tops when it works in place."""
     result = copy_of(layer)
     in_place = old in layer.bottom and old in layer.top

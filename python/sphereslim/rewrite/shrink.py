@@ -1,13 +1,18 @@
 """Fewer filters: every convolution but the last ones at a share of its width."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
-from sphereslim.channels.groups import Groups
+from sphereslim.channels.groups import Group, Groups
 from sphereslim.channels.surgery import prune_prototxt
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 
 
-def shrink(net, share=0.5, keep_last=2):
+def shrink(net: caffe_pb2.NetParameter, share: float = 0.5, keep_last: int = 2) -> caffe_pb2.NetParameter:
     """The net whose convolutions, except the last `keep_last` of one group, have `share` of their filters (at least 1).
 
     Depthwise convolutions follow what they read, and what a residual sum ties to one of the last keeps its width too.
@@ -15,7 +20,9 @@ def shrink(net, share=0.5, keep_last=2):
     return shrink_alike([net], share, keep_last)[0]
 
 
-def shrink_alike(nets, share=0.5, keep_last=2):
+def shrink_alike(
+    nets: Sequence[caffe_pb2.NetParameter], share: float = 0.5, keep_last: int = 2
+) -> list[caffe_pb2.NetParameter]:
     """Forms of one net, such as train and deploy, by `shrink`: what is an output of one keeps its width in all."""
     if not 0 < share <= 1:
         raise SlimError(f'share {share}: expected above 0 and at most 1')
@@ -32,7 +39,7 @@ def shrink_alike(nets, share=0.5, keep_last=2):
     return prune_prototxt(nets, kept, groups)
 
 
-def _kept_units(groups, group, share):
+def _kept_units(groups: Groups, group: Group, share: float) -> np.ndarray:
     """The first units of each maker, so many that it keeps `share` of its filters.
 
     Makers with few filters choose first: those that a Concat joins each lose their share before the layer that a sum

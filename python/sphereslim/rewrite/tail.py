@@ -1,5 +1,8 @@
 """What follows a convolution: the batch norm, scale and neuron that belong to it."""
 
+from __future__ import annotations
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.net.layer_types import types_with
 
 NORMS = ('BatchNorm',)
@@ -7,7 +10,7 @@ NEURONS = types_with('activation')
 _FOLLOWERS = (*NORMS, 'Scale', *NEURONS)
 
 
-def tail_of(net, layer):
+def tail_of(net: caffe_pb2.NetParameter, layer: caffe_pb2.LayerParameter) -> tuple[list[int], str]:
     """(indices of the followers of a convolution, the blob they end in), in order.
 
     Followers are norms, scales of one bottom and neurons that work in place on its top, or that alone
@@ -27,16 +30,16 @@ def tail_of(net, layer):
     return indices, blob
 
 
-def position(net, layer):
+def position(net: caffe_pb2.NetParameter, layer: caffe_pb2.LayerParameter) -> int:
     """The index of a layer in its net."""
     return next(i for i, other in enumerate(net.layer) if other is layer or other == layer)
 
 
-def _in_place(layer):
+def _in_place(layer: caffe_pb2.LayerParameter) -> bool:
     return list(layer.bottom) == list(layer.top)
 
 
-def _readers(net, blob, start):
+def _readers(net: caffe_pb2.NetParameter, blob: str, start: int) -> int:
     """How many layers from `start` on read a blob before another layer makes it anew."""
     count = 0
     for layer in net.layer[start:]:

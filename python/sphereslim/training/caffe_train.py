@@ -1,10 +1,14 @@
 """Running `caffe train` as a process: its log kept, its progress followed, its failures told in one line."""
 
+from __future__ import annotations
+
 import math
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
@@ -21,7 +25,15 @@ class Progress:
     loss: float
 
 
-def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progress: None):
+def train(
+    solver: str | Path,
+    log: Path,
+    weights: str | Path | None = None,
+    snapshot: str | Path | None = None,
+    gpu: str | None = None,
+    watch: Callable[[Progress], object] = lambda progress: None,
+    keep_on_interrupt: bool = False,
+) -> None:
     """Run `caffe train` to its end with its output appended to the file `log`; `watch` gets each Progress.
 
     Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot. SlimError
@@ -50,11 +62,11 @@ def train(solver, log, weights=None, snapshot=None, gpu=None, watch=lambda progr
         raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
 
 
-def _follow(process, log, watch, solver):
+def _follow(process: subprocess.Popen[str], log: Path, watch: Callable[[Progress], object], solver: str | Path) -> str:
     """Copy the process's lines to the log until it ends; the last one."""
     last, dead = '', 0
     with open(log, 'a', buffering=1) as file:
-        for line in process.stderr:
+        for line in process.stderr or ():
             file.write(line)
             last = line.strip() or last
             found = displayed_loss(line)
@@ -67,18 +79,18 @@ def _follow(process, log, watch, solver):
     return last
 
 
-def _is_dead(loss):
+def _is_dead(loss: float) -> bool:
     return loss > EXPLODED - 0.01
 
 
-def _advice(solver, progress):
+def _advice(solver: str | Path, progress: Progress) -> str:
     return (
         f'{solver}: the loss exploded at iteration {progress.iteration} (loss {progress.loss:g}); try a smaller '
         'base_lr, a larger lambda_min or a smaller alpha, or start from trained weights'
     )
 
 
-def _end(process, number):
+def _end(process: subprocess.Popen[str], number: int) -> None:
     if process.poll() is None:
         process.send_signal(number)
         try:

@@ -1,7 +1,12 @@
 """How long and how fast a stage trains, and the solver that says so."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.settings import checked
@@ -33,22 +38,22 @@ class Schedule:
     iterations: int
     base_lr: float
     batch: int
-    steps: tuple = ()
+    steps: tuple[int, ...] = ()
     gamma: float = 0.1
     display: int = 20
     snapshot: int = 0
     iter_size: int = 1
     average_loss: int = 1
-    extra: dict = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_dict(cls, values, name='schedule'):
+    def from_dict(cls, values: Any, name: str = 'schedule') -> Schedule:
         """A Schedule from the values of a settings file; SlimError names what is missing, unknown or no such value."""
         checked(values, SETTINGS, name)
         return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
 
 
-def trained_on(base, net, prefix):
+def trained_on(base: caffe_pb2.SolverParameter, net: str | Path, prefix: str | Path) -> caffe_pb2.SolverParameter:
     """A SolverParameter like `base` that trains the net at a path, with snapshots in files that start with `prefix`.
 
     Test nets of their own are left out, with their settings: they are not of the shape of that net.
@@ -60,12 +65,14 @@ def trained_on(base, net, prefix):
     return solver
 
 
-def has_test_nets(solver):
+def has_test_nets(solver: caffe_pb2.SolverParameter) -> bool:
     """Whether a SolverParameter tests on other nets than the one that it trains."""
     return bool(solver.test_net or solver.test_net_param)
 
 
-def solver_for(base, schedule, net, prefix, seed):
+def solver_for(
+    base: caffe_pb2.SolverParameter, schedule: Schedule, net: str | Path, prefix: str | Path, seed: int
+) -> caffe_pb2.SolverParameter:
     """A SolverParameter like `base` (momentum, decay, type, …) for `net` (a path) on a Schedule.
 
     Snapshots go to files that start with `prefix`; `seed` makes the run repeatable.

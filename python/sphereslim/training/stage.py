@@ -7,15 +7,20 @@ train.log final.caffemodel                       what came out
 evaluation.json                                  accuracy before and after
 """
 
-import re
-from pathlib import Path
+from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.heads import advanced
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.progress import bar
-from sphereslim.training.caffe_train import train
+from sphereslim.training.caffe_train import Progress, train
 
 _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
 
@@ -23,7 +28,7 @@ _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
 class Stage:
     """The paths of one stage folder, and its training."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.train = self.folder / 'train.prototxt'
         self.deploy = self.folder / 'deploy.prototxt'
@@ -36,23 +41,28 @@ class Stage:
         self.prefix = self.folder / 'snapshot'
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The folder's name, such as 01-conv1_1."""
         return self.folder.name
 
-    def is_emitted(self):
+    def is_emitted(self) -> bool:
         """Whether all that training needs is there; the solver is written last."""
         return self.solver.is_file()
 
-    def is_trained(self):
+    def is_trained(self) -> bool:
         """Whether training came to its end."""
         return self.final.is_file()
 
-    def iterations(self):
+    def iterations(self) -> int:
         """How many iterations its training takes."""
         return read_solver(self.solver).max_iter
 
-    def run(self, gpu=None, watch=lambda progress: None, harvest=lambda snapshots: None):
+    def run(
+        self,
+        gpu: str | None = None,
+        watch: Callable[[Progress], object] = lambda progress: None,
+        harvest: Callable[[dict[int, Path]], object] = lambda snapshots: None,
+    ) -> None:
         """Train to the end, from the stage's newest snapshot when there is one; nothing when it is trained already.
 
         At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of them.
@@ -81,14 +91,15 @@ class Stage:
             train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch)
         self._finish(solver.max_iter, harvest)
 
-    def _newest_state(self):
+    def _newest_state(self) -> tuple[Path | None, int]:
         """(path, iteration) of the last whole snapshot, or (None, 0)."""
-        found = [(int(_STATE.search(path.name)[1]), path) for path in self.folder.glob('snapshot_iter_*.solverstate')]
+        states = [(_STATE.search(path.name), path) for path in self.folder.glob('snapshot_iter_*.solverstate')]
+        found = [(int(state[1]), path) for state, path in states if state]
         whole = [(i, path) for i, path in found if path.with_suffix('.caffemodel').is_file()]
         iteration, path = max(whole, default=(0, None))
         return path, iteration
 
-    def _resume_solver(self, solver, iteration):
+    def _resume_solver(self, solver: caffe_pb2.SolverParameter, iteration: int) -> Path:
         """A solver for the rest of the training, whose net's counters stand where the snapshot was taken."""
         net = self.folder / 'train_continued.prototxt'
         write_prototxt(net, advanced(read_net(self.train), iteration * solver.iter_size))
@@ -97,7 +108,7 @@ class Stage:
         write_prototxt(path, solver)
         return path
 
-    def _finish(self, iterations, harvest):
+    def _finish(self, iterations: int, harvest: Callable[[dict[int, Path]], object]) -> None:
         last = self.folder / f'snapshot_iter_{iterations}.caffemodel'
         if not last.is_file():
             raise SlimError(
@@ -110,12 +121,12 @@ class Stage:
             path.unlink()
 
 
-def train_with_bar(stage, title, gpu=None, **how):
+def train_with_bar(stage: Stage, title: str, gpu: str | None = None, **how: Any) -> None:
     """Train a Stage under a progress bar of its iterations, the time left and the loss; `how` goes to `Stage.run`."""
     total = stage.iterations()
     with bar(total=total, desc=f'{title}: training', unit='it') as shown:
 
-        def watch(progress):
+        def watch(progress: Progress) -> None:
             shown.set_postfix(loss=f'{progress.loss:.3f}', refresh=False)
             shown.update(progress.iteration - shown.n)
 
