@@ -1,6 +1,5 @@
 """Where nets run: one device for the whole process, as in Caffe; and how long its work takes."""
 
-import os
 import time
 
 import torch
@@ -13,7 +12,7 @@ from caffe.process_state import CPU, state
 def device() -> torch.device:
     """The torch.device that layers compute on. CaffeError in a forked child of a process whose nets run on a GPU."""
     if state.device is None:
-        raise _lost_gpu()
+        raise state.lost_gpu()
     return state.device
 
 
@@ -25,7 +24,7 @@ def set_mode_cpu() -> None:
 def check_gpu(index: int) -> None:
     """CaffeError where PyTorch does not see the GPU of that number, which is not touched."""
     if not state.gpu_works:
-        raise _lost_gpu()
+        raise state.lost_gpu()
     if not torch.cuda.is_available():
         raise CaffeError('GPU mode: PyTorch sees no CUDA device, expected at least one')
     if not 0 <= index < torch.cuda.device_count():
@@ -48,13 +47,6 @@ def set_device(index: int) -> None:
     state.gpu = int(index)
     if device().type == 'cuda':
         set_mode_gpu()
-
-
-def _lost_gpu() -> CaffeError:
-    return CaffeError(
-        f'GPU mode: process {os.getpid()} was forked from one that had used the GPU, where CUDA does not work; '
-        'expected a process started anew (multiprocessing\'s "spawn"), or set_mode_cpu and nets made here'
-    )
 
 
 class Timer:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from caffe import fork
+from caffe.errors import CaffeError
 
 CPU = torch.device('cpu')
 
@@ -55,6 +56,13 @@ class ProcessState:
     rank: int = 0
     count: int = 1
     _gpu_was_used: bool = False
+
+    def lost_gpu(self) -> CaffeError:
+        """What to raise where `gpu_works` is false and a GPU is needed."""
+        return CaffeError(
+            f'GPU mode: process {os.getpid()} was forked from one that had used the GPU, where CUDA does not work; '
+            'expected a process started anew (multiprocessing\'s "spawn"), or set_mode_cpu and nets made here'
+        )
 
     def before_fork(self) -> None:
         """Note what a child cannot find out any more."""

@@ -13,11 +13,13 @@ import torch
 
 import caffe
 from caffe import fork
+from caffe.blobs.blob import Blob
 from caffe.data.datum import planes_to_datum
 from caffe.data.prefetch.threads import Prefetcher
 from caffe.errors import CaffeError
 from caffe.parallel.peers import Peers
 from caffe.process_state import ProcessState, state
+from gpu_mode import gpu_mode
 
 NET = """
 layer { name: "d" type: "Data" top: "data" top: "label" transform_param { scale: 0.01 mirror: true }
@@ -176,6 +178,23 @@ def test_a_child_of_a_process_on_a_gpu_is_told_so_and_can_use_the_cpu(monkeypatc
 
     assert in_child(attempt) == "([True, True, True], device(type='cpu'))"
     assert state.device.type == 'cuda' and state.gpu_works
+
+
+def test_values_on_a_gpu_are_told_to_be_lost_in_a_child_that_computes_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_initialized', lambda: True)
+    blob = Blob(2, name='x')
+
+    def attempt():
+        caffe.set_mode_cpu()
+        try:
+            return blob.data
+        except CaffeError as error:
+            return error
+
+    with gpu_mode():
+        blob.tensor = torch.ones(2, device='cuda')
+        assert 'was forked from one that had used the GPU' in in_child(attempt)
+        assert blob.data.tolist() == [1, 1]
 
 
 def test_a_child_of_one_of_several_processes_of_a_training_is_told_so():

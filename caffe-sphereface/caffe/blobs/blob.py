@@ -1,6 +1,5 @@
 """The Blob: an N-dimensional float32 array of data and another of its diff."""
 
-from contextlib import AbstractContextManager
 from math import prod
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 
 from caffe import device
-from caffe.blobs.memory import Memory, Shape, Source, Stamp, Watcher
+from caffe.blobs.memory import Change, Memory, Shape, Source, Stamp, Watcher
 from caffe.errors import CaffeError
 
 # the limits of genuine Caffe
@@ -146,7 +145,7 @@ class Blob:
         """Call `watcher.before_change()` whenever the data is about to change."""
         self._data.watch(watcher)
 
-    def changing(self) -> AbstractContextManager[torch.Tensor]:
+    def changing(self) -> Change:
         """A context in which the tensor that it gives, the data, may be written into."""
         return self._data.changing(self._shape, device.device())
 

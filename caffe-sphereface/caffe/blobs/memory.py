@@ -1,8 +1,6 @@
 """The memory of blobs: one float32 array with a host and a device side, which several blobs may share."""
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from typing import Protocol
 
@@ -10,6 +8,7 @@ import numpy as np
 import torch
 
 from caffe.errors import CaffeError
+from caffe.process_state import state
 
 _CPU = torch.device('cpu')
 # PyTorch keeps pinned memory for ever; what is larger than this (bytes) is not worth it
@@ -113,6 +112,8 @@ class Memory:
             return tensor
         if host is not None and from_host:
             tensor, host.is_newest = host.values, False
+        elif tensor is not None and tensor.device != _CPU and not state.gpu_works:
+            raise state.lost_gpu()
         if tensor is None or tensor.numel() != prod(shape):
             tensor, from_host = _zeros(shape, device), False
         tensor = (to_device if from_host else torch.Tensor.to)(tensor, device).reshape(shape)
@@ -133,18 +134,22 @@ class Memory:
             self._lent = False
         self._forget_host()
 
-    @contextmanager
-    def changing(self, shape: Shape, device: torch.device) -> Iterator[torch.Tensor]:
-        """The tensor of `shape` on `device`, to be written into until the context ends."""
+    def changing(self, shape: Shape, device: torch.device) -> 'Change':
+        """A context with the tensor of `shape` on `device`, which may be written into until it ends."""
+        return Change(self, shape, device)
+
+    def begin_change(self, shape: Shape, device: torch.device) -> torch.Tensor:
+        """The tensor, once those who rely on its values know that they change; `end_change` must follow."""
         tensor = self.get(shape, device)
         self.before_change()
         if self._lent:
             tensor = self._tensor = tensor.clone()
             self._lent = False
-        try:
-            yield tensor
-        finally:
-            self._changes += 1  # operators that PyTorch runs on lists leave no other trace
+        return tensor
+
+    def end_change(self) -> None:
+        """Let no stamp hold that was taken meanwhile: operators that PyTorch runs on lists leave no other trace."""
+        self._changes += 1
 
     def lend(self, tensor: torch.Tensor) -> None:
         """Take values that somebody else owns and changes later: they are copied once Python asks for a view."""
@@ -254,6 +259,21 @@ class Memory:
         if self.viewed() or tensor.is_inference():
             return None
         return Stamp(self, tensor, self._changes)
+
+
+class Change:
+    """The context of Memory.changing; a class, since a generator would cost as much as a small operator."""
+
+    __slots__ = ('_memory', '_shape', '_device')
+
+    def __init__(self, memory: Memory, shape: Shape, device: torch.device) -> None:
+        self._memory, self._shape, self._device = memory, shape, device
+
+    def __enter__(self) -> torch.Tensor:
+        return self._memory.begin_change(self._shape, self._device)
+
+    def __exit__(self, *failure: object) -> None:
+        self._memory.end_change()
 
 
 class Stamp:

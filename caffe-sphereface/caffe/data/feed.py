@@ -149,7 +149,8 @@ class Feed(Generic[Item]):
 
     def _next(self) -> Sequence[torch.Tensor]:
         """(data, labels) of the next batch, in GPU mode on the GPU."""
-        if self._upload is None and device.device().type == 'cuda':
+        where = device.device()
+        if self._upload is None and where.type == 'cuda':
             self._upload = Upload(self._prefetcher)
         if self._upload:
             return self._upload.next()
