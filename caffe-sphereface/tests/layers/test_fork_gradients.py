@@ -5,7 +5,7 @@ import pytest
 
 import caffe
 from gradcheck import check_gradient
-from layer_case import layer
+from layer_case import layer, make_net
 
 IMAGE = {'x': (2, 4, 6, 5)}
 SCORES = {'x': (5, 7), 'label': (5,)}
@@ -164,6 +164,26 @@ def test_backward_of_region_pooling_is_the_derivative():
     text = layer('ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 3 pooled_w: 2 }')
     values = {'x': np.random.default_rng(0).permutation(252).reshape(shapes['x']) / 9, 'rois': rois}
     check_gradient(text, shapes, values=values, skip={'rois'})
+
+
+def test_regions_have_the_same_maxima_with_and_without_backward():
+    shapes = {'x': (2, 3, 7, 6), 'rois': (4, 5)}
+    text = layer('ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 3 pooled_w: 2 spatial_scale: 0.5 }')
+    found = []
+    for learns in (True, False):
+        net = make_net(text, shapes, force_backward=learns)
+        net.blobs['rois'].data[...] = [[0, 0, 0, 9, 11], [1, 1, 2, 4, 4], [1, 30, 3, 40, 9], [0, 7, 7, 7, 7]]
+        found.append(net.forward()['y'].copy())
+    assert (found[0][2] == 0).all() and (found[0][0] != 0).all()
+    np.testing.assert_array_equal(*found)
+
+
+def test_no_regions_give_no_maxima_and_no_gradient():
+    text = layer('ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 3 pooled_w: 2 }')
+    net = make_net(text, {'x': (2, 3, 7, 6), 'rois': (0, 5)})
+    assert net.forward()['y'].shape == (0, 3, 3, 2)
+    net.backward()
+    assert not net.blobs['x'].diff.any()
 
 
 def test_backward_of_upsampling_by_mask_is_the_derivative():

@@ -10,6 +10,9 @@ CORNER, CENTER_SIZE, CORNER_SIZE = (
     PriorBoxParameter.CORNER_SIZE,
 )
 
+# boxes whose overlaps with those behind them are computed at once
+BLOCK = 256
+
 
 def split(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(minimum corners (…, 2), maximum corners (…, 2))."""
@@ -45,16 +48,18 @@ def encode(boxes: np.ndarray, priors: np.ndarray, variances: np.ndarray, kind: i
 
 def areas(boxes: np.ndarray) -> np.ndarray:
     """The area of each box, 0 where a maximum lies below its minimum."""
-    low, high = split(boxes)
-    return np.prod(high - low, -1) * (high >= low).all(-1)
+    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union (M, N) of boxes (M, 4) and (N, 4)."""
-    a, b = a[:, None], b[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    common = np.where((sides > 0).all(-1), np.prod(sides, -1), 0)
-    union = areas(a) + areas(b) - common
+    low_x, low_y, high_x, high_y = np.ascontiguousarray(a.T)[:, :, None]
+    others = np.ascontiguousarray(b.T)
+    width = np.minimum(high_x, others[2]) - np.maximum(low_x, others[0])
+    height = np.minimum(high_y, others[3]) - np.maximum(low_y, others[1])
+    common = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
+    union = areas(a)[:, None] + areas(b) - common
     return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 
@@ -65,11 +70,15 @@ def suppressed(boxes: np.ndarray, threshold: float, eta: float = 1.0) -> list[in
     """
     kept: list[int] = []
     worst = np.zeros(len(boxes), boxes.dtype)
-    for i in range(len(boxes)):
-        if worst[i] > threshold:
-            continue
-        kept.append(i)
-        worst[i + 1 :] = np.maximum(worst[i + 1 :], overlaps(boxes[i : i + 1], boxes[i + 1 :])[0])
-        if eta < 1 and threshold > 0.5:
-            threshold *= eta
+    for start in range(0, len(boxes), BLOCK):
+        end = min(start + BLOCK, len(boxes))
+        # thresholds only fall: what exceeds the present one is out
+        left = start + np.flatnonzero(worst[start:end] <= threshold)
+        for i, row in zip(left.tolist(), overlaps(boxes[left], boxes[start:])):
+            if worst[i] > threshold:
+                continue
+            kept.append(i)
+            np.maximum(worst[i + 1 :], row[i + 1 - start :], out=worst[i + 1 :])
+            if eta < 1 and threshold > 0.5:
+                threshold *= eta
     return kept

@@ -26,6 +26,7 @@ class ROIPooling(Layer):
         self.bins = param.pooled_h, param.pooled_w
         if 0 in self.bins:
             self.error(f'pooled_h, pooled_w are {self.bins}, expected at least 1 each')
+        self._places: list[tuple[int, torch.Tensor]] = []
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, regions = bottom[0].shape, bottom[1].shape
@@ -35,28 +36,38 @@ class ROIPooling(Layer):
             self.error(f'regions have shape {regions}, expected (regions, 5)')
         top[0].reshape(regions[0], shape[1], *self.bins)
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x = bottom[0].tensor
-        regions = bottom[1].tensor.cpu().numpy().reshape(-1, 5)
+    def _regions(self, bottom: list[Blob]) -> list[tuple[int, list[range], list[range]]]:
+        """The image, the rows of each bin and the columns of each bin of every region."""
+        shape, regions = bottom[0].shape, bottom[1].tensor.cpu().numpy().reshape(-1, 5)
         images = regions[:, 0].astype(int)
-        if len(images) and not 0 <= images.min() <= images.max() < len(x):
-            self.error(f'has regions of images {images.min()} to {images.max()}, expected 0 to {len(x) - 1}')
+        if len(images) and not 0 <= images.min() <= images.max() < shape[0]:
+            self.error(f'has regions of images {images.min()} to {images.max()}, expected 0 to {shape[0] - 1}')
         scale = np.float32(self.param.roi_pooling_param.spatial_scale)
         corners = _rounded(regions[:, 1:].astype(np.float32) * scale)
+        return [
+            (int(image), _bins(upper, lower, self.bins[0], shape[2]), _bins(left, right, self.bins[1], shape[3]))
+            for image, (left, upper, right, lower) in zip(images, corners)
+        ]
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        x, regions = bottom[0].tensor, self._regions(bottom)
+        pool = self._with_places if self.needs_backward else _maxima
+        y = pool(x, regions) if regions else x.new_zeros(0)
+        top[0].tensor = torch.where(y == -torch.inf, 0, y).reshape(top[0].shape)
+
+    def _with_places(self, x: torch.Tensor, regions: list[tuple[int, list[range], list[range]]]) -> torch.Tensor:
+        """The maxima (R, C, bins), −inf where there is no value; keeps the place of the first of each."""
         # one more plane position than there is holds what empty bins see
         planes = torch.nn.functional.pad(x.flatten(2), (0, 1), value=-torch.inf)
-        values, places = [], []
-        for image, (left, upper, right, lower) in zip(images, corners):
-            rows = _bins(upper, lower, self.bins[0], x.shape[2])
-            columns = _bins(left, right, self.bins[1], x.shape[3])
+        values: list[torch.Tensor] = []
+        self._places = []
+        for image, rows, columns in regions:
             inside = torch.from_numpy(_positions(rows, columns, x.shape[3], planes.shape[2] - 1)).to(x.device)
             value, which = planes[image][:, inside].max(2)
             values.append(value)
-            places.append(inside.expand(x.shape[1], -1, -1).gather(2, which.unsqueeze(2)).squeeze(2))
-        shape = top[0].shape
-        y = torch.stack(values) if values else x.new_zeros(shape)
-        top[0].tensor = torch.where(y == -torch.inf, 0, y).reshape(shape)
-        self._places = [(image, place) for image, place in zip(images, places)]
+            places = inside.expand(x.shape[1], -1, -1).gather(2, which.unsqueeze(2)).squeeze(2)
+            self._places.append((image, places))
+        return torch.stack(values)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'regions')
@@ -68,6 +79,23 @@ class ROIPooling(Layer):
         for grad, (image, places) in zip(dy, self._places):
             planes[image].scatter_add_(1, places, grad)
         bottom[0].grad = planes[:, :, :-1].reshape(shape)
+
+
+def _maxima(x: torch.Tensor, regions: list[tuple[int, list[range], list[range]]]) -> torch.Tensor:
+    """The maxima (R, C, bins of rows, bins of columns), −inf where there is no value."""
+    x = x.permute(0, 2, 3, 1).contiguous()  # whole vectors of channels are compared at once
+    pooled = []
+    for image, rows, columns in regions:
+        left, right = columns[0].start, columns[-1].stop
+        lines = torch.stack([_maximum(x[image, bin.start : bin.stop, left:right], 0) for bin in rows])
+        parts = [_maximum(lines[:, bin.start - left : bin.stop - left], 1) for bin in columns]
+        pooled.append(torch.stack(parts, 1))
+    return torch.stack(pooled).permute(0, 3, 1, 2)
+
+
+def _maximum(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """The maxima along an axis, −inf where it is empty."""
+    return x.amax(axis) if x.shape[axis] else x.sum(axis) - torch.inf
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
