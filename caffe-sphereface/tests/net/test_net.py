@@ -165,8 +165,8 @@ def test_forward_all_pads_the_last_batch_and_cuts_it_off():
         ),
         (INPUT + 'layer { name: "a" type: "RELU" bottom: "x" top: "a" }', "unknown type 'RELU', did you mean 'ReLU'"),
         (
-            product('a', 'nix', 'a') + 'layer { name: "b" type: "Proposal" } layer { name: "c" type: "PSROIPooling" }',
-            r"layer 'b': unknown type 'Proposal' \(further layers are of the unknown types 'PSROIPooling'\), "
+            product('a', 'nix', 'a') + 'layer { name: "b" type: "NoSuchLayer" } layer { name: "c" type: "AnyLayer" }',
+            r"layer 'b': unknown type 'NoSuchLayer' \(further layers are of the unknown types 'AnyLayer'\), "
             'expected one of',
         ),
         (INPUT + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "a" }', '2 bottom blobs, expected 1'),
