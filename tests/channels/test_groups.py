@@ -194,6 +194,7 @@ def test_boxes_do_not_hold_the_channels_of_their_feature_map():
         + conv('c', 'a', 3)
     )
     assert 'a' in {group.name for group in Groups(net).prunable()}
+    assert_masked_is_pruned(net, half)
 
 
 @pytest.mark.parametrize(
