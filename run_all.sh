@@ -44,6 +44,11 @@ fi
 
 python=$(bash tools/make_env.sh)
 
+if [ -n "${CAFFE_ROOT:-}" ]; then # what it lacks is told before anything is made
+  "$python" -c 'from sphereslim.commands.ending import run_command; from sphereslim.engine import caffe
+run_command(lambda: caffe.TEST and None)'
+fi
+
 sees() { [ -n "${CAFFE_ROOT:-}" ] || "$python" -m caffe device_query -gpu "$1" >/dev/null; }
 if [ -n "${GPU:-}" ]; then
   sees "$GPU" || exit 1

@@ -96,7 +96,7 @@ def make_env(tree, **more):
 
 def stamp(tree):
     content = b''.join((tree / name).read_bytes() for name in ('requirements-test.txt', 'constraints.txt', *PROJECTS))
-    return subprocess.run(['cksum'], input=content, capture_output=True).stdout
+    return subprocess.run(['cksum'], input=content, capture_output=True).stdout + b'/bin/false\n'
 
 
 def test_an_environment_with_the_right_stamp_is_taken_as_it_is(tree):
@@ -104,6 +104,14 @@ def test_an_environment_with_the_right_stamp_is_taken_as_it_is(tree):
     (tree / 'image' / '.made-from').write_bytes(stamp(tree))
     done = make_env(tree)
     assert (done.returncode, done.stdout) == (0, 'image/bin/python\n')
+
+
+@pytest.mark.parametrize('python, made', [('', True), ('/bin/false', True), ('/bin/true', False)])
+def test_an_environment_is_of_the_python_that_is_asked_for(tree, python, made):
+    (tree / 'image').mkdir()
+    (tree / 'image' / '.made-from').write_bytes(stamp(tree))
+    done = make_env(tree, PYTHON=python)
+    assert ('making the environment' not in done.stderr) == made
 
 
 def test_an_environment_of_other_versions_is_made_anew(tree):

@@ -4,6 +4,8 @@
 CAFFE_ROOT names no build that this Python can import.
 """
 
+import contextlib
+import io
 import os
 import sys
 from importlib import import_module
@@ -80,17 +82,32 @@ def _load(name: str) -> ModuleType:
 def _import_from(folder: Path, name: str) -> ModuleType:
     """Import a module of the pycaffe in `folder`, which stands first on the path from then on."""
     sys.path.insert(0, str(folder))
+    said = io.StringIO()  # NumPy prints tracebacks of its own where a build is of another NumPy
     try:
-        schema = import_module('caffe.proto.caffe_pb2')
-        if not Path(str(schema.__file__)).is_relative_to(folder):
-            raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {schema.__file__}')
-        return import_module(name)
-    except (ImportError, TypeError) as error:  # TypeError: descriptors of an old protoc under a new protobuf
+        with contextlib.redirect_stderr(said):
+            schema = import_module('caffe.proto.caffe_pb2')
+            if not Path(str(schema.__file__)).is_relative_to(folder):
+                raise ImportError(f'caffe.proto.caffe_pb2 is not in it but in {schema.__file__}')
+            found = import_module(name)
+    except (ImportError, TypeError, SystemError, AttributeError) as error:
         sys.path.remove(str(folder))
-        raise SlimError(
-            f'CAFFE_ROOT={caffe_root()}: its pycaffe cannot be imported by {sys.executable} '
-            f'({str(error).splitlines()[0]}); docs/genuine-caffe.md says what it needs'
-        ) from None
+        raise SlimError(f'CAFFE_ROOT={caffe_root()}: its pycaffe {_reason(folder, error, said.getvalue())}') from None
+    sys.stderr.write(said.getvalue())
+    return found
+
+
+def _reason(folder: Path, error: Exception, said: str) -> str:
+    """Why a pycaffe could not be imported: not built, of another NumPy, or a TypeError of an old protoc's messages."""
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    if not any((folder / 'caffe').glob('_caffe*.so')):
+        return f'is not built: no _caffe.so in {folder / "caffe"}, expected what `make pycaffe` puts there'
+    if isinstance(error, SystemError) or 'numpy' in f'{text} {said}'.lower():
+        return (
+            f'was built with another NumPy than {np.__version__} of {sys.executable}: build it with the headers of '
+            'this NumPy first in PYTHON_INCLUDE, or put numpy==1.26.4, opencv-python-headless==4.11.0.86 and '
+            'scipy==1.13.1 into a constraints file (CONSTRAINTS=mine.txt bash run_all.sh)'
+        )
+    return f'cannot be imported by {sys.executable} ({text}); docs/genuine-caffe.md says what it needs'
 
 
 def without_settings(text: str, descriptor: 'Descriptor', origin: str | Path) -> str:

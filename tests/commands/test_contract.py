@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -265,7 +266,7 @@ def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(
     [
         ([], 'no folder python/caffe'),
         (['python/caffe'], 'no command build/'),
-        (['python/caffe', 'build/tools/caffe'], 'cannot be imported'),
+        (['python/caffe', 'build/tools/caffe'], 'is not built: no _caffe.so in'),
     ],
 )
 def test_a_folder_that_is_no_build_is_told_in_one_line(tmp_path, work, parts, expected):
@@ -274,6 +275,34 @@ def test_a_folder_that_is_no_build_is_told_in_one_line(tmp_path, work, parts, ex
     done = python([ROOT / 'tools/model_stats.py', 'net/deploy.prototxt'], tmp_path, work)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert str(tmp_path) in done.stderr and expected in done.stderr
+
+
+@pytest.mark.parametrize(
+    'fails, expected',
+    [
+        (
+            "raise SystemError('initialization of _caffe raised unreported exception')",
+            'was built with another NumPy than',
+        ),
+        (
+            "sys.stderr.write('compiled using NumPy 1.x\\nTraceback\\n'); raise AttributeError('_ARRAY_API not found')",
+            'opencv-python-headless==4.11.0.86 and scipy==1.13.1 into a constraints file',
+        ),
+        (
+            "raise ImportError('libboost_python3.so: not there')",
+            'cannot be imported by .*libboost_python3.so: not there',
+        ),
+    ],
+)
+def test_a_pycaffe_of_another_numpy_is_told_in_one_line(tmp_path, work, fails, expected):
+    package = tmp_path / 'python' / 'caffe'
+    (package / 'proto').mkdir(parents=True)
+    (tmp_path / 'build' / 'tools' / 'caffe').mkdir(parents=True)
+    (package / '_caffe.so').touch()
+    (package / '__init__.py').write_text(f'import sys\n{fails}\n')
+    done = python([ROOT / 'python/groups.py', 'net/deploy.prototxt'], tmp_path, work)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert re.search(f'^error: CAFFE_ROOT={tmp_path}: its pycaffe .*{expected}', done.stderr)
 
 
 def test_the_solver_type_is_read_from_either_field():

@@ -168,6 +168,21 @@ def test_a_failing_training_is_one_line(tmp_path):
     assert not stage.is_trained()
 
 
+FATAL = """import sys
+print('''I0101 00:00:00.0 1 caffe.cpp:1] Use GPU
+F0101 00:00:00.1 1 common.cpp:66] Cannot use GPU in CPU-only Caffe: check mode.
+*** Check failure stack trace: ***
+    @     0x55d5c58 (unknown)''', file=sys.stderr)
+sys.exit(134)
+"""
+
+
+def test_a_genuine_caffe_that_fails_is_told_by_its_fatal_line(tmp_path, monkeypatch):
+    monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: [sys.executable, '-c', FATAL])
+    with pytest.raises(SlimError, match='^solver: caffe train failed: Cannot use GPU in CPU-only Caffe: check mode. '):
+        train('solver', tmp_path / 'log')
+
+
 def test_a_layer_that_the_caffe_in_use_lacks_is_told_before_training(tmp_path):
     stage = make_stage(tmp_path / 'bad', net=MARGIN.replace('SoftmaxWithLoss', 'SoftmaxWithLos'))
     with pytest.raises(SlimError, match="no layer type SoftmaxWithLos .*bad/train.prototxt, layer 'loss'.$"):

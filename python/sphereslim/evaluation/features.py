@@ -17,6 +17,7 @@ from sphereslim.data.preparation import CROPS, InputForm, load, prepare
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, whole_file
+from sphereslim.net.opened import load_net
 
 
 def features_of(
@@ -105,7 +106,7 @@ def open_deploy(deploy: str | Path, weights: str | Path) -> caffe.Net:
     """A `caffe.Net` in phase TEST of a deploy prototxt and its caffemodel."""
     for path in (deploy, weights):
         read_bytes(path)
-    return caffe.Net(str(deploy), str(weights), caffe.TEST)
+    return load_net(deploy, weights)
 
 
 def _run(net: caffe.Net, feature: str, images: np.ndarray) -> np.ndarray:

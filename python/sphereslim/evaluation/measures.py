@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.output_distance import OutputDistance
+from sphereslim.net.opened import load_net
 
 Measure = Callable[[Any, Any], float]  # of the paths of a prototxt and a caffemodel
 
@@ -29,7 +29,7 @@ class OutputMeasure:
         self, prototxt: str | Path, weights: str | Path, feed: Callable[[], Iterable[Mapping[str, np.ndarray]]]
     ) -> None:
         self.prototxt = str(prototxt)
-        self.distance = OutputDistance(caffe.Net(self.prototxt, str(weights), caffe.TEST), feed)
+        self.distance = OutputDistance(load_net(self.prototxt, weights), feed)
 
     def __call__(self, prototxt: str | Path, weights: str | Path) -> float:
         if str(prototxt) != self.prototxt:
@@ -42,7 +42,7 @@ def accuracy_of_test_phase(iterations: int, top: str = 'accuracy') -> Measure:
     """A measure: mean of the scalar `top` over `iterations` batches of the TEST phase of a prototxt with its data."""
 
     def measure(prototxt: str | Path, weights: str | Path) -> float:
-        net = caffe.Net(str(prototxt), str(weights), caffe.TEST)
+        net = load_net(prototxt, weights)
         if top not in net.blobs:
             raise SlimError(f'{prototxt}: no blob {top} in its TEST phase')
         return float(np.mean([np.array(net.forward()[top]).mean() for _ in range(iterations)]))

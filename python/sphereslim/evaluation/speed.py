@@ -16,7 +16,9 @@ import numpy as np
 
 from sphereslim.engine import caffe, caffe_command
 from sphereslim.errors import SlimError
+from sphereslim.logs.lines import reason_of
 from sphereslim.net.messages import copy_of
+from sphereslim.net.opened import load_net
 from sphereslim.net.prototxt import read_net, write_prototxt
 
 _PASS = re.compile(r'Average (Forward|Backward) pass: ([\d.e+-]+) ms')
@@ -51,7 +53,7 @@ def speed_ratio(original: Sequence[float], times: Sequence[float]) -> tuple[floa
 
 
 def _ready(deploy: str | Path, weights: str | Path, batch: int) -> caffe.Net:
-    net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+    net = load_net(deploy, weights)
     data = net.blobs[net.inputs[0]]
     data.reshape(batch, *data.data.shape[1:])
     net.reshape()
@@ -98,6 +100,5 @@ def _measure(path: Path, deploy: str | Path, iterations: int, gpu: str | None) -
     )
     times = {name.lower(): float(value) for name, value in _PASS.findall(done.stderr)}
     if done.returncode or len(times) < 2:
-        last = next(iter(reversed(done.stderr.strip().splitlines())), 'no output')
-        raise SlimError(f'{deploy}: caffe time failed: {last}')
+        raise SlimError(f'{deploy}: caffe time failed: {reason_of(done.stderr)}')
     return times

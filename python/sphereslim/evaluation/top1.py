@@ -11,7 +11,7 @@ import numpy as np
 from sphereslim.data.lists import read_labelled
 from sphereslim.data.pictures import read_picture
 from sphereslim.data.preparation import InputForm, cut, prepare
-from sphereslim.engine import caffe
+from sphereslim.net.opened import load_net
 
 
 class Top1:
@@ -39,7 +39,7 @@ class Top1:
 
     def __call__(self, deploy: str | Path, weights: str | Path) -> float:
         images = self._read()
-        net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+        net = load_net(deploy, weights)
         right = 0
         for start in range(0, len(images), self.batch):
             part = prepare(images[start : start + self.batch], self.form)

@@ -25,6 +25,18 @@ class LogError(SlimError):
     """A log or curve file that cannot be used; the message is one line naming the file and what was expected."""
 
 
+def fatal_message(line: str) -> str:
+    """What a line of glog's at level fatal says, nothing for any other: after it a genuine Caffe prints its stack."""
+    found = PREFIX.match(line)
+    return line[found.end() :].strip() if found and found[1] == 'F' else ''
+
+
+def reason_of(output: str) -> str:
+    """Why a command of Caffe's failed, from what it printed: the last fatal message, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next(filter(None, map(fatal_message, reversed(lines))), lines[-1] if lines else 'no output')
+
+
 def read_lines(path):
     """Yield the lines of the log at `path` without their ends, never holding more than one line.
 

@@ -52,6 +52,13 @@ def _without_measures(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return net
 
 
+def load_net(prototxt: str | Path, weights: str | Path, phase: int = TEST) -> caffe.Net:
+    """A `caffe.Net` of a prototxt with the weights of a caffemodel, made in a way that no pycaffe calls deprecated."""
+    net = caffe.Net(str(prototxt), phase)
+    net.copy_from(str(weights))
+    return net
+
+
 def weights_of(net: caffe.Net) -> caffe_pb2.NetParameter:
     """The NetParameter with all weights that a caffe.Net would save."""
     with tempfile.TemporaryDirectory() as folder:

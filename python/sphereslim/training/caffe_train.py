@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
+from sphereslim.logs.lines import fatal_message
 from sphereslim.logs.parser import displayed_loss
 
 EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
@@ -37,7 +38,7 @@ def train(
     """Run `caffe train` to its end with its output appended to the file `log`; `watch` gets each Progress.
 
     Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot. SlimError
-    tells the command's own last line when it fails, and stops the run with advice when the loss is no number or stays
+    tells the command's own reason when it fails, and stops the run with advice when the loss is no number or stays
     at the value of a dead softmax (87.3365).
     """
     command = [*caffe_command(), 'train', f'--solver={solver}']
@@ -63,12 +64,12 @@ def train(
 
 
 def _follow(process: subprocess.Popen[str], log: Path, watch: Callable[[Progress], object], solver: str | Path) -> str:
-    """Copy the process's lines to the log until it ends; the last one."""
-    last, dead = '', 0
+    """Copy the process's lines to the log until it ends; the last fatal one, or where there is none the last."""
+    last, fatal, dead = '', '', 0
     with open(log, 'a', buffering=1) as file:
         for line in process.stderr or ():
             file.write(line)
-            last = line.strip() or last
+            last, fatal = line.strip() or last, fatal_message(line) or fatal
             found = displayed_loss(line)
             if found:
                 progress = Progress(*found)
@@ -76,7 +77,7 @@ def _follow(process: subprocess.Popen[str], log: Path, watch: Callable[[Progress
                 if math.isnan(progress.loss) or dead >= 3:
                     raise SlimError(_advice(solver, progress))
                 watch(progress)
-    return last
+    return fatal or last
 
 
 def _is_dead(loss: float) -> bool:

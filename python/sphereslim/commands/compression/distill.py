@@ -73,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--teacher', help="the teacher's train or deploy prototxt")
     parser.add_argument('--teacher-weights', help="the teacher's caffemodel")
     parser.add_argument('--student-weights', help='where the student starts (default: from its fillers)')
-    parser.add_argument('--logits', metavar='BLOB[:TEACHERS]', help='soften and match these logits')
+    parser.add_argument(
+        '--logits', metavar='BLOB[:TEACHERS]', help='soften and match these logits (needs the layer Log)'
+    )
     parser.add_argument('--temperature', type=positive, default=4, help='of the softened logits (default 4)')
     parser.add_argument('--weight', type=not_negative, default=1, help='of the logits loss (default 1)')
     parser.add_argument('--embedding', metavar='BLOB[:TEACHERS]', help='match these features, L2-normalised')

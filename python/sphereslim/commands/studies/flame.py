@@ -1,5 +1,6 @@
 """The 1.13 MB model's experiment: baseline, seven networks, distillation, bits sweep, binarization, file, report.
 
+The networks need the layers Python, Log and Normalize, which no public genuine Caffe has together; our own has them.
 Without --pictures a set of synthetic faces is made. Every step is a folder below --out; stop at any moment, the same
 command goes on where it stopped. For CelebA:
   python preprocess/list_celeba.py identity_CelebA.txt --out data/celeba

@@ -9,6 +9,7 @@ from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.inputs import is_data
 from sphereslim.net.messages import copy_of
+from sphereslim.net.opened import load_net
 from sphereslim.net.prototxt import write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.pruning.model import Model
@@ -91,7 +92,7 @@ def _picture_layers(layer, form, pictures, batch):
 
 def cpu_seconds(train, weights, rounds=2):
     """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up."""
-    net = caffe.Net(str(train), str(weights), caffe.TRAIN)
+    net = load_net(train, weights, caffe.TRAIN)
 
     def once():
         net.forward()

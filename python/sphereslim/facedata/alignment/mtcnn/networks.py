@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.net.opened import load_net
 
 PROTOTXT = Path(__file__).resolve().parent / 'prototxt'
 NAMES = ('det1', 'det2', 'det3')
@@ -23,10 +23,7 @@ class Networks:
         for path in paths:
             if not path.is_file():
                 raise SlimError(f'{path}: no such file, expected det1, det2 and det3.caffemodel in {weights}')
-        self._nets = {
-            name: caffe.Net(str(PROTOTXT / f'{name}.prototxt'), str(path), caffe.TEST)
-            for name, path in zip(NAMES, paths)
-        }
+        self._nets = {name: load_net(PROTOTXT / f'{name}.prototxt', path) for name, path in zip(NAMES, paths)}
 
     def run(self, name, images):
         """{output blob: array} of network `name` for uint8 BGR pictures (N, height, width, 3)."""
