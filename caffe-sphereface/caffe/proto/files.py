@@ -4,8 +4,10 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
@@ -14,9 +16,10 @@ from caffe.proto.error_position import layer_of_error
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
 
 Buffer = bytes | bytearray | memoryview
+AnyMessage = TypeVar('AnyMessage', bound=Message)
 
 
-def read_bytes(path, count=-1):
+def read_bytes(path: str | Path, count: int = -1) -> bytes:
     """The content of a file, or its first `count` bytes; CaffeError naming it when it cannot be read."""
     try:
         with Path(path).open('rb') as file:
@@ -25,7 +28,7 @@ def read_bytes(path, count=-1):
         raise CaffeError(f'{path}: cannot be read ({reason(error)})') from None
 
 
-def read_text_message(path, message):
+def read_text_message(path: str | Path, message: AnyMessage) -> AnyMessage:
     """Parse a prototxt file into `message` and return it; CaffeError with file, line and reason otherwise."""
     content = read_bytes(path)
     if b'\0' in content:
@@ -34,7 +37,7 @@ def read_text_message(path, message):
     return parse_text(content.decode('utf-8-sig', 'surrogateescape'), message, path)
 
 
-def parse_text(text, message, origin):
+def parse_text(text: str, message: AnyMessage, origin: str | Path) -> AnyMessage:
     """Parse prototxt text into `message` and return it; `origin` names it in errors."""
     try:
         return _parse(text, message, origin)
@@ -49,7 +52,7 @@ def parse_text(text, message, origin):
         raise CaffeError(f'{origin}:{reason[:300]} ({where}expected a {message.DESCRIPTOR.name})') from None
 
 
-def _parse(text, message, origin):
+def _parse(text: str, message: AnyMessage, origin: str | Path) -> AnyMessage:
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError:
@@ -60,7 +63,7 @@ def _parse(text, message, origin):
         return text_format.Parse(rest, message)
 
 
-def whole(message, origin):
+def whole(message: AnyMessage, origin: str | Path) -> AnyMessage:
     """The message itself; CaffeError where a field that it must have is missing."""
     missing = message.FindInitializationErrors()
     if missing:
@@ -68,13 +71,13 @@ def whole(message, origin):
     return message
 
 
-def _not_empty(message, path):
+def _not_empty(message: AnyMessage, path: str | Path) -> AnyMessage:
     if not message.ListFields():
         raise CaffeError(f'{path}: is empty, expected a {message.DESCRIPTOR.name}')
     return message
 
 
-def read_net(source):
+def read_net(source: str | Path | caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A NetParameter from a prototxt path (or a NetParameter itself), upgraded from old forms."""
     if isinstance(source, caffe_pb2.NetParameter):
         origin = source.name or 'net'
@@ -85,10 +88,10 @@ def read_net(source):
     return upgrade_net(net, str(origin))
 
 
-def read_solver(source):
+def read_solver(source: str | Path | caffe_pb2.SolverParameter) -> caffe_pb2.SolverParameter:
     """A SolverParameter from a prototxt path (or a SolverParameter itself), upgraded from old forms."""
     if isinstance(source, caffe_pb2.SolverParameter):
-        origin = 'solver'
+        origin: str | Path = 'solver'
         solver = caffe_pb2.SolverParameter()
         solver.CopyFrom(whole(source, origin))
     else:
@@ -140,6 +143,6 @@ def _umask() -> int:
     return mask
 
 
-def write_text_message(path, message):
+def write_text_message(path: str | Path, message: Message) -> None:
     """Write a message as prototxt, whole or not at all."""
     write_bytes(path, text_format.MessageToString(message).encode())

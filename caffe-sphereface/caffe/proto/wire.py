@@ -26,17 +26,17 @@ _RAW = {
 }
 
 
-def raw_class(name):
+def raw_class(name: str) -> type[Any]:
     """The message class `name` of caffe.proto with byte-valued blobs."""
     return message_class(OURS, name)
 
 
-def parse_raw(path, name):
+def parse_raw(path: str | Path, name: str) -> Any:
     """Parse a binary file as message `name`; CaffeError naming the file when it is cut short or something else."""
     return whole(_parse(path, raw_class(name)), path)
 
 
-def _parse(path, kind):
+def _parse(path: str | Path, kind: type[Any]) -> Any:
     content = read_bytes(path)
     try:
         return kind.FromString(content)
@@ -56,7 +56,7 @@ def read_net(path: str | Path, dialect: str | None = None) -> tuple[Any, str]:
     return dialects.read_net(read_bytes(path), path, dialect)
 
 
-def blob_shape(blob):
+def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...] | None:
     """The shape that a (raw or plain) BlobProto states, old num/channels/height/width form included."""
     if blob.HasField('shape'):
         return tuple(blob.shape.dim)
@@ -65,7 +65,7 @@ def blob_shape(blob):
     return None
 
 
-def blob_array(blob, origin):
+def blob_array(blob: caffe_pb2.BlobProto, origin: str | Path) -> np.ndarray:
     """The values of a raw BlobProto as a read-only float32 array of its shape.
 
     `origin` names file and layer in errors: CaffeError when the shape claims another count than the values have.
@@ -79,7 +79,7 @@ def blob_array(blob, origin):
     return np.frombuffer(values, kind).astype(np.float32, copy=False).reshape(shape)
 
 
-def _values(blob):
+def _values(blob: caffe_pb2.BlobProto) -> tuple[bytes, str]:
     """(the bytes of a raw BlobProto's values, their numpy type), NVIDIA's forms included."""
     if blob.double_data:
         return blob.double_data, '<f8'
@@ -88,13 +88,13 @@ def _values(blob):
     return blob.data, '<f4'
 
 
-def fill_blob(blob, array, field='data'):
+def fill_blob(blob: caffe_pb2.BlobProto, array: np.ndarray, field: str = 'data') -> None:
     """Put an array's shape and values into a raw BlobProto."""
     blob.shape.dim[:] = array.shape
     setattr(blob, field, np.ascontiguousarray(array, '<f4').tobytes())
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> list[tuple[str, list[np.ndarray]]]:
     """The layers of a .caffemodel of any age and dialect, in order: a list of (layer name, [arrays])."""
     net = _parse(path, weights_class())
     layers = [layer for layer in (*net.layer, *net.layers)]
@@ -116,7 +116,7 @@ def read_weights(path):
         raise CaffeError(f'{path}: has a layer name that is not UTF-8 text') from None
 
 
-def move_to_master_numbers(message):
+def move_to_master_numbers(message: caffe_pb2.NetParameter) -> bytes:
     """Serialise a (raw or plain) NetParameter with Swish and Clip parameters under the numbers of BVLC master."""
     for layer in message.layer:
         for ours, theirs in (('swish_param', 'margin_inner_product_param'), ('clip_param', 'inter_class_param')):

@@ -1,6 +1,7 @@
 """Tests of detectors: average precision (Everingham et al., Pascal VOC) out of the rows of DetectionEvaluate."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from caffe.proto import caffe_pb2
 VERSIONS = ('11point', 'MaxIntegral', 'Integral')
 
 
-def check_version(version: str, origin: str = 'solver') -> None:
+def check_version(version: str, origin: str | Path = 'solver') -> None:
     """CaffeError, which names the file `origin`, unless `version` is an ap_version."""
     if version not in VERSIONS:
         raise CaffeError(f"{origin}: ap_version '{version}', expected one of {', '.join(VERSIONS)}")

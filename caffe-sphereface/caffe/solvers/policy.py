@@ -2,11 +2,15 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
 
-_POLICIES = {
+# lr_policy -> the rate by the solver's parameters, the iteration and the number of drops behind it
+_POLICIES: dict[str, Callable[[caffe_pb2.SolverParameter, int, int], float]] = {
     'fixed': lambda p, it, step: p.base_lr,
     'step': lambda p, it, step: p.base_lr * p.gamma**step,
     'exp': lambda p, it, step: p.base_lr * p.gamma**it,
@@ -20,7 +24,7 @@ _POLICIES = {
 }
 
 
-def check_policy(param, origin='solver'):
+def check_policy(param: caffe_pb2.SolverParameter, origin: str | Path = 'solver') -> None:
     """Raise CaffeError, which names the file `origin`, unless the policy exists and has what it needs."""
     if param.lr_policy not in _POLICIES:
         raise CaffeError(f"{origin}: lr_policy '{param.lr_policy}', expected one of {', '.join(sorted(_POLICIES))}")
@@ -36,7 +40,7 @@ def check_policy(param, origin='solver'):
         raise CaffeError(f'{origin}: has warmup_iter and rampup_interval, expected one of them')
 
 
-def _check_stages(param, origin):
+def _check_stages(param: caffe_pb2.SolverParameter, origin: str | Path) -> None:
     if not param.stagelr or len(param.stagelr) != len(param.stageiter):
         raise CaffeError(
             f'{origin}: lr_policy multifixed: {len(param.stagelr)} stagelr and {len(param.stageiter)} '
@@ -53,7 +57,7 @@ class Plateau:
     minimum_loss: float = 1e38
     last_event: int = 0
 
-    def next_step(self, param, iteration, step, loss):
+    def next_step(self, param: caffe_pb2.SolverParameter, iteration: int, step: int, loss: float) -> int:
         """The number of rate drops behind `iteration`: one more after plateau_winsize[step] iterations without a fall.
 
         `loss` is the smoothed loss of this iteration.
@@ -66,8 +70,8 @@ class Plateau:
         return step
 
 
-def next_step(param, iteration, step):
-    """The number of rate drops behind `iteration`; multistep moves at most one further a call."""
+def next_step(param: caffe_pb2.SolverParameter, iteration: int, step: int) -> int:
+    """The number of rate drops behind `iteration`; multistep moves at most one further per call."""
     if param.lr_policy == 'step':
         return iteration // param.stepsize
     if param.lr_policy == 'multistep' and step < len(param.stepvalue) and iteration >= param.stepvalue[step]:
@@ -75,7 +79,7 @@ def next_step(param, iteration, step):
     return step
 
 
-def learning_rate(param, iteration, step, origin='solver'):
+def learning_rate(param: caffe_pb2.SolverParameter, iteration: int, step: int, origin: str | Path = 'solver') -> float:
     """The rate at `iteration` with `step` drops behind it.
 
     While it warms up, Intel's way (warmup_iter: linear from warmup_start_lr) or NVIDIA's (rampup_interval: quadratic
@@ -98,7 +102,7 @@ def learning_rate(param, iteration, step, origin='solver'):
     return max(rate, param.min_lr) if param.HasField('min_lr') else rate
 
 
-def _warming_up(param, iteration):
+def _warming_up(param: caffe_pb2.SolverParameter, iteration: int) -> float:
     if iteration < param.warmup_iter:
         share = iteration / param.warmup_iter
         return share * param.base_lr + (1 - share) * param.warmup_start_lr

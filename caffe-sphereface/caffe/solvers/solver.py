@@ -4,6 +4,9 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
 
 from caffe import log, random
 from caffe.errors import CaffeError
@@ -19,6 +22,20 @@ from caffe.solvers import average_precision, policy, report, state_files
 from caffe.solvers.nets import test_net_params, train_net_param
 from caffe.solvers.update import Updater, check_rule
 
+# what is called in every iteration; an empty text stands for nothing
+Callback = Callable[[], object] | str
+
+
+@runtime_checkable
+class Callbacks(Protocol):
+    """An object with both callbacks of a solver, such as caffe.NCCL."""
+
+    def on_start(self) -> object:
+        """Called before each iteration's forward."""
+
+    def on_gradients_ready(self) -> object:
+        """Called before each update."""
+
 
 class Solver:
     """Optimises the net that a solver prototxt (a path or a SolverParameter) describes.
@@ -28,7 +45,7 @@ class Solver:
 
     kind: str | None = None
 
-    def __init__(self, source, origin=None):
+    def __init__(self, source: str | Path | caffe_pb2.SolverParameter, origin: str | Path | None = None) -> None:
         self.param = read_solver(source)
         if self.kind:
             self.param.type = self.kind
@@ -53,13 +70,13 @@ class Solver:
         self.stopped_early = False
         # whether the backward that runs is the last one before an update
         self.completes_gradients = False
-        self._callbacks = []
-        self._losses = deque(maxlen=max(1, self.param.average_loss))
-        self._last_snapshot = None  # its iteration
-        self._last_state = None  # the newest .solverstate that was written or restored
+        self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self._losses: deque[torch.Tensor | float] = deque(maxlen=max(1, self.param.average_loss))
+        self._last_snapshot: int | None = None  # its iteration
+        self._last_state: str | None = None  # the newest .solverstate that was written or restored
         log.info('solver.cpp:56', 'Solver scaffolding done.')
 
-    def _check(self):
+    def _check(self) -> None:
         for field in ('iter_size', 'average_loss'):
             if getattr(self.param, field) < 1:
                 raise CaffeError(f'{self.origin}: {field} is {getattr(self.param, field)}, expected at least 1')
@@ -69,14 +86,14 @@ class Solver:
         if self.param.snapshot:
             self._check_folder()
 
-    def _check_folder(self):
+    def _check_folder(self) -> None:
         folder = Path(self._prefix()).parent
         if not folder.is_dir():
             raise CaffeError(f'{self.origin}: snapshot_prefix {self._prefix()}: no folder {folder} to write into')
         if not os.access(folder, os.W_OK):
             raise CaffeError(f'{self.origin}: snapshot_prefix {self._prefix()}: the folder {folder} cannot be written')
 
-    def _make_net(self, named, phase):
+    def _make_net(self, named: tuple[str, caffe_pb2.NetParameter], phase: int) -> Net:
         origin, param = named
         log.info('solver.cpp:87', f'Creating {"training" if phase == caffe_pb2.TRAIN else "test"} net from {origin}')
         with named_after(origin):
@@ -84,7 +101,7 @@ class Solver:
         net.origin = origin
         return net
 
-    def _take_weights(self):
+    def _take_weights(self) -> None:
         """Parameters from the caffemodels that `weights` names; test nets may have layers that are not trained."""
         for path in (name.strip() for names in self.param.weights for name in names.split(',')):
             log.info('caffe.cpp:155', f'Finetuning from {path}')
@@ -94,14 +111,14 @@ class Solver:
     # -- training -----------------------------------------------------------------------------------------------------
 
     @property
-    def lr(self):
+    def lr(self) -> float:
         """The learning rate of the last update, or of the first one before any."""
         return self._rate(self.current_step)
 
-    def _rate(self, step):
+    def _rate(self, step: int) -> float:
         return policy.learning_rate(self.param, self.iter, step, self.origin or 'solver')
 
-    def step(self, iterations):
+    def step(self, iterations: int) -> None:
         """Run a number of training iterations."""
         stop = self.iter + iterations
         self._losses.clear()
@@ -126,8 +143,8 @@ class Solver:
             if self._obey(self.action()):
                 break
 
-    def _forward_backward(self):
-        loss = 0.0
+    def _forward_backward(self) -> torch.Tensor | float:
+        loss: torch.Tensor | float = 0.0
         for i in range(self.param.iter_size):
             loss = loss + self.net.run_forward()
             self.completes_gradients = i == self.param.iter_size - 1
@@ -135,29 +152,28 @@ class Solver:
         self.completes_gradients = False
         return loss / self.param.iter_size
 
-    def _obey(self, request):
+    def _obey(self, request: str | None) -> bool:
         """Snapshot when due or asked for; True when asked to stop."""
         if (self.param.snapshot and self.iter % self.param.snapshot == 0) or request == 'snapshot':
             self.snapshot()
         self.stopped_early = self.stopped_early or request == 'stop'
         return self.stopped_early
 
-    def _is_display_time(self):
-        return self.param.display and self.iter % self.param.display == 0 and is_root()
+    def _is_display_time(self) -> bool:
+        return bool(self.param.display) and self.iter % self.param.display == 0 and is_root()
 
-    def _is_test_time(self):
+    def _is_test_time(self) -> bool:
         return (
-            self.param.test_interval
+            bool(self.param.test_interval and self.test_nets)
             and self.iter % self.param.test_interval == 0
-            and self.test_nets
             and (self.iter > 0 or self.param.test_initialization)
         )
 
-    def smoothed_loss(self):
+    def smoothed_loss(self) -> float:
         """The mean loss over the last `average_loss` iterations of this `step` call."""
         return sum(float(loss) for loss in self._losses) / max(1, len(self._losses))
 
-    def apply_update(self):
+    def apply_update(self) -> None:
         """Update the parameters from their diffs at the present iteration's rate."""
         step = self._next_step()
         if self.param.lr_policy in _STEP_WORDS and step != self.current_step:
@@ -172,12 +188,12 @@ class Solver:
         if self.debug_info:
             self.debug_info.updated()
 
-    def _next_step(self):
+    def _next_step(self) -> int:
         if self.param.lr_policy == 'plateau' and self._losses:
             return self.plateau.next_step(self.param, self.iter, self.current_step, self.smoothed_loss())
         return policy.next_step(self.param, self.iter, self.current_step)
 
-    def solve(self, resume_file=None):
+    def solve(self, resume_file: str | None = None) -> None:
         """Train to max_iter, from a .solverstate when given, with the snapshots and tests that are due at the end.
 
         A training that is stopped early snapshots even where `snapshot_after_train` is off, so that nothing is lost.
@@ -207,7 +223,7 @@ class Solver:
 
     # -- testing ------------------------------------------------------------------------------------------------------
 
-    def test_all(self):
+    def test_all(self) -> None:
         """Run every test net for its test_iter batches with the present weights and log the mean outputs."""
         for index, net in enumerate(self.test_nets):
             log.info('solver.cpp:330', f'Iteration {self.iter}, Testing net (#{index})')
@@ -217,7 +233,7 @@ class Solver:
             else:
                 report.testing(net, self.param.test_iter[index], self.param.test_compute_loss, self._asked_to_stop)
 
-    def _asked_to_stop(self):
+    def _asked_to_stop(self) -> bool:
         if self.peers:
             # they wait for this process's gradients; all stop together once they have them
             return self.peers.wants_stop()
@@ -229,7 +245,7 @@ class Solver:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def _prefix(self):
+    def _prefix(self) -> str:
         """snapshot_prefix; the solver's own name where it is missing, inside it where it is a folder."""
         stem = Path(self.origin).with_suffix('') if self.origin else Path('solver')
         if not self.param.snapshot_prefix:
@@ -238,7 +254,7 @@ class Solver:
             return str(Path(self.param.snapshot_prefix) / stem.name)
         return self.param.snapshot_prefix
 
-    def snapshot(self):
+    def snapshot(self) -> None:
         """Write weights, then the state that names them; each file whole or not at all.
 
         Files of the same names are replaced. Of several processes that train together only the first one writes.
@@ -261,12 +277,12 @@ class Solver:
             raise CaffeError(f'{error}; {self._what_stays()}') from None
         self._last_snapshot, self._last_state = self.iter, state
 
-    def _what_stays(self):
+    def _what_stays(self) -> str:
         if self._last_state:
             return f'the training can be continued from {self._last_state}'
         return f'no snapshot of this training was written before iteration {self.iter}'
 
-    def restore(self, path):
+    def restore(self, path: str) -> None:
         """Continue from a .solverstate: its weights, iteration, rate step and history."""
         iteration, step, learned_net, history, self.plateau = state_files.read_state(path)
         if learned_net:
@@ -276,23 +292,26 @@ class Solver:
 
     # -- what pycaffe offers besides ----------------------------------------------------------------------------------
 
-    def share_weights(self, net):
+    def share_weights(self, net: Net) -> None:
         """Let another net use the training net's parameters."""
         net.share_with(self.net)
 
-    def add_callback(self, on_start, on_gradients_ready=None):
+    def add_callback(self, on_start: Callback | Callbacks, on_gradients_ready: Callback | None = None) -> None:
         """Call `on_start()` before each iteration's forward and `on_gradients_ready()` before each update.
 
         One object with methods of these names (such as caffe.NCCL) does as well. An empty text is no call: pycaffe's
         train.py has it as `on_start`.
         """
-        if on_gradients_ready is None:
-            on_start, on_gradients_ready = on_start.on_start, on_start.on_gradients_ready
-        self._callbacks.append((on_start or _nothing, on_gradients_ready or _nothing))
+        if on_gradients_ready is None and isinstance(on_start, Callbacks):
+            self._callbacks.append((on_start.on_start, on_start.on_gradients_ready))
+        elif on_gradients_ready is None:
+            raise CaffeError('add_callback: expected two functions, or an object with on_start and on_gradients_ready')
+        else:
+            self._callbacks.append((_function(on_start), _function(on_gradients_ready)))
 
 
 _STEP_WORDS = {'multistep': 'MultiStep', 'plateau': 'Plateau'}
 
 
-def _nothing():
-    pass
+def _function(callback: object) -> Callable[[], object]:
+    return callback if callable(callback) else lambda: None

@@ -1,8 +1,10 @@
 """Solver states: iteration, rate step, history and the weights they belong to, as binary or HDF5 files."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 
@@ -11,9 +13,17 @@ from caffe.proto import wire
 from caffe.proto.files import write_bytes
 from caffe.proto.hdf5_file import is_hdf5, open_hdf5, read_array, read_number, whole_hdf5
 from caffe.solvers.policy import Plateau
+from caffe.solvers.update import Updater
 
 
-def write_state(path, iteration, step, learned_net, history, plateau=None):
+def write_state(
+    path: str | Path,
+    iteration: int,
+    step: int,
+    learned_net: str | Path,
+    history: Sequence[torch.Tensor],
+    plateau: Plateau | None = None,
+) -> None:
     """Write a .solverstate, whole or not at all; HDF5 when the name ends in .h5.
 
     `plateau` is the policy.Plateau of a solver with lr_policy plateau.
@@ -30,7 +40,14 @@ def write_state(path, iteration, step, learned_net, history, plateau=None):
     write_bytes(path, state.SerializeToString())
 
 
-def _write_hdf5(path, iteration, step, learned_net, arrays, plateau):
+def _write_hdf5(
+    path: str | Path,
+    iteration: int,
+    step: int,
+    learned_net: str | Path,
+    arrays: Sequence[np.ndarray],
+    plateau: Plateau | None,
+) -> None:
     with whole_hdf5(path) as file:
         file['iter'], file['current_step'] = np.array([iteration], 'i4'), np.array([step], 'i4')
         if plateau:
@@ -43,7 +60,7 @@ def _write_hdf5(path, iteration, step, learned_net, arrays, plateau):
             file[f'history/{i}'] = array
 
 
-def read_state(path):
+def read_state(path: str | Path) -> tuple[int, int, str, list[np.ndarray], Plateau]:
     """(iteration, rate step, learned_net path or '', history arrays, Plateau) of a .solverstate, told by content."""
     if is_hdf5(path):
         return _read_hdf5(path)
@@ -56,7 +73,7 @@ def read_state(path):
     return state.iter, state.current_step, os.fsdecode(state.learned_net), history, plateau
 
 
-def _read_hdf5(path):
+def _read_hdf5(path: str | Path) -> tuple[int, int, str, list[np.ndarray], Plateau]:
     with open_hdf5(path) as file:
         learned = file['learned_net'][()] if 'learned_net' in file else b''
         history = [read_array(file, f'history/{i}', path) for i in range(len(file.get('history', ())))]
@@ -64,18 +81,18 @@ def _read_hdf5(path):
         return iteration, step, _text(learned), history, _read_plateau(file, path)
 
 
-def _read_plateau(file, path):
+def _read_plateau(file: h5py.File, path: str | Path) -> Plateau:
     if 'minimum_loss' not in file:
         return Plateau()
     loss = read_array(file, 'minimum_loss', f"{path}: dataset 'minimum_loss'", (1,))
     return Plateau(float(loss[0]), read_number(file, 'iter_last_event', path))
 
 
-def _text(value):
+def _text(value: object) -> str:
     return os.fsdecode(value) if isinstance(value, bytes) else str(value)
 
 
-def find_weights(learned_net, state_path):
+def find_weights(learned_net: str | Path, state_path: str | Path) -> Path:
     """Where the weights of a state lie: as written, or beside the state file when it was moved."""
     for candidate in (Path(learned_net), Path(state_path).parent / Path(learned_net).name):
         if candidate.is_file():
@@ -83,7 +100,7 @@ def find_weights(learned_net, state_path):
     raise CaffeError(f'{state_path}: its weights {learned_net} are neither there nor beside it')
 
 
-def restore_history(updater, arrays, path):
+def restore_history(updater: Updater, arrays: Sequence[np.ndarray], path: str | Path) -> None:
     """Put saved history arrays into an Updater; CaffeError where number or shapes differ from the net's."""
     if len(arrays) != len(updater.history):
         raise CaffeError(f'{path}: holds {len(arrays)} history blobs, the solver expects {len(updater.history)}')

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe import process_state
 from caffe.cli import upgrade
 from caffe.cli.main import main
 from caffe.errors import CaffeError
@@ -83,8 +84,14 @@ def lines_of(treatment):
     ]
 
 
+@pytest.fixture
+def shown_log(monkeypatch):
+    """Lines of log are shown, whatever GLOG_minloglevel says."""
+    monkeypatch.setattr(process_state.state.log, 'level', 0)
+
+
 @pytest.mark.parametrize('line', lines_of('ignored'))
-def test_settings_that_change_no_number_are_named_in_one_warning(line, capsys):
+def test_settings_that_change_no_number_are_named_in_one_warning(line, capsys, shown_log):
     kind, text = statement(line)
     assert parse_text(text, kind(), 'file').ByteSize() <= 20
     (warning,) = capsys.readouterr().err.splitlines()
@@ -117,7 +124,7 @@ def test_settings_name_fields_that_caffe_proto_has_not():
 
 
 @pytest.mark.parametrize('field', ['print_net_info', 'cudnn_limit', 'num_threads', 'mem_param', 'engine'])
-def test_fields_of_unknown_schemas_are_judged_by_their_names(field, capsys):
+def test_fields_of_unknown_schemas_are_judged_by_their_names(field, capsys, shown_log):
     value = '{ optimize_train: true }' if field == 'mem_param' else ': 1'
     assert read(f'name: "n" {field} {value} layer {{ name: "l" {field} {value} }}').layer[0].name == 'l'
     assert f'without effect here, as it changes no number: {field} (2 times)' in capsys.readouterr().err
@@ -125,7 +132,7 @@ def test_fields_of_unknown_schemas_are_judged_by_their_names(field, capsys):
         read(f'{field} {value} layer {{ threshold: 1 }}')
 
 
-def test_all_other_fields_stay_where_they_are_and_keep_their_lines(capsys):
+def test_all_other_fields_stay_where_they_are_and_keep_their_lines(capsys, shown_log):
     text = NET % ('forward_type: FLOAT16 quantization_param < bw: [1, 2] note: "}" >', 'engine: MKLDNN', '')
     assert read(text) == read(NET % ('', '', ''))
     with pytest.raises(CaffeError, match=r"net.prototxt:4:\d+ .*no field named \"no\"\. \(layer 'p' \(Pooling\)"):

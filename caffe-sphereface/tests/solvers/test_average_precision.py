@@ -120,7 +120,8 @@ def detector(folder, extra=''):
     return caffe.get_solver(str(path))
 
 
-def test_a_solver_reports_the_mean_average_precision(tmp_path, capsys):
+def test_a_solver_reports_the_mean_average_precision(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)
     solver = detector(tmp_path, 'ap_version: "11point" show_per_class_result: true')
     blobs = solver.test_nets[0].blobs
     blobs['found'].data[...] = np.array([(0, 1, 0.9, *A), (0, 2, 0.8, *FAR)], 'f4')

@@ -427,3 +427,8 @@ def test_the_order_of_weights_in_memory_changes_nothing(tmp_path, kind):
     assert np.allclose(weight.data, view, atol=1e-5) and np.allclose(weight.diff, diff, atol=1e-5)
     for mine, theirs in zip(ours.updater.history, viewed.updater.history):
         assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_one_function_alone_is_no_pair_of_callbacks(tmp_path):
+    with pytest.raises(caffe.CaffeError, match='expected two functions, or an object with on_start and on_grad'):
+        solver(tmp_path).add_callback(lambda: None)
