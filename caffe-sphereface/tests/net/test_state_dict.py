@@ -48,6 +48,17 @@ def test_a_whole_network(module, tmp_path):
     assert np.allclose(net.forward()['y'], want, atol=1e-5)
 
 
+def test_the_bn_of_pspnet_is_a_whole_batch_norm(module, tmp_path):
+    norm = module[1]
+    with torch.no_grad():
+        norm.weight.uniform_(-2, 2)
+        norm.bias.uniform_(-1, 1)
+    net = make_net('layer { name: "bn" type: "BN" bottom: "x" top: "y" }', {'x': (2, 4, 3, 5)})
+    import_state_dict(net, written(tmp_path / 's.pth', module.state_dict()), written(tmp_path / 'map', 'bn 1\n'))
+    want = norm(torch.from_numpy(net.blobs['x'].data)).detach().numpy()
+    np.testing.assert_allclose(net.forward()['y'], want, atol=1e-5)
+
+
 def test_lstm_gates_are_reordered(tmp_path):
     torch.manual_seed(0)
     lstm = nn.LSTM(5, 4)
