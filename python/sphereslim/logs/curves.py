@@ -1,6 +1,9 @@
 """A quantity over the iterations of a training: smoothing, crossing a level, finding steps."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,32 +20,32 @@ class Curve:
     quantity: str
     iteration: np.ndarray
     value: np.ndarray
-    seconds: np.ndarray | None = None
+    seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
     reading_error: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.iteration = np.asarray(self.iteration, float)
         self.value = np.asarray(self.value, float)
-        if self.seconds is None:
+        if not len(self.seconds):
             self.seconds = np.full(self.iteration.shape, np.nan)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.iteration)
 
-    def finite(self):
+    def finite(self) -> Curve:
         """The same without NaN and infinite values."""
         keep = np.isfinite(self.value)
         return Curve(self.quantity, self.iteration[keep], self.value[keep], self.seconds[keep], self.reading_error)
 
-    def points(self):
+    def points(self) -> list[list[float]]:
         """[[iteration, value], …] as plain numbers, for json and drawings."""
         return [[int(iteration), float(value)] for iteration, value in zip(self.iteration, self.value)]
 
-    def spacing(self):
+    def spacing(self) -> float:
         """Median distance between points, in iterations."""
         return float(np.median(np.diff(self.iteration))) if len(self) > 1 else 0.0
 
-    def seconds_at(self, iteration):
+    def seconds_at(self, iteration: float) -> float | None:
         """Seconds of training at an iteration, None where the log has no times."""
         known = np.isfinite(self.seconds)
         if not known.any():
@@ -50,7 +53,9 @@ class Curve:
         return float(np.interp(iteration, self.iteration[known], self.seconds[known]))
 
 
-def smooth(curve, at, half_width, breaks=()):
+def smooth(
+    curve: Curve, at: Sequence[float] | np.ndarray, half_width: float, breaks: Iterable[float] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """(value, standard error) of `curve` at the iterations `at`: a straight line fitted within ±half_width of each.
 
     A window never reaches over an iteration of `breaks` (where the rate steps and the loss drops). The standard
@@ -74,14 +79,14 @@ def smooth(curve, at, half_width, breaks=()):
 class _Sums:
     """Running sums that give every window's straight line at once."""
 
-    def __init__(self, x, y, half_width, breaks):
+    def __init__(self, x: np.ndarray, y: np.ndarray, half_width: float, breaks: Iterable[float]) -> None:
         self.x, self.half_width = x, half_width
         self.origin, self.scale = x[0], max(x[-1] - x[0], 1.0)
         u = (x - self.origin) / self.scale
         self.totals = [np.concatenate([[0.0], np.cumsum(term)]) for term in (np.ones_like(u), u, u * u, y, u * y)]
         self.edges = np.concatenate([[-np.inf], np.sort(np.asarray(list(breaks), float)), [np.inf]])
 
-    def windows(self, at):
+    def windows(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         segment = np.searchsorted(self.edges, at, side='right') - 1
         low = np.maximum(at - self.half_width, self.edges[segment])
         first = np.searchsorted(self.x, low, side='left')
@@ -89,7 +94,7 @@ class _Sums:
         last = np.minimum(last, np.searchsorted(self.x, self.edges[segment + 1], side='left'))
         return first, np.maximum(last, first)
 
-    def line(self, at):
+    def line(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         first, last = self.windows(at)
         n, su, suu, sy, suy = (total[last] - total[first] for total in self.totals)
         with np.errstate(divide='ignore', invalid='ignore'):
@@ -103,13 +108,13 @@ class _Sums:
         outside = (at < self.x[0]) | (at > self.x[-1])
         return np.where(outside, np.nan, value), leverage
 
-    def mean(self, at):
+    def mean(self, at: np.ndarray) -> np.ndarray:
         first, last = self.windows(at)
         with np.errstate(divide='ignore', invalid='ignore'):
             return (self.totals[3][last] - self.totals[3][first]) / (self.totals[0][last] - self.totals[0][first])
 
 
-def steps(curve):
+def steps(curve: Curve) -> list[tuple[int, int, float]]:
     """[(last iteration before, first iteration after, factor)] of every change of a curve made of plateaus."""
     curve = curve.finite()
     before, after = curve.value[:-1], curve.value[1:]
@@ -124,7 +129,9 @@ def steps(curve):
     ]
 
 
-def first_reaching(curve, level, falling, half_width, breaks=()):
+def first_reaching(
+    curve: Curve, level: float, falling: bool, half_width: float, breaks: Iterable[float] = ()
+) -> float | None:
     """The first iteration where the smoothed curve is at `level` or beyond it (below if `falling`), or None."""
     curve = curve.finite()
     value, _ = smooth(curve, curve.iteration, half_width, breaks)

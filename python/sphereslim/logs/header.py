@@ -3,6 +3,8 @@
 import re
 
 from sphereslim.logs import textformat
+from sphereslim.logs.lines import Message
+from sphereslim.logs.run import Run
 
 PROTOTEXT_LINE = re.compile(r'\s*(?:[\w.]+\s*:\s*\S.*|\w+\s*\{.*|\}\s*)?$')
 OPENINGS = (('Initializing solver from parameters', 'solver'), ('Initializing net from parameters', 'net'))
@@ -12,20 +14,21 @@ LARGEST_BLOCK = 4_000_000
 class HeaderBlock:
     """Collects the lines below an opening message until its thread says something else."""
 
-    def __init__(self):
-        self._run = None
-        self._texts = {}
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._texts: dict[str, str] = {}
+        self._lines: list[str] = []
 
-    def opening(self, text):
+    def opening(self, text: str) -> str | None:
         """'solver' or 'net' when the message opens a block, else None."""
         return next((kind for phrase, kind in OPENINGS if phrase in text), None)
 
-    def open(self, kind, run, thread):
+    def open(self, kind: str, run: Run, thread: int | None) -> None:
         """Begin a block of a kind that `opening` gave; its text goes to `run`, its lines come from `thread`."""
         self._kind, self._run, self._thread = kind, run, thread
         self._lines, self._size = [], 0
 
-    def take(self, message):
+    def take(self, message: Message) -> bool:
         """True when the line belongs to the open block; a line that ends the block closes it."""
         if self._run is None:
             return False
@@ -38,7 +41,7 @@ class HeaderBlock:
             self.close()
         return False
 
-    def close(self):
+    def close(self) -> None:
         """Give the run what was collected; equal nets of many appended runs share one string."""
         if self._run is None:
             return

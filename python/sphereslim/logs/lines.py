@@ -3,13 +3,16 @@
 glog begins a message with `I0522 21:55:16.278669 34682 solver.cpp:45] `, with or without a year.
 """
 
+from __future__ import annotations
+
 import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sphereslim.errors import SlimError
 
@@ -37,7 +40,7 @@ def reason_of(output: str) -> str:
     return next(filter(None, map(fatal_message, reversed(lines))), lines[-1] if lines else 'no output')
 
 
-def read_lines(path):
+def read_lines(path: str | Path) -> Iterator[str]:
     """Yield the lines of the log at `path` without their ends, never holding more than one line.
 
     A last line without a line end may stop inside a number, so its last word is left out.
@@ -60,19 +63,19 @@ def read_lines(path):
             raise LogError(f'{path}: empty, expected the log of a Caffe training')
 
 
-def complete_part(line):
+def complete_part(line: str) -> str:
     """`line` without its end; when it has none, also without its last word, which may be half-written."""
     if line.endswith('\n') or len(line) >= LONGEST_LINE:
         return line.rstrip('\n')
     return HALF_WRITTEN_TAIL.sub('', line)
 
 
-def _open_text(path):
+def _open_text(path: str | Path) -> io.TextIOWrapper:
     path = Path(path)
     if path.is_dir():
         raise LogError(f'{path}: is a folder, expected a log file')
     try:
-        binary = open(path, 'rb')
+        binary: Any = open(path, 'rb')
         start = binary.read(4096)
         if start[:2] == b'\x1f\x8b':
             binary.seek(0)
@@ -88,14 +91,14 @@ def _open_text(path):
     return io.TextIOWrapper(binary, encoding, errors='replace')
 
 
-def _first_bytes_of_gzip(binary, path):
+def _first_bytes_of_gzip(binary: Any, path: str | Path) -> bytes:
     try:
         return binary.read1(4096)
     except (EOFError, OSError, zlib.error) as error:
         raise LogError(f'{path}: broken gzip file, nothing could be read ({error})') from error
 
 
-def _is_binary(start):
+def _is_binary(start: bytes) -> bool:
     odd = sum(byte < 32 and byte not in (7, 8, 9, 10, 12, 13, 27) for byte in start)
     return odd > 0.05 * len(start)
 
@@ -112,12 +115,12 @@ class Message(NamedTuple):
 class Clock:
     """Times of prefixes as seconds that keep growing over New Year when the prefix has no year."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.year = A_LEAP_YEAR
-        self.last = None
-        self._days = {}
+        self.last: float | None = None
+        self._days: dict[tuple[str, int], float | None] = {}
 
-    def seconds(self, date, hour, minute, second, fraction):
+    def seconds(self, date: str, hour: str, minute: str, second: str, fraction: str | None) -> float | None:
         """Seconds since an arbitrary moment, or None for a date or time that does not exist."""
         midnight = self._midnight(date)
         if midnight is None:
@@ -129,7 +132,7 @@ class Clock:
         self.last = time
         return time
 
-    def _midnight(self, date):
+    def _midnight(self, date: str) -> float | None:
         """Seconds at which a date begins, None for one that does not exist; remembered, as all lines ask."""
         key = date, self.year
         if key not in self._days:
@@ -142,7 +145,7 @@ class Clock:
         return self._days[key]
 
 
-def messages(line, clock):
+def messages(line: str, clock: Clock) -> list[Message]:
     """Split a line into messages: usually one, several where threads wrote into one line."""
     found = list(PREFIX.finditer(line))
     if not found:

@@ -1,9 +1,11 @@
 """The log of `caffe train` of any age and fork, line by line, into runs."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 from sphereslim.logs.header import HeaderBlock
-from sphereslim.logs.lines import Clock, LogError, messages, read_lines
+from sphereslim.logs.lines import Clock, LogError, Message, messages, read_lines
 from sphereslim.logs.run import Run
 from sphereslim.logs.writer import RunWriter
 
@@ -25,7 +27,7 @@ GPUS = re.compile(r'Using GPUs? (?:with device ID )?([\d, ]+)')
 SIGNAL = re.compile(r'\*\*\* (SIG\w+)')
 
 
-def parse_log(path):
+def parse_log(path: str | Path) -> list[Run]:
     """The runs of one log file, in the order they stand in it: a list of Run, at least one of them with rows.
 
     Raises LogError (one line) when the file is missing, empty, binary, or holds no Caffe iteration.
@@ -40,7 +42,7 @@ def parse_log(path):
     return runs
 
 
-def displayed_loss(line):
+def displayed_loss(line: str) -> tuple[int, float] | None:
     """(iteration, loss) of a line that displays the loss of the training, else None."""
     found = LOSS.search(line)
     return (int(found[1]), _number(found[3])) if found else None
@@ -54,30 +56,30 @@ class LogParser:
     the running one is another GPU of the same training: its lines are left out.
     """
 
-    def __init__(self, path=''):
+    def __init__(self, path: str | Path = '') -> None:
         self.path = str(path)
-        self.runs = []
+        self.runs: list[Run] = []
         self._line = 0
         self._clock = Clock()
         self._block = HeaderBlock()
-        self._writers = {}
-        self._repeaters = set()
-        self._latest = None
-        self._gpus = []
+        self._writers: dict[int | None, RunWriter] = {}
+        self._repeaters: set[int | None] = set()
+        self._latest: RunWriter | None = None
+        self._gpus: list[int] = []
 
-    def feed(self, line):
+    def feed(self, line: str) -> None:
         """Read one line (without its line end)."""
         self._line += 1
         for message in messages(line, self._clock):
             if not self._block.take(message):
                 self._read(message)
 
-    def finish(self):
+    def finish(self) -> list[Run]:
         """Take in a header block that the log ends in; return the runs. Further lines may still be fed."""
         self._block.close()
         return self.runs
 
-    def _read(self, message):
+    def _read(self, message: Message) -> None:
         text = message.text
         if 'Iteration ' in text:
             self._read_iteration(message)
@@ -91,7 +93,7 @@ class LogParser:
         else:
             self._read_event(message)
 
-    def _read_iteration(self, message):
+    def _read_iteration(self, message: Message) -> None:
         for form, use in (
             (LOSS, self._use_loss),
             (LR, self._use_lr),
@@ -105,32 +107,32 @@ class LogParser:
                     use(writer, found, message.time)
                 return
 
-    def _use_loss(self, writer, found, time):
+    def _use_loss(self, writer: RunWriter, found: Any, time: float | None) -> None:
         interval = INTERVAL.search(found[2])
         writer.loss(int(found[1]), _number(found[3]), time, float(interval[1]) if interval else None)
 
-    def _use_lr(self, writer, found, time):
+    def _use_lr(self, writer: RunWriter, found: Any, time: float | None) -> None:
         writer.lr(int(found[1]), _number(found[2]), time)
 
-    def _use_testing(self, writer, found, time):
+    def _use_testing(self, writer: RunWriter, found: Any, time: float | None) -> None:
         writer.testing(int(found[1]), int(found[2] or 0), time)
 
-    def _read_output(self, message):
+    def _read_output(self, message: Message) -> None:
         text = message.text
         writer = self._writer(message)
         if writer is None:
             return
         if found := TRAIN_OUTPUT.search(text):
-            writer.train_output(int(found[1]), found[2], _number(found[3]), found[4] and _number(found[4]))
+            writer.train_output(int(found[1]), found[2], _number(found[3]), _number(found[4]) if found[4] else None)
         elif found := TEST_OUTPUT.search(text):
             name = found[2] or f'score {found[1]}'
-            writer.test_output(int(found[1]), name, _number(found[3]), found[4] and _number(found[4]))
+            writer.test_output(int(found[1]), name, _number(found[3]), _number(found[4]) if found[4] else None)
         elif found := TEST_LOSS.search(text):
             writer.test_output(None, 'loss', _number(found[1]), 1.0)
         elif found := TESTING.search(text):
             writer.testing(None, int(found[2] or 0), message.time)
 
-    def _read_event(self, message):
+    def _read_event(self, message: Message) -> None:
         text = message.text
         if found := GPUS.search(text):
             self._gpus = [int(gpu) for gpu in found[1].replace(',', ' ').split()]
@@ -150,7 +152,7 @@ class LogParser:
         elif message.severity == 'F':
             run.failure = text.strip()[:200]
 
-    def _begin(self, message, announced):
+    def _begin(self, message: Message, announced: bool) -> RunWriter:
         run = Run(self.path, self._line, gpus=self._gpus)
         self._gpus = []
         self._latest = RunWriter(run, message.time, announced)
@@ -159,7 +161,7 @@ class LogParser:
         self.runs.append(run)
         return self._latest
 
-    def _writer(self, message):
+    def _writer(self, message: Message) -> RunWriter | None:
         """The writer for a line that does not name its iteration, or None when nobody can tell."""
         if message.thread in self._repeaters:
             return None
@@ -172,13 +174,13 @@ class LogParser:
             return self._begin(message, announced=False)
         return writer
 
-    def _writer_at(self, message, iteration):
+    def _writer_at(self, message: Message, iteration: int) -> RunWriter | None:
         """The writer for a line about `iteration`, a new run where one begins, None for a repeating thread."""
         thread = message.thread
         if thread in self._repeaters:
             return None
         writer = self._writer(message)
-        if writer is None and iteration == self._latest.iteration:
+        if writer is None and self._latest is not None and iteration == self._latest.iteration:
             self._repeaters.add(thread)
             return None
         if writer is None or iteration < writer.iteration:
@@ -188,15 +190,17 @@ class LogParser:
         self._writers[thread] = self._latest = writer
         return writer
 
-    def _drop_repeater_before(self, writer):
+    def _drop_repeater_before(self, writer: RunWriter) -> None:
         """An unannounced thread that spoke up while `writer` was still at work was another GPU of it."""
         other = self._latest
-        if other is not writer and not other.announced and other.thread is not None:
+        if other is None or other is writer or other.announced:
+            return
+        if other.thread is not None:
             self.runs.remove(other.run)
             self._repeaters.add(other.thread)
 
 
-def _number(text):
+def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:

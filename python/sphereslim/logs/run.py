@@ -32,25 +32,25 @@ class Run:
     line: int
     train: LogTable = field(default_factory=LogTable)
     test: LogTable = field(default_factory=LogTable)
-    solver: dict = field(default_factory=dict)
+    solver: textformat.Fields = field(default_factory=dict)
     net_text: str = ''
-    weights: list = field(default_factory=list)
+    weights: list[str] = field(default_factory=list)
     resumed_from: str | None = None
-    steps: list = field(default_factory=list)
-    snapshots: list = field(default_factory=list)
-    loss_weights: dict = field(default_factory=dict)
-    gpus: list = field(default_factory=list)
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    snapshots: list[tuple[int, str]] = field(default_factory=list)
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    gpus: list[int] = field(default_factory=list)
     clock: str | None = None
     done: bool = False
     failure: str | None = None
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """How many rows, training and test, were read."""
         return len(self.train) + len(self.test)
 
     @property
-    def start(self):
+    def start(self) -> int | None:
         """The iteration training began at: that of the resumed state, else of the first row; None without either."""
         found = ITERATION_OF_STATE.search(self.resumed_from or '')
         if found:
@@ -59,29 +59,29 @@ class Run:
         return min(first) if first else None
 
     @property
-    def net(self):
+    def net(self) -> textformat.Fields:
         """The training net as {field: [values]} (see textformat.parse), {} without one."""
         return textformat.parse(self.net_text)
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The net's name, '' when the log does not say."""
         match = re.match(r'\s*name:\s*"([^"]*)"', self.net_text)
         return match.group(1) if match else ''
 
     @property
-    def iter_size(self):
+    def iter_size(self) -> int:
         """The forwards of an iteration."""
         return int(textformat.number(self.solver, 'iter_size', 1))
 
     @property
-    def ending(self):
+    def ending(self) -> str:
         """How the log of this run ends, in words."""
         if self.done:
             return 'finished'
         return self.failure or 'no end in the log'
 
-    def roles(self):
+    def roles(self) -> dict[str, str]:
         """{output name: 'lambda' | 'inter-class distance' | 'accuracy'}: by the layer that makes it, else by name."""
         tops = _tops_by_role(self.net)
         roles = {}
@@ -92,7 +92,7 @@ class Run:
         return roles
 
 
-def _tops_by_role(net):
+def _tops_by_role(net: textformat.Fields) -> dict[str, str]:
     places = {
         'MarginInnerProduct': ('lambda', 1),
         'InterClass': ('inter-class distance', 0),

@@ -1,13 +1,18 @@
 """Join the runs of logs into stages: one training each, resumed runs together, with its curves."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sphereslim.logs import textformat
 from sphereslim.logs.curves import Curve, steps
-from sphereslim.logs.run import ITERATION_OF_STATE
+from sphereslim.logs.run import ITERATION_OF_STATE, Run
+from sphereslim.logs.table import LogTable
 
 QUANTITIES = ('loss', 'lambda', 'inter-class distance', 'lr', 'accuracy', 'test loss', 'test accuracy')
 
@@ -23,17 +28,17 @@ class Stage:
 
     label: str
     names: str
-    curves: dict
-    runs: list = field(default_factory=list)
+    curves: dict[str, Curve]
+    runs: list[Run] = field(default_factory=list)
 
 
-def stages(runs, label):
+def stages(runs: Sequence[Run], label: str) -> list[Stage]:
     """The stages in `runs` (one log's, or those of several logs one after another), called after `label`.
 
     A run goes on with the stage before it when it restores one of its states, starts past iteration 0 or starts
     again from the same weights before that stage was finished; what it repeats replaces what stood there.
     """
-    groups = []
+    groups: list[list[Run]] = []
     for run in runs:
         if not run.rows:
             continue
@@ -46,37 +51,37 @@ def stages(runs, label):
     return [Stage(name, _names(group, label), _curves(group), group) for name, group in zip(labels, groups)]
 
 
-def rate_steps(stage):
+def rate_steps(stage: Stage) -> list[int]:
     """Iterations from which a stage's rate is another by a quarter or more (not the small ones of inv or poly)."""
     if 'lr' not in stage.curves:
         return []
     return [after for _, after, factor in steps(stage.curves['lr']) if not 0.8 < factor < 1.25]
 
 
-def _continues(run, group):
+def _continues(run: Run, group: Sequence[Run]) -> bool:
     last = group[-1]
     if _restores(run, last):
         return True
     known = [_identity(run), _identity(last)]
     if any(known[0]) and any(known[1]) and known[0] != known[1]:
         return False
-    if run.start > 0:
+    if run.start is not None and run.start > 0:
         return True
     return any(known[0]) and not any(one.done for one in group) and run.weights == group[0].weights
 
 
-def _restores(run, last):
+def _restores(run: Run, last: Run) -> bool:
     """Whether a run starts from a state of `last`; its net may be another file, with counters moved on."""
     state, prefix = run.resumed_from or '', textformat.one(last.solver, 'snapshot_prefix')
     return run.name == last.name and bool(prefix) and ITERATION_OF_STATE.sub('', state) == prefix
 
 
-def _identity(run):
+def _identity(run: Run) -> tuple[str, ...]:
     solver = [textformat.one(run.solver, key, '') for key in ('snapshot_prefix', 'net', 'train_net')]
     return run.name, *solver
 
 
-def _labels(groups, label):
+def _labels(groups: Sequence[list[Run]], label: str) -> list[str]:
     if len(groups) == 1:
         return [label]
     own = [_own_label(group[0]) for group in groups]
@@ -86,7 +91,7 @@ def _labels(groups, label):
     ]
 
 
-def _own_label(run):
+def _own_label(run: Run) -> str:
     """What tells one stage from another: the snapshots' name, else the net's file, else its name."""
     for key in ('snapshot_prefix', 'net', 'train_net'):
         path = textformat.one(run.solver, key)
@@ -95,12 +100,12 @@ def _own_label(run):
     return run.name
 
 
-def _names(group, label):
+def _names(group: Sequence[Run], label: str) -> str:
     return ' '.join([label, group[0].path, *_identity(group[0])])
 
 
-def _curves(group):
-    pieces = {}
+def _curves(group: Sequence[Run]) -> dict[str, Curve]:
+    pieces: dict[str, list[Any]] = {}
     elapsed = _elapsed(group)
     for run, table, end, offset in elapsed:
         for quantity, name, output in _quantities(run, table):
@@ -113,11 +118,12 @@ def _curves(group):
     return {name: Curve(name, *(np.concatenate(part) for part in zip(*pieces[name]))) for name in order}
 
 
-def _elapsed(group):
+def _elapsed(group: Sequence[Run]) -> list[tuple[Run, LogTable, float, float]]:
     """(run, table, iteration it is replaced from, seconds to add) so that training time leaves out the pauses."""
-    parts, offset = [], 0.0
+    parts: list[tuple[Run, LogTable, float, float]] = []
+    offset = 0.0
     for place, run in enumerate(group):
-        end = min([later.start for later in group[place + 1 :]], default=np.inf)
+        end = min([later.start for later in group[place + 1 :] if later.start is not None], default=np.inf)
         seconds = [
             _seconds(table, np.arange(len(table)))[table.iteration < end]
             for table in (run.train, run.test)
@@ -131,14 +137,14 @@ def _elapsed(group):
     return parts
 
 
-def _seconds(table, rows):
+def _seconds(table: LogTable, rows: np.ndarray) -> np.ndarray:
     known_rows, known = table.series('seconds', output=False)
     seconds = np.full(len(table), np.nan)
     seconds[known_rows] = known
     return seconds[rows]
 
 
-def _quantities(run, table):
+def _quantities(run: Run, table: LogTable) -> list[tuple[str, str, bool]]:
     """(quantity, column, is an output) of the columns of a table; an only loss equal to the total is not repeated."""
     test = table is run.test
     roles = run.roles()

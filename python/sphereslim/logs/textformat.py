@@ -1,13 +1,16 @@
 """Protobuf text as a log prints it, read without a schema and tolerating a torn end."""
 
 import re
+from typing import Any
 
 TOKEN = re.compile(r'#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>:\[\],;]|[^\s{}<>:"\'\[\],;]+')
 
+Fields = dict[str, list[Any]]  # {field: its values}, a value a str or such a dict
 
-def parse(text):
+
+def parse(text: str) -> Fields:
     """{field: [values]} of protobuf text; a value is a str, or such a dict for a nested message."""
-    root = {}
+    root: Fields = {}
     stack = [root]
     field = None
     for token in TOKEN.findall(text):
@@ -29,13 +32,13 @@ def parse(text):
     return root
 
 
-def one(message, field, default=None):
+def one(message: Fields, field: str, default: Any = None) -> Any:
     """The last value of a field as protobuf reads a repeated optional field, or `default`."""
     values = message.get(field)
     return values[-1] if values else default
 
 
-def number(message, field, default=None):
+def number(message: Fields, field: str, default: float | None = None) -> Any:
     """The field as a float, or `default` when absent or unreadable."""
     try:
         return float(one(message, field, default))

@@ -19,7 +19,7 @@ from sphereslim.quantization.bits import is_convolution, is_vector
 from sphereslim.quantization.quantize_net import filter_scales
 
 
-def binary_layers(net: caffe.Net, only: str = 'all', keep: Sequence[str] | tuple[Any, ...] = ()) -> list[str] | None:
+def binary_layers(net: caffe.Net, only: str = 'all', keep: Sequence[str] = ()) -> list[str]:
     """Names of the layers of a caffe.Net whose weights become binary: not those in `keep`, and no vectors.
 
     `only` is 'conv' for convolutions, 'all' for every layer.

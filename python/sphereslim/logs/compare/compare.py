@@ -1,8 +1,12 @@
 """From files to a comparison: read sources, pair their stages, judge every curve that both have."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sphereslim.logs.compare.lambda_schedule import check_lambdas, published_heads
 from sphereslim.logs.compare.lr_schedule import check_rate
@@ -29,12 +33,12 @@ class Pair:
     nets: str
 
 
-def read_source(name):
+def read_source(name: str | Path) -> list[Stage]:
     """The stages of one source: a log, a folder of stages (its */train.log in order), a csv of curves, `csv:column`."""
     path, column = Path(name), None
     if not path.exists() and ':' in str(name):
-        path, column = str(name).rsplit(':', 1)
-        path = Path(path)
+        begin, column = str(name).rsplit(':', 1)
+        path = Path(begin)
     if path.suffix == '.csv':
         return read_figure(path, column)
     if not path.exists():
@@ -43,7 +47,7 @@ def read_source(name):
     return [stage for stage in found if column is None or _told_by(column, stage.names)] or _no_stage(name, found)
 
 
-def pair(published, ours):
+def pair(published: Sequence[Stage], ours: Sequence[Stage]) -> list[tuple[Stage, Stage]]:
     """[(published stage, our stage)]: by name where every published name is found once in ours, else in order when
     there are equally many, else every one with every one."""
     named = [(theirs, mine) for mine in ours if (theirs := _namesake(mine, published))]
@@ -54,7 +58,9 @@ def pair(published, ours):
     return [(theirs, mine) for mine in ours for theirs in published]
 
 
-def judge(published, ours, relative, levels, checkpoints):
+def judge(
+    published: Stage, ours: Stage, relative: float, levels: Sequence[Any] | tuple[Any, ...], checkpoints: int
+) -> Pair:
     """The Pair of two stages, all quantities that both show."""
     breaks = sorted({*rate_steps(published), *rate_steps(ours)})
     common = [name for name in published.curves if name in ours.curves]
@@ -65,7 +71,7 @@ def judge(published, ours, relative, levels, checkpoints):
     return Pair(published, ours, breaks, verdicts, times, difference(published, ours))
 
 
-def self_checks(stage, published_folder):
+def self_checks(stage: Stage, published_folder: Path) -> list[dict[str, Any]]:
     """[{'run', 'quantity', 'verdict', 'text', ...}]: what each run of a log says against its own header."""
     heads = published_heads(published_folder)
     checks = []
@@ -75,7 +81,7 @@ def self_checks(stage, published_folder):
     return checks
 
 
-def _logs(path):
+def _logs(path: Path) -> list[tuple[Path, str]]:
     if not path.is_dir():
         # Every stage's log is called train.log: its folder tells them apart.
         return [(path, f'{path.resolve().parent.name}/{path.name}' if path.name == 'train.log' else path.name)]
@@ -85,17 +91,17 @@ def _logs(path):
     return [(log, f'{path.name}/{log.parent.name}' if log.parent != path else path.name) for log in logs]
 
 
-def _no_stage(name, found):
+def _no_stage(name: str | Path, found: Sequence[Stage]) -> list[Stage]:
     raise LogError(f'{name}: no such stage, expected one of {", ".join(stage.label for stage in found)}')
 
 
-def _namesake(stage, published):
+def _namesake(stage: Stage, published: Sequence[Stage]) -> Stage | None:
     """The published stage whose whole name stands in the names of ours; the longest, so conv4_1-ADD before conv4_1."""
     told = [one for one in published if not one.runs and _told_by(one.names, stage.names)]
     return max(told, key=lambda one: len(one.names), default=None)
 
 
-def _told_by(name, names):
+def _told_by(name: str, names: str) -> bool:
     """Whether `name` stands in `names` as a whole word, case and kind of separator aside."""
     whole, part = (re.sub(r'[\W_]+', ' ', text.lower()).strip() for text in (names, name))
     return f' {part} ' in f' {whole} '

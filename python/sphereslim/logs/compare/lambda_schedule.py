@@ -1,24 +1,27 @@
 """Hold the printed lambda of MarginInnerProduct against max(base·(1+gamma·count)^−power, lambda_min)."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sphereslim.files import read_json
 from sphereslim.logs import textformat
 from sphereslim.logs.compare.lr_schedule import TOLERANCE
+from sphereslim.logs.run import Run
 
 FIELDS = {'base': 1.0, 'gamma': 0.0, 'power': 1.0, 'lambda_min': 0.0, 'iteration': 0.0}
 
 
-def formula(head, count):
+def formula(head: Mapping[str, float], count: Any) -> Any:
     """lambda of a head {base, gamma, power, lambda_min} at the count-th forward, both scalars or arrays."""
     return np.maximum(head['base'] * (1 + head['gamma'] * count) ** -head['power'], head['lambda_min'])
 
 
-def declared_heads(run):
+def declared_heads(run: Run) -> dict[str, dict[str, float]]:
     """{lambda's top: parameters} of the MarginInnerProduct layers in the net the log prints."""
-    heads = {}
+    heads: dict[str, dict[str, float]] = {}
     for layer in run.net.get('layer', []):
         if not isinstance(layer, dict) or textformat.one(layer, 'type') != 'MarginInnerProduct':
             continue
@@ -28,7 +31,7 @@ def declared_heads(run):
     return heads
 
 
-def published_heads(folder):
+def published_heads(folder: Path) -> dict[str, dict[str, float]]:
     """{name: parameters} of the heads that the SphereFace+ source publishes; {} when the file is not there."""
     path = Path(folder) / 'sphereface_plus.json'
     if not path.is_file():
@@ -41,7 +44,9 @@ def published_heads(folder):
     }
 
 
-def check_lambdas(run, published):
+def check_lambdas(
+    run: Run, published: Mapping[str, dict[str, float]]
+) -> list[dict[str, dict[str, float] | float | str | None]]:
     """[{'output', 'verdict', 'text', 'counting', 'head', 'error'}] for each lambda that a run prints.
 
     Where the log does not print the net, the heads of `published` ({name: parameters}) are tried, and the text
@@ -59,7 +64,7 @@ def check_lambdas(run, published):
     return results
 
 
-def countings(run, iteration):
+def countings(run: Run, iteration: np.ndarray) -> dict[str, np.ndarray]:
     """{words: forward counts} of the ways Caffe and its forks count forwards, at displayed iterations, from 1."""
     size, start = run.iter_size, run.start or 0
     ways = {
@@ -70,14 +75,16 @@ def countings(run, iteration):
         'the first forward of each iteration': (iteration - start) * size + 1,
         'two for each forward': 2 * (iteration - start + 1) * size,
     }
-    distinct = {}
+    distinct: dict[str, np.ndarray] = {}
     for words, counts in ways.items():
         if not any(np.array_equal(counts, other) for other in distinct.values()):
             distinct[words] = counts
     return distinct
 
 
-def _check(run, iteration, values, candidates, declared):
+def _check(
+    run: Run, iteration: np.ndarray, values: np.ndarray, candidates: Mapping[str, dict[str, float]], declared: bool
+) -> dict[str, Any]:
     trials = [
         (float(np.max(np.abs(formula(head, head['iteration'] + counts) / values - 1))), name, words, head)
         for name, head in candidates.items()
@@ -101,7 +108,9 @@ def _check(run, iteration, values, candidates, declared):
     }
 
 
-def _fits(iteration, values, best, declared):
+def _fits(
+    iteration: np.ndarray, values: np.ndarray, best: tuple[float, str, str, dict[str, float]], declared: bool
+) -> dict[str, Any]:
     error, name, words, head = best
     if np.all(values == head['lambda_min']):
         verdict = 'as its formula' if declared else 'cannot tell'
@@ -120,7 +129,7 @@ def _fits(iteration, values, best, declared):
     }
 
 
-def _fitted_counting(iteration, values, head):
+def _fitted_counting(iteration: np.ndarray, values: np.ndarray, head: Mapping[str, float] | None) -> str:
     """In words: the straight line gamma·count = a·N + b that the values above the floor follow, if they do."""
     if head is None:
         return ''
@@ -139,5 +148,5 @@ def _fitted_counting(iteration, values, head):
     )
 
 
-def _range(iteration, values):
+def _range(iteration: np.ndarray, values: np.ndarray) -> str:
     return f'{values[0]:g} at {iteration[0]} to {values[-1]:g} at {iteration[-1]}'

@@ -1,17 +1,20 @@
 """Hold the rate that a run printed against the policy that its own header declares."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from sphereslim.logs import textformat
 from sphereslim.logs.curves import Curve, steps
+from sphereslim.logs.run import Run
 
 # relative; glog prints six significant digits: half a unit of the last is at most 5e-6, single precision adds less
 TOLERANCE = 1e-5
 
 
-def expected_rate(solver, iteration):
+def expected_rate(solver: textformat.Fields, iteration: float) -> float | None:
     """Learning rate of the solver block at an iteration by Caffe's policies; None for an unknown policy or no block.
 
     fixed, step base·γ^⌊it/stepsize⌋, exp base·γ^it, inv base·(1+γ·it)^−power, multistep, poly
@@ -34,7 +37,7 @@ def expected_rate(solver, iteration):
         return None
 
 
-def declared_steps(solver):
+def declared_steps(solver: textformat.Fields) -> list[float]:
     """The iterations at which the solver block of a multistep or step policy lowers the rate, in order."""
     policy = textformat.one(solver, 'lr_policy')
     if policy == 'multistep':
@@ -43,7 +46,7 @@ def declared_steps(solver):
     return list(np.arange(size, end, size)) if policy == 'step' and 0 < size and end / size < 10_000 else []
 
 
-def check_rate(run):
+def check_rate(run: Run) -> dict[str, Any]:
     """Verdict on the rates of one run: {'verdict', 'text', 'declared', 'found'}.
 
     verdict: 'as declared', 'differs', or 'cannot tell' when the header or the rates are not in the log.
@@ -60,8 +63,9 @@ def check_rate(run):
     seen = _seen(iteration, values, found)
     if policy is None:
         return {**result, 'verdict': 'cannot tell', 'text': f'{seen}; the log holds no solver block to check against'}
-    expected = [expected_rate(run.solver, int(one)) for one in iteration]
-    if None in expected:
+    rates = [expected_rate(run.solver, int(one)) for one in iteration]
+    expected = [rate for rate in rates if rate is not None]
+    if len(expected) < len(rates):
         return {**result, 'verdict': 'cannot tell', 'text': f'{seen}; lr_policy "{policy}" is not one of Caffe\'s'}
     wrong = np.flatnonzero(~np.isclose(values, expected, rtol=TOLERANCE, atol=0))
     wrong_steps = [place for place, _ in run.steps if place not in declared]
@@ -75,7 +79,7 @@ def check_rate(run):
     }
 
 
-def _seen(iteration, values, found):
+def _seen(iteration: np.ndarray, values: np.ndarray, found: Sequence[tuple[int, int]]) -> str:
     if len(found) > 6:
         return f'rate {values[0]:g} at {iteration[0]} to {values[-1]:g} at {iteration[-1]}'
     rates = [values[0], *[values[np.searchsorted(iteration, high)] for _, high in found]]
@@ -83,7 +87,9 @@ def _seen(iteration, values, found):
     return f'rate {rates[0]:g} at {iteration[0]}{changes}'
 
 
-def _rate_fault(iteration, values, expected, wrong, wrong_steps):
+def _rate_fault(
+    iteration: np.ndarray, values: np.ndarray, expected: Sequence[float], wrong: np.ndarray, wrong_steps: Sequence[int]
+) -> str:
     if not wrong.size:
         return f'steps reported at {wrong_steps} are not among the declared ones'
     first = wrong[0]
@@ -93,7 +99,7 @@ def _rate_fault(iteration, values, expected, wrong, wrong_steps):
     )
 
 
-def _steps_text(run, declared, iteration):
+def _steps_text(run: Run, declared: Sequence[float], iteration: np.ndarray) -> str:
     if not declared:
         return ''
     passed = [f'{step:g}' for step in declared if iteration[0] < step <= iteration[-1]]
@@ -103,7 +109,7 @@ def _steps_text(run, declared, iteration):
     return ' steps ' + ', '.join(f'{" ".join(places)} {word}' for places, word in parts if places)
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     try:
         float(text)
     except (TypeError, ValueError):

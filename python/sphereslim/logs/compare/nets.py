@@ -1,9 +1,11 @@
 """Whether two trainings were of one net, by what their logs print of it."""
 
 from sphereslim.logs import textformat
+from sphereslim.logs.run import Run
+from sphereslim.logs.stages import Stage
 
 
-def outputs(run):
+def outputs(run: Run) -> dict[str, str]:
     """{layer: its num_output} of the net that a run's log prints, as text; {} where it prints none."""
     found = {}
     for layer in run.net.get('layer', []):
@@ -16,7 +18,7 @@ def outputs(run):
     return found
 
 
-def difference(published, ours):
+def difference(published: Stage, ours: Stage) -> str:
     """How the nets of two stages differ, in words; '' where they are alike or a log does not print its net."""
     theirs, mine = (next(filter(None, map(outputs, stage.runs)), {}) for stage in (published, ours))
     other = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]

@@ -1,12 +1,15 @@
 """A comparison as one HTML file that works offline and on a phone."""
 
 import base64
+from collections.abc import Iterator, Sequence
 from html import escape
+from typing import Any
 
+from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.compare.plots import MOST_PAIRS, draw_pairs, draw_stages
 from sphereslim.logs.compare.text import checkpoint_rows, curve_words, run_words, time_rows, verdict_words
 from sphereslim.logs.compare.verdict import IDENTICAL
-from sphereslim.logs.stages import QUANTITIES
+from sphereslim.logs.stages import QUANTITIES, Stage
 from sphereslim.report.drawing import png
 from sphereslim.report.html import document
 
@@ -23,7 +26,7 @@ td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right}td:first
 GOOD, BAD = ('identical', 'matches', 'as declared', 'as its formula'), ('differs',)
 
 
-def page(sources, pairs):
+def page(sources: Sequence[Any], pairs: Sequence[Pair]) -> str:
     """HTML text. sources: [(stage, checks)] of every log and figure, pairs: [Pair]."""
     parts = ['<h1>Training logs: published against ours</h1>' if pairs else '<h1>Training log</h1>']
     if pairs:
@@ -34,7 +37,7 @@ def page(sources, pairs):
     return document('Training logs', STYLE, ''.join(parts))
 
 
-def _summary(pairs):
+def _summary(pairs: Sequence[Pair]) -> str:
     rows = [
         [_badge(verdict['verdict']), escape(verdict['quantity']), escape(pair.ours.label), escape(pair.published.label)]
         for pair in pairs
@@ -43,7 +46,7 @@ def _summary(pairs):
     return _table(['verdict', 'curve', 'ours', 'published'], rows)
 
 
-def _figures(pairs):
+def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
     names = _quantities([stage for pair in pairs for stage in (pair.published, pair.ours)])
     for name in names:
         yield f'<h2>{escape(name)}</h2>'
@@ -52,12 +55,12 @@ def _figures(pairs):
             yield _image(draw_pairs(name, showing[first : first + MOST_PAIRS]), f'{name} over the iterations')
 
 
-def _quantities(stages):
+def _quantities(stages: Sequence[Stage]) -> list[str]:
     names = dict.fromkeys(name for stage in stages for name in stage.curves)
     return sorted(names, key=lambda name: QUANTITIES.index(name) if name in QUANTITIES else len(QUANTITIES))
 
 
-def _pair(pair):
+def _pair(pair: Pair) -> str:
     parts = [f'<h2>{escape(pair.ours.label)} against {escape(pair.published.label)}</h2>']
     parts += [f'<p>{escape(pair.nets)}</p>'] if pair.nets else []
     for verdict in pair.verdicts:
@@ -76,24 +79,24 @@ def _pair(pair):
     return ''.join(parts)
 
 
-def _source(stage, checks):
+def _source(stage: Stage, checks: Sequence[dict[str, Any]]) -> str:
     items = [f'run {place}: {escape(run_words(run))}' for place, run in enumerate(stage.runs, 1)]
     items += [f'{escape(name)}: {escape(curve_words(curve))}' for name, curve in stage.curves.items()]
     items += [f'{_badge(check["verdict"])} {escape(check["quantity"])}: {escape(check["text"])}' for check in checks]
     return f'<p><b>{escape(stage.label)}</b></p><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul>'
 
 
-def _badge(verdict):
+def _badge(verdict: str) -> str:
     kind = 'good' if verdict in GOOD else 'bad' if verdict in BAD else ''
     return f'<span class="verdict {kind}">{escape(verdict)}</span>'
 
 
-def _image(figure, description):
+def _image(figure: Any, description: str) -> str:
     data = base64.b64encode(png(figure)).decode()
     return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
 
 
-def _table(header, rows):
+def _table(header: Sequence[str], rows: Sequence[list[str]]) -> str:
     head = ''.join(f'<th>{cell}</th>' for cell in header)
     body = ''.join(f'<tr>{"".join(f"<td>{cell}</td>" for cell in row)}</tr>' for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

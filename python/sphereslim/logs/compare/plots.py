@@ -1,21 +1,26 @@
 """Drawings of curves: published against ours, or one log on its own."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from sphereslim.logs.curves import smooth
-from sphereslim.logs.stages import rate_steps, stages
+from sphereslim.logs.compare.compare import Pair
+from sphereslim.logs.curves import Curve, smooth
+from sphereslim.logs.run import Run
+from sphereslim.logs.stages import Stage, rate_steps, stages
 from sphereslim.report.drawing import panels
 
 # A phone shows about 360 points of width: a narrow page keeps the labels readable there.
 SIZE = (5.4, 3.6)
-COLOURS = colormaps['tab10'].colors
+COLOURS = [colormaps['tab10'](number)[:3] for number in range(10)]
 MOST_PAIRS = 5
 ON_LOG_SCALE = ('lambda', 'lr')
 
 
-def draw_pairs(quantity, pairs):
+def draw_pairs(quantity: str, pairs: Sequence[Pair]) -> Any:
     """Figure of one quantity: for every Pair the published curve (black or dashed) and ours in colour."""
     figure, axes = panels(SIZE)
     drawn = set()
@@ -40,7 +45,14 @@ def draw_pairs(quantity, pairs):
     return figure
 
 
-def draw_curve(axes, curve, breaks, colour, style='-', label=None):
+def draw_curve(
+    axes: Any,
+    curve: Curve,
+    breaks: Sequence[Any],
+    colour: str | tuple[float, float, float],
+    style: str = '-',
+    label: str | None = None,
+) -> None:
     """One curve into `axes`: its points faint and the smoothed line over them; plateaus as steps."""
     curve = curve.finite()
     if curve.quantity in ON_LOG_SCALE or curve.quantity.startswith('test ') or len(curve) < 8:
@@ -62,7 +74,7 @@ def draw_curve(axes, curve, breaks, colour, style='-', label=None):
     axes.plot(curve.iteration, value, style, color=colour, lw=1.4, label=label)
 
 
-def draw_stages(stages):
+def draw_stages(stages: Sequence[Stage]) -> Any:
     """One figure of a log's stages: a panel for each quantity, all stages in each, smoothed between rate steps."""
     names = dict.fromkeys(name for stage in stages for name in stage.curves)
     figure, column = panels((SIZE[0] * 1.5, 2.4 * len(names) + 0.6), len(names), squeeze=False)
@@ -81,14 +93,14 @@ def draw_stages(stages):
     return figure
 
 
-def draw_log(runs, label):
+def draw_log(runs: Sequence[Run], label: str) -> Any:
     """The figure of the runs of one log, those that belong together joined."""
     figure = draw_stages(stages(runs, label))
     figure.suptitle(label, fontsize=10)
     return figure
 
 
-def _finish(axes, quantity, curves):
+def _finish(axes: Any, quantity: str, curves: Sequence[Curve]) -> None:
     values = np.concatenate([curve.finite().value for curve in curves] or [np.empty(0)])
     if quantity in ON_LOG_SCALE and values.size and values.min() > 0 and values.max() > 5 * values.min():
         axes.set_yscale('log')

@@ -1,7 +1,10 @@
 """Curves read off published figures: csv with a column `iteration` and one column per curve, empty where hidden."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from sphereslim.logs.curves import Curve
 from sphereslim.logs.lines import LogError
@@ -11,7 +14,7 @@ from sphereslim.logs.stages import QUANTITIES, Stage
 READING_ERROR = 0.05
 
 
-def read_figure(path, column=None):
+def read_figure(path: str | Path, column: str | None = None) -> list[Stage]:
     """One Stage per column of the csv (only `column` when given); the file's name ends in the quantity it shows.
 
     Raises LogError for a missing or malformed file or an unknown column.
@@ -25,7 +28,7 @@ def read_figure(path, column=None):
     return [_stage(path, quantity, name, rows) for name in columns]
 
 
-def _read(path):
+def _read(path: str | Path) -> tuple[list[str], list[dict[str, float]]]:
     try:
         with open(path, newline='', encoding='utf-8') as file:
             header, *rows = [row for row in csv.reader(file) if row]
@@ -38,7 +41,7 @@ def _read(path):
     return header, [_numbers(path, line, header, row) for line, row in enumerate(rows, 2)]
 
 
-def _numbers(path, line, header, row):
+def _numbers(path: str | Path, line: int, header: Sequence[str], row: Sequence[str]) -> dict[str, float]:
     if len(row) != len(header):
         raise LogError(f'{path}, line {line}: {len(row)} cells, expected {len(header)}')
     try:
@@ -47,9 +50,10 @@ def _numbers(path, line, header, row):
         raise LogError(f'{path}, line {line}: {error}, expected numbers or empty cells') from error
 
 
-def _stage(path, quantity, name, rows):
+def _stage(path: str | Path, quantity: str, name: str, rows: Sequence[dict[str, float]]) -> Stage:
     points = sorted((row['iteration'], row[name]) for row in rows if name in row and 'iteration' in row)
     if not points:
         raise LogError(f'{path}: column {name!r} holds no points')
-    curve = Curve(quantity, *zip(*points), reading_error=READING_ERROR)
+    iteration, value = np.array(points, float).T
+    curve = Curve(quantity, iteration, value, reading_error=READING_ERROR)
     return Stage(f'{Path(path).stem} {name}', name, {quantity: curve})

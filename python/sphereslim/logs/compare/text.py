@@ -1,10 +1,17 @@
 """A comparison as plain text for a terminal, and as data for json."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.compare.verdict import IDENTICAL
+from sphereslim.logs.curves import Curve
+from sphereslim.logs.run import Run
+from sphereslim.logs.stages import Stage
 from sphereslim.report.text_tables import duration, text_table
 
 
-def stage_lines(stage, checks):
+def stage_lines(stage: Stage, checks: Sequence[dict[str, Any]]) -> list[str]:
     """What one stage is and says on its own."""
     lines = [stage.label]
     for place, run in enumerate(stage.runs, 1):
@@ -15,10 +22,10 @@ def stage_lines(stage, checks):
     return lines
 
 
-def run_words(run):
+def run_words(run: Run) -> str:
     """One run in one line: net, where it starts, how it ends, how long it took."""
     name = f'{run.name}, ' if run.name else ''
-    last = max(table.last_iteration for table in (run.train, run.test) if len(table))
+    last = max(table.last_iteration or 0 for table in (run.train, run.test) if len(table))
     seconds = run.train[-1].seconds if len(run.train) else None
     took = f' in {duration(seconds)} by {run.clock}' if seconds else ''
     gpus = f', {len(run.gpus)} GPUs' if len(run.gpus) > 1 else ''
@@ -26,7 +33,7 @@ def run_words(run):
     return f'{name}iterations {run.start}{resumed} to {last}{took}{gpus}, {run.ending}'
 
 
-def curve_words(curve):
+def curve_words(curve: Curve) -> str:
     """How many points, where, first and last value."""
     if len(curve) == 1:
         return f'{curve.value[0]:.6g} at {curve.iteration[0]:g}'
@@ -36,14 +43,14 @@ def curve_words(curve):
     )
 
 
-def verdict_words(verdict):
+def verdict_words(verdict: dict[str, Any]) -> str:
     """`loss matches: ... (tolerance ...)`."""
     overlap = '' if verdict['overlap'] is None else ' over {:g} to {:g}'.format(*verdict['overlap'])
     tolerance = f' (tolerance {verdict["tolerance"]})' if verdict['tolerance'] else ''
     return f'{verdict["quantity"]} {verdict["verdict"]}{overlap}: {verdict["text"]}{tolerance}'
 
 
-def checkpoint_rows(verdict):
+def checkpoint_rows(verdict: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a verdict's checkpoints."""
     return (
         ['iteration', 'published', 'ours', 'difference', 'allowed'],
@@ -60,7 +67,7 @@ def checkpoint_rows(verdict):
     )
 
 
-def time_rows(pair):
+def time_rows(pair: Pair) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the times to reach a loss."""
     return (
         ['loss', 'published at', 'time', 'ours at', 'time'],
@@ -68,7 +75,7 @@ def time_rows(pair):
     )
 
 
-def pair_lines(pair):
+def pair_lines(pair: Pair) -> list[str]:
     """Verdicts and tables of one pair."""
     lines = [f'{pair.ours.label}  against  {pair.published.label}', *([f'  {pair.nets}'] if pair.nets else [])]
     for verdict in pair.verdicts:
@@ -80,7 +87,7 @@ def pair_lines(pair):
     return lines if pair.verdicts else [*lines, '  nothing to compare: no quantity that both show']
 
 
-def summary(pairs):
+def summary(pairs: Sequence[Pair]) -> str:
     """One table of all verdicts."""
     rows = [
         [pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict']]
@@ -90,7 +97,7 @@ def summary(pairs):
     return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
 
 
-def as_data(sources, pairs):
+def as_data(sources: Sequence[tuple[Stage, Sequence[dict[str, Any]]]], pairs: Sequence[Pair]) -> dict[str, Any]:
     """The comparison as plain lists and dicts. sources: [(stage, checks)]."""
     return {
         'stages': [
@@ -116,9 +123,9 @@ def as_data(sources, pairs):
     }
 
 
-def _indented(header, rows):
+def _indented(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f'    {line}' for line in text_table(header, rows).splitlines()]
 
 
-def _reached(place):
+def _reached(place: dict[str, Any] | None) -> tuple[str, str]:
     return ('not reached', '') if place is None else (f'{place["iteration"]:g}', duration(place['seconds']))

@@ -1,15 +1,21 @@
 """Judge a published curve against ours: differences at checkpoints, a verdict with its tolerance, times to a loss."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sphereslim.logs.curves import first_reaching, smooth
+from sphereslim.logs.curves import Curve, first_reaching, smooth
 
 IDENTICAL, MATCHES, DIFFERS, CANNOT_TELL = 'identical', 'matches', 'differs', 'cannot tell'
 FEW_POINTS = 8
 STANDARD_ERRORS = 3
 ENOUGH = 0.9
+
+Verdict = dict[str, Any]  # see `compare`
 
 
 @dataclass
@@ -21,7 +27,7 @@ class Tolerance:
     exact: bool = False
 
 
-def tolerance_of(quantity, relative):
+def tolerance_of(quantity: str, relative: float) -> Tolerance:
     """Tolerance for a quantity; `relative` is the share allowed for losses and distances."""
     if quantity == 'lr' or quantity.startswith('lambda'):
         return Tolerance(relative=1e-4, exact=True)
@@ -30,7 +36,9 @@ def tolerance_of(quantity, relative):
     return Tolerance(relative=relative)
 
 
-def compare(published, ours, breaks, relative=0.05, checkpoints=12):
+def compare(
+    published: Curve, ours: Curve, breaks: Sequence[float], relative: float = 0.05, checkpoints: int = 12
+) -> Verdict:
     """Verdict on two Curves of one quantity over the iterations that both have.
 
     breaks: iterations where the rate steps. Returns a dict: quantity, verdict, text, tolerance (words), overlap
@@ -44,7 +52,13 @@ def compare(published, ours, breaks, relative=0.05, checkpoints=12):
         if _bad(curve)
     ]
     published, ours = published.finite(), ours.finite()
-    result = {'quantity': published.quantity, 'overlap': None, 'half_width': 0.0, 'tolerance': '', 'checkpoints': []}
+    result: Verdict = {
+        'quantity': published.quantity,
+        'overlap': None,
+        'half_width': 0.0,
+        'tolerance': '',
+        'checkpoints': [],
+    }
     if not len(published) or not len(ours):
         return {**result, 'verdict': CANNOT_TELL, 'text': '; '.join(['no values', *bad])}
     low = max(published.iteration[0], ours.iteration[0])
@@ -68,7 +82,7 @@ def compare(published, ours, breaks, relative=0.05, checkpoints=12):
     return result
 
 
-def smoothing_width(published, ours):
+def smoothing_width(published: Curve, ours: Curve) -> float:
     """Half the smoothing window in iterations, 0 for too few points: 2 % of what both cover; for sparse curves up to
     6 %, so that noise averages out over some 25 points; never less than five points."""
     low = max(published.iteration[0], ours.iteration[0])
@@ -79,7 +93,9 @@ def smoothing_width(published, ours):
     return max(0.02 * (high - low), min(12 * spacing, 0.06 * (high - low)), 2.5 * spacing)
 
 
-def times_to_reach(published, ours, breaks, levels=()):
+def times_to_reach(
+    published: Curve, ours: Curve, breaks: Sequence[float], levels: Sequence[float] = ()
+) -> list[dict[str, Any]]:
     """[{level, published: {iteration, seconds}, ours: ...}]: where the smoothed curves are first at a level or beyond.
 
     Beyond is the side the published curve goes to; None where a curve never gets there. Without `levels`, those
@@ -106,12 +122,20 @@ def times_to_reach(published, ours, breaks, levels=()):
     ]
 
 
-def _reach(curve, level, falling, width, breaks):
+def _reach(curve: Curve, level: float, falling: bool, width: float, breaks: Sequence[float]) -> dict[str, Any] | None:
     iteration = first_reaching(curve, level, falling, width, breaks)
     return None if iteration is None else {'iteration': iteration, 'seconds': curve.seconds_at(iteration)}
 
 
-def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
+def _smoothed(
+    published: Curve,
+    ours: Curve,
+    low: float,
+    high: float,
+    allowed: Tolerance,
+    breaks: Sequence[float],
+    checkpoints: int,
+) -> Verdict:
     width = smoothing_width(published, ours)
     at = np.unique(np.round(np.linspace(low, high, checkpoints))) if width else _common(published, ours, low, high)
     if width:
@@ -138,7 +162,7 @@ def _smoothed(published, ours, low, high, allowed, breaks, checkpoints):
     return {'half_width': width, 'tolerance': ' + '.join(parts) + words, **judged}
 
 
-def _too_noisy(theirs, own, noise):
+def _too_noisy(theirs: np.ndarray, own: np.ndarray, noise: np.ndarray) -> bool:
     """Whether the standard errors outweigh the tolerance and are large beside what the curve does at all."""
     keep = np.isfinite(theirs) & np.isfinite(noise)
     if not keep.any():
@@ -147,7 +171,7 @@ def _too_noisy(theirs, own, noise):
     return typical > 2 * np.median(own[keep]) and typical > 0.25 * np.ptp(theirs[keep])
 
 
-def _exact(published, ours, low, high, allowed, checkpoints):
+def _exact(published: Curve, ours: Curve, low: float, high: float, allowed: Tolerance, checkpoints: int) -> Verdict:
     """Printed values side by side; where the iterations differ ours must lie between the published ones around it."""
     inside = (ours.iteration >= low) & (ours.iteration <= high)
     at, mine = ours.iteration[inside], ours.value[inside]
@@ -165,7 +189,7 @@ def _exact(published, ours, low, high, allowed, checkpoints):
     }
 
 
-def _judge(at, theirs, mine, own, noise):
+def _judge(at: np.ndarray, theirs: np.ndarray, mine: np.ndarray, own: np.ndarray, noise: np.ndarray) -> Verdict:
     """Matches: nine tenths of the points within own + noise, none twice as far off, and so the mean difference,
     whose noise is smaller by the root of the number of points."""
     keep = np.isfinite(theirs) & np.isfinite(mine) & np.isfinite(own + noise)
@@ -188,22 +212,22 @@ def _judge(at, theirs, mine, own, noise):
     return {'verdict': MATCHES if matches else DIFFERS, 'text': text, 'checkpoints': points}
 
 
-def _common(published, ours, low, high):
+def _common(published: Curve, ours: Curve, low: float, high: float) -> np.ndarray:
     every = np.union1d(published.iteration, ours.iteration)
     return every[(every >= low) & (every <= high)]
 
 
-def _within(curve, low, high):
+def _within(curve: Curve, low: float, high: float) -> int:
     return int(((curve.iteration >= low) & (curve.iteration <= high)).sum())
 
 
-def _same(one, other):
+def _same(one: Curve, other: Curve) -> bool:
     return np.array_equal(one.iteration, other.iteration) and np.array_equal(one.value, other.value)
 
 
-def _bad(curve):
+def _bad(curve: Curve) -> int:
     return int((~np.isfinite(curve.value)).sum())
 
 
-def _span(curve):
+def _span(curve: Curve) -> str:
     return f'{curve.iteration[0]:g} to {curve.iteration[-1]:g}'
