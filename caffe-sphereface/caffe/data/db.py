@@ -11,8 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, TypeVar
 
-import lmdb
-
 from caffe.data.lmdb_file import LmdbFile, Record
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
@@ -100,7 +98,7 @@ class LevelDbReader:
         return record
 
 
-def _plyvel(path: str) -> ModuleType:
+def _plyvel(path: str | Path) -> ModuleType:
     try:
         import plyvel
     except ImportError:
@@ -109,6 +107,14 @@ def _plyvel(path: str) -> ModuleType:
             'or convert the data to LMDB'
         ) from None
     return plyvel
+
+
+def _lmdb(path: str | Path) -> ModuleType:
+    try:
+        import lmdb
+    except ImportError:
+        raise CaffeError(f'{path}: to write LMDB takes the package lmdb (pip install lmdb); reading does not') from None
+    return lmdb
 
 
 def _remove_own(folder: str, process: int) -> None:
@@ -165,26 +171,25 @@ def new_database(path: str | Path, backend: int) -> Iterator[Put]:
     if os.path.lexists(path):
         raise CaffeError(f'{path}: exists already, expected the name of a new database')
     temporary = None
-    writer: Callable[[str], AbstractContextManager[Put]] = _lmdb_writer if backend == _LMDB else _leveldb_writer
+    is_lmdb = backend == _LMDB
+    library = _lmdb(path) if is_lmdb else _plyvel(path)
+    writer: Callable[[ModuleType, str], AbstractContextManager[Put]] = _lmdb_writer if is_lmdb else _leveldb_writer
     try:
         temporary = tempfile.mkdtemp(dir=path.parent, prefix=f'.{path.name}.')
         os.chmod(temporary, 0o755)
-        with writer(temporary) as put:
+        with writer(library, temporary) as put:
             yield put
         os.rename(temporary, path)
         temporary = None
-    except (OSError, lmdb.Error) as error:
-        # LMDB reports a full disk as an input/output error
-        hint = '; is the disk full?' if isinstance(error, lmdb.Error) else ''
-        raise CaffeError(f'{path}: cannot be written ({reason(error)}{hint})') from None
+    except OSError as error:
+        raise CaffeError(f'{path}: cannot be written ({reason(error)})') from None
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def _lmdb_writer(folder: str) -> Iterator[Put]:
-    environment = lmdb.open(folder, map_size=_FIRST_MAP, lock=False)
+def _lmdb_writer(lmdb: ModuleType, folder: str) -> Iterator[Put]:
     pending: list[tuple[bytes, bytes]] = []
 
     def commit() -> None:
@@ -204,16 +209,17 @@ def _lmdb_writer(folder: str) -> Iterator[Put]:
             commit()
 
     try:
-        yield put
-        commit()
-        environment.sync(True)
-    finally:
-        environment.close()
+        with lmdb.open(folder, map_size=_FIRST_MAP, lock=False) as environment:
+            yield put
+            commit()
+            environment.sync(True)
+    except lmdb.Error as error:
+        # LMDB reports a full disk as an input/output error
+        raise OSError(f'{reason(error)}; is the disk full?') from None
 
 
 @contextmanager
-def _leveldb_writer(folder: str) -> Iterator[Put]:
-    plyvel = _plyvel(folder)
+def _leveldb_writer(plyvel: ModuleType, folder: str) -> Iterator[Put]:
     os.rmdir(folder)
     database = plyvel.DB(folder, create_if_missing=True, error_if_exists=True)
     try:

@@ -1,6 +1,7 @@
 """LMDB and LevelDB databases and the Data layer."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -185,3 +186,23 @@ def test_without_plyvel_the_error_says_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, 'plyvel', None)
     with pytest.raises(CaffeError, match='leveldb'):
         data_net(backend='LEVELDB')
+
+
+def test_without_lmdb_databases_are_read_and_writing_says_what_to_install(folder):
+    seven()
+    text = """
+import sys
+sys.modules['lmdb'] = None
+import caffe, sphereslim.api
+from caffe.data.db import new_database, open_reader
+from caffe.proto.caffe_pb2 import DataParameter
+print(open_reader('db', DataParameter.LMDB).count)
+with new_database('other', DataParameter.LMDB):
+    pass
+"""
+    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True)
+    assert done.stdout == '7\n', done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        'other: to write LMDB takes the package lmdb (pip install lmdb); reading does not'
+    )
+    assert os.listdir() == ['db']
