@@ -5,12 +5,16 @@ that each further channel costs at least as much as the one before. The cost is 
 since a convolution's MACs fall with the product of what it reads and makes.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sphereslim.errors import SlimError
-from sphereslim.pruning.model import cost_of_counts
+from sphereslim.pruning.model import Model, cost_of_counts
+from sphereslim.pruning.sensitivity import Row
 
 COSTS = {'macs': 0, 'parameters': 1}
 _TINY = 1e-7  # a harm of nothing, so that logarithms exist
@@ -26,13 +30,13 @@ class Curve:
     a: float
     b: float
 
-    def prices(self):
+    def prices(self) -> np.ndarray:
         """Harm per cost saved of the first, second, … channel that leaves, ascending."""
         harm = self.a * (np.arange(self.most + 1) / self.size) ** self.b
         return np.diff(harm) / self.saved
 
 
-def curves(rows, kind='macs'):
+def curves(rows: Sequence[Row], kind: str = 'macs') -> dict[str, Curve]:
     """{group: Curve} from the rows of a sensitivity table; a group goes no lower than its lowest rate measured."""
     whole = next((row for row in rows if not row.group), None)
     if whole is None:
@@ -45,7 +49,7 @@ def curves(rows, kind='macs'):
     return found
 
 
-def _curve(rows, whole, kind):
+def _curve(rows: Sequence[Row], whole: Row, kind: str) -> Curve:
     least = min(rows, key=lambda row: row.kept)
     shares = np.log([1 - row.kept / row.size for row in rows])
     harms = np.log([max(row.harm - whole.harm, _TINY) for row in rows])
@@ -55,20 +59,27 @@ def _curve(rows, whole, kind):
     return Curve(least.size, least.size - least.kept, saved, float(np.exp(np.mean(harms - b * shares))), b)
 
 
-def allocate_channels(model, found, budget, kind='macs', multiple=1, progress=iter):
+def allocate_channels(
+    model: Model,
+    found: Mapping[str, Curve],
+    budget: float,
+    kind: str = 'macs',
+    multiple: int = 1,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> dict[str, int]:
     """{group: number kept} of the mildest cut on the ranking whose cost is at most `budget`.
 
     `found` is {group: Curve}; counts are rounded up to `multiple`. SlimError where even the deepest cut costs more.
     """
     order = ranking(found)
 
-    def counts(length):
+    def counts(length: int) -> dict[str, int]:
         removed = {name: 0 for name in found}
         for name in order[:length]:
             removed[name] += 1
         return {name: min(c.size, -(-(c.size - removed[name]) // multiple) * multiple) for name, c in found.items()}
 
-    def price(length):
+    def price(length: int) -> int:
         return cost_of_counts(model, counts(length))[COSTS[kind]]
 
     least = price(len(order))
@@ -82,7 +93,7 @@ def allocate_channels(model, found, budget, kind='macs', multiple=1, progress=it
     return counts(high)
 
 
-def ranking(found):
+def ranking(found: Mapping[str, Curve]) -> list[str]:
     """Group names in the order in which one channel after another leaves, cheapest harm per cost first."""
     entries = [(price, place, name) for name, curve in found.items() for place, price in enumerate(curve.prices())]
     return [name for _, _, name in sorted(entries)]

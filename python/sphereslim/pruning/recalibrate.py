@@ -1,7 +1,14 @@
 """Batch-norm recalibration: the running statistics of a pruned net measured again on sampled pictures, no training."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
+from sphereslim.data.feed import Feed
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net
@@ -9,8 +16,16 @@ from sphereslim.net.phases import TEST, layers_in, phase_of
 from sphereslim.net.weights import blob_array, set_blob_array, weight_layers
 from sphereslim.sampling.sampler import Sampler
 
+Moments = tuple[int, np.ndarray, np.ndarray]  # count, mean and sum of squared deviations
 
-def recalibrate(net, weights, feed=None, batches=None, progress=iter):
+
+def recalibrate(
+    net: caffe_pb2.NetParameter,
+    weights: caffe_pb2.NetParameter,
+    feed: Feed | None = None,
+    batches: int | None = None,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> caffe_pb2.NetParameter:
     """A copy of the weights whose BatchNorm layers hold mean and variance over the batches.
 
     `net` is a NetParameter, run in phase TEST unless it has data in TRAIN only; `feed`, `batches` and `progress` as in
@@ -33,7 +48,7 @@ def recalibrate(net, weights, feed=None, batches=None, progress=iter):
     return result
 
 
-def _by_batch(net):
+def _by_batch(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """The net with every BatchNorm normalising by its batch in either phase."""
     result = copy_of(net)
     for layer in result.layer:
@@ -42,9 +57,9 @@ def _by_batch(net):
     return result
 
 
-def _moments(sampler, names):
+def _moments(sampler: Sampler, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """{BatchNorm layer: (mean, unbiased variance)} per channel of what it reads."""
-    sums = dict.fromkeys(names, (0, 0.0, 0.0))
+    sums: dict[str, Moments] = dict.fromkeys(names, (0, np.zeros(1), np.zeros(1)))
     for blobs in sampler.blobs([sampler.before(name) for name in names]):
         sums = {name: _add(sums[name], blob.astype(np.float64)) for name, blob in zip(names, blobs)}
     if not all(count for count, _, _ in sums.values()):
@@ -52,7 +67,7 @@ def _moments(sampler, names):
     return {name: (mean, squares / max(count - 1, 1)) for name, (count, mean, squares) in sums.items()}
 
 
-def _add(known, blob):
+def _add(known: Moments, blob: np.ndarray) -> Moments:
     """(count, mean, sum of squared deviations) with a further blob (N, C, …), merged without cancellation."""
     count, mean, squares = known
     values = np.moveaxis(blob, 1, 0).reshape(blob.shape[1], -1)

@@ -7,16 +7,22 @@ make up for what the pruned net's other parts of it lack (`shortcut`). A layer w
 BatchNorm reads gets one all the same: it is taken off the BatchNorm's running mean.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim.channels.groups import Groups, Kept
+from sphereslim.channels.trace import Trace
+from sphereslim.engine import caffe
 from sphereslim.net.layer_types import layer_type
 from sphereslim.pruning.shortcut import shortcut_of
 from sphereslim.sampling import least_squares
 from sphereslim.sampling.least_squares import NormalEquations, SampledRows
 from sphereslim.sampling.linear_layer import LinearLayer, sharers
-from sphereslim.sampling.sampler import Stop
+from sphereslim.sampling.sampler import Sampler, Stop
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Fit:
     rows: int = 2048
 
 
-def readers_of(groups, kept):
+def readers_of(groups: Groups, kept: Kept) -> list[str]:
     """The layers that can be refitted and lose inputs under {group or layer name: kept indices}, in net order."""
     found = {
         reader
@@ -43,7 +49,15 @@ def readers_of(groups, kept):
     return [name for name, layer in groups.trace.layers.items() if name in found and layer_type(layer).refittable]
 
 
-def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
+def reconstruct(
+    groups: Groups,
+    kept: Kept,
+    whole: Sampler,
+    pruned: Sampler,
+    layers: Sequence[str] | None = None,
+    fit: Fit | None = None,
+    seed: int = 0,
+) -> Iterator[str]:
     """Refit `layers` (by default `readers_of`) of the pruned net, in place in its caffe.Net; yields each when done.
 
     `whole` and `pruned` are Samplers of the net before and after, on the same batches. Each layer takes a pass over
@@ -61,16 +75,25 @@ def reconstruct(groups, kept, whole, pruned, layers=None, fit=None, seed=0):
         yield name
 
 
-def _add_alike(trace, names, net):
+def _add_alike(trace: Trace, names: Sequence[str], net: caffe.Net) -> bool:
     """Whether layers that share parameters share all of them, and add no mean of a BatchNorm in place of a bias."""
     first, *others = (LinearLayer(trace, name, net) for name in names)
     return not others or all(one.adds_as(first) for one in others)
 
 
-def _refit(trace, names, mask, whole, pruned, fit, rng):
+def _refit(
+    trace: Trace,
+    names: Sequence[str],
+    mask: np.ndarray,
+    whole: Sampler,
+    pruned: Sampler,
+    fit: Fit,
+    rng: np.random.Generator,
+) -> None:
     model, layer = (LinearLayer(trace, names[0], sampler.net) for sampler in (whole, pruned))
     outputs = np.flatnonzero(mask[trace.made[names[0]].ids])
-    lift = 0.0 if model.has_bias or model.added() is None else model.added()[outputs]
+    added = None if model.has_bias else model.added()
+    lift = 0.0 if added is None else added[outputs]
     start = layer.matrices()
     few = len(start[0]) <= least_squares.LARGEST_SYSTEM
     fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
@@ -82,15 +105,17 @@ def _refit(trace, names, mask, whole, pruned, fit, rng):
     layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])
 
 
-def _examples(trace, name, outputs, whole, pruned):
+def _examples(
+    trace: Trace, name: str, outputs: np.ndarray, whole: Sampler, pruned: Sampler
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(what the pruned net's layer reads, what it should give) of every batch, for each blob that it reads."""
     own, read = [stop for _, stop in whole.through(name)], [stop for stop, _ in pruned.through(name)]
     shortcuts = [shortcut_of(trace, name, stop.blob, pruned.net) for stop in own]
     sums = {shortcut: whole.after(shortcut.layer, shortcut.top) for shortcut in shortcuts if shortcut}
     beside = [Stop(read[0].index, blob) for shortcut in sums for _, blob in shortcut.others]
     reads, wanted = [*read, *beside], [*own, *sums.values()]
-    for given, original in zip(pruned.onward(reads), whole.onward(wanted), strict=True):
-        given, original = dict(zip(reads, given)), dict(zip(wanted, original))
+    for read_blobs, whole_blobs in zip(pruned.onward(reads), whole.onward(wanted), strict=True):
+        given, original = dict(zip(reads, read_blobs)), dict(zip(wanted, whole_blobs))
         for before, after, shortcut in zip(read, own, shortcuts):
             usual = original[after][:, outputs]
             others = [given[Stop(before.index, blob)] for _, blob in shortcut.others] if shortcut else ()

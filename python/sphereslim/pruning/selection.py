@@ -1,14 +1,21 @@
 """Choosing the channels of a group that stay: how many, which, and the file that says so."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sphereslim.channels.groups import Groups
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.criteria.context import Context
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json
+from sphereslim.sampling.sampler import Sampler
 
 _ROUNDING = 1e-9  # 0.29 · 100 is 28.999… in binary
 
@@ -25,12 +32,12 @@ class Selection:
     removed: np.ndarray
     scores: np.ndarray
 
-    def as_dict(self):
+    def as_dict(self) -> dict[str, Any]:
         """The selection as plain numbers and lists, for selection.json."""
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
 
-def kept_count(size, rate, pairs=False, multiple=1):
+def kept_count(size: int, rate: float, pairs: bool = False, multiple: int = 1) -> int:
     """The number of channels kept out of `size` at `rate`, the share kept (0 < rate <= 1); never less than one.
 
     floor(rate·size) as in the entropy paper, or size − 2·floor(size·(1−rate)/2) where channels leave in pairs as in
@@ -47,7 +54,7 @@ def kept_count(size, rate, pairs=False, multiple=1):
     return min(size, math.ceil(max(kept, 1) / multiple) * multiple)
 
 
-def measure(groups, layer, criterion, sampler, seed=0, **options):
+def measure(groups: Groups, layer: str, criterion: str, sampler: Sampler, seed: int = 0, **options: Any) -> Any:
     """What a criterion sees of the group a layer belongs to; `choose` picks from it at any rate."""
     found = find_criterion(criterion)
     unknown = set(options) - set(found.options)
@@ -60,7 +67,16 @@ def measure(groups, layer, criterion, sampler, seed=0, **options):
     return found.measure(context, **{**found.options, **options})
 
 
-def choose(groups, layer, criterion, evidence, rate, seed=0, multiple=1, exact=False):
+def choose(
+    groups: Groups,
+    layer: str,
+    criterion: str,
+    evidence: Any,
+    rate: float,
+    seed: int = 0,
+    multiple: int = 1,
+    exact: bool = False,
+) -> Selection:
     """The Selection at `rate`, the share kept, from what `measure` gave.
 
     With `exact` a criterion by which channels leave two by two removes an odd number too, where the rate says so.
@@ -72,14 +88,24 @@ def choose(groups, layer, criterion, evidence, rate, seed=0, multiple=1, exact=F
     return Selection(group.name, criterion, rate, seed, kept, removed, scores)
 
 
-def select(groups, layer, criterion, sampler, rate, seed=0, multiple=1, exact=False, **options):
+def select(
+    groups: Groups,
+    layer: str,
+    criterion: str,
+    sampler: Sampler,
+    rate: float,
+    seed: int = 0,
+    multiple: int = 1,
+    exact: bool = False,
+    **options: Any,
+) -> Selection:
     """Measure a group and choose what stays, in one go; `options` are those of the criterion."""
     kept_count(groups.of(layer).size, rate)  # a wrong rate is told before the net runs
     evidence = measure(groups, layer, criterion, sampler, seed, **options)
     return choose(groups, layer, criterion, evidence, rate, seed, multiple, exact)
 
 
-def read_selections(paths):
+def read_selections(paths: Sequence[str | Path]) -> dict[str, list[int]]:
     """{layer: kept indices} of selection files; SlimError for what is none and for a layer chosen twice."""
     kept = {}
     for path in paths:

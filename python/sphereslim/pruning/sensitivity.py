@@ -1,10 +1,17 @@
 """What it costs to prune each group alone: a table of harm, MACs and parameters at several rates, and its plot."""
 
-from dataclasses import asdict, dataclass
+from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sphereslim.data.feed import Feed
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile, read_json
-from sphereslim.pruning.model import cost, cut_and_refit, evidence, selections
+from sphereslim.pruning.model import Model, cost, cut_and_refit, evidence, selections
+from sphereslim.pruning.reconstruct import Fit
 
 COLUMNS = ('group', 'rate', 'kept', 'MACs', 'parameters', 'harm')
 
@@ -25,28 +32,28 @@ class Row:
 class SensitivityTable:
     """Rows in a ResultsFile of `subject`, which says what was measured on what: an interrupted study goes on in it."""
 
-    def __init__(self, path, subject):
+    def __init__(self, path: Path, subject: dict[str, Any]) -> None:
         self._kept = ResultsFile(path, subject)
 
     @property
-    def rows(self):
+    def rows(self) -> list[Row]:
         """The [Row] measured so far."""
         return [Row(**row) for row in self._kept.results.values()]
 
-    def has(self, group, rate):
+    def has(self, group: str, rate: float) -> bool:
         """Whether a measurement is there."""
         return _name(group, rate) in self._kept.results
 
-    def add(self, row):
+    def add(self, row: Row) -> None:
         """Take in a row and write the file."""
         self._kept.keep(_name(row.group, row.rate), asdict(row))
 
 
-def _name(group, rate):
+def _name(group: str, rate: float) -> str:
     return f'{group} at {rate:g}'
 
 
-def read_table(path):
+def read_table(path: str | Path) -> tuple[list[Row], dict[str, Any]]:
     """([Row], subject) of a table's file; SlimError when it is none."""
     values = read_json(path)
     try:
@@ -55,7 +62,18 @@ def read_table(path):
         raise SlimError(f'{path}: is no table of sensitivities, expected what sensitivity.py wrote') from None
 
 
-def study(model, table, rates, criterion, harm_of, feed, fit=None, refitted=True, seed=0, progress=iter):
+def study(
+    model: Model,
+    table: SensitivityTable,
+    rates: Sequence[float],
+    criterion: str,
+    harm_of: Callable[[Model], float],
+    feed: Feed,
+    fit: Fit | None = None,
+    refitted: bool = True,
+    seed: int = 0,
+    progress: Callable[[list[tuple[str, float]]], Iterable[tuple[str, float]]] = iter,
+) -> None:
     """Fill `table` for every prunable group at every rate, the whole net's cost in row ''.
 
     `harm_of` is a function (Model) -> harm; with `refitted` the readers are refitted over `feed` before.
@@ -72,7 +90,17 @@ def study(model, table, rates, criterion, harm_of, feed, fit=None, refitted=True
         table.add(_row(model, name, rate, criterion, measured, harm_of, feed if refitted else None, fit, seed))
 
 
-def _row(model, name, rate, criterion, measured, harm_of, feed, fit, seed):
+def _row(
+    model: Model,
+    name: str,
+    rate: float,
+    criterion: str,
+    measured: Mapping[str, Any],
+    harm_of: Callable[[Model], float],
+    feed: Feed | None,
+    fit: Fit | None,
+    seed: int,
+) -> Row:
     size = model.groups.of(name).size
     chosen = selections(model, criterion, measured, {name: max(1, int(rate * size + 1e-9))}, seed)
     slimmed = cut_and_refit(model, chosen, feed, fit, seed) if chosen else model

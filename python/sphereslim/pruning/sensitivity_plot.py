@@ -1,10 +1,17 @@
 """The plot of a sensitivity table."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from sphereslim.files import write_bytes
+from sphereslim.pruning.sensitivity import Row
 from sphereslim.report.drawing import panels, png
 
 
-def draw(path, rows, subject):
+def draw(path: Path, rows: Sequence[Row], subject: Mapping[str, Any]) -> None:
     """Write a picture of harm over the share kept, one line per group, groups of the strongest harm named."""
     from matplotlib import colormaps
 

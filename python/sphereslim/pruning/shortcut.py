@@ -5,11 +5,15 @@ layer of a residual block is fitted to the whole net's sum less what the pruned 
 up for the errors of the blocks before it too.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sphereslim.engine import caffe_pb2
+from sphereslim.channels.trace import Trace
+from sphereslim.engine import caffe, caffe_pb2
 
 _LEAST = 1e-6  # of the largest scale: below it a channel says nothing about what its layer gives
 
@@ -26,9 +30,9 @@ class Shortcut:
     coefficient: float
     scale: np.ndarray
     shift: np.ndarray
-    others: tuple
+    others: tuple[tuple[float, str], ...]
 
-    def wanted(self, total, others, usual):
+    def wanted(self, total: np.ndarray, others: Sequence[np.ndarray], usual: np.ndarray) -> np.ndarray:
         """The outputs (N, C, …) that make the sum `total` beside the blobs `others`; `usual` where nothing tells."""
         rest = total - sum(c * other for (c, _), other in zip(self.others, others))
         per_channel = (1, -1) + (1,) * (total.ndim - 2)
@@ -38,12 +42,14 @@ class Shortcut:
         return np.where(told.reshape(per_channel), found, usual)
 
 
-def shortcut_of(trace, name, top, net):
+def shortcut_of(trace: Trace, name: str, top: str, net: caffe.Net) -> Shortcut | None:
     """The Shortcut behind a layer's `top` in a caffe.Net of phase TEST, None where no norms and scales lead to a sum.
 
     None too where the net makes another part of the sum only after the layer.
     """
-    here, scale, shift = (name, top), 1.0, 0.0
+    here = name, top
+    scale: np.ndarray | float = 1.0
+    shift: np.ndarray | float = 0.0
     while True:
         readers = [trace.layers[reader] for reader in trace.readers.get(here, ())]
         if len(readers) != 1:
@@ -59,7 +65,7 @@ def shortcut_of(trace, name, top, net):
         here = (reader.name, reader.top[0])
 
 
-def _affine(layer, net):
+def _affine(layer: caffe_pb2.LayerParameter, net: caffe.Net) -> tuple[np.ndarray, np.ndarray | float] | None:
     """(factor, summand) per channel of a BatchNorm or Scale, else None."""
     values = [np.array(blob.data, np.float64).ravel() for blob in net.params.get(layer.name, ())]
     param = layer.batch_norm_param
@@ -74,7 +80,15 @@ def _affine(layer, net):
     return None
 
 
-def _sum(trace, name, here, layer, scale, shift, net):
+def _sum(
+    trace: Trace,
+    name: str,
+    here: tuple[str, str],
+    layer: caffe_pb2.LayerParameter,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    net: caffe.Net,
+) -> Shortcut | None:
     if layer.eltwise_param.operation != caffe_pb2.EltwiseParameter.SUM or list(layer.bottom).count(here[1]) != 1:
         return None
     order = list(net._layer_names)
