@@ -1,13 +1,20 @@
 """How a command ends: its status, one line on bad input, quietly when it is asked to stop."""
 
+from __future__ import annotations
+
+import argparse
 import functools
 import signal
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from sphereslim.errors import SlimError
 
+Run = Callable[[argparse.Namespace], None]
 
-def run_command(main):
+
+def run_command(main: Callable[[], int | None]) -> NoReturn:
     """Call `main()` and exit with its status; bad input prints one line and exits with 1.
 
     Ctrl-C ends it with 130, SIGTERM with 143, both in good order: a training that is under way is stopped, too.
@@ -26,11 +33,11 @@ def run_command(main):
         sys.exit(f'error: {error}')
 
 
-def continues(run):
+def continues(run: Run) -> Run:
     """A command's `run` that says, when it is interrupted, that the same command goes on from there."""
 
     @functools.wraps(run)
-    def told(args):
+    def told(args: argparse.Namespace) -> None:
         try:
             run(args)
         except KeyboardInterrupt:
@@ -40,11 +47,11 @@ def continues(run):
     return told
 
 
-def _stop(number, frame):
+def _stop(number: int, frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _bad_input():
+def _bad_input() -> tuple[type[Exception], ...]:
     """The library's exception, the operating system's, and the engine's once loaded (a genuine Caffe has none)."""
     engine = sys.modules.get('caffe.errors')
     return (SlimError, OSError) + ((engine.CaffeError,) if engine else ())

@@ -105,7 +105,11 @@ def script(path: str) -> None:
 
 def check(path: str, *words: str) -> None:
     """End the program with a line where the script at `path` would not take these words."""
-    run_command(lambda: find_command(Path(path).stem).parse(words, Path(path).name) and None)
+
+    def parse() -> None:
+        find_command(Path(path).stem).parse(words, Path(path).name)
+
+    run_command(parse)
 
 
 def _docstring(path: Path) -> str:

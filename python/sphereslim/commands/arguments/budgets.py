@@ -40,7 +40,7 @@ def budget(text: str) -> Budget:
     unit = found[2].lower() if found else ''
     if unit == '%' and 0 < number <= 100:
         return Budget(text, number / 100, None)
-    if unit != '%' and 0 < number <= 1 and text == found[1]:
+    if found and not unit and 0 < number <= 1 and text == found[1]:
         return Budget(text, number, None)
     if unit != '%' and number * _UNITS[unit] >= 1000:
         return Budget(text, None, number * _UNITS[unit])

@@ -1,14 +1,19 @@
 """Arguments that say which pictures to measure on, and how they become a net's input."""
 
+from __future__ import annotations
+
+import argparse
+
 from sphereslim.commands.arguments.values import seed, whole
-from sphereslim.data.feed import feed_for
+from sphereslim.data.feed import Feed, feed_for
 from sphereslim.data.pictures import sample_pictures
 from sphereslim.data.preparation import CROPS, InputForm
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.phases import reads_own_data
 
 
-def add_pictures(parser, count=128, required=True):
+def add_pictures(parser: argparse.ArgumentParser, count: int = 128, required: bool = True) -> None:
     """Add --images and what goes with it; `count` is the default number of pictures."""
     parser.add_argument(
         '--images',
@@ -22,7 +27,7 @@ def add_pictures(parser, count=128, required=True):
     add_form(parser)
 
 
-def add_form(parser, crop='centre'):
+def add_form(parser: argparse.ArgumentParser, crop: str = 'centre') -> None:
     """Add what turns a picture into an input; `crop` says in its help what --crop is by default."""
     parser.add_argument('--mean', type=float, default=127.5, help='subtracted from pixels (default 127.5)')
     parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after that (default 1/128)')
@@ -33,18 +38,18 @@ def add_form(parser, crop='centre'):
     parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
 
 
-def form_of(args, crop='centre'):
+def form_of(args: argparse.Namespace, crop: str = 'centre') -> InputForm:
     """The InputForm that the arguments say; `crop` where they say none."""
     return InputForm(args.mean, args.scale, args.rgb, args.crop or crop)
 
 
-def feeds(args, net, *more):
+def feeds(args: argparse.Namespace, net: caffe_pb2.NetParameter, *more: int) -> list[Feed]:
     """A Feed of --count pictures for a deploy NetParameter, and one of each further number, no picture in two."""
     chosen = sample_pictures(args.images, [args.count, *more], args.seed, args.not_in)
     return [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
 
 
-def source(args, net):
+def source(args: argparse.Namespace, net: caffe_pb2.NetParameter) -> tuple[Feed | None, int | None]:
     """(None, --batches) for a NetParameter that reads data of its own, else (a Feed of --images, None): all of that.
 
     SlimError where a net without data of its own, the file `args.net`, is given no --images.

@@ -1,6 +1,10 @@
 """The argument that says in which stages a network is taken."""
 
+from __future__ import annotations
+
+import argparse
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,7 +12,7 @@ from sphereslim.commands.arguments.values import names
 from sphereslim.net.phases import with_stages
 
 
-def add_stages(parser):
+def add_stages(parser: argparse.ArgumentParser) -> None:
     """Add --stage, which gives names."""
     parser.add_argument(
         '--stage',
@@ -20,7 +24,7 @@ def add_stages(parser):
 
 
 @contextmanager
-def staged(path, stages):
+def staged(path: str | Path, stages: Sequence[str]) -> Iterator[str | Path]:
     """Yield the path of a prototxt in these stages: a file that is there for the time being, its own without any."""
     if not stages:
         yield path

@@ -9,9 +9,13 @@ example:
   python python/binarize.py --solver solver.prototxt --weights net.caffemodel --output binary --keep conv1,fc5
 """
 
-import argparse
+from __future__ import annotations
 
-from sphereslim.engine import caffe
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, whole_file
 from sphereslim.net.prototxt import read_solver
@@ -54,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--keep', default='', help='layers that keep full precision, with commas between')
 
 
-def train(solver, settings, binarizer):
+def train(solver: Any, settings: caffe_pb2.SolverParameter, binarizer: Binarizer) -> bool:
     """Runs to max_iter, testing with binary weights at the solver's test_interval; False when interrupted."""
     chunk = settings.test_interval or settings.display or 100
     try:
@@ -73,12 +77,12 @@ def train(solver, settings, binarizer):
     return True
 
 
-def report_tests(solver, settings, binarizer, progress):
+def report_tests(solver: Any, settings: caffe_pb2.SolverParameter, binarizer: Binarizer, progress: Any) -> None:
     """One line per test net: the mean of its scalar outputs."""
     with binarizer.binary():
         for net, iterations in zip(solver.test_nets, settings.test_iter):
             net.share_with(solver.net)
-            scores = {}
+            scores: dict[str, float] = {}
             for _ in range(iterations):
                 for name, value in net.forward().items():
                     scores[name] = scores.get(name, 0) + float(value.mean()) / iterations
@@ -86,7 +90,7 @@ def report_tests(solver, settings, binarizer, progress):
             progress.write(f'Iteration {solver.iter}, binary test: {text}')
 
 
-def save(net, binarizer, layers, output):
+def save(net: caffe.Net, binarizer: Binarizer, layers: Sequence[str], output: str) -> None:
     """OUTPUT.caffemodel and OUTPUT.qcaffemodel of the binary weights."""
     with binarizer.binary(), whole_file(f'{output}.caffemodel') as temporary:
         net.save(temporary)

@@ -11,10 +11,13 @@ example:
   python python/distill.py --extract snapshot_iter_1000.caffemodel --output flame.caffemodel
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
 
 from sphereslim.commands.arguments.values import not_negative, positive, shape
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, check_writable, write_bytes
 from sphereslim.net.prototxt import read_net, write_prototxt
@@ -50,7 +53,7 @@ def run(options: argparse.Namespace) -> None:
     print(f'{output}/train.prototxt, {output}/init.caffemodel: {len(net.layer)} layers')
 
 
-def distilled(options):
+def distilled(options: argparse.Namespace) -> caffe_pb2.NetParameter:
     """The train net with teacher and losses."""
     net = with_teacher(read_net(options.student), read_net(options.teacher), options.shape)
     if options.logits:
@@ -62,7 +65,7 @@ def distilled(options):
     return net
 
 
-def _pair(text):
+def _pair(text: str) -> tuple[str, str]:
     """`fc9` or `student:teacher` -> the student's blob, the teacher's under its prefix."""
     own, _, other = text.partition(':')
     return own, PREFIX + (other or own)

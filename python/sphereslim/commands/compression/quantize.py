@@ -10,8 +10,13 @@ examples:
       --budget 1000000 --coding zlib
 """
 
+from __future__ import annotations
+
 import argparse
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sphereslim.commands.arguments.budgets import add_budget
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
@@ -21,7 +26,7 @@ from sphereslim.commands.arguments.values import whole
 from sphereslim.data.feed import feed_for
 from sphereslim.data.pictures import list_images
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase, named_measure
+from sphereslim.evaluation.measures import Measure, OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.evaluation.verification import Verification
 from sphereslim.files import check_folder, check_writable, file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.prototxt import read_net
@@ -39,6 +44,9 @@ from sphereslim.quantization.bits import parse_bits, parse_range
 from sphereslim.quantization.inspect import inspect_text
 from sphereslim.quantization.quantized_net import load_weights
 from sphereslim.quantization.sweep import Rows, combinations, plot, run_point, table_text
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
 SCOPES = ('layer', 'network')
@@ -59,17 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_allocate(commands)
 
 
-def _in_stages(run):
+def _in_stages(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
     """A command `run` for which `options.deploy` is in the stages of `options.stage`."""
 
-    def call(options):
+    def call(options: argparse.Namespace) -> None:
         with staged(options.deploy, options.stage) as options.deploy:
             run(options)
 
     return call
 
 
-def _add_quantize(commands):
+def _add_quantize(commands: Subparsers) -> None:
     command = commands.add_parser('quantize', help='caffemodel -> qcaffemodel')
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('output', help='the qcaffemodel to write')
@@ -90,7 +98,7 @@ def _add_quantize(commands):
     command.set_defaults(action=run_quantize)
 
 
-def _add_scheme(command):
+def _add_scheme(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--scheme',
         choices=SCHEMES,
@@ -108,7 +116,7 @@ def _add_scheme(command):
     _add_layers_and_coding(command)
 
 
-def _add_layers_and_coding(command):
+def _add_layers_and_coding(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--layers', choices=LAYERS, default='all', help='quantize convolutions only, or every layer (default)'
     )
@@ -117,7 +125,7 @@ def _add_layers_and_coding(command):
     )
 
 
-def _add_images(command):
+def _add_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--images',
         help='a folder, or a list file (paths from its own folder on), of pictures whose outputs are compared',
@@ -126,7 +134,7 @@ def _add_images(command):
     add_form(command, crop='area, with --pairs centre')
 
 
-def _add_sweep(commands):
+def _add_sweep(commands: Subparsers) -> None:
     command = commands.add_parser(
         'sweep', help='accuracy against size over bits: one table, one plot; goes on where it was stopped'
     )
@@ -159,7 +167,7 @@ def _add_sweep(commands):
     command.set_defaults(action=_in_stages(run_sweep))
 
 
-def _add_allocate(commands):
+def _add_allocate(commands: Subparsers) -> None:
     command = commands.add_parser(
         'allocate', help='bits per layer by sensitivity under a size budget; goes on where it was stopped'
     )
@@ -176,7 +184,7 @@ def _add_allocate(commands):
     command.set_defaults(action=_in_stages(run_allocate))
 
 
-def _add_dequantize(commands):
+def _add_dequantize(commands: Subparsers) -> None:
     command = commands.add_parser('dequantize', help='qcaffemodel -> caffemodel that any Caffe reads')
     command.add_argument('quantized', help='a qcaffemodel')
     command.add_argument('output', help='the caffemodel to write')
@@ -185,7 +193,7 @@ def _add_dequantize(commands):
     command.set_defaults(action=run_dequantize)
 
 
-def _add_inspect(commands):
+def _add_inspect(commands: Subparsers) -> None:
     command = commands.add_parser(
         'inspect',
         help='what is in a qcaffemodel, blob by blob, and what it takes',
@@ -197,7 +205,7 @@ def _add_inspect(commands):
     command.set_defaults(action=lambda options: print(inspect_text(options.quantized)))
 
 
-def run_quantize(options):
+def run_quantize(options: argparse.Namespace) -> None:
     """caffemodel -> qcaffemodel."""
     check_writable(options.output)
     net = read_caffemodel(options.weights)
@@ -211,11 +219,11 @@ def run_quantize(options):
     print(f'{options.output}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
 
 
-def _read_bits(text):
+def _read_bits(text: str) -> Any:
     return read_json(text) if text.endswith('.json') else parse_bits(text)
 
 
-def run_dequantize(options):
+def run_dequantize(options: argparse.Namespace) -> None:
     """qcaffemodel -> caffemodel."""
     check_writable(options.output, options.write_deploy)
     quantized = read_quantized(options.quantized)
@@ -231,7 +239,7 @@ def run_dequantize(options):
     print(f'{options.output}: {len(data)} bytes, {len(net.layer)} layers with weights')
 
 
-def run_sweep(options):
+def run_sweep(options: argparse.Namespace) -> None:
     """Files, table and plot of all combinations; those that are there are left alone."""
     check_folder(options.folder)
     net = read_caffemodel(options.weights)
@@ -251,7 +259,7 @@ def run_sweep(options):
     points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
     for point in bar([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
         rows.add(run_point(net, point, options.folder, options.deploy, measure, options.coding))
-    done = [rows.find(point) for point in points]
+    done = [row for row in map(rows.find, points) if row]
     reference = (os.path.getsize(options.weights), float(measure(options.deploy, options.weights)))
     text = table_text(done, reference, name)
     write_bytes(os.path.join(options.folder, 'sweep.md'), text.encode())
@@ -259,7 +267,7 @@ def run_sweep(options):
     print(text)
 
 
-def _measure(options):
+def _measure(options: argparse.Namespace) -> tuple[Measure, str, bool]:
     """(measure, its name, whether it is a distance, for a logarithmic axis)."""
     if options.pairs:
         measure = Verification(
@@ -277,7 +285,7 @@ def _measure(options):
     return _distance(options)[0], 'output distance (1 - cosine)', True
 
 
-def _distance(options):
+def _distance(options: argparse.Namespace) -> tuple[OutputMeasure, list[Path]]:
     if not options.images:
         raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
     paths = list_images(options.images, options.count)
@@ -285,7 +293,7 @@ def _distance(options):
     return OutputMeasure(options.deploy, options.weights, lambda: batches), paths
 
 
-def run_allocate(options):
+def run_allocate(options: argparse.Namespace) -> None:
     """The qcaffemodel of least output distance within --budget, and its bits."""
     check_writable(options.output)
     net = read_caffemodel(options.weights)

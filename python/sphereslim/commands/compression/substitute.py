@@ -9,10 +9,13 @@ examples:
   python python/substitute.py deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --output small/
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
 
 from sphereslim.commands.arguments.values import names, positive, shape
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder
 from sphereslim.net.costs import measure, open_with_inputs, total
@@ -46,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     print(text_table(columns, rows))
 
 
-def rewrite(net, options):
+def rewrite(net: caffe_pb2.NetParameter, options: argparse.Namespace) -> caffe_pb2.NetParameter:
     """The net after all that was asked for."""
     net = drop_layers(shrink(net) if options.shrink else net, options.shallow)
     if options.module:
@@ -55,7 +58,7 @@ def rewrite(net, options):
     return net
 
 
-def _costs(net, shape):
+def _costs(net: caffe_pb2.NetParameter, shape: tuple[int, ...] | None) -> tuple[str, str]:
     sums = total(measure(net, shape))
     return f'{sums.weights:,}', f'{sums.macs:,}'
 

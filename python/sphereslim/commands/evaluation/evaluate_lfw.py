@@ -5,8 +5,12 @@ judged by the threshold that does best on the other folds. Features are kept by 
 pictures, so that the same evaluation is instant the second time.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from sphereslim.commands.arguments.compared import tell_softmax
 from sphereslim.commands.arguments.stages import add_stages, staged
@@ -56,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         plot_roc(args.roc, far, tar, f'{Path(args.weights).name}: {values["accuracy"]:.2f} %')
 
 
-def lines(values, mismatched):
+def lines(values: Mapping[str, Any], mismatched: int) -> Iterator[str]:
     """What to print of the figures in percent; `mismatched` is the number of pairs that a FAR is a share of."""
     folds = values['folds']
     yield from (f'fold {number:2d}   {fold:6.2f} %' for number, fold in enumerate(folds, 1))
@@ -96,6 +100,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--roc', metavar='FILE', help='plot the receiver operating characteristic (png, svg or pdf)')
 
 
-def progress_of(batch):
+def progress_of(batch: int) -> Callable[[Iterable[int]], Iterable[int]]:
     """A bar over batches that counts pictures."""
     return lambda starts: bar(starts, desc='features', unit_scale=batch, unit='pictures')

@@ -59,14 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--gpu', type=int, help='compute on this GPU instead of the CPU')
 
 
-def share(text):
+def share(text: str) -> float:
     """The type of --factor and --thresholds."""
     if not 0 < float(text) < 1:
         raise argparse.ArgumentTypeError(f'{text}, expected between 0 and 1')
     return float(text)
 
 
-def size(text):
+def size(text: str) -> float:
     """The type of --min-size."""
     if not 12 <= float(text) < math.inf:
         raise argparse.ArgumentTypeError(f'{text}, expected at least 12, the window of the first network')

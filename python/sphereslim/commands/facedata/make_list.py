@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         print(f'{len(unknown)} pictures are not in {args.identities}, the first: {unknown[0]}')
 
 
-def also_in_lfw():
+def also_in_lfw() -> list[str]:
     """The folders of CASIA-WebFace with people of LFW, as SphereFace+ lists them."""
     return read_json(PUBLISHED / 'sphereface_plus.json')['training']['excluded_identities_also_in_LFW']
 

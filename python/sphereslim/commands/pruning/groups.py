@@ -5,10 +5,14 @@ them, carry them along and read them. Give train and deploy prototxt together to
 layers have rules is looked at in both phases and in every stage that they name, or in those of --stage.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
+from collections.abc import Sequence
+from typing import Any
 
-from sphereslim.channels.groups import Groups
+from sphereslim.channels.groups import Group, Groups
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net
@@ -39,12 +43,12 @@ def run(args: argparse.Namespace) -> None:
     print(f'{len(groups.prunable())} of {len(groups)} groups can be pruned; --json shows every layer of them')
 
 
-def names(layers):
+def names(layers: Sequence[str]) -> str:
     """The first layers by name, and how many more."""
     return ', '.join(layers[:2]) + (f' and {len(layers) - 2} more' if len(layers) > 2 else '')
 
 
-def as_dict(group):
+def as_dict(group: Group) -> dict[str, Any]:
     """A Group as plain values."""
     return {
         name: getattr(group, name)

@@ -5,13 +5,18 @@ solver.prototxt that trains on from there: finetune.py takes the folder. A solve
 fine-tunes its pruned layers, any other as it says itself.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.commands.arguments.run_settings import run_of
 from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, read_json, write_bytes, write_json
 from sphereslim.net.phases import with_stages
@@ -48,7 +53,9 @@ def run(args: argparse.Namespace) -> None:
     print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
 
 
-def write_training(args, stage, solver, kept):
+def write_training(
+    args: argparse.Namespace, stage: Stage, solver: caffe_pb2.SolverParameter, kept: Mapping[str, Any]
+) -> None:
     """Write the solver of the stage, and its batch size into the train net: as the run of --solver fine-tunes."""
     run = run_of(args.solver)
     made, source = trained_on(solver, stage.train, stage.prefix), args.solver
@@ -64,7 +71,7 @@ def write_training(args, stage, solver, kept):
     print(f'{stage.solver}: {made.max_iter} iterations from a rate of {made.base_lr:g} on, after {source}')
 
 
-def fine_tuning(run, kept):
+def fine_tuning(run: Path, kept: Mapping[str, Any]) -> tuple[Schedule, int]:
     """(Schedule, seed) by which a run, its run.json, fine-tunes after the layers of {layer: indices} are pruned."""
     values = read_json(run)
     own = [(values.get('own') or {}).get(layer) for layer in kept]

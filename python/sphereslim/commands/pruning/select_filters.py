@@ -5,7 +5,10 @@ one --rate, or every group the number that allocate.py gave it (--allocation). O
 criterion, rate, multiple, batches and seed are by default those that the run was begun with.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Callable
 
 from sphereslim.channels.groups import Groups
 from sphereslim.commands.arguments.pictures import add_pictures, source
@@ -14,7 +17,8 @@ from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
-from sphereslim.engine import caffe
+from sphereslim.criteria.criterion import Criterion
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.net.opened import open_net
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     print(args.out)
 
 
-def shares(args, groups):
+def shares(args: argparse.Namespace, groups: Groups) -> dict[str, float]:
     """{layer: share kept}, every layer and rate checked."""
     if args.allocation:
         counts = read_json(args.allocation)
@@ -63,13 +67,15 @@ def shares(args, groups):
     return {name: checked(groups, name, args.rate) for name in args.layer.split(',')}
 
 
-def checked(groups, layer, rate):
+def checked(groups: Groups, layer: str, rate: float) -> float:
     """The rate; SlimError where the layer cannot be pruned or no share is at this rate."""
     kept_count(groups.of(layer).size, rate)
     return rate
 
 
-def make_sampler(args, criterion, net, weights):
+def make_sampler(
+    args: argparse.Namespace, criterion: Criterion, net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter
+) -> Callable[[str], Sampler]:
     """A function (layer) -> Sampler over the net's own data or over --images, over nothing where no picture counts."""
     feed, batches = source(args, net) if criterion.needs_pictures else ((), None)
     caffe.set_random_seed(args.seed)

@@ -6,8 +6,11 @@ removed channels are refitted before (least squares, no training). Run it again 
 allocate.py spends a budget by the file that this writes.
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import Any
 
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
@@ -68,14 +71,14 @@ def run(args: argparse.Namespace) -> None:
     print(f'{out}/sensitivity.json, {out}/sensitivity.png')
 
 
-def accuracy_loss(args):
+def accuracy_loss(args: argparse.Namespace) -> AccuracyLoss:
     """The harm as the loss of accuracy on --pairs; SlimError without --pictures."""
     if not args.pictures:
         raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
     return AccuracyLoss(args.pairs, args.pictures, form_of(args), args.batch)
 
 
-def subject(args):
+def subject(args: argparse.Namespace) -> dict[str, Any]:
     """What decides the figures, to know a table of the same study by."""
     harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
     return {
