@@ -3,16 +3,20 @@
 Each stage is a folder (see `stage`); a stage never edits what it starts from, and a finished one is left alone.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.lists import Faces
 from sphereslim.data.preparation import InputForm
-from sphereslim.engine import caffe
+from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import ResultsFile, read_json, write_bytes, write_json
@@ -41,7 +45,7 @@ class Plan:
     folder: Path
     net: Path
     faces: Faces
-    layers: tuple
+    layers: tuple[str, ...]
     rate: float
     criterion: str
     base: Schedule
@@ -51,22 +55,22 @@ class Plan:
     multiple: int = 1
     seed: int = 1
     start: Path | None = None
-    own: dict | None = None
+    own: dict[str, Schedule] | None = None
     crop: str = 'centre'
     fit_start: bool = False
 
-    def stages(self):
+    def stages(self) -> list[Stage]:
         """The Stage of the base, of every layer, and of the last round, in order."""
         names = [*self.layers, *(['last-round'] if self.last_round else [])]
         base = Stage(self.start or self.folder / '00-base')
         return [base, *(Stage(self.folder / f'{number:02d}-{name}') for number, name in enumerate(names, 1))]
 
-    def fine_tuning_of(self, layer):
+    def fine_tuning_of(self, layer: str) -> Schedule:
         """The Schedule after pruning a layer."""
         return (self.own or {}).get(layer, self.fine_tune)
 
 
-def keep_settings(plan):
+def keep_settings(plan: Plan) -> None:
     """Note what the run's folder is made with; SlimError where it was begun with something else."""
     path = plan.folder / 'run.json'
     values = json.loads(json.dumps(asdict(plan), default=str))
@@ -80,7 +84,7 @@ def keep_settings(plan):
     write_json(path, values)
 
 
-def emit_base(plan, stage):
+def emit_base(plan: Plan, stage: Stage) -> None:
     """Write the prototxts of the base training."""
     train = with_classes(
         with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/', plan.base.batch),
@@ -95,7 +99,9 @@ def emit_base(plan, stage):
     _emit(plan, stage, train, read_net(plan.net / 'deploy.prototxt'), plan.base)
 
 
-def emit_pruned(plan, before, stage, layer, progress=iter):
+def emit_pruned(
+    plan: Plan, before: Stage, stage: Stage, layer: str, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+) -> None:
     """Select and remove filters of `layer` from what the stage `before` ended with, and write the next stage."""
     stage.folder.mkdir(parents=True, exist_ok=True)
     if stage.is_emitted():
@@ -122,15 +128,17 @@ def emit_pruned(plan, before, stage, layer, progress=iter):
     _emit(plan, stage, with_data(train, plan.faces.train, f'{plan.faces.pictures}/', schedule.batch), deploy, schedule)
 
 
-def emit_last(plan, before, stage):
-    """Write the last round: the pruned net as it is, trained on."""
+def emit_last(plan: Plan, before: Stage, stage: Stage, schedule: Schedule) -> None:
+    """Write the last round, on a Schedule: the pruned net as it is, trained on."""
     stage.folder.mkdir(parents=True, exist_ok=True)
     write_bytes(stage.init, before.final.read_bytes())
-    train = with_data(read_net(before.train), plan.faces.train, f'{plan.faces.pictures}/', plan.last_round.batch)
-    _emit(plan, stage, train, read_net(before.deploy), plan.last_round)
+    train = with_data(read_net(before.train), plan.faces.train, f'{plan.faces.pictures}/', schedule.batch)
+    _emit(plan, stage, train, read_net(before.deploy), schedule)
 
 
-def _emit(plan, stage, train, deploy, schedule):
+def _emit(
+    plan: Plan, stage: Stage, train: caffe_pb2.NetParameter, deploy: caffe_pb2.NetParameter, schedule: Schedule
+) -> None:
     stage.folder.mkdir(parents=True, exist_ok=True)
     write_prototxt(stage.train, train)
     write_prototxt(stage.deploy, deploy)
@@ -138,7 +146,7 @@ def _emit(plan, stage, train, deploy, schedule):
     write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, plan.seed))
 
 
-def seeded_net(prototxt, seed, weights=None):
+def seeded_net(prototxt: str | Path, seed: int, weights: str | Path | None = None) -> caffe.Net:
     """A `caffe.Net` in phase TRAIN with a data layer whose order and mirroring repeat, and so its first weights."""
     caffe.set_random_seed(seed)
     net = caffe.Net(str(prototxt), caffe.TRAIN)
@@ -147,7 +155,7 @@ def seeded_net(prototxt, seed, weights=None):
     return net
 
 
-def evaluate_stage(plan, stage, moment, **how):
+def evaluate_stage(plan: Plan, stage: Stage, moment: str, **how: Any) -> dict[str, Any]:
     """Accuracy of a stage `before` (its init) or `after` training, kept in its evaluation.json and read from there."""
     weights = {'before': stage.init, 'after': stage.final}[moment]
     return ResultsFile(stage.evaluation).result(
@@ -158,7 +166,7 @@ def evaluate_stage(plan, stage, moment, **how):
     )
 
 
-def check(plan):
+def check(plan: Plan) -> None:
     """Meet what a run would fail on after an hour: SlimError for missing files, for what the Caffe in use cannot do,
     and for unknown layers, criteria and rates."""
     for name in ('train', 'deploy', 'solver'):
@@ -174,7 +182,7 @@ def check(plan):
         raise SlimError(f'rate {plan.rate}: expected the share of channels to keep, above 0 and at most 1')
 
 
-def run_stages(plan, gpu=None, heading=''):
+def run_stages(plan: Plan, gpu: str | None = None, heading: str = '') -> None:
     """All stages in order; what is done already is told and left alone. `heading` starts every line.
 
     SlimError where the plan's folder was begun with other settings.
@@ -195,19 +203,19 @@ def run_stages(plan, gpu=None, heading=''):
         tell(plan, stage, 'after', title)
 
 
-def has_accuracy(stage, place):
+def has_accuracy(stage: Stage, place: int) -> bool:
     """Whether the stage at a place of its run holds its accuracies; the first has none from before its training."""
     known = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
     return 'after' in known and (not place or 'before' in known)
 
 
-def emit(plan, stages, place, title):
+def emit(plan: Plan, stages: Sequence[Stage], place: int, title: str) -> None:
     """Write what training needs into the stage at a place of a run: base, pruned layer or last round."""
     stage = stages[place]
     if not place:
         emit_base(plan, stage)
-    elif place > len(plan.layers):
-        emit_last(plan, stages[place - 1], stage)
+    elif plan.last_round and place > len(plan.layers):
+        emit_last(plan, stages[place - 1], stage, plan.last_round)
     else:
         emit_pruned(
             plan,
@@ -218,7 +226,7 @@ def emit(plan, stages, place, title):
         )
 
 
-def tell(plan, stage, moment, title):
+def tell(plan: Plan, stage: Stage, moment: str, title: str) -> None:
     """Verify a stage `before` or `after` its training, unless that is known, and print the accuracy."""
     result = evaluate_stage(plan, stage, moment)
     print(f'{title}: accuracy {moment} training {result["accuracy"]:.2f} %', flush=True)

@@ -1,22 +1,30 @@
 """Drawings of several pruning runs: losses of the bases, accuracy stage by stage, channels kept and removed."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 from sphereslim.files import read_json
 from sphereslim.report.cells import Figure
 from sphereslim.report.drawing import panels
+from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.pipeline_report.collect import stage_curves
 from sphereslim.studies.pipeline_report.figures import SIZE, channel_bars, losses
 from sphereslim.studies.pipeline_report.published import printed_for
-from sphereslim.studies.prune_runs import accuracy_of
+from sphereslim.studies.prune_runs import Base, accuracy_of
 
 _COLUMNS = 4
 
 
-def base_figures(bases, published):
+def base_figures(bases: Sequence[Base], published: Path) -> list[Figure]:
     """A Figure of the loss of every base training; `published` is the folder of published figures."""
     return [_base_figure(base, printed_for(published, base.name)) for base in bases]
 
 
-def _base_figure(base, printed):
+def _base_figure(base: Base, printed: dict[str, Any]) -> Figure:
     curve = printed and printed['curves'].get('base')
     words = f'Loss of {base.name} from its first weights on'
     text = f'{words}; grey the published curve over its own iterations, at the top.' if curve else f'{words}.'
@@ -25,20 +33,20 @@ def _base_figure(base, printed):
     )
 
 
-def course_figures(bases, runs):
+def course_figures(bases: Sequence[Base], runs: Sequence[tuple[Base, float, Plan]]) -> list[Figure]:
     """A Figure of the accuracy after every stage for each base; runs are [(Base, rate, Plan)]."""
     return [
         Figure(
             f'course-{base.name}',
             f'{base.name}: stage by stage',
             'Accuracy right after the cut (triangles) and after training on (line).',
-            lambda base=base: _draw_course(base, [run for run in runs if run[0] is base]),
+            partial(_draw_course, base, [run for run in runs if run[0] is base]),
         )
         for base in bases
     ]
 
 
-def _draw_course(base, runs):
+def _draw_course(base: Base, runs: Sequence[tuple[Base, float, Plan]]) -> Any:
     figure, axes = panels(SIZE)
     for number, (_, rate, plan) in enumerate(runs):
         stages = plan.stages()
@@ -53,20 +61,20 @@ def _draw_course(base, runs):
     return figure
 
 
-def channel_figures(runs):
+def channel_figures(runs: Sequence[tuple[Base, float, Plan]]) -> list[Figure]:
     """A Figure of every layer's filters by score for each of the runs [(Base, rate, Plan)]."""
     return [
         Figure(
             f'channels-{base.name}-{rate:g}',
             f'{base.name} at {rate:g}: filters kept and removed',
             f'Every filter of a pruned layer by its score ({plan.criterion}).',
-            lambda plan=plan: _draw(plan),
+            partial(_draw, plan),
         )
         for base, rate, plan in runs
     ]
 
 
-def _draw(plan):
+def _draw(plan: Plan) -> Any:
     selections = [read_json(stage.selection) for stage in plan.stages() if stage.selection.is_file()]
     rows = -(-len(selections) // _COLUMNS)
     columns = min(_COLUMNS, len(selections))

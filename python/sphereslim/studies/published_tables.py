@@ -3,13 +3,18 @@
 A table is a function (folder of networks, folder of published figures) -> PublishedTable; `TABLES` names them.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from math import prod
 from pathlib import Path
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune_prototxt
-from sphereslim.net.costs import measure, total
+from sphereslim.engine import caffe_pb2
+from sphereslim.net.costs import LayerStats, measure, total
 from sphereslim.net.prototxt import read_net
 from sphereslim.pruning.selection import kept_count
 from sphereslim.report.published_table import (
@@ -25,7 +30,7 @@ MEBI = 2**20
 _VGG_COLUMNS = ('params', 'params_pruned', 'flops', 'flops_pruned', 'activation_mb', 'activation_mb_pruned')
 
 
-def sphereface_prune(prototxt, published):
+def sphereface_prune(prototxt: Path, published: Path) -> PublishedTable:
     """Parameters without the classifier: base networks, MobileNets, and pruned at the printed rates."""
     print_ = read_published(published, 'sphereface_prune')
     cells = []
@@ -39,7 +44,7 @@ def sphereface_prune(prototxt, published):
     return PublishedTable('Sphereface-Prune: parameters without fc6', print_['source'], _unique(cells))
 
 
-def vgg16(prototxt, published):
+def vgg16(prototxt: Path, published: Path) -> PublishedTable:
     """Table 1 of the entropy paper: every convolution of VGG-16 before and after, the totals and the ratios."""
     print_ = read_published(published, 'entropy')
     net = _deploy(prototxt, 'vgg16')
@@ -63,7 +68,7 @@ def vgg16(prototxt, published):
     return PublishedTable('Entropy paper, Table 1: VGG-16 pruned at 0.5', print_['source'], cells, notes)
 
 
-def webface(prototxt, published):
+def webface(prototxt: Path, published: Path) -> PublishedTable:
     """Table 4 of the entropy paper: the WebFace net and its three pruned versions."""
     print_ = read_published(published, 'entropy')
     net = _deploy(prototxt, 'webface')
@@ -89,25 +94,27 @@ TABLES = {
 }
 
 
-def _deploy(prototxt, name):
+def _deploy(prototxt: Path, name: str) -> caffe_pb2.NetParameter:
     return read_net(Path(prototxt) / name / 'deploy.prototxt')
 
 
-def _pruned(net, layers, rate, pairs=False):
+def _pruned(
+    net: caffe_pb2.NetParameter, layers: Iterable[str], rate: float, pairs: bool = False
+) -> caffe_pb2.NetParameter:
     """The net with as many filters in the named layers as `rate` keeps; costs do not depend on which."""
     groups = Groups(net)
     kept = {name: range(kept_count(groups.of(name).size, rate, pairs)) for name in layers}
     return prune_prototxt([net], kept, groups)[0]
 
 
-def _between(net, text):
+def _between(net: caffe_pb2.NetParameter, text: str) -> list[str]:
     """The convolutions from the first to the last that a text such as 'conv1_1 to conv4_3 …' names."""
-    first, last = re.match(r'(\w+) to (\w+)', text).groups()
+    first, last = re.findall(r'^(\w+) to (\w+)', text)[0]
     names = [layer.name for layer in net.layer if layer.type == 'Convolution']
     return names[names.index(first) : names.index(last) + 1]
 
 
-def _convolution_rows(whole, pruned):
+def _convolution_rows(whole: Sequence[LayerStats], pruned: Sequence[LayerStats]) -> dict[str, tuple[float, ...]]:
     """{convolution: (params, pruned, MACs, pruned, MB, pruned)} from the stats of both nets."""
     pairs = [(a, b) for a, b in zip(whole, pruned) if a.type == 'Convolution']
     return {
@@ -116,12 +123,12 @@ def _convolution_rows(whole, pruned):
     }
 
 
-def _all_outputs(stats):
+def _all_outputs(stats: Sequence[LayerStats]) -> float:
     """Megabytes of every layer's first output, as if none worked in place."""
     return sum(4 * prod(s.shape) for s in stats) / MEBI
 
 
-def _ratios(cells, printed):
+def _ratios(cells: Sequence[PublishedCell], printed: Mapping[str, Decimal]) -> list[PublishedCell]:
     """The compression of parameters and of MACs by our totals, noting what the print's totals give."""
     totals = {cell.column: cell for cell in cells if cell.row == 'total'}
     result = []
@@ -134,6 +141,6 @@ def _ratios(cells, printed):
     return result
 
 
-def _unique(cells):
+def _unique(cells: Iterable[PublishedCell]) -> list[PublishedCell]:
     """Cells without repetitions: two tables of a source may print the same figure."""
     return list({(cell.row, cell.column, cell.printed): cell for cell in cells}.values())

@@ -1,9 +1,15 @@
 """Sphereface-Prune's comparison: what runs measured beside what is printed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
-from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
+from sphereslim.studies.pipeline import Plan
+from sphereslim.studies.prune_runs import Base, accuracy_of, last_stage, sizes, whole_deploy
 
 COLUMNS = [
     'network',
@@ -26,7 +32,12 @@ NOTE = (
 )
 
 
-def comparison(bases, plans, speed, printed):
+def comparison(
+    bases: Sequence[Base],
+    plans: Sequence[tuple[Base, float, Plan]],
+    speed: Mapping[str, Mapping[str, float]],
+    printed: dict[str, Any],
+) -> tuple[ReportTable, list[dict[str, Any]]]:
     """(ReportTable, rows as values) of bases and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
     rows = []
     for base in bases:
@@ -35,7 +46,9 @@ def comparison(bases, plans, speed, printed):
     return ReportTable('Original and pruned networks', COLUMNS, [_cells(row) for row in rows], NOTE), rows
 
 
-def _row(base, rate, plan, speed, printed):
+def _row(
+    base: Base, rate: float | None, plan: Plan | None, speed: Mapping[str, Mapping[str, float]], printed: dict[str, Any]
+) -> dict[str, Any]:
     stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
     start, own = speed[str(whole_deploy(base))], speed[str(deploy)]
     size, result, before = sizes(deploy), accuracy_of(stage), accuracy_of(base.stage())
@@ -54,12 +67,12 @@ def _row(base, rate, plan, speed, printed):
     }
 
 
-def _published(printed, name, rate):
+def _published(printed: dict[str, Any], name: str, rate: float | None) -> dict[str, Any]:
     """{params, lost, forward_ratio, backward_ratio} that the source prints, as far as it does."""
     found = {row.get('rate'): row for row in printed['comparison'] if row['net'].lower() == name}
     whole = found.get(None) or next((row for row in printed['base_models'] if row['net'].lower() == name), None)
     row = whole if rate is None else found.get(rate)
-    if row is None:
+    if row is None or whole is None:
         return {}
     values = {'params': row['params'], 'lost': whole['lfw'] - row.get('lfw', row.get('lfw_avg'))}
     for name in ('forward', 'backward'):
@@ -68,7 +81,7 @@ def _published(printed, name, rate):
     return values
 
 
-def _cells(row):
+def _cells(row: dict[str, Any]) -> list[ReportCell]:
     name = row['net'] if row['rate'] is None else f'{row["net"]} at {row["rate"]:g}'
     printed = row['published']
     cells = [
@@ -87,11 +100,11 @@ def _cells(row):
     ]
 
 
-def _printed(values, name, form):
+def _printed(values: dict[str, Any], name: str, form: Callable[[Any], str]) -> ReportCell:
     return ReportCell(form(values[name]), PUBLISHED) if name in values else ReportCell('')
 
 
-def comparison_figure(rows):
+def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """The Figure of accuracy over parameters, one line per network."""
     return Figure(
         'accuracy-size',
@@ -101,7 +114,7 @@ def comparison_figure(rows):
     )
 
 
-def _draw(rows):
+def _draw(rows: Sequence[dict[str, Any]]) -> Any:
     figure, axes = panels((4.6, 3.2))
     for name in dict.fromkeys(row['net'] for row in rows):
         own = [row for row in rows if row['net'] == name]

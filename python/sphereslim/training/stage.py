@@ -28,7 +28,7 @@ _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
 class Stage:
     """The paths of one stage folder, and its training."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.train = self.folder / 'train.prototxt'
         self.deploy = self.folder / 'deploy.prototxt'
