@@ -27,9 +27,14 @@ def add_pictures(parser: argparse.ArgumentParser, count: int = 128, required: bo
     add_form(parser)
 
 
-def add_form(parser: argparse.ArgumentParser, crop: str = 'centre') -> None:
-    """Add what turns a picture into an input; `crop` says in its help what --crop is by default."""
-    parser.add_argument('--mean', type=float, default=127.5, help='subtracted from pixels (default 127.5)')
+def add_form(parser: argparse.ArgumentParser, crop: str = 'centre', several_means: bool = False) -> None:
+    """Add what turns a picture into an input; `crop` says in its help what --crop is by default.
+
+    With `several_means` there may be one for each channel, separated by spaces.
+    """
+    words = 'subtracted: one, or one per channel' if several_means else 'subtracted from pixels'
+    nargs = '+' if several_means else None
+    parser.add_argument('--mean', type=float, nargs=nargs, default=127.5, help=f'{words} (default 127.5)')
     parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after that (default 1/128)')
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
     parser.add_argument(
@@ -40,7 +45,8 @@ def add_form(parser: argparse.ArgumentParser, crop: str = 'centre') -> None:
 
 def form_of(args: argparse.Namespace, crop: str = 'centre') -> InputForm:
     """The InputForm that the arguments say; `crop` where they say none."""
-    return InputForm(args.mean, args.scale, args.rgb, args.crop or crop)
+    means = args.mean if isinstance(args.mean, list) else [args.mean]
+    return InputForm(means[0] if len(means) == 1 else tuple(means), args.scale, args.rgb, args.crop or crop)
 
 
 def feeds(args: argparse.Namespace, net: caffe_pb2.NetParameter, *more: int) -> list[Feed]:

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import tell_softmax
+from sphereslim.commands.arguments.pictures import add_form, form_of
 from sphereslim.commands.arguments.stages import add_stages, staged
-from sphereslim.commands.arguments.values import whole
-from sphereslim.data.preparation import CROPS, InputForm
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
 from sphereslim.evaluation.verification import score
 from sphereslim.files import cache_folder, check_writable, write_json
@@ -29,7 +28,7 @@ PLOTS = ('.png', '.svg', '.pdf')
 def run(args: argparse.Namespace) -> None:
     check_writable(args.json)
     check_writable(args.roc, endings=PLOTS)
-    form = InputForm(args.mean[0] if len(args.mean) == 1 else tuple(args.mean), args.scale, args.rgb, args.crop)
+    form = form_of(args)
     with staged(args.deploy, args.stage) as deploy:
         if not args.feature:
             tell_softmax(read_net(deploy), '--feature names another blob')
@@ -76,22 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('weights', help='caffemodel')
     parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
     parser.add_argument('--pictures', required=True, help='folder of <Name>/<Name>_0001.jpg, aligned as in training')
-    parser.add_argument(
-        '--mean', type=float, nargs='+', default=[127.5], help='subtracted: one, or one per channel (default 127.5)'
-    )
-    parser.add_argument(
-        '--scale', type=float, default=0.0078125, help='multiplied after the subtraction (default 1/128)'
-    )
-    parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
-    parser.add_argument(
-        '--crop', choices=CROPS, default='centre', help='the part of larger pictures that the net sees (default centre)'
-    )
+    add_form(parser, several_means=True)
     add_stages(parser)
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
     parser.add_argument(
         '--mirror', action=argparse.BooleanOptionalAction, default=True, help='also use the mirror image (default)'
     )
-    parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
     parser.add_argument(
         '--cache', default=str(cache_folder('features')), help='folder that keeps features (default %(default)s)'
     )

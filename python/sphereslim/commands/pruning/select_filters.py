@@ -1,8 +1,9 @@
 """Choose the channels that stay: runs a network over sampled pictures and writes selection.json, which prune.py takes.
 
-A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images. Layers get
-one --rate, or every group the number that allocate.py gave it (--allocation). Of a net in the stage folder of a run,
-criterion, rate, multiple, batches and seed are by default those that the run was begun with.
+A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images; the
+criteria l1, l2, fpgm and random need no pictures. Layers get one --rate, or every group the number that allocate.py
+gave it (--allocation). Of a net in the stage folder of a run, criterion, rate, multiple, batches and seed are by default
+those that the run was begun with.
 """
 
 from __future__ import annotations
