@@ -2,8 +2,8 @@
 
 A train prototxt reads the pictures of its own data layer (--batches); a deploy prototxt those of --images; the
 criteria l1, l2, fpgm and random need no pictures. Layers get one --rate, or every group the number that allocate.py
-gave it (--allocation). Of a net in the stage folder of a run, criterion, rate, multiple, batches and seed are by default
-those that the run was begun with.
+gave it (--allocation). Of a net in the stage folder of a run, criterion, rate, multiple, batches and seed are by
+default those that the run was begun with.
 """
 
 from __future__ import annotations
