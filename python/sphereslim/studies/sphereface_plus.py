@@ -5,12 +5,17 @@
 <out>/<margin>/without-01/ …    the same with alpha 0, to see what the term does
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sphereslim.data.lists import Faces
+from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.net.heads import classifier_rows, per_forward, with_alpha, with_classes, with_head
@@ -43,11 +48,11 @@ class Plan:
     compared: tuple
     seed: int = 1
 
-    def base_of(self, margin):
+    def base_of(self, margin: Margin) -> Stage:
         """The Stage of a margin's pretraining."""
         return Stage(self.folder / f'base-{margin.name}')
 
-    def runs_of(self, margin):
+    def runs_of(self, margin: Margin) -> list[tuple[Stage, int, float]]:
         """[(Stage, seed, alpha)] of a margin's runs with the term, then without."""
         with_term = [
             (Stage(self.folder / margin.name / f'run-{k:02d}'), self.seed + k, margin.alpha)
@@ -64,7 +69,7 @@ class Plan:
         return with_term + without
 
 
-def emit_base(plan, margin, stage):
+def emit_base(plan: Plan, margin: Margin, stage: Stage) -> None:
     """Write the pretraining of a margin: its classifier with lambda from its start, without the inter-class term."""
     net = with_head(read_net(plan.net / 'train.prototxt'), read_net(margin.head))
     kept = [layer for layer in net.layer if layer.type != 'InterClass']
@@ -76,7 +81,7 @@ def emit_base(plan, margin, stage):
     _emit(plan, stage, net, plan.base, plan.seed)
 
 
-def emit_run(plan, margin, stage, seed, alpha):
+def emit_run(plan: Plan, margin: Margin, stage: Stage, seed: int, alpha: float) -> None:
     """Write a run from the margin's base, with the term at strength `alpha`."""
     net = with_alpha(with_head(read_net(plan.net / 'train.prototxt'), read_net(margin.head)), alpha)
     stage.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +89,7 @@ def emit_run(plan, margin, stage, seed, alpha):
     _emit(plan, stage, net, margin.schedule, seed)
 
 
-def _emit(plan, stage, net, schedule, seed):
+def _emit(plan: Plan, stage: Stage, net: caffe_pb2.NetParameter, schedule: Schedule, seed: int) -> None:
     stage.folder.mkdir(parents=True, exist_ok=True)
     fed = with_data(with_classes(net, plan.faces.people), plan.faces.train, f'{plan.faces.pictures}/', schedule.batch)
     write_prototxt(stage.train, per_forward(fed, schedule.iter_size))
@@ -93,7 +98,7 @@ def _emit(plan, stage, net, schedule, seed):
     write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, seed))
 
 
-def measure_centres(stage, snapshots):
+def measure_centres(stage: Stage, snapshots: Mapping[int, Path]) -> None:
     """Write centres.json of a stage: angles between class centres, in degrees, at every snapshot.
 
     [[iteration, mean angle over all pairs, mean angle to the nearest other centre], …]
@@ -105,19 +110,19 @@ def measure_centres(stage, snapshots):
     write_json(stage.folder / 'centres.json', found)
 
 
-def is_among(margin):
+def is_among(margin: Margin) -> bool:
     """Whether the inter-class term of a margin is the published AMONG."""
     terms = [layer.inter_class_param for layer in read_net(margin.head).layer if layer.type == 'InterClass']
     return bool(terms) and all(term.type == term.AMONG for term in terms)
 
 
-def base_angles(plan, margin):
+def base_angles(plan: Plan, margin: Margin) -> tuple[float, float]:
     """centre_angles of a margin's base, from which its runs start."""
     base = plan.base_of(margin)
     return centre_angles(classifier_rows(read_net(base.train), read_weights(base.final)))
 
 
-def centre_angles(rows):
+def centre_angles(rows: np.ndarray) -> tuple[float, float]:
     """(mean angle over all pairs, mean angle to the nearest other row) of rows (classes, features), in degrees."""
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     angles = np.degrees(np.arccos(np.clip(unit @ unit.T, -1, 1)))
@@ -126,7 +131,7 @@ def centre_angles(rows):
     return float(angles[others].mean()), float(nearest.mean())
 
 
-def accuracy(plan, stage):
+def accuracy(plan: Plan, stage: Stage) -> dict[str, Any]:
     """The verification Result of a stage's end as a dict, kept in its evaluation.json."""
     if not stage.evaluation.is_file():
         result = evaluate(stage.deploy, stage.final, plan.faces.pairs, plan.faces.pictures)
@@ -134,7 +139,7 @@ def accuracy(plan, stage):
     return read_json(stage.evaluation)['after']
 
 
-def release(plan, margin):
+def release(plan: Plan, margin: Margin) -> tuple[int, float]:
     """Copy the run with the median accuracy to <out>/released; (run number, accuracy) of it."""
     scored = sorted(
         (accuracy(plan, stage)['accuracy'], k) for k, (stage, _, _) in enumerate(plan.runs_of(margin)[: plan.runs], 1)

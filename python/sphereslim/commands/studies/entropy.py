@@ -5,13 +5,17 @@ the comparison with random filters (Table 5 of the source). Stop it at any momen
 stopped.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sphereslim.checkout import PUBLISHED, checkout
 from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
 from sphereslim.commands.command_line import command_line
-from sphereslim.data.lists import open_faces
+from sphereslim.data.lists import Faces, open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.net.inputs import input_shape
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         report(args, settings, list(bases.values()), runs, tries)
 
 
-def settings_of(path):
+def settings_of(path: str | Path) -> dict[str, Any]:
     """The settings file's values, each of them checked."""
     settings = read_settings(path, SETTINGS)
     for name, net in settings['nets'].items():
@@ -77,7 +81,7 @@ def settings_of(path):
     return settings
 
 
-def make_base(args, settings, faces, name):
+def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, name: str) -> Base:
     """The Base of a network in the settings."""
     chosen = settings['nets'][name]
     folder = Path(args.out) / name
@@ -98,12 +102,13 @@ def make_base(args, settings, faces, name):
         seed=settings['seed'],
         crop='resize',
         fit_start=chosen.get('fit_start', False),
-        **schedules,
+        base=schedules['base'],
+        fine_tune=schedules['fine_tune'],
     )
     return Base(name, plan, source)
 
 
-def make_run(args, settings, base, rate):
+def make_run(args: argparse.Namespace, settings: dict[str, Any], base: Base, rate: float) -> pipeline.Plan:
     """The Plan that prunes the layers of a base one after another, each with a schedule of its own where it has one."""
     chosen = settings['nets'][base.name]
     own = {
@@ -113,7 +118,9 @@ def make_run(args, settings, base, rate):
     return base.pruned(f'rate-{rate:g}', chosen['layers'], rate, own=own or None)
 
 
-def single_runs(args, single, base):
+def single_runs(
+    args: argparse.Namespace, single: dict[str, Any], base: Base
+) -> dict[tuple[str, str, int], pipeline.Plan]:
     """{(layer, criterion, seed): Plan} of the runs that prune one layer alone."""
     schedule = Schedule.from_dict(single['fine_tune'], f'{args.settings}: single')
     seeds = single['seeds'] if args.seeds is None else list(range(1, args.seeds + 1))
@@ -132,7 +139,13 @@ def single_runs(args, single, base):
     }
 
 
-def report(args, settings, bases, runs, tries):
+def report(
+    args: argparse.Namespace,
+    settings: dict[str, Any],
+    bases: Sequence[Base],
+    runs: Sequence[tuple[Base, float, pipeline.Plan]],
+    tries: Mapping[tuple[str, str, int], pipeline.Plan],
+) -> None:
     """Write the page of all runs into --out, and print its tables."""
     out = Path(args.out)
     speed = whole_times(
@@ -170,10 +183,11 @@ def report(args, settings, bases, runs, tries):
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
-def form_of(base, settings):
+def form_of(base: Base, settings: dict[str, Any]) -> str:
     """How wide the trained net is, and how large its pictures are."""
-    chosen, (height, width) = settings['nets'][base.name], input_shape(read_net(base.plan.net / 'deploy.prototxt'))[2:]
-    return f'{base.name} at {chosen.get("width", 1):g} of its width on pictures of {height}x{width}'
+    chosen, shape = settings['nets'][base.name], input_shape(read_net(base.plan.net / 'deploy.prototxt')) or ()
+    size = 'x'.join(map(str, shape[2:]))
+    return f'{base.name} at {chosen.get("width", 1):g} of its width on pictures of {size}'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

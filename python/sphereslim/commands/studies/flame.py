@@ -7,11 +7,15 @@ command goes on where it stopped. For CelebA:
   python python/flame.py --settings python/settings/flame.full.json --pictures img_align_celeba --lists data/celeba
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import sphereslim
 from sphereslim.checkout import PUBLISHED, SETTINGS, checkout
@@ -25,7 +29,7 @@ from sphereslim.studies.flame import report
 from sphereslim.studies.flame import run as steps
 from sphereslim.studies.flame.lists import make_lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS
-from sphereslim.studies.flame.settings import read_settings
+from sphereslim.studies.flame.settings import Settings, read_settings
 from sphereslim.training.stage import train_with_bar
 
 
@@ -57,11 +61,11 @@ def run(options: argparse.Namespace) -> None:
     print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
 
 
-def _under_root(path):
+def _under_root(path: str) -> Path:
     return Path(path) if Path(path).exists() else checkout(path) / path
 
 
-def _pictures(options, settings):
+def _pictures(options: argparse.Namespace, settings: Settings) -> tuple[Path, Path]:
     """(folder of pictures, folder of lists), made where none are given."""
     if options.pictures:
         return options.pictures, options.lists or options.pictures
@@ -92,7 +96,7 @@ def _pictures(options, settings):
     return faces / 'aligned', faces
 
 
-def train(run, variant, emit, gpu):
+def train(run: steps.Run, variant: str, emit: Callable[[steps.Run, str], object], gpu: str | None) -> dict[str, Any]:
     """The results of one training, which is made where it is not there."""
     stage = run.stage(variant)
     if not stage.is_emitted():
@@ -104,12 +108,12 @@ def train(run, variant, emit, gpu):
     return result
 
 
-def sweep(run, variant):
+def sweep(run: steps.Run, variant: str) -> list[dict[str, Any]]:
     """The rows of a variant's bits sweep."""
     return steps.sweep(run, variant, lambda todo: bar(todo, desc=f'{variant}: bits', unit='net', disable=not todo))
 
 
-def binarize(run):
+def binarize(run: steps.Run) -> dict[str, Any]:
     """{accuracy, bytes} after training with binary weights, convolutions only as in the print, the first one kept."""
     stage = run.stage('binary')
     if not stage.is_emitted():
@@ -136,7 +140,9 @@ def binarize(run):
     return result | {'bytes': output.with_suffix('.qcaffemodel').stat().st_size}
 
 
-def choose(run, results, sweeps):
+def choose(
+    run: steps.Run, results: Mapping[str, dict[str, Any]], sweeps: Mapping[str, list[dict[str, Any]]]
+) -> dict[str, Any]:
     """The smallest file of the student, distilled or not, that stays within the tolerance: flame.qcaffemodel."""
     student = run.settings.distillation.student
     variant = max([name for name in (student, 'distilled') if name in sweeps], key=lambda n: results[n]['accuracy'])

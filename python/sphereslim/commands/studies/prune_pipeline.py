@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
 
 
-def make_plan(args):
+def make_plan(args: argparse.Namespace) -> pipeline.Plan:
     """The Plan of the settings file with what the command line changes."""
     values = read_settings(args.settings, SETTINGS)
     for name in ('net', 'rate', 'criterion'):

@@ -3,8 +3,11 @@
 Every run is a stage folder below --out. Stop it at any moment; the same command goes on where it stopped.
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import Any
 
 from sphereslim.checkout import PUBLISHED
 from sphereslim.commands.command_line import command_line
@@ -17,7 +20,7 @@ from sphereslim.studies import sphereface_plus
 from sphereslim.studies.sphereface_plus_report import collect, table_text, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
-from sphereslim.training.stage import train_with_bar
+from sphereslim.training.stage import Stage, train_with_bar
 
 SETTINGS = {
     'net': 'text',
@@ -39,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
 
 
-def make_plan(args):
+def make_plan(args: argparse.Namespace) -> sphereface_plus.Plan:
     """The Plan of the settings file with what the command line changes."""
     values = read_settings(args.settings, SETTINGS)
     names = args.margins.split(',') if args.margins else list(values['margins'])
@@ -64,7 +67,7 @@ def make_plan(args):
     )
 
 
-def schedule(args, values, name):
+def schedule(args: argparse.Namespace, values: dict[str, Any], name: str) -> Schedule:
     """A Schedule; two GPUs take the two forwards of iter_size 2 at once. SlimError where their number is not known."""
     made = Schedule.from_dict(values, f'{args.settings}: {name}')
     if args.gpu == 'all' and made.iter_size > 1:
@@ -76,14 +79,14 @@ def schedule(args, values, name):
     return Schedule(**{**vars(made), 'iter_size': max(1, made.iter_size // gpus)})
 
 
-def finish(plan, stage, title, gpu, **how):
+def finish(plan: sphereface_plus.Plan, stage: Stage, title: str, gpu: str | None, **how: Any) -> None:
     """Train and verify a stage unless that is done."""
     if not stage.is_trained():
         train_with_bar(stage, title, gpu, **how)
     print(f'{title}: accuracy {sphereface_plus.accuracy(plan, stage)["accuracy"]:.2f} %', flush=True)
 
 
-def train_all(plan, gpu):
+def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
     """Bases and runs of every margin."""
     total = sum(1 + len(plan.runs_of(margin)) for margin in plan.margins)
     place = 0

@@ -4,14 +4,18 @@ In a residual block only the first convolution loses filters; --trunk prunes the
 below --out. Stop it at any moment; the same command goes on where it stopped.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sphereslim.checkout import PUBLISHED, checkout
 from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
 from sphereslim.commands.arguments.values import rates
 from sphereslim.commands.command_line import command_line
-from sphereslim.data.lists import open_faces
+from sphereslim.data.lists import Faces, open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.progress import bar
@@ -53,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         report(args, settings, bases, plans)
 
 
-def make_base(args, settings, faces, word):
+def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, word: str) -> Base:
     """The Base of the net that a word such as 10, or the name of a folder, means."""
     folder = Path(args.prototxt) if args.prototxt else checkout('prototxt') / 'prototxt'
     source = folder / (f'sphereface-{word}' if word.isdigit() else word)
@@ -71,19 +75,26 @@ def make_base(args, settings, faces, word):
         args.criterion,
         batches=settings['batches'],
         seed=settings['seed'],
-        **{**values, 'last_round': None},
+        base=values['base'],
+        fine_tune=values['fine_tune'],
+        last_round=None,
     )
     return Base(source.name, plan, source)
 
 
-def make_run(args, settings, base, rate):
+def make_run(args: argparse.Namespace, settings: dict[str, Any], base: Base, rate: float) -> pipeline.Plan:
     """The Plan that prunes a base at a rate."""
     last_round = Schedule.from_dict(settings['last_round'], f'{args.settings}: last_round')
     layers = convolution_groups(base.plan.net, args.trunk)
     return base.pruned(f'rate-{rate:g}{"-trunk" if args.trunk else ""}', layers, rate, last_round=last_round)
 
 
-def report(args, settings, bases, plans):
+def report(
+    args: argparse.Namespace,
+    settings: dict[str, Any],
+    bases: Sequence[Base],
+    plans: Sequence[tuple[Base, float, pipeline.Plan]],
+) -> None:
     """Write the page of all runs into --out, and print its table."""
     out = Path(args.out)
     speed = whole_times(

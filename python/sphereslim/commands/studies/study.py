@@ -6,9 +6,13 @@ on more pictures, verified on all pairs, and where asked for distilled without l
 continue after an interruption.
 """
 
+from __future__ import annotations
+
 import argparse
 import resource
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sphereslim.commands.arguments.budgets import budgets
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
@@ -18,6 +22,7 @@ from sphereslim.commands.arguments.values import not_negative, rates, whole
 from sphereslim.commands.command_line import command_line
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
+from sphereslim.data.feed import Feed
 from sphereslim.data.pairs import write_few
 from sphereslim.data.pictures import shuffled_pictures
 from sphereslim.errors import SlimError
@@ -27,7 +32,7 @@ from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
 from sphereslim.pruning.allocation import curves
 from sphereslim.pruning.measures import OutputShift
-from sphereslim.pruning.model import cost, open_model
+from sphereslim.pruning.model import Model, cost, open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.sensitivity import SensitivityTable, study
 from sphereslim.pruning.sensitivity_plot import draw
@@ -60,11 +65,11 @@ def run(args: argparse.Namespace) -> None:
         for budget in args.budgets:
             tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted', job.headline(best[budget], budget, more)['all'])
         for budget in args.distill:
-            distil(args, job, budget, more)
+            distil(args, job, budget)
         report(args, job, out)
 
 
-def shares(args, macs):
+def shares(args: argparse.Namespace, macs: float) -> None:
     """Turn --budgets and --distill into shares of the MACs, from the largest on."""
     for name in ('budgets', 'distill'):
         found = {budget.share_of(macs, 'MACs') for budget in getattr(args, name) or ()}
@@ -73,7 +78,7 @@ def shares(args, macs):
         raise SlimError('--distill: expected some of --budgets')
 
 
-def make_study(args, model, out):
+def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study, Feed]:
     """(Study, Feed of more pictures), its sensitivities measured."""
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
@@ -121,7 +126,7 @@ def make_study(args, model, out):
     return job, more
 
 
-def table(args, job, criteria):
+def table(args: argparse.Namespace, job: Study, criteria: Sequence[str]) -> dict[float, str]:
     """Fill the table of all criteria; {budget: criterion whose refitted net is nearest to the original}."""
     todo = [
         (c, b, refitted, uniform)
@@ -130,20 +135,21 @@ def table(args, job, criteria):
         for refitted in (False, True)
         for uniform in ((False, True) if c == args.ranked_by else (False,))
     ]
-    found = {}
+    found: dict[float, dict[str, float]] = {}
     for criterion, budget, refitted, uniform in bar(todo, desc='one shot', unit='net'):
         result = job.one_shot(criterion, budget, refitted, uniform)
         if refitted and not uniform:
             found.setdefault(budget, {})[criterion] = result['shift']
-    return {budget: min(shifts, key=shifts.get) for budget, shifts in found.items()}
+    return {budget: min(shifts, key=shifts.__getitem__) for budget, shifts in found.items()}
 
 
-def distil(args, job, budget, more):
+def distil(args: argparse.Namespace, job: Study, budget: float) -> None:
     """Distil the refitted net of a budget within the CPU time allowed."""
     name = f'distilled-{percent(budget)}'
     if name not in job.results():
         headline = job.results()[f'headline-{percent(budget)}']
-        student = open_model(*(Path(headline['folder'], file) for file in ('deploy.prototxt', 'weights.caffemodel')))
+        folder = Path(headline['folder'])
+        student = open_model(folder / 'deploy.prototxt', folder / 'weights.caffemodel')
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
             measured_on = set(job.test_feed.paths)
@@ -175,18 +181,18 @@ def distil(args, job, budget, more):
     tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
 
 
-def cpu_of_children():
+def cpu_of_children() -> float:
     """Seconds of CPU time, user and system, of all processes that have ended below this one."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def tell(name, result):
+def tell(name: str, result: dict[str, Any]) -> None:
     """Print the accuracy of a finished part, percent with its standard error."""
     print(f'{name}: {result["accuracy"]:.2f} ± {result["error"]:.2f} %', flush=True)
 
 
-def report(args, job, out):
+def report(args: argparse.Namespace, job: Study, out: Path) -> None:
     """Write report.html, .md, .json and .png into the study's folder, and the tables into --doc."""
     results = job.results()
     few = f'the first {args.few_pairs} matched and mismatched pairs of {args.few_folds} folds'
