@@ -128,7 +128,7 @@ def test_forwards_are_shared_among_gpus_of_a_known_number(gpu, iter_size, status
     values['base']['iter_size'] = iter_size
     Path('plus.json').write_text(json.dumps(values))
     monkeypatch.setattr('sys.argv', ['x', *f'--settings plus.json --faces faces --out out --gpu {gpu}'.split()])
-    command = vars(import_module('sphereslim.commands.sphereface_plus'))
+    command = vars(import_module('sphereslim.commands.studies.sphereface_plus'))
     if status:
         with pytest.raises(SlimError, match='--gpu all: base of plus.json shares the forwards of iter_size 2'):
             command['make_plan'](command['arguments']())
