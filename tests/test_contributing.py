@@ -11,8 +11,8 @@ import pytest
 from repository import ROOT
 
 PAGE = (ROOT / 'CONTRIBUTING.md').read_text()
-BLOCK = re.compile(r'^```(python|sh)\n(.*?)^```$', re.M | re.S)
-RECIPES = dict(re.findall(r'^## (Add a \w+)\n(.*?)(?=^## |\Z)', PAGE, re.M | re.S))
+BLOCK = re.compile(r'^```(python|proto|prototxt|sh)\n(.*?)^```$', re.M | re.S)
+RECIPES = dict(re.findall(r'^## (Add a [\w ]+)\n(.*?)(?=^## |\Z)', PAGE, re.M | re.S))
 PARTS = (
     'caffe-sphereface',
     'python',
@@ -51,21 +51,22 @@ def shell(command, folder):
     return done.stdout
 
 
-def test_there_are_three_recipes():
-    assert list(RECIPES) == ['Add a layer', 'Add a criterion', 'Add a command']
+def test_there_are_four_recipes():
+    assert list(RECIPES) == ['Add a layer', 'Add a layer of your own', 'Add a criterion', 'Add a command']
 
 
 @pytest.mark.parametrize('title', RECIPES)
 def test_a_recipe_works_as_it_is_written(title, copy):
     written, ran = [], ''
     for kind, content in BLOCK.findall(RECIPES[title]):
-        if kind == 'python':
-            first, rest = content.split('\n', 1)
-            written.append(first.removeprefix('# '))
-            Path(copy, written[-1]).parent.mkdir(parents=True, exist_ok=True)
-            Path(copy, written[-1]).write_text(rest)
-        else:
+        if kind == 'sh':
             ran += shell(content, copy)
+            continue
+        first, rest = content.split('\n', 1)
+        path = Path(copy, first.removeprefix('# ').removeprefix('// '))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(rest)
+        written += [str(path.relative_to(copy))] if kind == 'python' else []
     assert written and ' passed' in ran
     for check in ('check', 'format --check'):
         shell(f'python -m ruff {check} {" ".join(written)}', copy)

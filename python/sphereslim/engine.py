@@ -44,11 +44,21 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
     import caffe
+    from caffe.layers.support.registry import Layer
     from caffe.proto import caffe_pb2
 else:
     caffe, caffe_pb2 = _LoadedWhenUsed('caffe'), _LoadedWhenUsed('caffe.proto.caffe_pb2')
 
-__all__ = ['Blob', 'caffe', 'caffe_command', 'caffe_pb2', 'caffe_root', 'named_blobs', 'without_settings']
+__all__ = [
+    'Blob',
+    'caffe',
+    'caffe_command',
+    'caffe_pb2',
+    'caffe_root',
+    'layer_class',
+    'named_blobs',
+    'without_settings',
+]
 
 
 def caffe_root() -> Path | None:
@@ -108,6 +118,15 @@ def _reason(folder: Path, error: Exception, said: str) -> str:
             'scipy==1.13.1 into a constraints file (CONSTRAINTS=mine.txt bash run_all.sh)'
         )
     return f'cannot be imported by {sys.executable} ({text}); docs/genuine-caffe.md says what it needs'
+
+
+def layer_class(name: str) -> 'type[Layer] | None':
+    """The class of a layer type, whose attributes say what can be done with it.
+
+    None on a genuine Caffe, and for a type that the project's own Caffe has not.
+    """
+    registry = None if caffe_root() else _load('caffe.layers.support.registry')
+    return registry.layer_class(name) if registry and name in registry.layer_types() else None
 
 
 def without_settings(text: str, descriptor: 'Descriptor', origin: str | Path) -> str:

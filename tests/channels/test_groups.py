@@ -1,5 +1,7 @@
 """Channel groups: a pruned net gives what the whole net gives with the removed channels set to zero."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -9,6 +11,7 @@ from random_nets import MOVES, NETS, build
 from repository import ROOT, SHARED
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
+from sphereslim.engine import caffe_pb2, caffe_root
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import measure
 from sphereslim.net.opened import open_net, weights_of
@@ -238,6 +241,40 @@ def test_a_layer_of_unknown_type_stops_pruning_and_is_named():
                 convolution_param { num_output: 4 kernel_size: 1 } }
         layer { name: "odd" type: "Shuffle" bottom: "conv" top: "odd" }""")
     with pytest.raises(SlimError, match=r"'odd' \(Shuffle\), which is of a type whose channels are not followed"):
+        Groups(net).of('conv')
+
+
+@pytest.mark.skipif(caffe_root() is not None, reason='a genuine Caffe has its own layers alone')
+def test_a_layer_of_ones_own_is_pruned_and_counted_as_its_class_says(monkeypatch):
+    registry = import_module('caffe.layers.support.registry')
+    parameters = import_module('caffe.layers.support.parameters')
+    monkeypatch.setattr(registry, '_types', dict(registry._types))
+
+    @registry.register('Gain')
+    class Gain(registry.Layer):
+        per_channel, channel_blobs = True, (0,)
+
+        def setup(self, bottom, top):
+            parameters.add_parameter(self, bottom[0].shape[1:2], caffe_pb2.FillerParameter())
+
+        def reshape(self, bottom, top):
+            top[0].reshape(*bottom[0].shape)
+
+        def forward(self, bottom, top):
+            top[0].tensor = bottom[0].tensor * self.blobs[0].tensor.reshape(-1, 1, 1)
+
+        def macs(self, bottoms, tops):
+            return bottoms[0][1] * tops[0][2]
+
+    net = parse_net("""layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 4, 5] } } }
+        layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+                convolution_param { num_output: 6 kernel_size: 1 } }
+        layer { name: "gain" type: "Gain" bottom: "conv" top: "gain" }
+        layer { name: "fc" type: "InnerProduct" bottom: "gain" top: "fc" inner_product_param { num_output: 2 } }""")
+    assert_masked_is_pruned(net, half)
+    assert {layer.name: layer.macs for layer in measure(net)}['gain'] == 6 * 4
+    Gain.per_channel = False
+    with pytest.raises(SlimError, match=r"'gain' \(Gain\), which is of a type whose channels are not followed"):
         Groups(net).of('conv')
 
 

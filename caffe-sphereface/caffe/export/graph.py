@@ -37,13 +37,20 @@ def converts(*types: str, of: type[Layer] | None = None) -> Callable[[Converter]
 
 
 def converter_of(layer: Layer) -> Callable[..., list[str]]:
-    """The converter of a layer's type; CaffeError where ONNX export does not know it."""
+    """The converter of a layer's type, or what its class states; CaffeError where ONNX export does not know it."""
+    if layer.to_onnx and layer.type not in _converters:
+        return _as_its_class_says
     if layer.type not in _converters:
         raise CaffeError(
             f"layer '{layer.name}' ({layer.type}): has no form in ONNX, expected a net for inference "
             f'of: {", ".join(sorted(_converters))}'
         )
     return next(function for of, function in _converters[layer.type] if of is None or isinstance(layer, of))
+
+
+def _as_its_class_says(graph: 'Graph', layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    assert layer.to_onnx is not None
+    return layer.to_onnx(graph, x, shapes, tops)
 
 
 class Graph:

@@ -1,0 +1,5 @@
+"""Messages of Caffe's files, and their text and binary forms."""
+
+from caffe.proto import caffe_pb2, own_layers
+
+own_layers.load_fields(caffe_pb2)

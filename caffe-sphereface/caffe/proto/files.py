@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError, reason
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, own_layers
 from caffe.proto.dialects.settings import without_settings
 from caffe.proto.error_position import layer_of_error
 from caffe.proto.upgrade import upgrade_net, upgrade_solver
@@ -39,6 +39,7 @@ def read_text_message(path: str | Path, message: AnyMessage) -> AnyMessage:
 
 def parse_text(text: str, message: AnyMessage, origin: str | Path) -> AnyMessage:
     """Parse prototxt text into `message` and return it; `origin` names it in errors."""
+    own_layers.check()
     try:
         return _parse(text, message, origin)
     except (text_format.ParseError, RecursionError, SystemError) as error:

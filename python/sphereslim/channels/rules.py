@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from sphereslim.channels.trace import Flow, Trace
-from sphereslim.engine import caffe_pb2
+from sphereslim.engine import caffe_pb2, layer_class
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import types_with
 
@@ -42,8 +42,19 @@ def apply_rule(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> T
     elif layer.type in RULES:
         tops = RULES[layer.type](trace, layer, flows)
     else:
-        tops = stop(trace, layer, flows, 'is of a type whose channels are not followed')
+        tops = _as_its_class_says(trace, layer, flows)
     return [*tops, *[None] * (len(layer.top) - len(tops))]
+
+
+def _as_its_class_says(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
+    """A type without a rule: its class may state that channels pass one by one, and which blobs have a value each."""
+    facts = layer_class(layer.type)
+    if facts is None or not facts.per_channel or len(flows) > 1:
+        return stop(trace, layer, flows, 'is of a type whose channels are not followed')
+    if flows[0] is not None:
+        for blob in facts.channel_blobs:
+            trace.axis(layer, blob, 0, flows[0], 'output', ndim=1)
+    return [flows[0]] * len(layer.top)
 
 
 def stop(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows, why: str) -> Tops:

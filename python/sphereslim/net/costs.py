@@ -147,7 +147,13 @@ def _own_blobs(layer: caffe_pb2.LayerParameter, opened: caffe.Net, counted: set[
 
 
 def _macs(layer: caffe_pb2.LayerParameter, opened: caffe.Net) -> int:
-    """Every weight is used once per output position, that of a Deconvolution once per input position."""
+    """Every weight is used once per output position, that of a Deconvolution once per input position.
+
+    The class of a layer of one's own says so itself.
+    """
+    own = getattr(opened.layer_dict[layer.name], 'macs', None)
+    if own:
+        return own(*([tuple(opened.blobs[name].data.shape) for name in names] for names in (layer.bottom, layer.top)))
     if layer.name not in opened.params:
         return 0
     weight = opened.params[layer.name][0]

@@ -10,7 +10,7 @@ import torch
 from caffe import device as mode
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, own_layers
 
 # how many bottoms or tops a layer takes: exactly so many, or (min, max) with None for no bound
 BlobCount = int | tuple[int, int | None]
@@ -25,12 +25,18 @@ def register(*names: str, when: Condition | None = None) -> Callable[[LayerClass
     """Class decorator: make a Layer known under one or more Caffe type names.
 
     Forks have different layers of one name: a class with `when` stands for those of which it is true, and the class
-    without it for all others.
+    without it for all others. Raises CaffeError for a second class of one name that would stand for all.
     """
 
     def add(cls: LayerClass) -> LayerClass:
         for name in names:
             classes = _types.setdefault(name, [])
+            taken = next((other for condition, other in classes if condition is None and when is None), None)
+            if taken:
+                raise CaffeError(
+                    f"layer type '{name}' is that of class {taken.__name__} in {taken.__module__} already, "
+                    'expected another name'
+                )
             classes.insert(0 if when else len(classes), (when, cls))
         return cls
 
@@ -49,6 +55,7 @@ def layer_types() -> list[str]:
 
 def check_types(params: Collection[caffe_pb2.LayerParameter]) -> None:
     """CaffeError for the first LayerParameter of a type that does not exist, with all other such types of `params`."""
+    own_layers.check()
     unknown: dict[str, str] = {}
     for param in params:
         if param.type not in _types:
@@ -110,7 +117,9 @@ class Layer:
       if that depends on its parameters or the bottom, override `can_fold`. 'affine' (a factor and a shift for each
       channel), 'product' (a matrix over all axes behind the first) and 'convolution' need `linear`, which by default
       gives the blobs; 'activation' (each value by itself) needs `infer` or `activation`;
-    - `per_channel`, `values_from`, `over_time` and `passes_bottom_on` are facts for whoever rewrites or exports nets.
+    - `per_channel`, `channel_blobs`, `values_from`, `over_time` and `passes_bottom_on` are facts for whoever prunes,
+      rewrites or exports nets;
+    - `macs` and `to_onnx` state costs and ONNX form of a type that the workflow and the export know nothing of.
     """
 
     bottoms: BlobCount = (0, None)
@@ -134,6 +143,14 @@ class Layer:
     folds_as: ClassVar[Literal['convolution', 'product', 'affine', 'activation'] | None] = None
     # whether the top has the bottom's shape, and each of its channels follows from the same channel alone
     per_channel: ClassVar[bool] = False
+    # indices of the `blobs` of such a layer that have one value for each channel
+    channel_blobs: ClassVar[Sequence[int]] = ()
+    # a method from the shapes of bottoms and tops to the multiply-accumulates of one forward on them, as the workflow's
+    # costs count them; None for none, and for types that it knows itself
+    macs: Callable[..., int] | None = None
+    # a method (graph, x, shapes of bottoms and of tops) that gives the names of the tops' ONNX values, made of those
+    # of the bottoms, `x`; None where there is none, and for types that caffe.export knows itself
+    to_onnx: Callable[..., list[str]] | None = None
     # whether every top is the bottom's data itself
     passes_bottom_on: ClassVar[bool] = False
     # whether the first axis counts steps of time, where it counts pictures or other items elsewhere
