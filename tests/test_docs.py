@@ -22,7 +22,9 @@ PAGES = [
 ]
 OWN_WORDS = re.compile(r'`[^`\n]+`|^```.*?^```|^    .*$', re.M | re.S)
 FOLDERS = '|'.join(('caffe-sphereface', 'docs', 'preprocess', 'prototxt', 'published', 'python', 'tests', 'tools'))
-PATH = re.compile(rf'(?<![\w/$.}}-])(?!python/caffe/)(?:{FOLDERS})/[\w./-]*\w')  # python/caffe is in a build of Caffe
+PATH = re.compile(
+    rf'(?<![\w/$.}}-])(?!python/caffe/|tools/extra/)(?:{FOLDERS})/[\w./-]*\w'
+)  # those are in a build of Caffe
 COMMAND = re.compile(r'(?:^ *|`)(?:\w+=\S+ )*sphereslim ([a-z][\w-]*)', re.M)
 RECIPE = re.compile(r'^## Add a .*?(?=^## |\Z)', re.M | re.S)  # of things that are not there yet
 
