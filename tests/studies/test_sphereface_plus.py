@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
-from importlib import import_module
 from math import degrees
 from pathlib import Path
 
 import numpy as np
 import pytest
 from repository import ROOT
+from sphereslim.commands.program import find_command
+from sphereslim.commands.studies.sphereface_plus import make_plan
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.net.opened import open_net
@@ -127,10 +128,10 @@ def test_forwards_are_shared_among_gpus_of_a_known_number(gpu, iter_size, status
     values = json.loads(Path('plus.json').read_text())
     values['base']['iter_size'] = iter_size
     Path('plus.json').write_text(json.dumps(values))
-    monkeypatch.setattr('sys.argv', ['x', *f'--settings plus.json --faces faces --out out --gpu {gpu}'.split()])
-    command = vars(import_module('sphereslim.commands.studies.sphereface_plus'))
+    words = f'--settings plus.json --faces faces --out out --gpu {gpu}'.split()
+    args = find_command('sphereface-plus').parse(words)
     if status:
         with pytest.raises(SlimError, match='--gpu all: base of plus.json shares the forwards of iter_size 2'):
-            command['make_plan'](command['arguments']())
+            make_plan(args)
     else:
-        assert command['make_plan'](command['arguments']()).base.iter_size == 1
+        assert make_plan(args).base.iter_size == 1
