@@ -22,9 +22,8 @@ PAGES = [
 ]
 OWN_WORDS = re.compile(r'`[^`\n]+`|^```.*?^```|^    .*$', re.M | re.S)
 FOLDERS = '|'.join(('caffe-sphereface', 'docs', 'preprocess', 'prototxt', 'published', 'python', 'tests', 'tools'))
-PATH = re.compile(
-    rf'(?<![\w/$.}}-])(?!python/caffe/|tools/extra/)(?:{FOLDERS})/[\w./-]*\w'
-)  # those are in a build of Caffe
+IN_A_BUILD_OF_CAFFE = 'python/caffe/|tools/extra/'
+PATH = re.compile(rf'(?<![\w/$.}}-])(?!{IN_A_BUILD_OF_CAFFE})(?:{FOLDERS})/[\w./-]*\w')
 COMMAND = re.compile(r'(?:^ *|`)(?:\w+=\S+ )*sphereslim ([a-z][\w-]*)', re.M)
 RECIPE = re.compile(r'^## Add a .*?(?=^## |\Z)', re.M | re.S)  # of things that are not there yet
 
