@@ -40,7 +40,7 @@ if [ -n "${FACES:-}" ] && [ "$name" = flame ]; then
 elif [ -n "${FACES:-}" ]; then
   [ -f "${PAIRS:-}" ] || wrong "PAIRS=${PAIRS:-}: not there" 'pairs.txt, the list of pairs to verify on'
 fi
-[ -z "${VERBOSE:-}" ] && export GLOG_minloglevel=${GLOG_minloglevel:-2}
+[ -z "${VERBOSE:-}" ] || export GLOG_minloglevel=0
 
 python=$(bash tools/make_env.sh)
 

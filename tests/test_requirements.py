@@ -84,6 +84,10 @@ def test_a_missing_pin_is_told(pins, name):
     assert list(unpinned(required('requirements-test.txt'), pins)) == [name]
 
 
+def test_the_environment_of_run_all_exports_to_onnx():
+    assert 'onnx' in [requirement.name for requirement in required('requirements.txt')]
+
+
 def test_the_hooks_before_a_commit_use_the_pinned_ruff():
     (pinned,) = [line for line in (ROOT / 'constraints.txt').read_text().splitlines() if line.startswith('ruff==')]
     assert (ROOT / '.pre-commit-config.yaml').read_text().count(f'[{pinned}]') == 2

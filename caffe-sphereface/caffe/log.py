@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import SupportsFloat, TextIO
 
@@ -39,6 +41,18 @@ def info(source: str, message: str) -> None:
 def warning(source: str, message: str) -> None:
     """Log at level warning."""
     _write(1, 'W', source, message)
+
+
+@contextmanager
+def warnings_only() -> Iterator[None]:
+    """Hide lines at level info for the block, unless GLOG_minloglevel says what to show."""
+    before = _log.level
+    if not os.environ.get('GLOG_minloglevel'):
+        _log.level = max(before, 1)
+    try:
+        yield
+    finally:
+        _log.level = before
 
 
 def shows_info() -> bool:

@@ -1,5 +1,6 @@
 """The `sphereslim` program and the scripts beside it: what there is, told without loading it, and how it ends."""
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,12 @@ from sphereslim.commands.program import ROOMS, find_command, find_commands, over
 from sphereslim.errors import SlimError
 
 NAMES = [command.name for room in ROOMS for command in find_commands(room)]
+
+NET = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "a" type: "Convolution" bottom: "data" top: "a" convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "b" type: "Convolution" bottom: "a" top: "b" convolution_param { num_output: 4 kernel_size: 3 } }
+"""
 
 
 def program(*words, **how):
@@ -56,3 +63,11 @@ def test_what_is_in_no_checkout_is_told_as_such(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SlimError, match="prototxt/vgg16: not there; it is part of the project's checkout"):
         checkout.checkout('prototxt/vgg16')
+
+
+@pytest.mark.parametrize('words, is_quiet', [((), True), (('-v',), False)])
+def test_the_engine_is_silent_unless_asked(tmp_path, words, is_quiet):
+    (tmp_path / 'net.prototxt').write_text(NET)
+    environment = {name: value for name, value in os.environ.items() if name != 'GLOG_minloglevel'}
+    done = program('substitute', 'net.prototxt', '--shrink', '--output', 'small', *words, cwd=tmp_path, env=environment)
+    assert done.returncode == 0 and (done.stderr == '') is is_quiet, done.stderr

@@ -1,4 +1,7 @@
-"""`caffe export` and `caffe import-torch`: nets to other programs, weights from others."""
+"""`caffe export` and `caffe import-torch`: nets to other programs, weights from others.
+
+They print a line on what they wrote. What nets log while they are made is shown with -minloglevel 0.
+"""
 
 import argparse
 
@@ -9,21 +12,23 @@ from caffe.export.onnx_file import export_onnx
 from caffe.net.state_dict import import_state_dict
 
 
+@log.warnings_only()
 def export(flags: argparse.Namespace) -> None:
     """Write the net and weights that `flags` name to the file -onnx."""
     net = _net(flags, 'onnx')
     for path in named_weights(flags):
         net.copy_from(path)
     export_onnx(net, flags.onnx, flags.any_batch)
-    log.info('export.py', f'Wrote {flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')
+    print(f'{flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')
 
 
+@log.warnings_only()
 def import_torch(flags: argparse.Namespace) -> None:
     """Write the net -model with the values of the state_dict -torch as the caffemodel -out."""
     net = _net(flags, 'torch', 'map', 'out')
     import_state_dict(net, flags.torch, flags.map)
     net.save(flags.out)
-    log.info('export.py', f'Wrote {flags.out}: {len(net.params)} layers with parameters')
+    print(f'{flags.out}: {len(net.params)} layers with parameters')
 
 
 def _net(flags: argparse.Namespace, *needed: str) -> caffe.Net:

@@ -7,6 +7,7 @@ It has `add_arguments(parser)` and `run(args)`, and its docstring is its help. O
 import argparse
 import ast
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ class Command:
     def run(self, words: Sequence[str], program: str | None = None) -> None:
         """Run it with these arguments."""
         args = self.parse(words, program)
+        if args.verbose:
+            os.environ['GLOG_minloglevel'] = '0'  # read when the engine is loaded, which no module of a command does
         importlib.import_module(self.module).run(args)
 
 

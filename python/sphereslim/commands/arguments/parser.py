@@ -16,4 +16,6 @@ class _Paragraphs(argparse.HelpFormatter):
 def command_parser(doc: str, program: str | None = None) -> argparse.ArgumentParser:
     """An ArgumentParser whose help is the first paragraph of `doc`, the arguments, and the other paragraphs."""
     start, _, end = doc.strip().partition('\n\n')
-    return argparse.ArgumentParser(program, description=start, epilog=end, formatter_class=_Paragraphs)
+    parser = argparse.ArgumentParser(program, description=start, epilog=end, formatter_class=_Paragraphs)
+    parser.add_argument('-v', '--verbose', action='store_true', help='show what the engine logs, too')
+    return parser
