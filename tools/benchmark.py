@@ -9,18 +9,16 @@ a process that trains, without what it held before the net existed.
 """
 
 import os
-import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault('GLOG_minloglevel', '2')
 
-import cv2
 import numpy as np
 import torch
-from benchmarks.nets import SHARED
+from benchmarks.measuring import machine, take_turns
+from benchmarks.nets import MOBILE
 from benchmarks.peers import Skipped, choose_device, inference, training
 from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.ending import run_command
@@ -28,7 +26,6 @@ from sphereslim.files import write_bytes, write_json
 from sphereslim.report.text_tables import markdown_table, text_table
 from tqdm import tqdm
 
-MOBILE = 'mobilefacenet' if (SHARED / 'data' / 'mobilefacenet').is_dir() else 'mobilenet-10'
 SHORT = [
     ('train', 'sphereface-4', 32),
     ('train', 'sphereface-20', 32),
@@ -121,24 +118,6 @@ def measure(kind, name, batch, args, device):
     return row
 
 
-def take_turns(contenders, seconds):
-    """({contender: best wall ms}, {contender: median CPU ms}) of rounds for about `seconds`, at least five."""
-    wall, cpu = ({who: [] for who in contenders} for _ in range(2))
-    end = time.monotonic() + seconds
-    order = list(contenders)
-    while time.monotonic() < end or len(wall['caffe']) < 5:
-        for who in order:
-            # once without counting: what the one before left in the caches is nobody's merit
-            if wall[who] and wall[who][-1] < 50:
-                contenders[who]()
-            began, used = time.perf_counter(), time.process_time()
-            contenders[who]()
-            wall[who].append((time.perf_counter() - began) * 1e3)
-            cpu[who].append((time.process_time() - used) * 1e3)
-        order.reverse()
-    return {w: float(np.min(t)) for w, t in wall.items()}, {w: float(np.median(t)) for w, t in cpu.items()}
-
-
 def peak(who, name, batch, threads, gpu):
     """MiB that training takes at most in a process of its own, of the host's memory or of the GPU's."""
     script = str(Path(__file__).with_name('benchmark_memory.py'))
@@ -179,30 +158,6 @@ def line(row):
     if 'memory_mib' in row:
         parts.append('MiB ' + ' '.join(f'{who} {mib:.0f}' for who, mib in row['memory_mib'].items()))
     return f'{row["kind"]} {row["net"]} batch {row["batch"]}: {", ".join(parts)}, difference {row["difference"]:.0e}'
-
-
-def machine(threads, device):
-    cpu = platform.processor() or platform.machine()
-    if Path('/proc/cpuinfo').is_file():
-        lines = [
-            text.split(':')[1].strip()
-            for text in Path('/proc/cpuinfo').read_text().splitlines()
-            if text.startswith('model name')
-        ]
-        cpu = lines[0] if lines else cpu
-    gpu = {} if device.type == 'cpu' else {'gpu': torch.cuda.get_device_name(device), 'cuda': torch.version.cuda}
-    return {
-        **gpu,
-        'cpu': cpu,
-        'cores': os.cpu_count(),
-        'threads': threads,
-        'load': os.getloadavg()[0],
-        'capability': torch.backends.cpu.get_cpu_capability(),
-        'torch': torch.__version__,
-        'opencv': cv2.__version__,
-        'python': platform.python_version(),
-        'system': platform.platform(),
-    }
 
 
 def describe(machine):

@@ -27,15 +27,20 @@ def main():
     parser.add_argument('--gpu', type=int, metavar='N', help='train on that GPU, and print what its memory holds')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if args.who == 'caffe':
+    print(f'{peak(args.who, args.net, args.batch, args.gpu):.0f}')
+
+
+def peak(who, name, batch, gpu):
+    """MiB that training takes at most in this process, which has not trained before."""
+    if who == 'caffe':
         keep_freed_memory()
-    param, device = training_net(args.net, args.batch), choose_device(args.gpu)
-    memory = HostMemory() if args.gpu is None else GpuMemory(device)
-    step = _caffe_train_step(param) if args.who == 'caffe' else _torch_step(param, device)
+    param, device = training_net(name, batch), choose_device(gpu)
+    memory = HostMemory() if gpu is None else GpuMemory(device)
+    step = _caffe_train_step(param) if who == 'caffe' else _torch_step(param, device)
     memory.forget_peak()
     for _ in range(STEPS):
         step()
-    print(f'{memory.peak():.0f}')
+    return memory.peak()
 
 
 def _caffe_train_step(param):

@@ -40,6 +40,7 @@ def main():
     parser.add_argument('--kills', type=int, default=50, help='how often to kill (default: 50)')
     parser.add_argument('--folder', type=Path, help='where to work (default: a temporary folder)')
     parser.add_argument('--seed', type=int, default=0, help='of the random moments (default: 0)')
+    parser.add_argument('--gpu', help='train on this GPU (default: on the CPU)')
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix='torture-'))
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def main():
     seen, last, failure = 0, 0, None
     for kill in tqdm(range(options.kills), unit='kill', disable=None):
         (folder / 'solver.prototxt').write_text(SOLVER % ('HDF5' if kill % 2 else 'BINARYPROTO'))
-        failure = train_and_kill(folder, newest_state(folder))
+        failure = train_and_kill(folder, newest_state(folder), options.gpu)
         if failure:
             break
         count, iteration = check(folder)
@@ -74,9 +75,10 @@ def iteration_of(path):
     return int(re.search(r'_iter_(\d+)', path.name)[1])
 
 
-def train_and_kill(folder, state):
+def train_and_kill(folder, state, gpu=None):
     """Train from `state`, kill at a random moment after a few snapshots; what went wrong, or None."""
     command = [sys.executable, '-m', 'caffe', 'train', '-solver', 'solver.prototxt']
+    command += [] if gpu is None else ['-gpu', gpu]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'GLOG_minloglevel': '0'}
     process = subprocess.Popen(
         command + (['-snapshot', state.name] if state else []),

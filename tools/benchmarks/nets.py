@@ -9,6 +9,7 @@ from sphereslim.net.prototxt import read_net
 ROOT = Path(__file__).resolve().parents[2]
 L, P = caffe.layers, caffe.params
 SHARED = Path(os.environ.get('SHARED', ROOT.parent / 'shared'))
+MOBILE = 'mobilefacenet' if (SHARED / 'data' / 'mobilefacenet').is_dir() else 'mobilenet-10'
 CLASSES = 1000
 
 

@@ -1,4 +1,4 @@
-"""Who competes in the benchmark: the engine, PyTorch as written and compiled, onnxruntime, OpenCV.
+"""Who competes in the benchmark: the engine, PyTorch as written, compiled and in channels_last, onnxruntime, OpenCV.
 
 Each contender is a function without arguments that does the work once, and gives the outputs (inference) or the loss
 (training) as an array. `Skipped` says why there is none.
@@ -19,6 +19,7 @@ from sphereslim.net.prototxt import write_prototxt
 
 from benchmarks.nets import inference_net, training_net, weights_of
 from benchmarks.torch_peer import Peer
+from caffe.precision import is_bf16
 
 RATE, MOMENTUM, DECAY = 0.001, 0.9, 0.0005
 COMPILE_SECONDS = 240
@@ -59,6 +60,9 @@ def inference(name, batch, threads, peers, device):
         contenders['torch'] = _torch_forward(peer, image, device)
     if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(_compiled_forward, peer, image, device)
+    if 'channels_last' in peers:
+        last = Peer(param, net).to(device).to(memory_format=torch.channels_last)
+        contenders['channels_last'] = _torch_forward(last, image.to(memory_format=torch.channels_last), device)
     for who in [who for who in _IMPORTERS if who in peers]:
         contenders[who] = _or_skipped(_IMPORTERS[who], peer, param, net, picture, threads, device)
     return contenders
@@ -72,6 +76,8 @@ def training(name, batch, peers, device):
     contenders = {'caffe': lambda: engine() or net.blobs[loss].data.copy()}
     if 'torch' in peers:
         contenders['torch'] = torch_step(Peer(param, net, loss), net, device)
+    if 'channels_last' in peers:
+        contenders['channels_last'] = torch_step(Peer(param, net, loss), net, device, torch.channels_last)
     if 'compiled' in peers:
         contenders['compiled'] = _or_skipped(
             lambda: _first_call(torch_step(Peer(param, net, loss), net, device, compiled=True))
@@ -97,20 +103,27 @@ def engine_step(param):
     return lambda: solver.step(1), net
 
 
-def torch_step(peer, net, device, compiled=False):
+def torch_step(peer, net, device, memory_format=torch.contiguous_format, compiled=False):
     """A function that trains a module one iteration on the pictures that the net holds and gives the loss."""
     image, label = (torch.from_numpy(net.blobs[name].data.copy()).to(device) for name in ('data', 'label'))
-    optimizer = torch.optim.SGD(peer.to(device).train().parameters(), RATE, MOMENTUM, weight_decay=DECAY)
+    image, peer = image.contiguous(memory_format=memory_format), peer.to(device, memory_format=memory_format)
+    optimizer = torch.optim.SGD(peer.train().parameters(), RATE, MOMENTUM, weight_decay=DECAY)
     module = torch.compile(peer) if compiled else peer
 
     def step():
         optimizer.zero_grad()
-        loss = module(image, label)
+        with _engine_precision(device):
+            loss = module(image, label)
         loss.backward()
         optimizer.step()
         return loss.detach().cpu().numpy()
 
     return step
+
+
+def _engine_precision(device):
+    """What lets modules compute as the engine does: in bfloat16 where that was chosen for it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_bf16())
 
 
 def _engine_forward(net, picture):
@@ -120,8 +133,8 @@ def _engine_forward(net, picture):
 
 def _torch_forward(module, image, device):
     def forward():
-        with torch.inference_mode():
-            return module(image.to(device)).cpu().numpy()
+        with torch.inference_mode(), _engine_precision(device):
+            return module(image.to(device)).float().cpu().numpy()
 
     return forward
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import cv2
-import lmdb
 import numpy as np
 from sphereslim.engine import caffe, caffe_pb2
 
+from caffe.data.db import backend_named, new_database
+
 BATCH, HEIGHT, WIDTH = 64, 112, 96
+LMDB = backend_named('lmdb')
 MEAN, SCALE = 127.5, 0.0078125
 TRANSFORM = f'transform_param {{ scale: {SCALE} mirror: true mean_value: {MEAN} }}'
 LAYERS = {
@@ -20,9 +22,9 @@ LAYERS = {
 }
 
 
-def layer_text(kind, folder):
+def layer_text(kind, folder, batch=BATCH):
     """The prototxt of a data layer over what `make_pictures` put into `folder`."""
-    return LAYERS[kind].format(folder=folder, batch=BATCH, transform=TRANSFORM)
+    return LAYERS[kind].format(folder=folder, batch=batch, transform=TRANSFORM)
 
 
 def source(kind, folder):
@@ -51,23 +53,31 @@ def wanted_rate(name, tflops):
 
 
 def make_pictures(folder, count):
-    """JPEG files with the detail of photographs, a list of them, and LMDBs of them raw and encoded; their paths."""
-    rng, paths, encoded, raw = np.random.default_rng(0), [], [], []
+    """The pictures and the list of `make_list`, and LMDBs of them raw and encoded; the pictures' paths."""
+    paths = make_list(folder, count)
+    make_databases(folder, paths)
+    return paths
+
+
+def make_list(folder, count):
+    """JPEG files with the detail of photographs and list.txt, which gives each a label of its own; their paths."""
+    rng, paths = np.random.default_rng(0), []
     for i in range(count):
         noise = rng.integers(0, 256, (14, 12, 3), dtype=np.uint8)
         image = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         image = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
         paths.append(str(folder / f'{i}.jpg'))
         cv2.imwrite(paths[-1], image)
-        encoded.append(caffe_pb2.Datum(data=Path(paths[-1]).read_bytes(), encoded=True, label=i))
-        raw.append(
-            caffe_pb2.Datum(
-                channels=3, height=HEIGHT, width=WIDTH, label=i, data=cv2.imread(paths[-1]).transpose(2, 0, 1).tobytes()
-            )
-        )
     (folder / 'list.txt').write_text(''.join(f'{path} {i}\n' for i, path in enumerate(paths)))
-    for name, items in (('raw', raw), ('encoded', encoded)):
-        with lmdb.open(str(folder / name), map_size=1 << 30) as database, database.begin(write=True) as write:
-            for i, datum in enumerate(items):
-                write.put(f'{i:08d}'.encode(), datum.SerializeToString())
     return paths
+
+
+def make_databases(folder, paths):
+    """LMDBs `raw` and `encoded` in `folder` of the pictures; CaffeError without the package lmdb."""
+    with new_database(folder / 'raw', LMDB) as put_raw, new_database(folder / 'encoded', LMDB) as put_encoded:
+        for i, path in enumerate(paths):
+            planes = cv2.imread(path).transpose(2, 0, 1)
+            raw = caffe_pb2.Datum(channels=3, height=HEIGHT, width=WIDTH, label=i, data=planes.tobytes())
+            encoded = caffe_pb2.Datum(data=Path(path).read_bytes(), encoded=True, label=i)
+            put_raw(b'%08d' % i, raw.SerializeToString())
+            put_encoded(b'%08d' % i, encoded.SerializeToString())

@@ -80,7 +80,8 @@ class AngularMargin(nn.Module):
         own = cosine.gather(1, label.long()[:, None])
         k = (4 * own.detach().acos() / math.pi).floor()
         psi = (1 - 2 * (k % 2)) * (8 * own**4 - 8 * own**2 + 1) - 2 * k
-        return length * cosine.scatter(1, label.long()[:, None], (mix * own + psi) / (1 + mix))
+        mixed = (mix * own + psi) / (1 + mix)
+        return length * cosine.scatter(1, label.long()[:, None], mixed.to(cosine.dtype))
 
 
 def _module(layer, scale, net):

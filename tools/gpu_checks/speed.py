@@ -1,0 +1,55 @@
+"""Rows of speed: the engine and PyTorch's modules by turns, in every precision."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from benchmarks.measuring import take_turns
+from benchmarks.nets import MOBILE
+from benchmarks.peers import Skipped, inference, training
+from sphereslim.engine import caffe
+
+from gpu_checks.check import Check
+
+PRECISIONS = ('fp32', 'tf32', 'bf16')
+# VGG-16 with its large pictures takes as long as all the others, and comes last
+NETWORKS = ('sphereface-20', 'sphereface-4', MOBILE, 'sphereface-64', 'vgg16')
+ROWS = [(name, batch) for name in NETWORKS for batch in (32, 256)]
+TINY = [('sphereface-4', 2)]
+SECONDS = 0.4  # a row
+
+
+def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Sequence[str]) -> None:
+    """State the pictures/s of each row (network, batch) by contender, and the engine's over the best peer's.
+
+    `kind` is 'training' or 'inference'. Where both are float32, outputs (the first loss) must agree to 1e-3.
+    """
+    device, threads = check.choose(), torch.get_num_threads()
+    for name, batch in rows:
+        made = (
+            training(name, batch, peers, device)
+            if kind == 'training'
+            else inference(name, batch, threads, peers, device)
+        )
+        for who in [who for who, what in made.items() if isinstance(what, Skipped)]:
+            check.pass_over(f'{name} {batch} {who}', str(made.pop(who)))
+        for precision in PRECISIONS[:: 2 if check.tiny else 1]:
+            caffe.set_precision(precision)
+            outputs = [np.array(run()).reshape(-1) for run in made.values()]
+            if precision == 'fp32':
+                _compare(check, f'{name} {batch}', outputs)
+            wall, _ = take_turns(made, 0 if check.tiny else SECONDS)
+            rates = {who: 1e3 * batch / ms for who, ms in wall.items()}
+            best = max((rate for who, rate in rates.items() if who != 'caffe'), default=float('nan'))
+            check.figure(f'{name} {batch} {precision}', rates | {'of the best': rates['caffe'] / best})
+        del made
+        if check.device == 'cuda':
+            torch.cuda.empty_cache()
+
+
+def _compare(check: Check, name: str, outputs: list[np.ndarray]) -> None:
+    reference = outputs[0]
+    error = max(float(np.abs(other - reference).max()) for other in outputs) / float(np.abs(reference).max())
+    check.figure(f'{name} difference', error)
+    if not error <= 1e-3:
+        check.wrong(f'{name} difference', 'outputs do not agree to 1e-3')
