@@ -28,7 +28,7 @@ def quick_caffe(quick_command, monkeypatch):
 @pytest.fixture
 def run(work, monkeypatch, capsys):
     """A function (command or tool, arguments) -> what it printed, run in the folder `work`; SystemExit carries the one
-    line of a bad request."""
+    line of a bad request. `run.notes` is then what it noted on stderr, a list of lines."""
     monkeypatch.chdir(work)
 
     def call(command, words):
@@ -40,6 +40,8 @@ def run(work, monkeypatch, capsys):
         except SystemExit as end:
             if end.code:
                 raise
-        return capsys.readouterr().out
+        captured = capsys.readouterr()
+        call.notes = [line for line in captured.err.splitlines() if line.startswith('note: ')]
+        return captured.out
 
     return call

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from sphereslim.commands.ending import run_command
+from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
-from sphereslim.facedata import pictures
 from sphereslim.facedata.alignment import landmarks
+from sphereslim.facedata.pictures import encode
 from sphereslim.files import write_bytes
 
 GREEN, RED, FRACTION = (60, 220, 60), (40, 40, 235), 4  # BGR; bits of the drawing's subpixels
@@ -22,8 +23,8 @@ def main():
     if not chosen:
         raise SlimError(f'{args.list}: no picture with a face in it')
     for picture, numbers in chosen:
-        image = pictures.read(Path(args.folder) / picture)
-        write_bytes(Path(args.out) / picture, pictures.encode(drawn(image, numbers), Path(picture).suffix))
+        image = read_picture(Path(args.folder) / picture)
+        write_bytes(Path(args.out) / picture, encode(drawn(image, numbers), Path(picture).suffix))
     print(f'{args.out}: {len(chosen)} pictures')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,18 +13,53 @@ from sphereslim.data.pairs import people_of
 from sphereslim.errors import SlimError
 from sphereslim.files import read_text
 
-_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.pgm', '.ppm'}
+ENDINGS = frozenset('.jpg .jpeg .jpe .png .bmp .pgm .ppm .pnm .tif .tiff .webp'.split())
+if 'OPENCV_LOG_LEVEL' not in os.environ:
+    # Lines of OpenCV's own would land in the progress bar; PictureError says which picture and why. OpenCV 4 and 5 name
+    # the setter differently.
+    (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)  # type: ignore[attr-defined]
+
+
+class PictureError(SlimError):
+    """A picture that cannot be used; the message names it and says why."""
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether the file's ending is that of a picture, and it is no hidden or unfinished file."""
+    path = Path(path)
+    return path.suffix.lower() in ENDINGS and not path.name.startswith('.')
 
 
 def read_picture(path: str | Path, channels: int = 3) -> np.ndarray:
-    """A picture file as uint8: (height, width, 3) BGR, or (height, width) for one of `channels`.
+    """A picture file as uint8: (height, width, 3) BGR, or (height, width) for one of `channels`, upright.
 
-    It stands upright, as its EXIF says. SlimError naming the file where it is none.
+    Grey becomes three equal channels, 16 bits become 8, CMYK becomes BGR, transparency is dropped and the orientation
+    in the file (EXIF) is applied, all by OpenCV. PictureError for anything else, a picture cut short included.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise PictureError(f'{path}: cannot be read ({error.strerror})') from None
+    if not len(content):
+        raise PictureError(f'{path}: is empty')
+    if _is_cut_short(content.tobytes()):
+        raise PictureError(f'{path}: is cut short')
+    image = _decode(content, cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE)
     if image is None:
-        raise SlimError(f'{path}: cannot be read as a picture')
+        raise PictureError(f'{path}: is broken or no picture')
     return image
+
+
+def _decode(content: np.ndarray, flag: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(content, flag)
+    except cv2.error:  # a size OpenCV refuses
+        return None
+
+
+def _is_cut_short(content: bytes) -> bool:
+    """Whether a JPEG lacks its end: OpenCV 4 fills the missing part with grey and says nothing."""
+    return content[:2] == b'\xff\xd8' and content.find(b'\xff\xd9', content.rfind(b'\xff\xda')) < 0
 
 
 def list_images(source: str | Path, count: int | None = None) -> list[Path]:
@@ -34,7 +70,7 @@ def list_images(source: str | Path, count: int | None = None) -> list[Path]:
     """
     source = Path(source)
     if source.is_dir():
-        paths = sorted(path for path in source.rglob('*') if path.suffix.lower() in _SUFFIXES)
+        paths = sorted(filter(is_picture, source.rglob('*')))
     elif source.is_file():
         lines = enumerate(read_text(source, 'a list of pictures').splitlines(), 1)
         paths = [_listed(source, number, line.strip()) for number, line in lines if line.strip()]

@@ -11,7 +11,8 @@ import numpy as np
 from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
 
-CROPS = ('centre', 'left', 'resize', 'area')
+CUTS = ('centre', 'left')
+CROPS = (*CUTS, 'resize', 'area')
 
 
 @dataclass(frozen=True)

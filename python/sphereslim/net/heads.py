@@ -35,11 +35,16 @@ def with_classes(net: caffe_pb2.NetParameter, people: int) -> caffe_pb2.NetParam
 
 def classifiers(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]:
     """The layers of a NetParameter whose output is held against labels by a loss or an accuracy; SlimError for none."""
-    judged = {layer.bottom[0] for layer in net.layer if layer_type(layer).judge}
-    found = [layer for layer in net.layer if _is_per_class(layer) and judged.intersection(layer.top)]
+    found = judged_layers(net)
     if not found:
         raise SlimError(f"net '{net.name}': has no inner product whose output a loss judges, expected a classifier")
     return found
+
+
+def judged_layers(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]:
+    """As `classifiers`, of a net that may have none."""
+    judged = {layer.bottom[0] for layer in net.layer if layer_type(layer).judge}
+    return [layer for layer in net.layer if _is_per_class(layer) and judged.intersection(layer.top)]
 
 
 def _is_per_class(layer: caffe_pb2.LayerParameter) -> bool:

@@ -22,6 +22,11 @@ class ReportCell:
     source: str = ''
 
 
+def accuracy_text(accuracy: float, error: float) -> str:
+    """An accuracy in percent with its standard error over the folds; a single fold has none, which is 0."""
+    return f'{accuracy:.2f}{f" ± {error:.2f}" if error else ""} %'
+
+
 @dataclass
 class ReportTable:
     """`columns` are texts, `rows` lists of ReportCells; `note` is what a reader has to know."""

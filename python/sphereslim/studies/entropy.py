@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
@@ -94,7 +94,7 @@ def net_table(rows):
             *_beside(row, 'macs_ratio', ANALYTIC, '{:.2f}×'),
             *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
             ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-            ReportCell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+            ReportCell(accuracy_text(row['accuracy'], row['error']), MEASURED),
             *_beside(row, 'lost', MEASURED, '{:.2f}'),
         ]
         cells.append(line)

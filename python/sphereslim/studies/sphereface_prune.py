@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.pipeline import Plan
@@ -94,7 +94,7 @@ def _cells(row: dict[str, Any]) -> list[ReportCell]:
     return [
         *cells,
         ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
-        ReportCell(f'{row["accuracy"]:.2f} ± {row["error"]:.2f} %', MEASURED),
+        ReportCell(accuracy_text(row['accuracy'], row['error']), MEASURED),
         ReportCell(f'{row["lost"]:.2f}', MEASURED),
         _printed(printed, 'lost', '{:.2f}'.format),
     ]

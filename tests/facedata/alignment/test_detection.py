@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 from repository import ROOT, SHARED
+from sphereslim.data.pictures import PictureError, read_picture
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
-from sphereslim.facedata import pictures
 from sphereslim.facedata.alignment import detection, landmarks
 from sphereslim.facedata.alignment.mtcnn import convert
 from sphereslim.facedata.alignment.mtcnn.boxes import regress, square, suppress
@@ -170,7 +170,7 @@ def test_faces_that_a_person_sees(published):
         'test2.jpg': [(217, 159, 274, 139, 266, 220)],
     }
     for name, faces in seen.items():
-        found = detect(Networks(published), [pictures.read(published / name)])[0]
+        found = detect(Networks(published), [read_picture(published / name)])[0]
         assert len(found.scores) == len(faces)
         middles = np.column_stack([found.points[:, :2].reshape(-1, 4), found.points[:, 3:].mean(1)])
         for face in faces:
@@ -202,13 +202,13 @@ def odd_pictures(folder):
 def test_every_kind_of_picture_is_read_or_named(tmp_path):
     scene = odd_pictures(tmp_path / 'odd')
     for name, limit in (('plain.png', 0), ('deep.png', 0), ('clear.png', 0), ('cmyk.jpg', 6), ('turned.jpg', 4)):
-        image = pictures.read(tmp_path / 'odd' / name)
+        image = read_picture(tmp_path / 'odd' / name)
         assert image.shape == scene.shape and image.dtype == np.uint8, name
         assert np.abs(image.astype(int) - scene).mean() <= limit, name
-    assert np.array_equal(pictures.read(tmp_path / 'odd' / 'grey.png')[..., 2], scene[..., 1])
+    assert np.array_equal(read_picture(tmp_path / 'odd' / 'grey.png')[..., 2], scene[..., 1])
     for name in ('short.jpg', 'no_end.jpg', 'text.jpg', 'empty.png', 'absent.png'):
-        with pytest.raises(pictures.PictureError, match=f'{name}: (is|cannot)'):
-            pictures.read(tmp_path / 'odd' / name)
+        with pytest.raises(PictureError, match=f'{name}: (is|cannot)'):
+            read_picture(tmp_path / 'odd' / name)
 
 
 def run(script, *words):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from sphereslim.commands.arguments.values import seed, whole
 from sphereslim.data.feed import Feed, feed_for
-from sphereslim.data.pictures import sample_pictures
-from sphereslim.data.preparation import CROPS, InputForm
+from sphereslim.data.pictures import read_picture, sample_pictures
+from sphereslim.data.preparation import CROPS, CUTS, InputForm
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.phases import reads_own_data
@@ -51,16 +54,45 @@ def form_of(args: argparse.Namespace, crop: str = 'centre') -> InputForm:
 
 def feeds(args: argparse.Namespace, net: caffe_pb2.NetParameter, *more: int) -> list[Feed]:
     """A Feed of --count pictures for a deploy NetParameter, and one of each further number, no picture in two."""
-    chosen = sample_pictures(args.images, [args.count, *more], args.seed, args.not_in)
-    return [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
+    wanted = [args.count, *more]
+    chosen = sample_pictures(args.images, wanted, args.seed, args.not_in)
+    tell_fewer(args.images, wanted, [len(paths) for paths in chosen])
+    made = [feed_for(net, paths, form_of(args), args.batch) for paths in chosen]
+    tell_cropped(chosen[0][0], made[0].shape, made[0].form.crop)
+    return made
+
+
+def tell_fewer(images: str | Path, wanted: Sequence[int], found: Sequence[int]) -> None:
+    """Print a note where a folder or a list has fewer pictures than were asked for."""
+    if sum(found) < sum(wanted):
+        asked, taken = (' and '.join(map(str, counts)) for counts in (wanted, found))
+        print(f'note: {images}: too few pictures for {asked}, {taken} are taken', file=sys.stderr)
+
+
+def tell_cropped(picture: str | Path, shape: Sequence[int], crop: str) -> None:
+    """Print a note where a picture is larger than the (channels, height, width) of an input, and is cut to that."""
+    if crop not in CUTS or len(shape) != 3:
+        return
+    height, width = read_picture(picture).shape[:2]
+    if height > shape[1] or width > shape[2]:
+        where = 'in the centre' if crop == 'centre' else 'at the left'
+        print(
+            f'note: {picture}: is {width}x{height}; of such pictures the {shape[2]}x{shape[1]} {where} are taken '
+            '(--crop resize takes the whole)',
+            file=sys.stderr,
+        )
 
 
 def source(args: argparse.Namespace, net: caffe_pb2.NetParameter) -> tuple[Feed | None, int | None]:
     """(None, --batches) for a NetParameter that reads data of its own, else (a Feed of --images, None): all of that.
 
-    SlimError where a net without data of its own, the file `args.net`, is given no --images.
+    SlimError where a net without data of its own, the file `args.net`, is given no --images, or one with data is.
     """
     if reads_own_data(net):
+        if args.images:
+            raise SlimError(
+                f'{args.net}: reads data of its own, not the pictures of --images; expected a deploy prototxt with them'
+            )
         return None, args.batches
     if not args.images:
         raise SlimError(f'{args.net}: reads no data of its own, expected --images')

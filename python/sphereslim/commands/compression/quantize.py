@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sphereslim.commands.arguments.budgets import add_budget
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
-from sphereslim.commands.arguments.pictures import add_form, form_of
+from sphereslim.commands.arguments.pictures import add_form, form_of, tell_cropped, tell_fewer
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.commands.arguments.values import whole
 from sphereslim.data.feed import feed_for
@@ -289,7 +289,10 @@ def _distance(options: argparse.Namespace) -> tuple[OutputMeasure, list[Path]]:
     if not options.images:
         raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
     paths = list_images(options.images, options.count)
-    batches = list(feed_for(read_net(options.deploy), paths, form_of(options, crop='area'), options.batch)())
+    tell_fewer(options.images, [options.count], [len(paths)])
+    feed = feed_for(read_net(options.deploy), paths, form_of(options, crop='area'), options.batch)
+    tell_cropped(paths[0], feed.shape, feed.form.crop)
+    batches = list(feed())
     return OutputMeasure(options.deploy, options.weights, lambda: batches), paths
 
 

@@ -8,20 +8,26 @@ pictures, so that the same evaluation is instant the second time.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import tell_softmax
-from sphereslim.commands.arguments.pictures import add_form, form_of
+from sphereslim.commands.arguments.pictures import add_form, form_of, tell_cropped
 from sphereslim.commands.arguments.stages import add_stages, staged
+from sphereslim.data.pairs import read_pairs
+from sphereslim.data.preparation import InputForm
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
 from sphereslim.evaluation.verification import score
 from sphereslim.files import cache_folder, check_writable, write_json
+from sphereslim.net.inputs import input_shape
 from sphereslim.net.prototxt import read_net
 from sphereslim.progress import bar
 
 FARS = (1e-3, 1e-4)
+FEW = 200  # pairs: below that, one more is half a percent and more
 PLOTS = ('.png', '.svg', '.pdf')
 
 
@@ -30,8 +36,11 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.roc, endings=PLOTS)
     form = form_of(args)
     with staged(args.deploy, args.stage) as deploy:
+        net = read_net(deploy)
         if not args.feature:
-            tell_softmax(read_net(deploy), '--feature names another blob')
+            tell_softmax(net, '--feature names another blob')
+        pictures = read_pairs(args.pairs, args.pictures).pictures
+        tell_cropped(pictures[0], (input_shape(net) or ())[1:], form.crop)
         result, scores, same = score(
             deploy,
             args.weights,
@@ -47,10 +56,12 @@ def run(args: argparse.Namespace) -> None:
     far, tar = roc(scores, same)
     values = {
         **result.as_dict(),
+        'input': asdict(form),
         'eer': 100 * equal_error_rate(far, tar),
         **{f'tar_at_far_{limit:g}': 100 * tar_at(far, tar, limit) for limit in FARS},
     }
-    print('\n'.join(lines(values, int((~same).sum()))))
+    print('\n'.join(lines(values, int((~same).sum()), form)))
+    tell_few(result.pairs)
     if args.json:
         write_json(args.json, values)
     if args.roc:
@@ -59,15 +70,31 @@ def run(args: argparse.Namespace) -> None:
         plot_roc(args.roc, far, tar, f'{Path(args.weights).name}: {values["accuracy"]:.2f} %')
 
 
-def lines(values: Mapping[str, Any], mismatched: int) -> Iterator[str]:
+def tell_few(pairs: int) -> None:
+    """Print a note where an accuracy says little because there are only so many pairs."""
+    if pairs < FEW:
+        print(
+            f'note: {pairs} pairs are few: accuracy and EER move in steps of {100 / pairs:.2g} % and more, and need '
+            'not agree; LFW has 6,000',
+            file=sys.stderr,
+        )
+
+
+def lines(values: Mapping[str, Any], mismatched: int, form: InputForm) -> Iterator[str]:
     """What to print of the figures in percent; `mismatched` is the number of pairs that a FAR is a share of."""
     folds = values['folds']
     yield from (f'fold {number:2d}   {fold:6.2f} %' for number, fold in enumerate(folds, 1))
-    yield f'accuracy {values["accuracy"]:6.2f} % +- {values["error"]:.2f} (mean, standard error of {len(folds)} folds)'
+    if len(folds) > 1:
+        spread = f' +- {values["error"]:.2f} (mean, standard error of {len(folds)} folds)'
+    else:
+        spread = ' (one fold, judged by the threshold that suits it best: no estimate, and no standard error)'
+    yield f'accuracy {values["accuracy"]:6.2f} %{spread}'
     yield f'EER      {values["eer"]:6.2f} %'
     for limit in FARS:
         note = f' (that is FAR 0: there are only {mismatched} mismatched pairs)' if limit * mismatched < 1 else ''
         yield f'TAR      {values[f"tar_at_far_{limit:g}"]:6.2f} % at FAR {limit:g}{note}'
+    order = 'RGB (BGR without --rgb)' if form.rgb else 'BGR (RGB with --rgb)'
+    yield f'input    {order}, (x - {form.mean}) x {form.scale:g}, crop {form.crop}: none of it is in the files of a net'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,8 @@ default those that the run was begun with.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 
 from sphereslim.channels.groups import Groups
 from sphereslim.commands.arguments.pictures import add_pictures, source
@@ -22,6 +23,7 @@ from sphereslim.criteria.criterion import Criterion
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
+from sphereslim.net.heads import judged_layers
 from sphereslim.net.opened import open_net
 from sphereslim.net.phases import phase_of, reads_own_data, with_stages
 from sphereslim.net.prototxt import read_net
@@ -40,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     groups = Groups(net)
     check_weights(weights, groups.trace.axes.values(), args.weights)
     wanted = shares(args, groups)
+    tell_embedding(groups, net, wanted)
     sampler = make_sampler(args, criterion, net, weights)
     chosen = []
     for layer, rate in wanted.items():
@@ -72,6 +75,19 @@ def checked(groups: Groups, layer: str, rate: float) -> float:
     """The rate; SlimError where the layer cannot be pruned or no share is at this rate."""
     kept_count(groups.of(layer).size, rate)
     return rate
+
+
+def tell_embedding(groups: Groups, net: caffe_pb2.NetParameter, layers: Iterable[str]) -> None:
+    """Print a note for a layer that the classifier of a train net reads: its channels are the embedding."""
+    heads = {head.name for head in judged_layers(net)}
+    for layer in layers:
+        found = heads.intersection(groups.of(layer).readers)
+        if found:
+            print(
+                f"note: layer '{layer}' makes what the classifier '{min(found)}' reads: a deploy net that ends there "
+                'gets a shorter embedding',
+                file=sys.stderr,
+            )
 
 
 def make_sampler(

@@ -36,6 +36,7 @@ from sphereslim.pruning.model import Model, cost, open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.sensitivity import SensitivityTable, study
 from sphereslim.pruning.sensitivity_plot import draw
+from sphereslim.report.cells import accuracy_text
 from sphereslim.report.drawing import png
 from sphereslim.report.markdown import table_text
 from sphereslim.report.write import write_report
@@ -189,7 +190,7 @@ def cpu_of_children() -> float:
 
 def tell(name: str, result: dict[str, Any]) -> None:
     """Print the accuracy of a finished part, percent with its standard error."""
-    print(f'{name}: {result["accuracy"]:.2f} ± {result["error"]:.2f} %', flush=True)
+    print(f'{name}: {accuracy_text(result["accuracy"], result["error"])}', flush=True)
 
 
 def report(args: argparse.Namespace, job: Study, out: Path) -> None:

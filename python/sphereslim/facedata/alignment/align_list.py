@@ -6,10 +6,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment import landmarks
 from sphereslim.facedata.alignment.align import align
-from sphereslim.facedata.pictures import encode, read
+from sphereslim.facedata.pictures import encode
 from sphereslim.files import only_one, write_bytes
 
 AT_ONCE = 4096  # pictures handed to the threads at a time
@@ -53,7 +54,7 @@ def _align(folder, out, item):
     source, target = folder / picture, out / picture
     try:
         if not (target.is_file() and source.is_file() and target.stat().st_mtime >= source.stat().st_mtime):
-            write_bytes(target, encode(align(read(source), points), target.suffix))
+            write_bytes(target, encode(align(read_picture(source), points), target.suffix))
     except SlimError as error:
         return picture, str(error)
     return picture, None

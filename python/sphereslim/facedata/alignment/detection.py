@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cv2
 
+from sphereslim.data.pictures import PictureError, read_picture
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment import landmarks
 from sphereslim.facedata.alignment.mtcnn.detector import Settings, detect, nearest_centre
 from sphereslim.facedata.alignment.mtcnn.networks import Networks
 from sphereslim.facedata.lists import folders
-from sphereslim.facedata.pictures import PictureError, read
 from sphereslim.files import only_one_at
 
 
@@ -89,7 +89,7 @@ class Worker:
         images, broken = {}, {}
         for picture in pictures:
             try:
-                images[picture] = read(Path(self.job.folder) / picture)
+                images[picture] = read_picture(Path(self.job.folder) / picture)
             except PictureError as error:
                 broken[picture] = str(error).removeprefix(f'{Path(self.job.folder) / picture}: ')
         faces = dict(zip(images, detect(self.networks, list(images.values()), self.job.settings)))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from sphereslim.data.pictures import is_picture
 from sphereslim.errors import SlimError
-from sphereslim.facedata.pictures import is_picture
 
 
 def people(folder):

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 
 from sphereslim.data.pairs import people_of, read_pairs
+from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.crop import crop
 from sphereslim.facedata.lists import folders, training_list
-from sphereslim.facedata.pictures import encode, read
+from sphereslim.facedata.pictures import encode
 from sphereslim.files import only_one, write_bytes, write_text
 
 
@@ -92,7 +93,7 @@ def _crop_person(faces, aligned, anchor, pictures):
 
 
 def _crop_file(source, target, anchor):
-    image = read(source)
+    image = read_picture(source)
     try:
         cut = crop(image, anchor)
     except SlimError as error:

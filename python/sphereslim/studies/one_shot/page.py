@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
-from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable
+from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import panels
 from sphereslim.report.markdown import table_markdown
 from sphereslim.report.text_tables import with_unit
@@ -47,7 +47,7 @@ def _row(name, result, whole, accuracy, shift):
         ReportCell(_percent(result, whole), ANALYTIC),
         ReportCell(with_unit(result['parameters']), ANALYTIC),
         ReportCell(f'{shift:.4f}', MEASURED),
-        ReportCell(f'{accuracy["accuracy"]:.2f} ± {accuracy["error"]:.2f} %', MEASURED),
+        ReportCell(accuracy_text(accuracy['accuracy'], accuracy['error']), MEASURED),
         ReportCell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED),
     ]
 

@@ -1,6 +1,6 @@
 """The tables of a report, from its plain values."""
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, ReportCell, ReportTable
+from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.text_tables import duration, with_unit
 
 
@@ -118,5 +118,4 @@ def accuracy(result):
     """An accuracy, with its standard error where there is more than one fold; nothing for None."""
     if not result:
         return ''
-    error = f' ± {result["error"]:.2f}' if len(result['folds']) > 1 else ''
-    return f'{result["accuracy"]:.2f}{error} %'
+    return accuracy_text(result['accuracy'], result['error'])
