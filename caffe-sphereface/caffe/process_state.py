@@ -1,7 +1,8 @@
-"""What holds for the whole process: device, precision, dialect of caffemodels, random numbers, log, share of the data.
+"""What holds for the whole process: device, precision, memory format, dialect, random numbers, log, share of the data.
 
 `state` is the one object that holds it. The modules with the functions that set and read it are `caffe.device`,
-`caffe.precision`, `caffe.proto.dialects`, `caffe.random`, `caffe.log` and `caffe.parallel.rank`.
+`caffe.precision`, `caffe.blobs.memory_format`, `caffe.proto.dialects`, `caffe.random`, `caffe.log` and
+`caffe.parallel.rank`.
 """
 
 import os
@@ -50,6 +51,7 @@ class ProcessState:
     gpu: int = 0
     gpu_works: bool = True
     precision: str = 'fp32'
+    gpu_channels_last: bool = False
     dialect: str = 'sphereface'
     random: RandomState = field(default_factory=RandomState)
     log: LogState = field(default_factory=LogState)

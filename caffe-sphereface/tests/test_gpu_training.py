@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 
 import caffe
+from caffe.blobs.memory_format import is_channels_last, set_gpu_channels_last
 from caffe.cli.main import main
 from caffe.net.fused_groups import Group
 from caffe.parallel.peers import Peers
@@ -115,6 +116,35 @@ def test_python_sees_the_weights_after_a_step_that_it_looked_at_before(folder, k
 def test_a_step_between_displays_waits_for_nothing(folder):
     with gpu_mode() as device:
         made = solver(extra='iter_size: 2 average_loss: 3 display: 100')
+        made.step(2)
+        with no_waiting(device):
+            made.step(3)
+
+
+@pytest.fixture
+def gpu_channels_last():
+    set_gpu_channels_last(True)
+    yield
+    set_gpu_channels_last(False)
+
+
+@pytest.mark.parametrize('precision, tolerance', [('fp32', 1e-3), ('bf16', 0.05)])
+def test_channels_last_is_kept_on_the_gpu_where_it_was_chosen(folder, gpu_channels_last, precision, tolerance):
+    def outcome():
+        caffe.set_precision(precision)
+        made = solver()
+        made.step(3)
+        caffe.set_precision('fp32')
+        if made.net.blobs['conv2'].tensor.device.type == 'cuda':
+            assert all(is_channels_last(made.net.blobs[name].tensor) for name in ('conv1', 'conv2', 'max'))
+        return state_of(made)
+
+    assert_same(*on_both(outcome), tolerance)
+
+
+def test_a_step_in_channels_last_waits_for_nothing(folder, gpu_channels_last):
+    with gpu_mode() as device:
+        made = solver()
         made.step(2)
         with no_waiting(device):
             made.step(3)

@@ -1,6 +1,6 @@
 """Rows of speed: the engine and PyTorch's modules by turns, in every precision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from benchmarks.nets import MOBILE
 from benchmarks.peers import Skipped, inference, training
 from sphereslim.engine import caffe
 
+from caffe.blobs.memory_format import set_gpu_channels_last
 from gpu_checks.check import Check
 
 PRECISIONS = ('fp32', 'tf32', 'bf16')
@@ -22,15 +23,13 @@ SECONDS = 0.4  # a row
 def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Sequence[str]) -> None:
     """State the pictures/s of each row (network, batch) by contender, and the engine's over the best peer's.
 
-    `kind` is 'training' or 'inference'. Where both are float32, outputs (the first loss) must agree to 1e-3.
+    `kind` is 'training' or 'inference'. The engine competes twice, the second time with channels_last on the GPU too.
+    In float32 all outputs (in training the first losses) must agree to 1e-3.
     """
-    device, threads = check.choose(), torch.get_num_threads()
+    device = check.choose()
     for name, batch in rows:
-        made = (
-            training(name, batch, peers, device)
-            if kind == 'training'
-            else inference(name, batch, threads, peers, device)
-        )
+        made = _contenders(kind, name, batch, peers, device)
+        made['caffe channels_last'] = _in_channels_last(_contenders(kind, name, batch, (), device)['caffe'])
         for who in [who for who, what in made.items() if isinstance(what, Skipped)]:
             check.pass_over(f'{name} {batch} {who}', str(made.pop(who)))
         for precision in PRECISIONS[:: 2 if check.tiny else 1]:
@@ -40,11 +39,33 @@ def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Seq
                 _compare(check, f'{name} {batch}', outputs)
             wall, _ = take_turns(made, 0 if check.tiny else SECONDS)
             rates = {who: 1e3 * batch / ms for who, ms in wall.items()}
-            best = max((rate for who, rate in rates.items() if who != 'caffe'), default=float('nan'))
+            best = max((rate for who, rate in rates.items() if who in peers), default=float('nan'))
             check.figure(f'{name} {batch} {precision}', rates | {'of the best': rates['caffe'] / best})
         del made
         if check.device == 'cuda':
             torch.cuda.empty_cache()
+
+
+def _contenders(
+    kind: str, name: str, batch: int, peers: Sequence[str], device: torch.device
+) -> dict[str, Callable[[], np.ndarray] | Skipped]:
+    caffe.set_random_seed(1)  # the same first weights for both of the engine's nets
+    if kind == 'training':
+        return training(name, batch, peers, device)
+    return inference(name, batch, torch.get_num_threads(), peers, device)
+
+
+def _in_channels_last(run: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    """The engine's work with pictures in channels_last on the GPU as well."""
+
+    def chosen() -> np.ndarray:
+        set_gpu_channels_last(True)
+        try:
+            return run()
+        finally:
+            set_gpu_channels_last(False)
+
+    return chosen
 
 
 def _compare(check: Check, name: str, outputs: list[np.ndarray]) -> None:

@@ -6,10 +6,20 @@ spreads from convolutions through a net. Callers do not see it: Python's views o
 
 import torch
 
+from caffe.process_state import state
+
+
+def set_gpu_channels_last(wanted: bool) -> None:
+    """Whether nets on a GPU keep pictures in channels_last too, which tensor cores read as they are.
+
+    Holds for the whole process from the next pass on; off at first.
+    """
+    state.gpu_channels_last = wanted
+
 
 def as_channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values in channels_last where that is faster: pictures on the CPU."""
-    if tensor.dim() == 4 and tensor.device.type == 'cpu':
+    """The same values in channels_last where that is wanted: pictures on the CPU, on a GPU where it was chosen."""
+    if tensor.dim() == 4 and (tensor.device.type == 'cpu' or state.gpu_channels_last):
         return with_batch_stride(tensor.contiguous(memory_format=torch.channels_last))
     return tensor
 
