@@ -14,9 +14,10 @@ from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment import detection, landmarks
 from sphereslim.facedata.alignment.mtcnn import convert
 from sphereslim.facedata.alignment.mtcnn.boxes import regress, square, suppress
-from sphereslim.facedata.alignment.mtcnn.detector import Faces, Settings, detect, nearest_centre
+from sphereslim.facedata.alignment.mtcnn.detector import Faces, detect, nearest_centre
 from sphereslim.facedata.alignment.mtcnn.networks import NAMES, PROTOTXT, Networks, as_input, cut
 from sphereslim.facedata.alignment.mtcnn.proposals import scales
+from sphereslim.facedata.alignment.mtcnn.settings import Settings
 from sphereslim.files import only_one_at
 
 LOOSE = Settings(thresholds=(0.5, 0.5, 0.5))  # lets networks with random weights find something

@@ -14,7 +14,7 @@ from sphereslim.commands.arguments.values import whole
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.alignment import detection
 from sphereslim.facedata.alignment.mtcnn.convert import converted
-from sphereslim.facedata.alignment.mtcnn.detector import Settings
+from sphereslim.facedata.alignment.mtcnn.settings import Settings
 from sphereslim.files import cache_folder, check_writable
 from sphereslim.progress import counted
 

@@ -5,6 +5,7 @@ FOLDER has a folder per person (CASIA-WebFace, LFW, any tree of that kind), or -
 """
 
 import argparse
+from typing import Any
 
 from sphereslim.checkout import PUBLISHED
 from sphereslim.data.pairs import people_of
@@ -15,7 +16,8 @@ from sphereslim.files import check_writable, read_json, write_text
 
 def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
-    unknown = []
+    people: dict[Any, list[str]]  # by folder, or by identity
+    unknown: list[str] = []
     if args.identities:
         people, unknown = training_list.by_identity(args.identities, folders.pictures(args.folder))
     else:

@@ -1,10 +1,14 @@
 """Alignment of all faces of a landmark list."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
@@ -16,7 +20,13 @@ from sphereslim.files import only_one, write_bytes
 AT_ONCE = 4096  # pictures handed to the threads at a time
 
 
-def align_list(folder, listed, out, workers=None, progress=lambda results, total: results):
+def align_list(
+    folder: str | Path,
+    listed: str | Path,
+    out: str | Path,
+    workers: int | None = None,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
+) -> tuple[int, dict[str, str]]:
     """Write 112×96 faces of the pictures of `folder` in the landmark list `listed` to the same paths below `out`.
 
     Faces that are there already and no older than their picture are kept. Returns (faces, {picture: why it has none}).
@@ -42,13 +52,15 @@ def align_list(folder, listed, out, workers=None, progress=lambda results, total
     return len(points) + len(missing) - len(bad), bad
 
 
-def _all(pool, folder, out, items):
+def _all(
+    pool: ThreadPoolExecutor, folder: Path, out: Path, items: Iterable[tuple[str, np.ndarray]]
+) -> Iterator[tuple[str, str | None]]:
     items = iter(items)
     while part := list(islice(items, AT_ONCE)):
         yield from pool.map(partial(_align, folder, out), part)
 
 
-def _align(folder, out, item):
+def _align(folder: Path, out: Path, item: tuple[str, np.ndarray]) -> tuple[str, str | None]:
     """(picture, None), or why it could not be aligned."""
     picture, points = item
     source, target = folder / picture, out / picture

@@ -1,12 +1,14 @@
 """Cutting a network's view out of a picture that is aligned already but wider."""
 
+import numpy as np
+
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.align import SIZE
 
 ANCHORS = ('left', 'centre')
 
 
-def crop(image, anchor):
+def crop(image: np.ndarray, anchor: str) -> np.ndarray:
     """The part of SIZE of an aligned picture at its left or in its middle (`anchor`, one of ANCHORS).
 
     Raises SlimError when the picture has another height or is too narrow: it is then no aligned face.

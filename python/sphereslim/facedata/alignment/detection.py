@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,8 +16,9 @@ from sphereslim.data.pictures import PictureError, read_picture
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment import landmarks
-from sphereslim.facedata.alignment.mtcnn.detector import Settings, detect, nearest_centre
+from sphereslim.facedata.alignment.mtcnn.detector import Faces, detect, nearest_centre
 from sphereslim.facedata.alignment.mtcnn.networks import Networks
+from sphereslim.facedata.alignment.mtcnn.settings import Settings
 from sphereslim.facedata.lists import folders
 from sphereslim.files import only_one_at
 
@@ -31,7 +33,13 @@ class Job:
     gpu: int | None = None
 
 
-def detect_folder(job, out, batch=16, workers=1, progress=lambda lines, total, done: lines):
+def detect_folder(
+    job: Job,
+    out: str | Path,
+    batch: int = 16,
+    workers: int = 1,
+    progress: Callable[[Iterable[str], int, int], Iterable[str]] = lambda lines, total, done: lines,
+) -> tuple[int, dict[str, str]]:
     """Append a line for every picture below `job.folder` that the landmark list `out` does not hold yet.
 
     Returns (pictures with a face, {picture: why it has none}) of the whole list. `progress(lines, total, done)` wraps
@@ -46,7 +54,14 @@ def detect_folder(job, out, batch=16, workers=1, progress=lambda lines, total, d
     return len(points), missing
 
 
-def _continue(job, pictures, out, batch, workers, progress):
+def _continue(
+    job: Job,
+    pictures: Sequence[str],
+    out: str | Path,
+    batch: int,
+    workers: int,
+    progress: Callable[[Iterable[str], int, int], Iterable[str]],
+) -> None:
     there = landmarks.continued(out)
     waiting = [picture for picture in pictures if picture not in there]
     batches = [waiting[start : start + batch] for start in range(0, len(waiting), batch)]
@@ -57,7 +72,7 @@ def _continue(job, pictures, out, batch, workers, progress):
 
 
 @contextmanager
-def _mapping(job, workers):
+def _mapping(job: Job, workers: int) -> Iterator[Callable[[Iterable[Sequence[str]]], Iterator[list[str]]]]:
     """A function batches -> lines of each batch, in order, here or in `workers` processes."""
     if workers <= 1:
         worker = Worker(job)
@@ -76,7 +91,7 @@ def _mapping(job, workers):
 class Worker:
     """Detects in batches of pictures with networks of its own."""
 
-    def __init__(self, job):
+    def __init__(self, job: Job) -> None:
         if job.gpu is None:
             caffe.set_mode_cpu()
         else:
@@ -84,7 +99,7 @@ class Worker:
             caffe.set_mode_gpu()
         self.job, self.networks = job, Networks(job.weights)
 
-    def lines(self, pictures):
+    def lines(self, pictures: Sequence[str]) -> list[str]:
         """A line of the landmark list for each picture (path below the folder)."""
         images, broken = {}, {}
         for picture in pictures:
@@ -101,24 +116,27 @@ class Worker:
         ]
 
 
-def _line(picture, faces, shape):
+def _line(picture: str, faces: Faces, shape: tuple[int, ...]) -> str:
     if not len(faces.scores):
         return landmarks.missing_line(picture, 'no face found')
     best = nearest_centre(faces, shape)
     return landmarks.found_line(picture, faces.boxes[best], faces.scores[best], faces.points[best])
 
 
-def _start(job):
+_worker: Worker  # of a detecting process, made by _start
+
+
+def _start(job: Job) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     cv2.setNumThreads(1)
     _worker = Worker(job)
 
 
-def _lines(pictures):
+def _lines(pictures: Sequence[str]) -> list[str]:
     return _worker.lines(pictures)
 
 
-def one_thread_each():
+def one_thread_each() -> None:
     """Let processes started from here compute with a thread each: several share the cores between them."""
     os.environ['OMP_NUM_THREADS'] = '1'

@@ -8,6 +8,7 @@ Points are left eye, right eye (as seen), nose tip, left and right mouth corner;
 Spaces in place of tabs are read too.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +18,24 @@ from sphereslim.errors import SlimError
 NUMBERS = (10, 15)
 
 
-def found_line(path, box, score, points):
+def found_line(path: str, box: Iterable[float], score: float, points: np.ndarray) -> str:
     """The line of a picture with its face."""
     numbers = [*(f'{value:.2f}' for value in box), f'{score:.5f}', *(f'{value:.2f}' for value in np.ravel(points))]
     return '\t'.join([path, *numbers]) + '\n'
 
 
-def missing_line(path, reason):
+def missing_line(path: str, reason: str) -> str:
     """The line of a picture without a usable face."""
     return f'#\t{path}\t{reason}\n'
 
 
-def read(path):
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """({picture: points (5, 2)}, {picture: reason}) of a list. Raises SlimError naming the line that is none."""
     numbers, missing = read_numbers(path)
     return {picture: values[-10:].reshape(5, 2) for picture, values in numbers.items()}, missing
 
 
-def read_numbers(path):
+def read_numbers(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """As `read`, but with all 10 or 15 numbers of a picture in the order of the line."""
     found, missing = {}, {}
     for number, line in enumerate(_text(path).splitlines(), 1):
@@ -47,7 +48,7 @@ def read_numbers(path):
     return found, missing
 
 
-def continued(path):
+def continued(path: str | Path) -> set[str]:
     """Pictures that a list holds already; its last line is cut off if an interruption left it unfinished."""
     path = Path(path)
     if not path.exists():
@@ -61,7 +62,7 @@ def continued(path):
     return set(points) | set(missing)
 
 
-def _text(path):
+def _text(path: str | Path) -> str:
     try:
         return Path(path).read_text()
     except OSError as error:
@@ -70,7 +71,7 @@ def _text(path):
         raise SlimError(f'{path}: is no text, expected a list of landmarks') from None
 
 
-def _fields(line, place):
+def _fields(line: str, place: str) -> tuple[str, np.ndarray]:
     for count in sorted(NUMBERS, reverse=True):
         words = line.rsplit(maxsplit=count)
         values = _numbers(words[1:])
@@ -79,12 +80,12 @@ def _fields(line, place):
     raise SlimError(f"{place}: '{line[:60]}', expected a path and 10 or 15 numbers")
 
 
-def _ends_in_number(path):
+def _ends_in_number(path: str) -> bool:
     """Whether there is a number behind a tab in what should be a path: the line was cut off, or has too many."""
     return '\t' in path and _numbers([path.rpartition('\t')[2]]) is not None
 
 
-def _numbers(words):
+def _numbers(words: Sequence[str]) -> np.ndarray | None:
     try:
         values = np.array([float(word) for word in words])
     except ValueError:

@@ -1,6 +1,8 @@
 """CelebA's identity file (`000001.jpg 2880` per line) into lists for training and validation."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from sphereslim.errors import SlimError
 from sphereslim.facedata.lists.training_list import read_identities
 
 
-def read_people(path):
+def read_people(path: str | Path) -> dict[int, list[str]]:
     """{identity: [pictures]} of an identity file; SlimError where it is not one, or empty."""
     people = defaultdict(list)
     for picture, identity in read_identities(path).items():
@@ -18,21 +20,24 @@ def read_people(path):
     return dict(people)
 
 
-def most_photographed(people, count):
+def most_photographed(people: Mapping[int, Sequence[str]], count: int) -> list[int]:
     """The `count` identities with most pictures, those with as many by number; SlimError if there are fewer."""
     if not 1 <= count <= len(people):
         raise SlimError(f'{count} people: expected 1 to {len(people)}, as many as the identity file has')
     return sorted(people, key=lambda identity: (-len(people[identity]), identity))[:count]
 
 
-def split(people, chosen, share, seed):
+def split(
+    people: Mapping[int, Sequence[str]], chosen: Sequence[int], share: float, seed: int
+) -> tuple[list[str], list[str]]:
     """(training, validation) lines `picture label`: of each person `share` of the pictures, at least one, validate.
 
     Labels number the `chosen` from 0. A person's split depends on the seed and on their own pictures alone.
     """
     if not 0 < share < 1:
         raise SlimError(f'validation {share}: expected above 0 and below 1')
-    training, validation = [], []
+    training: list[str] = []
+    validation: list[str] = []
     for label, identity in enumerate(chosen):
         pictures = sorted(people[identity])
         if len(pictures) < 2:

@@ -6,7 +6,7 @@ from sphereslim.data.pictures import is_picture
 from sphereslim.errors import SlimError
 
 
-def people(folder):
+def people(folder: str | Path) -> dict[str, list[str]]:
     """{person: sorted paths below `folder`, like 'Ada/Ada_0001.jpg'} of a tree with one folder per person.
 
     Raises SlimError when there is no such folder or no picture in it.
@@ -22,7 +22,7 @@ def people(folder):
     return found
 
 
-def pictures(folder):
+def pictures(folder: str | Path) -> list[str]:
     """Sorted paths of all pictures below `folder`, relative to it, with '/' between folders. Errors as `people`."""
     folder = _existing(folder)
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if is_picture(path))
@@ -31,7 +31,7 @@ def pictures(folder):
     return found
 
 
-def _existing(folder):
+def _existing(folder: str | Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise SlimError(f'{folder}: no such folder')

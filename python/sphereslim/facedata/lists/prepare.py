@@ -10,9 +10,11 @@ prepare.json                 the settings
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sphereslim.data.pairs import people_of, read_pairs
 from sphereslim.data.pictures import read_picture
@@ -23,7 +25,14 @@ from sphereslim.facedata.pictures import encode
 from sphereslim.files import only_one, write_bytes, write_text
 
 
-def prepare(faces, pairs, out, min_pictures=4, anchor='centre', progress=lambda results, total: results):
+def prepare(
+    faces: str | Path,
+    pairs: str | Path,
+    out: str | Path,
+    min_pictures: int = 4,
+    anchor: str = 'centre',
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
+) -> tuple[int, int, list[str]]:
     """Make the folder `out` from `faces` (a folder per person of aligned pictures) and `pairs` (LFW's form).
 
     Returns (people to train on, their pictures, lines about pictures left out). What is there already is kept, so that
@@ -51,7 +60,7 @@ def prepare(faces, pairs, out, min_pictures=4, anchor='centre', progress=lambda 
     return len(kept), sum(map(len, kept.values())), list(bad.values())
 
 
-def _claim(out, faces, pairs, min_pictures, anchor):
+def _claim(out: Path, faces: str | Path, pairs: str | Path, min_pictures: int, anchor: str) -> None:
     """Note the settings in `out`, or refuse when it was made with others."""
     settings = {
         'faces': str(Path(faces).resolve()),
@@ -68,7 +77,13 @@ def _claim(out, faces, pairs, min_pictures, anchor):
     write_text(mark, json.dumps(settings, indent=1) + '\n')
 
 
-def _crop_all(faces, aligned, people, anchor, progress):
+def _crop_all(
+    faces: Path,
+    aligned: Path,
+    people: Mapping[str, Sequence[str]],
+    anchor: str,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]],
+) -> dict[str, str]:
     """{picture: why it cannot be used} after writing all others."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = pool.map(partial(_crop_person, faces, aligned, anchor), people.values())
@@ -79,7 +94,7 @@ def _crop_all(faces, aligned, people, anchor, progress):
             raise
 
 
-def _crop_person(faces, aligned, anchor, pictures):
+def _crop_person(faces: Path, aligned: Path, anchor: str, pictures: Sequence[str]) -> list[tuple[str, str]]:
     bad = []
     for picture in pictures:
         source, target = faces / picture, aligned / picture
@@ -92,7 +107,7 @@ def _crop_person(faces, aligned, anchor, pictures):
     return bad
 
 
-def _crop_file(source, target, anchor):
+def _crop_file(source: Path, target: Path, anchor: str) -> None:
     image = read_picture(source)
     try:
         cut = crop(image, anchor)
@@ -102,7 +117,7 @@ def _crop_file(source, target, anchor):
     write_bytes(target, source.read_bytes() if cut.shape == image.shape else encode(cut, source.suffix))
 
 
-def _refuse_bad_pairs(bad, faces, used):
+def _refuse_bad_pairs(bad: Mapping[str, str], faces: str | Path, used: Iterable[Path]) -> None:
     for path in used:
         why = bad.get(path.relative_to(faces).as_posix())
         if why:

@@ -4,12 +4,14 @@ import cv2
 import numpy as np
 
 from sphereslim.facedata.synthetic import canvas, raycast
+from sphereslim.facedata.synthetic.identity import Person
 from sphereslim.facedata.synthetic.light import flat, shade
+from sphereslim.facedata.synthetic.view import View
 
 CAP_EDGE = -0.5  # y of a cap's edge on the forehead
 
 
-def place(rng, size):
+def place(rng: np.random.Generator, size: int) -> np.ndarray:
     """A blurred scene of `size`×`size` pixels, float32 BGR."""
     image = np.empty((size, size, 3), np.float32)
     image[:] = muted(rng)
@@ -23,7 +25,7 @@ def place(rng, size):
     return np.clip(image, 0, 1).astype(np.float32)
 
 
-def body(image, rng, person, view):
+def body(image: np.ndarray, rng: np.random.Generator, person: Person, view: View) -> None:
     """Paint shoulders and neck in place."""
     pose, scale = view.pose, view.pose.scale
     foot = pose.project([(0, 1.25, -0.35)])[0]
@@ -36,7 +38,7 @@ def body(image, rng, person, view):
     canvas.fill(image, slope * scale + foot, clothes, 1, 1.0)
 
 
-def back_hair(image, person, view):
+def back_hair(image: np.ndarray, person: Person, view: View) -> None:
     """Paint long hair that hangs behind the face in place."""
     hair = person.hair
     if hair.back <= 0:
@@ -49,14 +51,14 @@ def back_hair(image, person, view):
     canvas.fill(image, view.pose.project(outline), flat(hair.colour, view.light) * 0.75, 1, 1.2)
 
 
-def skull(image, person, view, cap=None):
+def skull(image: np.ndarray, person: Person, view: View, cap: np.ndarray | None = None) -> None:
     """Paint the head behind the face in place, with its hair or under a cap of the colour `cap`."""
     size, head = image.shape[0], person.head
     bald = person.hair.hairline == 'bald'
     volume = 0.0 if bald else person.hair.volume
     radii = (head.radii[4] + volume, 0.9 * head.radii[6] + volume, 0.95)
     sight = raycast.see_ellipsoid((0, 0.02 - 0.1 * head.radii[6], -0.3), radii, view.pose, size)
-    colour = np.array(person.skin.colour if bald else person.hair.colour, np.float32)
+    colour: np.ndarray = np.array(person.skin.colour if bald else person.hair.colour, np.float32)
     if not bald:
         grain = canvas.noise(np.random.default_rng((person.seed, 4)), (canvas.ROWS, canvas.COLUMNS), (12, 60))
         colour = colour * np.clip(1 + 0.2 * raycast.sample(grain, sight), 0.4, 1.7)[..., None]
@@ -65,7 +67,7 @@ def skull(image, person, view, cap=None):
     canvas.blend(image[sight.box], sight.cover, shade(colour, sight.normal, view.light))
 
 
-def ears(image, person, view, near):
+def ears(image: np.ndarray, person: Person, view: View, near: bool) -> None:
     """Paint the ears nearer to the viewer than the face's outline (`near`), or the others, in place."""
     if person.hair.sides > person.ears.y:
         return  # long hair covers them
@@ -74,12 +76,12 @@ def ears(image, person, view, near):
             _ear(image, person, view, side)
 
 
-def muted(rng):
+def muted(rng: np.random.Generator) -> np.ndarray:
     """A BGR colour of things around people: grey with some tint."""
     return np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.13, 3), 0.02, 0.95)
 
 
-def _ear(image, person, view, side):
+def _ear(image: np.ndarray, person: Person, view: View, side: int) -> None:
     ear, tone = person.ears, flat(person.skin.colour, view.light)
     ring = canvas.ellipse((0, 0), (ear.width, ear.height), side * 0.15)
     root = (side * (0.97 * person.head.radii[3] + 0.4 * ear.width), ear.y, 0.02 - 0.25 * ear.width)

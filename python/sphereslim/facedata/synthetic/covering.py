@@ -1,14 +1,18 @@
 """What comes between the face and the camera: glasses, a cap, a lock of hair, a hand, a scarf."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
 from sphereslim.facedata.synthetic import canvas, features
 from sphereslim.facedata.synthetic.backdrop import CAP_EDGE, muted
+from sphereslim.facedata.synthetic.identity import Person
 from sphereslim.facedata.synthetic.light import flat
+from sphereslim.facedata.synthetic.view import View
 
 
-def glasses(image, person, view, z):
+def glasses(image: np.ndarray, person: Person, view: View, z: np.ndarray) -> None:
     """Glasses over the eyes, in place; `z` are the heights of the face."""
     half_width, half_height, squareness, grey = person.frame
     pose, front = view.pose, _height(z, 0, person.eyes.y) + 0.1
@@ -32,13 +36,13 @@ def glasses(image, person, view, z):
     _line(image, pose.project([(-inner, person.eyes.y, front), (inner, person.eyes.y, front)]), tone, thick)
 
 
-def cap_cover():
+def cap_cover() -> np.ndarray:
     """Coverage of the frontal map by the crown of a cap."""
     x, y = canvas.axes()
     return np.clip((CAP_EDGE - 0.06 + 0.12 * x**2 - y) / 0.02, 0, 1).astype(np.float32)
 
 
-def cap(image, rng, person, view, z):
+def cap(image: np.ndarray, rng: np.random.Generator, person: Person, view: View, z: np.ndarray) -> None:
     """The brim of a cap, in place."""
     colour = cap_colour(view)
     t = np.linspace(-1, 1, 15)
@@ -48,12 +52,12 @@ def cap(image, rng, person, view, z):
     canvas.fill(image, view.pose.project(np.concatenate([inner, outer[::-1]])), flat(colour, view.light) * 0.7, 1, 0.7)
 
 
-def cap_colour(view):
+def cap_colour(view: View) -> np.ndarray:
     """Reflectance of the cap in this view."""
     return muted(np.random.default_rng((view.seed, 7))).astype(np.float32)
 
 
-def lock(image, rng, person, view, z):
+def lock(image: np.ndarray, rng: np.random.Generator, person: Person, view: View, z: np.ndarray) -> None:
     """A few strands of hair falling over the forehead and one eye, in place."""
     side, tone = rng.choice(features.SIDES), flat(person.hair.colour, view.light)
     for _ in range(rng.integers(3, 9)):
@@ -70,7 +74,7 @@ def lock(image, rng, person, view, z):
         )
 
 
-def hand(image, rng, person, view, z):
+def hand(image: np.ndarray, rng: np.random.Generator, person: Person, view: View, z: np.ndarray) -> None:
     """Fingers laid on the cheek or chin from one side, in place."""
     side, tone = rng.choice(features.SIDES), flat(person.skin.colour, view.light)
     tip = np.array([side * rng.uniform(0.1, 0.45), rng.uniform(0.25, 0.75)])
@@ -84,7 +88,7 @@ def hand(image, rng, person, view, z):
         _line(image, points, tone * rng.uniform(0.85, 1.0), round(0.13 * view.pose.scale))
 
 
-def scarf(image, rng, person, view, z):
+def scarf(image: np.ndarray, rng: np.random.Generator, person: Person, view: View, z: np.ndarray) -> None:
     """A scarf drawn up over the chin, sometimes over the mouth, in place."""
     colour, top = flat(muted(rng), view.light), rng.uniform(0.5, 0.85)
     t = np.linspace(-1, 1, 15)
@@ -94,17 +98,17 @@ def scarf(image, rng, person, view, z):
     pixels = view.pose.project(np.concatenate([upper, lower[::-1]]))
     canvas.fill(image, pixels, colour, 1, 0.8)
     for shift in np.linspace(0.12, 0.8, 5):
-        _line(image, view.pose.project(upper + (0, shift, 0)), colour * rng.uniform(0.5, 0.85), rng.integers(1, 5))
+        _line(image, view.pose.project(upper + (0, shift, 0)), colour * rng.uniform(0.5, 0.85), int(rng.integers(1, 5)))
 
 
 OVER_FACE = {'cap': cap, 'lock': lock, 'hand': hand, 'scarf': scarf}
 
 
-def _height(z, x, y):
+def _height(z: np.ndarray, x: float, y: float) -> float:
     column, row = np.round(canvas.to_map((x, y))).astype(int)
     return max(float(z[np.clip(row, 0, canvas.ROWS - 1), np.clip(column, 0, canvas.COLUMNS - 1)]), 0.0)
 
 
-def _line(image, points, colour, thickness, closed=False):
+def _line(image: np.ndarray, points: np.ndarray, colour: Iterable[float], thickness: int, closed: bool = False) -> None:
     fixed = np.round(np.asarray(points) * (1 << canvas.SHIFT)).astype(np.int32)
     cv2.polylines(image, [fixed], closed, [float(c) for c in colour], int(thickness), cv2.LINE_AA, canvas.SHIFT)

@@ -10,27 +10,31 @@ faces.json                       the settings; written last, so it marks a finis
 
 import json
 import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.align import align
 from sphereslim.facedata.lists import pairs
 from sphereslim.facedata.pictures import encode
 from sphereslim.facedata.synthetic import names
-from sphereslim.facedata.synthetic.identity import sample_person
+from sphereslim.facedata.synthetic.identity import Person, sample_person
 from sphereslim.facedata.synthetic.render import SIZE, landmarks, render
 from sphereslim.facedata.synthetic.view import sample_view
 from sphereslim.files import only_one, write_bytes, write_text
 
 RENDERER = 2  # counts up when the same settings give other pictures
+Role = tuple[str, tuple[int, ...], int]  # name, stream of random numbers, number of pictures
 FINISHED, STARTED = 'faces.json', 'faces.started.json'
 
 
@@ -46,7 +50,7 @@ class Settings:
     pairs: int = 30  # matched ones per fold, and as many mismatched
     seed: int = 1
 
-    def check(self):
+    def check(self) -> None:
         """Raises SlimError naming the setting that makes no sense."""
         for name, value in asdict(self).items():
             least = 0 if name == 'seed' else 1
@@ -54,7 +58,7 @@ class Settings:
                 raise SlimError(f'{name} is {value}, expected at least {least}')
 
 
-def is_finished(out, settings):
+def is_finished(out: str | Path, settings: Settings) -> bool:
     """Whether `out` holds the whole set of these settings. Raises SlimError if it holds something else."""
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
@@ -66,7 +70,12 @@ def is_finished(out, settings):
     return False
 
 
-def make(out, settings, workers=1, progress=lambda results, total: results):
+def make(
+    out: str | Path,
+    settings: Settings,
+    workers: int = 1,
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
+) -> None:
     """Write the set into folder `out`, continuing where an interrupted run stopped.
 
     `workers` processes render; `progress(results, total)` wraps the stream of finished people.
@@ -94,7 +103,7 @@ def make(out, settings, workers=1, progress=lambda results, total: results):
         (out / STARTED).unlink()
 
 
-def _training_list(cast):
+def _training_list(cast: Sequence[Role]) -> str:
     return ''.join(
         f'{names.picture(name, number)} {label}\n'
         for label, (name, _, count) in enumerate(cast)
@@ -102,11 +111,11 @@ def _training_list(cast):
     )
 
 
-def _mark(settings):
+def _mark(settings: Settings) -> str:
     return json.dumps({'renderer': RENDERER, **asdict(settings)}, indent=1) + '\n'
 
 
-def _check_same(mark, settings):
+def _check_same(mark: Path, settings: Settings) -> None:
     try:
         found = json.loads(mark.read_text())
     except ValueError:
@@ -119,7 +128,7 @@ def _check_same(mark, settings):
             )
 
 
-def _map(job, items, workers):
+def _map(job: Callable[[Role], list[str]], items: Iterable[Role], workers: int) -> Iterator[list[str]]:
     """job(item) for each item, in order, by `workers` processes."""
     if workers == 1:
         yield from map(job, items)
@@ -134,12 +143,12 @@ def _map(job, items, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker():
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     cv2.setNumThreads(1)
 
 
-def _cast(settings):
+def _cast(settings: Settings) -> list[Role]:
     """(name, stream of random numbers, number of pictures) of everyone, the people to train on first.
 
     Test people have streams of their own, so that they stay the same whatever the number of people to train on.
@@ -153,20 +162,19 @@ def _cast(settings):
     return list(zip(everyone, streams, pictures))
 
 
-def _person(out, role):
+def _person(out: Path, role: Role) -> list[str]:
     """Write one person's pictures that are not there yet; returns the lines of landmarks.txt."""
     name, stream, count = role
     person = sample_person(np.random.default_rng((*stream, 0)))
     return [_picture(out, person, (*stream, number), names.picture(name, number)) for number in range(1, count + 1)]
 
 
-def _picture(out, person, stream, path):
+def _picture(out: Path, person: Person, stream: tuple[int, ...], path: str) -> str:
     view = sample_view(np.random.default_rng(stream), person.habit_glasses, SIZE)
     raw, aligned = out / 'raw' / path, out / 'aligned' / path
     points = np.round(landmarks(person, view), 2)
     if not (raw.is_file() and aligned.is_file()):
-        encoded = encode(render(person, view), '.jpg')
-        write_bytes(raw, encoded)
+        write_bytes(raw, encode(render(person, view), '.jpg'))
         # From the picture as stored, so that aligning the raw folder again gives these very crops.
-        write_bytes(aligned, encode(align(cv2.imdecode(encoded, cv2.IMREAD_COLOR), points), '.jpg'))
+        write_bytes(aligned, encode(align(read_picture(raw), points), '.jpg'))
     return f'{path} ' + ' '.join(f'{value:.2f}' for value in points.ravel()) + '\n'

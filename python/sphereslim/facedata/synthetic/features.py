@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sphereslim.facedata.synthetic.identity import Person
+from sphereslim.facedata.synthetic.view import Expression
+
 SIDES = (-1, 1)  # left and right as seen in the picture
 
 
@@ -28,7 +31,7 @@ class MouthShape:
     line: np.ndarray  # where the lips meet
 
 
-def eye(person, expression, side):
+def eye(person: Person, expression: Expression, side: int) -> EyeShape:
     """EyeShape of the eye on `side` (-1 left, 1 right in the picture)."""
     eyes = person.eyes
     centre = np.array([side * eyes.spacing, eyes.y])
@@ -53,7 +56,7 @@ def eye(person, expression, side):
     )
 
 
-def brow(person, expression, side):
+def brow(person: Person, expression: Expression, side: int) -> np.ndarray:
     """Closed outline of the eyebrow on `side`."""
     brows, eyes = person.brows, person.eyes
     t = np.linspace(0, 1, 12)
@@ -65,7 +68,7 @@ def brow(person, expression, side):
     return np.concatenate([upper, lower[::-1]]) * (side, 1)
 
 
-def mouth(person, expression):
+def mouth(person: Person, expression: Expression) -> MouthShape:
     """MouthShape of the person."""
     shape = person.mouth
     width = shape.width * (1 + 0.2 * expression.smile - 0.12 * expression.jaw)
@@ -89,7 +92,7 @@ def mouth(person, expression):
     )
 
 
-def beard_area(person, expression):
+def beard_area(person: Person, expression: Expression) -> list[tuple[np.ndarray, float]]:
     """Closed outlines of where the person's kind of beard grows, with its strength 0..1; empty for none."""
     lips, reach = mouth(person, expression), person.head.radii[0] + 0.15
     top, width = person.nose.tip_y + 0.1, person.mouth.width
@@ -128,7 +131,7 @@ def beard_area(person, expression):
     }[person.beard]
 
 
-def landmarks(person, expression):
+def landmarks(person: Person, expression: Expression) -> np.ndarray:
     """x, y of left eye, right eye, nose tip, left and right mouth corner on the map, 5×2."""
     eyes = [(side * person.eyes.spacing, person.eyes.y) for side in SIDES]
     return np.array([*eyes, (person.nose.bend, person.nose.tip_y), *mouth(person, expression).corners])

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from sphereslim.facedata.synthetic import canvas
+from sphereslim.facedata.synthetic.identity import Person
 
 
-def cover(person):
+def cover(person: Person) -> np.ndarray:
     """Coverage 0..1 of the map by the hair of forehead, crown and sides, float32."""
     line = hairline(person)
     if line is None:
@@ -16,7 +17,7 @@ def cover(person):
     return np.maximum(covered, _sides(person))
 
 
-def hairline(person):
+def hairline(person: Person) -> np.ndarray | None:
     """Points of the edge of the hair from left to right over the forehead; None for the bald."""
     if person.hair.hairline == 'bald':
         return None
@@ -24,7 +25,7 @@ def hairline(person):
     return np.stack([x, person.hair.height + _shape(person, x)], 1)
 
 
-def strands(person):
+def strands(person: Person) -> np.ndarray:
     """Reflectance factor of the hair on the map, float32 around 1: streaks, or curls."""
     rng = np.random.default_rng((person.seed, 1))
     cells = (26, 24) if person.hair.hairline == 'curly' else (8, 90)
@@ -32,7 +33,7 @@ def strands(person):
     return np.clip(1 + 0.22 * streaks, 0.4, 1.8)
 
 
-def _shape(person, x):
+def _shape(person: Person, x: np.ndarray) -> np.ndarray:
     parting = person.hair.parting
     temples = 0.9 * np.maximum(np.abs(x) - 0.58, 0)
     rng = np.random.default_rng((person.seed, 2))
@@ -50,7 +51,7 @@ def _shape(person, x):
     )
 
 
-def _sides(person):
+def _sides(person: Person) -> np.ndarray:
     """Hair that falls along the temples and cheeks."""
     x, y = canvas.axes()
     width = 0.13 + 0.5 * person.hair.volume

@@ -4,6 +4,7 @@ Lengths are in head units: the distance from the middle of the face to its chin 
 picture, y down, z to the viewer. Colours are BGR reflectances in 0..1.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ HAIR = np.array(
 )
 IRIS = np.array([[0.08, 0.14, 0.24], [0.10, 0.22, 0.38], [0.62, 0.48, 0.30], [0.32, 0.50, 0.36], [0.50, 0.50, 0.46]])
 HAIRLINES = ('bald', 'short', 'fringe', 'parted', 'receding', 'peak', 'curly')
+Colour = tuple[float, ...]  # BGR
 BEARDS = ('none', 'none', 'none', 'none', 'stubble', 'moustache', 'goatee', 'full')
 
 
@@ -28,7 +30,9 @@ BEARDS = ('none', 'none', 'none', 'none', 'stubble', 'moustache', 'goatee', 'ful
 class Head:
     """Outline, depth and relief of the head; cheekbones, chin and brow ridge are heights of bumps on it."""
 
-    radii: tuple  # distance of the outline from the middle at 0 (chin), 25, 55, 90, 120, 150 and 180 (crown) degrees
+    radii: tuple[
+        float, ...
+    ]  # distance of the outline from the middle at 0 (chin), 25, 55, 90, 120, 150 and 180 (crown) degrees
     depth: float
     roundness: float
     cheekbones: float
@@ -40,10 +44,10 @@ class Head:
 class Skin:
     """Colour and what is on it; `blush` and `lines` are strengths 0..1."""
 
-    colour: tuple
+    colour: Colour
     blush: float
     freckles: int
-    moles: tuple  # (x, y, radius)
+    moles: tuple[tuple[float, ...], ...]  # (x, y, radius)
     lines: float
 
 
@@ -51,7 +55,7 @@ class Skin:
 class Hair:
     """Colour of the hair, and where it grows and falls; `volume` is how far it stands off."""
 
-    colour: tuple
+    colour: Colour
     hairline: str
     height: float  # y of the hairline above the nose
     sides: float  # y to which hair falls at the sides of the face
@@ -69,7 +73,7 @@ class Eyes:
     width: float
     height: float
     tilt: float
-    iris: tuple
+    iris: Colour
     iris_radius: float
     depth: float
     lid: float
@@ -79,7 +83,7 @@ class Eyes:
 class Brows:
     """Colour and shape of both eyebrows; `lift` is how far above the eye, `slant` the rise over the length."""
 
-    colour: tuple
+    colour: Colour
     gap: float
     lift: float
     length: float
@@ -111,7 +115,7 @@ class Mouth:
     lower: float
     bow: float
     curve: float
-    colour: tuple
+    colour: Colour
 
 
 @dataclass(frozen=True)
@@ -138,10 +142,10 @@ class Person:
     ears: Ears
     beard: str
     habit_glasses: float  # chance that a picture shows this person with glasses
-    frame: tuple  # half width, half height, squareness and grey of the glasses
+    frame: tuple[float, ...]  # half width, half height, squareness and grey of the glasses
 
 
-def sample_person(rng):
+def sample_person(rng: np.random.Generator) -> Person:
     """A new Person, drawn from numpy Generator `rng`."""
     skin, hair = _skin(rng), _hair(rng)
     eyes = _eyes(rng)
@@ -161,17 +165,17 @@ def sample_person(rng):
     )
 
 
-def _along(palette, position):
+def _along(palette: np.ndarray, position: float) -> np.ndarray:
     """The colour at `position` (0..1) on the line of colours `palette`."""
     stops = np.linspace(0, 1, len(palette))
     return np.array([np.interp(position, stops, palette[:, channel]) for channel in range(3)])
 
 
-def _tuple(values):
+def _tuple(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _head(rng):
+def _head(rng: np.random.Generator) -> Head:
     middle = np.array([1.0, 0.98, 0.86, 0.78, 0.82, 0.96, 1.05])
     spread = np.array([0.07, 0.08, 0.09, 0.07, 0.06, 0.06, 0.06])
     radii = (middle + spread * rng.uniform(-1, 1, 7)) * rng.uniform(0.96, 1.04)
@@ -185,9 +189,9 @@ def _head(rng):
     )
 
 
-def _skin(rng):
+def _skin(rng: np.random.Generator) -> Skin:
     colour = np.clip(_along(SKIN, rng.beta(1.1, 1.5)) + rng.uniform(-0.03, 0.03, 3), 0.08, 0.98)
-    freckles = int(rng.choice([0, 0, 0, rng.integers(20, 70)]))
+    freckles = int(rng.choice([0, 0, 0, int(rng.integers(20, 70))]))
     moles = tuple(
         _tuple((rng.uniform(-0.6, 0.6), rng.uniform(-0.5, 0.85), rng.uniform(0.015, 0.035)))
         for _ in range(rng.integers(0, 4))
@@ -195,7 +199,7 @@ def _skin(rng):
     return Skin(_tuple(colour), rng.uniform(0, 0.25), freckles, moles, rng.choice([0.0, rng.uniform(0, 0.5)]))
 
 
-def _hair(rng):
+def _hair(rng: np.random.Generator) -> Hair:
     colour = np.clip(HAIR[rng.choice(6, p=[0.28, 0.24, 0.18, 0.13, 0.09, 0.08])] * rng.uniform(0.75, 1.2), 0.02, 0.9)
     length = rng.choice([0.0, rng.uniform(0.2, 1.5)])
     hairline = str(rng.choice(HAIRLINES, p=[0.07, 0.18, 0.18, 0.18, 0.13, 0.12, 0.14]))
@@ -212,7 +216,7 @@ def _hair(rng):
     )
 
 
-def _eyes(rng):
+def _eyes(rng: np.random.Generator) -> Eyes:
     iris = np.clip(IRIS[rng.integers(len(IRIS))] * rng.uniform(0.8, 1.2), 0, 1)
     return Eyes(
         rng.uniform(0.29, 0.38),
@@ -227,7 +231,7 @@ def _eyes(rng):
     )
 
 
-def _brows(rng, hair_colour):
+def _brows(rng: np.random.Generator, hair_colour: Colour) -> Brows:
     colour = np.array(hair_colour) * rng.uniform(0.45, 0.95)
     return Brows(
         _tuple(colour),
@@ -240,7 +244,7 @@ def _brows(rng, hair_colour):
     )
 
 
-def _nose(rng):
+def _nose(rng: np.random.Generator) -> Nose:
     return Nose(
         rng.uniform(0.24, 0.4),
         rng.uniform(0.13, 0.24),
@@ -252,7 +256,7 @@ def _nose(rng):
     )
 
 
-def _mouth(rng, skin_colour):
+def _mouth(rng: np.random.Generator, skin_colour: Colour) -> Mouth:
     tint = np.array([0.38, 0.34, 0.72]) * rng.uniform(0.7, 1.1)
     colour = np.clip(np.array(skin_colour) * rng.uniform(0.45, 0.75) + tint * rng.uniform(0.15, 0.5), 0, 1)
     return Mouth(

@@ -1,11 +1,14 @@
 """The colour that a lit surface shows."""
 
 import numpy as np
+import numpy.typing as npt
+
+from sphereslim.facedata.synthetic.view import Light
 
 AROUND = 0.15  # how far lamplight reaches round an edge: real lamps are broad
 
 
-def shade(reflectance, normal, light):
+def shade(reflectance: np.ndarray, normal: np.ndarray, light: Light) -> np.ndarray:
     """BGR picture of `reflectance` (rows×columns×3, or one colour) with unit normals (rows×columns×3) under `light`."""
     direction = np.array(light.direction, np.float32)
     facing = normal @ direction
@@ -18,6 +21,6 @@ def shade(reflectance, normal, light):
     return lit + (light.shine * gloss)[..., None] * lamp * colour
 
 
-def flat(colour, light):
+def flat(colour: npt.ArrayLike, light: Light) -> np.ndarray:
     """What one BGR reflectance shows when it faces the viewer."""
     return np.array(colour) * (np.array(light.ambient) + np.array(light.colour) * max(light.direction[2], 0.2))

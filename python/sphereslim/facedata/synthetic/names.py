@@ -13,7 +13,7 @@ HEADS = 'Bar Bel Cor Dal Dor Fen Gal Har Jor Kel Lan Mar Nor Ost Pel Ral Sor Tal
 TAILS = 'beck bridge by dale den fell field ford gard ham holt land lin mont ner rick son stad ton wick'.split()
 
 
-def made_up(count, seed):
+def made_up(count: int, seed: int) -> list[str]:
     """`count` different names First_Last in an order drawn by `seed`."""
     limit = len(FIRST) * len(HEADS) * len(TAILS)
     if count > limit:
@@ -22,12 +22,12 @@ def made_up(count, seed):
     return [_name(int(number)) for number in chosen]
 
 
-def _name(number):
+def _name(number: int) -> str:
     number, first = divmod(number, len(FIRST))
     head, tail = divmod(number, len(TAILS))
     return f'{FIRST[first]}_{HEADS[head]}{TAILS[tail]}'
 
 
-def picture(name, number):
+def picture(name: str, number: int) -> str:
     """Path of the `number`-th picture (from 1) of a person below the folder of all people."""
     return f'{name}/{name}_{number:04d}.jpg'

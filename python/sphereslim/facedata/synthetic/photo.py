@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
+from sphereslim.facedata.synthetic.view import Camera
 
-def expose(scene, camera, rng):
+
+def expose(scene: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """uint8 BGR picture of a float32 scene of brightness 0..1."""
     image = np.clip(scene, 0, 1) ** np.float32(camera.gamma)
     image = (image - 0.5) * np.float32(camera.contrast) + 0.5
@@ -16,7 +18,7 @@ def expose(scene, camera, rng):
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
 
-def _streak(length, angle):
+def _streak(length: float, angle: float) -> np.ndarray:
     """Kernel of a camera moved by `length` pixels in the direction `angle`."""
     kernel = np.zeros((9, 9), np.float32)
     reach = 0.5 * length * np.array([np.cos(angle), np.sin(angle)])

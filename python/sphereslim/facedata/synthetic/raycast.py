@@ -1,29 +1,32 @@
 """Seeing a head: which point of the surface every pixel shows, under parallel rays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from sphereslim.facedata.synthetic import canvas
+from sphereslim.facedata.synthetic.view import Pose
 
 NEAR, FAR, STEP = 1.45, -0.5, 0.075  # depths searched, in head units
 REFINEMENTS = 5
 REACH = 1.35  # no part of a head is farther from its middle
+Box = tuple[slice, slice]  # of a picture's rows and columns
 
 
 @dataclass(frozen=True)
 class Sight:
     """What the pixels of a box of a picture see of one body: arrays of the box's rows and columns, float32."""
 
-    box: tuple  # slices of the picture's rows and columns
+    box: Box
     cover: np.ndarray  # 0..1
     x: np.ndarray  # where on the frontal map
     y: np.ndarray
     normal: np.ndarray  # rows×columns×3, picture axes
 
 
-def see_surface(z, pose, size):
+def see_surface(z: np.ndarray, pose: Pose, size: int) -> Sight:
     """Sight of the height map `z` (head units) in a picture of `size` pixels under `pose`."""
     rotation = pose.rotation().astype(np.float32)
     box, u, v = _plane(pose, size)
@@ -35,7 +38,7 @@ def see_surface(z, pose, size):
     return Sight(box, cover, x, y, _map_normals(z, x, y) @ rotation.T)
 
 
-def see_ellipsoid(centre, radii, pose, size):
+def see_ellipsoid(centre: Sequence[float], radii: Sequence[float], pose: Pose, size: int) -> Sight:
     """Sight of an ellipsoid given by its centre and half axes along the head's axes."""
     rotation = pose.rotation()
     box, u, v = _plane(pose, size)
@@ -49,42 +52,46 @@ def see_ellipsoid(centre, radii, pose, size):
     point = np.stack([u, v, depth], -1).astype(np.float32)
     normal = point @ shape.astype(np.float32)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-6
-    local = point @ rotation.astype(np.float32) + np.float32(centre)
+    local = point @ rotation.astype(np.float32) + np.array(centre, np.float32)
     cover = cv2.GaussianBlur((square > 0).astype(np.float32), (0, 0), 0.6)
     return Sight(box, cover, local[..., 0], local[..., 1], normal)
 
 
-def sample(image, sight):
+def sample(image: np.ndarray, sight: Sight) -> np.ndarray:
     """Values of a map (rows×columns or with channels) at the points that `sight` shows."""
     return _sample(image, sight.x, sight.y)
 
 
-def _plane(pose, size):
+def _plane(pose: Pose, size: int) -> tuple[Box, np.ndarray, np.ndarray]:
     """The box of the picture that can show the head, and its pixels' coordinates in head units."""
     spans = []
     for centre in pose.centre:
         low, high = (np.clip(round(centre + end * REACH * pose.scale), 0, size) for end in (-1, 1))
         spans.append(np.arange(low, high, dtype=np.float32))
     columns, rows = spans
-    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in (rows, columns))
     u, v = ((span - np.float32(middle)) / np.float32(pose.scale) for span, middle in zip(spans, pose.centre))
-    return box, *np.meshgrid(u, v)
+    u, v = np.meshgrid(u, v)
+    return (_span(rows), _span(columns)), u, v
 
 
-def _pixels(x, y):
+def _span(places: np.ndarray) -> slice:
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
+def _pixels(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (x - canvas.LEFT) * canvas.DENSITY, (y - canvas.TOP) * canvas.DENSITY
 
 
-def _sample(image, x, y):
+def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(image, *_pixels(x, y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _march(z, base, ray):
+def _march(z: np.ndarray, base: Sequence[np.ndarray], ray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Depth along each ray of the first crossing of the surface from the viewer's side, and whether there is one."""
     start = (*_pixels(base[0], base[1]), base[2])
     slope = (ray[0] * canvas.DENSITY, ray[1] * canvas.DENSITY, ray[2])
 
-    def below(depth):
+    def below(depth: np.ndarray | np.float32) -> np.ndarray:
         column, row, height = (origin + gain * depth for origin, gain in zip(start, slope))
         return height <= cv2.remap(z, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
@@ -99,7 +106,7 @@ def _march(z, base, ray):
     return depth, hit
 
 
-def _map_normals(z, x, y):
+def _map_normals(z: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     # Beyond the outline z drops without end; a low floor there keeps the normals at the outline sideways, not noise.
     smooth = cv2.GaussianBlur(np.maximum(z, -0.3), (0, 0), 1.2)
     slopes = [

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphereslim.facedata.synthetic import backdrop, canvas, covering, hair, photo, raycast, surface, texture
+from sphereslim.facedata.synthetic.identity import Person
 from sphereslim.facedata.synthetic.light import shade
+from sphereslim.facedata.synthetic.view import View
 
 SIZE = 250  # pixels, as the pictures of LFW
 
@@ -18,19 +20,19 @@ class Face:
     z: np.ndarray
 
 
-def shape(person, view):
+def shape(person: Person, view: View) -> Face:
     """Face of the person in this view."""
     cover = hair.cover(person)
     return Face(cover, surface.heights(person, view.expression, cover))
 
 
-def landmarks(person, view):
+def landmarks(person: Person, view: View) -> np.ndarray:
     """Left eye, right eye, nose tip, left and right mouth corner (5×2 pixels, 0-based) of the person's picture."""
     face = shape(person, view)
     return view.pose.project(surface.landmarks(person, view.expression, face.z))
 
 
-def render(person, view):
+def render(person: Person, view: View) -> np.ndarray:
     """uint8 BGR picture, SIZE×SIZE, of the person in this view."""
     face, rng = shape(person, view), np.random.default_rng(view.seed)
     image = backdrop.place(rng, SIZE)
@@ -48,7 +50,7 @@ def render(person, view):
     return photo.expose(image, view.camera, rng)
 
 
-def _face(image, person, view, face, cap):
+def _face(image: np.ndarray, person: Person, view: View, face: Face, cap: np.ndarray | None) -> None:
     colours = texture.paint(person, view.expression, face.hair)
     if cap is not None:
         canvas.blend(colours, covering.cap_cover(), cap)

@@ -5,12 +5,14 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from sphereslim.facedata.synthetic import canvas, features
+from sphereslim.facedata.synthetic.identity import Head, Nose, Person
+from sphereslim.facedata.synthetic.view import Expression
 
 OUTSIDE = -3.0  # height where there is no head
 ANGLES = np.radians([0, 25, 55, 90, 120, 150, 180])
 
 
-def heights(person, expression, hair):
+def heights(person: Person, expression: Expression, hair: np.ndarray) -> np.ndarray:
     """Heights in head units of the face's front, ROWS×COLUMNS float32, OUTSIDE beyond its outline.
 
     `hair` is the coverage of the map by hair, which adds its volume.
@@ -24,14 +26,14 @@ def heights(person, expression, hair):
     return np.where(q < 1, z, OUTSIDE).astype(np.float32)
 
 
-def landmarks(person, expression, z):
+def landmarks(person: Person, expression: Expression, z: np.ndarray) -> np.ndarray:
     """The five landmarks as 5×3 points on the surface with heights `z`."""
     flat = features.landmarks(person, expression)
     columns, rows = np.round(canvas.to_map(flat)).astype(int).T
     return np.column_stack([flat, z[rows, columns]])
 
 
-def _outline(head, jaw):
+def _outline(head: Head, jaw: float) -> np.ndarray:
     """Distance of the outline from the middle in the direction of each pixel of the map."""
     x, y = canvas.axes()
     radii = np.array(head.radii) + jaw * np.array([0.08, 0.06, 0.02, 0, 0, 0, 0])
@@ -41,13 +43,13 @@ def _outline(head, jaw):
     return np.interp(np.arctan2(np.abs(x), y), table, curve(table)).astype(np.float32)
 
 
-def _bump(x0, y0, width, height, amount):
+def _bump(x0: float, y0: float, width: float, height: float, amount: float) -> np.ndarray:
     """A Gaussian hill; product of two one-dimensional ones."""
     x, y = canvas.axes()
     return amount * np.exp(-(((x - x0) / width) ** 2)) * np.exp(-(((y - y0) / height) ** 2))
 
 
-def _bones(person, expression):
+def _bones(person: Person, expression: Expression) -> np.ndarray:
     head, eyes = person.head, person.eyes
     brow_y = eyes.y - person.brows.lift
     z = _bump(0, head.radii[0] - 0.14 + 0.06 * expression.jaw, 0.2, 0.14, head.chin)
@@ -61,7 +63,7 @@ def _bones(person, expression):
     return z
 
 
-def _nose(nose):
+def _nose(nose: Nose) -> np.ndarray:
     x, y = canvas.axes()
     top = -0.15
     along = np.clip((y - top) / (nose.tip_y - top), 0, 1)
@@ -75,7 +77,7 @@ def _nose(nose):
     return z
 
 
-def _mouth(person, expression):
+def _mouth(person: Person, expression: Expression) -> np.ndarray:
     shape = person.mouth
     open_by = 0.17 * expression.jaw
     z = _bump(0, shape.y, 1.2 * shape.width, 0.2, 0.06)

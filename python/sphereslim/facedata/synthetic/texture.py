@@ -1,13 +1,17 @@
 """The colours painted on a head: reflectance (BGR, 0..1) over the frontal map."""
 
 import numpy as np
+import numpy.typing as npt
 
 from sphereslim.facedata.synthetic import canvas, features, hair
+from sphereslim.facedata.synthetic.features import EyeShape
+from sphereslim.facedata.synthetic.identity import Person
+from sphereslim.facedata.synthetic.view import Expression
 
 SHAPE = (canvas.ROWS, canvas.COLUMNS)
 
 
-def paint(person, expression, hair_cover):
+def paint(person: Person, expression: Expression, hair_cover: np.ndarray) -> np.ndarray:
     """ROWS×COLUMNS×3 float32 reflectance of the person's face with hair over `hair_cover`."""
     rng = np.random.default_rng((person.seed, 0))
     image = _skin(person, rng)
@@ -22,12 +26,19 @@ def paint(person, expression, hair_cover):
     return np.clip(image, 0.01, 1)
 
 
-def _fill(image, points, colour, opacity=1.0, soft=0.004, within=None):
+def _fill(
+    image: np.ndarray,
+    points: npt.ArrayLike,
+    colour: npt.ArrayLike,
+    opacity: float = 1.0,
+    soft: float = 0.004,
+    within: np.ndarray | None = None,
+) -> None:
     """Paint a polygon given in head units."""
     canvas.fill(image, canvas.to_map(points), colour, opacity, soft * canvas.DENSITY, within)
 
 
-def _skin(person, rng):
+def _skin(person: Person, rng: np.random.Generator) -> np.ndarray:
     skin = person.skin
     image = np.empty((*SHAPE, 3), np.float32)
     image[:] = skin.colour
@@ -47,7 +58,7 @@ def _skin(person, rng):
     return image
 
 
-def _nostrils(image, person):
+def _nostrils(image: np.ndarray, person: Person) -> None:
     nose, dark = person.nose, np.array(person.skin.colour) * 0.25
     _fill(image, canvas.ellipse((nose.bend, nose.tip_y + 0.09), (nose.width, 0.03)), dark * 2.6, 0.5, 0.03)
     for side in features.SIDES:
@@ -57,7 +68,7 @@ def _nostrils(image, person):
         _fill(image, wing, dark * 2.2, 0.6, 0.012)
 
 
-def _folds(image, person, expression):
+def _folds(image: np.ndarray, person: Person, expression: Expression) -> None:
     """Lines from nose to mouth and on the forehead, deeper with age and smile."""
     depth = min(1.0, person.skin.lines + 0.25 * max(expression.smile, 0))
     dark = np.array(person.skin.colour) * 0.5
@@ -70,7 +81,7 @@ def _folds(image, person, expression):
         _fill(image, canvas.ellipse((0, y), (0.35, 0.008)), dark, 0.6 * person.skin.lines, 0.008)
 
 
-def _mouth(image, person, expression):
+def _mouth(image: np.ndarray, person: Person, expression: Expression) -> None:
     shape, colour = features.mouth(person, expression), np.array(person.mouth.colour)
     _fill(image, shape.gap, (0.10, 0.07, 0.16))
     if expression.jaw > 0.15:
@@ -83,7 +94,7 @@ def _mouth(image, person, expression):
     _fill(image, line, colour * 0.3, 0.8)
 
 
-def _beard(image, person, expression, rng):
+def _beard(image: np.ndarray, person: Person, expression: Expression, rng: np.random.Generator) -> None:
     lips = np.zeros(SHAPE, np.float32)
     shape = features.mouth(person, expression)
     for outline in (shape.upper_lip, shape.lower_lip, shape.gap):
@@ -93,7 +104,7 @@ def _beard(image, person, expression, rng):
         _fill(image, outline, np.array(person.hair.colour) * 0.8, strength, 0.03, within=grain)
 
 
-def _eye(image, person, shape):
+def _eye(image: np.ndarray, person: Person, shape: EyeShape) -> None:
     eyes, skin = person.eyes, np.array(person.skin.colour)
     opening = canvas.polygon(SHAPE, canvas.to_map(shape.opening))
     _fill(image, canvas.ellipse(shape.centre, (1.2 * eyes.width, 1.7 * eyes.height)), skin * 0.72, 0.5, 0.03)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 OCCLUSIONS = ('none', 'lock', 'hand', 'cap', 'scarf')
 CHANCES = (0.68, 0.09, 0.07, 0.09, 0.07)
@@ -16,16 +17,16 @@ class Pose:
     pitch: float  # positive turns the nose down
     roll: float  # positive turns the head clockwise
     scale: float  # pixels per head unit
-    centre: tuple  # pixels
+    centre: tuple[float, ...]  # pixels
 
-    def rotation(self):
+    def rotation(self) -> np.ndarray:
         """3×3 matrix from head axes (x right, y down, z to the viewer) to picture axes."""
         turn_y = _rotation(self.yaw, 2, 0)
         turn_x = _rotation(self.pitch, 2, 1)
         turn_z = _rotation(self.roll, 0, 1)
         return turn_z @ turn_x @ turn_y
 
-    def project(self, points):
+    def project(self, points: npt.ArrayLike) -> np.ndarray:
         """Pixel coordinates, N×2, of N×3 points of the head."""
         turned = np.asarray(points, dtype=np.float64) @ self.rotation().T
         return turned[:, :2] * self.scale + np.array(self.centre)
@@ -35,9 +36,9 @@ class Pose:
 class Light:
     """A lamp and what is lit without it: factors for each colour, BGR; `shine` is the strength of highlights."""
 
-    direction: tuple  # unit vector to the lamp, picture axes
-    colour: tuple
-    ambient: tuple
+    direction: tuple[float, ...]  # unit vector to the lamp, picture axes
+    colour: tuple[float, ...]
+    ambient: tuple[float, ...]
     shine: float
 
 
@@ -49,7 +50,7 @@ class Expression:
     jaw: float  # 0 closed .. 1 wide open
     brows: float
     lids: float  # 1 open .. 0 closed
-    gaze: tuple
+    gaze: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class View:
     occlusion: str
 
 
-def sample_view(rng, habit_glasses, size):
+def sample_view(rng: np.random.Generator, habit_glasses: float, size: int) -> View:
     """A new View of a picture of `size` pixels (square), drawn from numpy Generator `rng`."""
     glasses = 'none'
     if rng.random() < habit_glasses:
@@ -92,7 +93,7 @@ def sample_view(rng, habit_glasses, size):
     )
 
 
-def _rotation(angle, first, second):
+def _rotation(angle: float, first: int, second: int) -> np.ndarray:
     """Rotation that carries axis `first` towards axis `second`."""
     matrix = np.eye(3)
     matrix[first, first] = matrix[second, second] = np.cos(angle)
@@ -100,13 +101,13 @@ def _rotation(angle, first, second):
     return matrix
 
 
-def _pose(rng, size):
+def _pose(rng: np.random.Generator, size: int) -> Pose:
     yaw, pitch, roll = np.clip(rng.normal(0, (0.22, 0.11, 0.12)), -0.65, 0.65)
     centre = size * (0.5 + rng.uniform(-0.05, 0.05, 2))
     return Pose(float(yaw), float(pitch), float(roll), size * rng.uniform(0.235, 0.31), tuple(centre.tolist()))
 
 
-def _light(rng):
+def _light(rng: np.random.Generator) -> Light:
     angle, height = rng.uniform(-1.3, 1.3), rng.uniform(-1.0, 0.35)
     direction = np.array([np.sin(angle) * np.cos(height), np.sin(height), np.cos(angle) * np.cos(height)])
     warmth = np.array([1.0, 0.0, -1.0]) * rng.normal(0, 0.08)
@@ -119,13 +120,13 @@ def _light(rng):
     )
 
 
-def _expression(rng):
+def _expression(rng: np.random.Generator) -> Expression:
     jaw = float(rng.choice([0.0, rng.uniform(0, 1)]))
     lids = float(rng.choice([1.0, rng.uniform(0.3, 1.15)]))
     return Expression(rng.uniform(-0.4, 1.0), jaw, rng.normal(0, 0.5), lids, tuple(rng.uniform(-1, 1, 2).tolist()))
 
 
-def _camera(rng):
+def _camera(rng: np.random.Generator) -> Camera:
     return Camera(
         rng.uniform(0, 1.2),
         float(rng.choice([0.0, 0.0, rng.uniform(1, 4)])),

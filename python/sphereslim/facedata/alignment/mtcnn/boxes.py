@@ -6,7 +6,7 @@ The picture's first pixel lies between the edges 0 and 1.
 import numpy as np
 
 
-def suppress(boxes, scores, limit, of_smaller=False):
+def suppress(boxes: np.ndarray, scores: np.ndarray, limit: float, of_smaller: bool = False) -> np.ndarray:
     """Indices of the boxes that stay, best first: greedily, none overlaps a better one by more than `limit`.
 
     The overlap is the intersection's share of the union, or of the smaller box's area.
@@ -24,13 +24,13 @@ def suppress(boxes, scores, limit, of_smaller=False):
     return np.array(left, dtype=int)
 
 
-def regress(boxes, corrections):
+def regress(boxes: np.ndarray, corrections: np.ndarray) -> np.ndarray:
     """Boxes with each edge moved by its correction (N, 4) in widths and heights of the box."""
     size = boxes[:, 2:] - boxes[:, :2]
     return boxes + corrections * np.concatenate([size, size], 1)
 
 
-def square(boxes):
+def square(boxes: np.ndarray) -> np.ndarray:
     """Squares of the longer side around the same middle, on whole pixels."""
     side = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, keepdims=True)
     start = np.round((boxes[:, :2] + boxes[:, 2:] - side) / 2)

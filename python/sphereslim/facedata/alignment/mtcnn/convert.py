@@ -1,6 +1,7 @@
 """Caffemodels of MTCNN from the weights in the PyPI package `mtcnn` (1.0, MIT licence)."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ HEADS = {'det1': ('conv4-2', 'conv4-1'), 'det2': ('conv5-2', 'conv5-1'), 'det3':
 """The last layers in the order in which the package stores them: box, landmarks, face or not."""
 
 
-def converted(folder):
+def converted(folder: str | Path) -> Path:
     """`folder` with det1 to det3.caffemodel, made from the installed package unless they are there already."""
     folder = Path(folder)
     if not all((folder / f'{name}.caffemodel').is_file() for name in NAMES):
@@ -25,11 +26,11 @@ def converted(folder):
     return folder
 
 
-def _package_weights():
+def _package_weights() -> dict[str, list[np.ndarray]]:
     """{network: list of arrays} from the package, without importing it (it would need TensorFlow)."""
     advice = "no weights for MTCNN: name a folder with det1 to det3.caffemodel (--mtcnn), or 'pip install mtcnn==1.0.0'"
     package = importlib.util.find_spec('mtcnn')
-    if package is None:
+    if package is None or package.origin is None:
         raise SlimError(advice)
     import joblib  # the package brings it
 
@@ -40,7 +41,7 @@ def _package_weights():
     return {name: joblib.load(path) for name, path in files.items()}
 
 
-def _convert(name, arrays, path):
+def _convert(name: str, arrays: Sequence[np.ndarray], path: Path) -> None:
     net = caffe.Net(str(PROTOTXT / f'{name}.prototxt'), caffe.TEST)
     layers = [layer for layer in net.params if layer not in HEADS[name]] + list(HEADS[name])
     blobs = [(layer, blob) for layer in layers for blob in net.params[layer]]
@@ -54,7 +55,7 @@ def _convert(name, arrays, path):
     net.save(str(path))
 
 
-def _in_caffes_order(array, shape, net, layer):
+def _in_caffes_order(array: np.ndarray, shape: tuple[int, ...], net: caffe.Net, layer: str) -> np.ndarray:
     """An array of the package, which sees pictures as (height, width, channels), for nets that see (channels, x, y)."""
     if array.ndim == 4:
         return array.transpose(3, 2, 1, 0)  # (ky, kx, in, out) to (out, in, kx, ky)
@@ -63,7 +64,7 @@ def _in_caffes_order(array, shape, net, layer):
     return array.reshape(shape) if array.size == np.prod(shape) else array
 
 
-def _columns(array, net, layer):
+def _columns(array: np.ndarray, net: caffe.Net, layer: str) -> np.ndarray:
     """(inputs, outputs) to (outputs, inputs); the places of a map below go from (x, y, channel) to (channel, x, y)."""
     below = net.blobs[net.bottom_names[layer][0]].data.shape
     if len(below) < 4:
