@@ -12,6 +12,7 @@ from caffe.layers.face.inner_distance import InnerDistance
 from caffe.layers.norm.ssd_normalize import SSDNormalize
 from caffe.layers.shape.flip import Flip
 from caffe.layers.shape.permute import Permute
+from caffe.layers.shape.reorg import Reorg
 from caffe.layers.vision.interp import Interp
 from caffe.layers.vision.upsample import MaskedUpsample, Upsample
 
@@ -51,6 +52,13 @@ def shuffle(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shap
     group = layer.param.shuffle_channel_param.group
     parted = graph.reshape(x[0], (num, group, channels // group, prod(space)))
     return [graph.reshape(graph.op('Transpose', parted, perm=[0, 2, 1, 3]), shapes[0])]
+
+
+@converts('Reorg')
+def reorg(graph: Graph, layer: Reorg, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """Reshape, Transpose, Reshape."""
+    sizes, order = layer.parts()
+    return [graph.reshape(graph.op('Transpose', graph.reshape(x[0], (-1, *sizes)), perm=order), (-1, *tops[0][1:]))]
 
 
 @converts('Permute')
