@@ -5,13 +5,17 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from types import ModuleType
 
 import pytest
+from gpu_check import has_failed
 from gpu_checks import PARTS
 from gpu_checks.check import Check, PassedOver
 from gpu_checks.runner import run_part
 from repository import ROOT
+
+from gpu_mode import gpu_mode
 
 # the tool in a Python without the packages that the machines with a GPU lack
 WITHOUT = """
@@ -54,6 +58,15 @@ def test_a_dry_run_goes_through_every_part_without_gpu_lmdb_and_published_data(t
     assert 'takes the package lmdb' in parts['pictures']['passed over']['LMDB']
     table = (tmp_path / 'report.md').read_text()
     assert all(f'| {name} |' in table for name in PARTS)
+
+
+@pytest.mark.parametrize('name', ['parity', 'pictures', 'full_scale'])
+def test_what_a_part_asks_of_the_engine_runs_in_gpu_mode(name, tmp_path, monkeypatch):
+    monkeypatch.setenv('CAFFE_DATA_WORKERS', '1')
+    sent = []
+    with gpu_mode():
+        import_module(f'gpu_checks.{name}').run(Check('cuda', True, tmp_path, tmp_path, sent.append))
+    assert sent and {kind for kind, _, _ in sent} == {'figures'}, sent
 
 
 def test_what_does_not_hold_against_the_published_numbers_is_told(tmp_path):
@@ -99,6 +112,17 @@ def test_a_part_over_its_time_is_stopped_with_what_it_started_and_its_figures_st
     assert known['outcome'] == 'stopped after its 1.5 s' and known['figures'] == {'first': 1}
     command = f'/proc/{(tmp_path / "child").read_text()}/cmdline'
     assert not os.path.exists(command) or 'sleep' not in open(command).read()
+
+
+def test_what_fails_apart_is_told_and_the_part_goes_on(part):
+    def run(check):
+        with check.apart('row 1'):
+            raise ValueError('no')
+        check.figure('row 2', 1)
+
+    known = part(run)
+    assert known['wrong'] == {'row 1': 'ValueError: no'} and known['figures'] == {'row 2': 1}
+    assert known['outcome'] == 'done' and has_failed(known)
 
 
 def raising(error):

@@ -7,7 +7,7 @@ PARTS = {
     'machine': 10,
     'goldens': 30,
     'trajectories': 30,
-    'parity': 60,
+    'parity': 75,
     'pipeline': 45,
     'mtcnn': 10,
     'resume': 25,

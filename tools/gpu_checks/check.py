@@ -1,6 +1,8 @@
 """What a part works with: the device, the published data, and where its figures go."""
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,15 @@ class Check:
     def pass_over(self, name: str, why: str) -> None:
         """State what was left out, and why."""
         self.send(('passed over', name, why))
+
+    @contextmanager
+    def apart(self, name: str) -> Iterator[None]:
+        """Let what fails inside be wrong under this name, and the part go on."""
+        try:
+            yield
+        except Exception as error:
+            traceback.print_exc()
+            self.wrong(name, f'{type(error).__name__}: {(str(error).splitlines() or [""])[0]}')
 
     @property
     def gpu(self) -> int | None:

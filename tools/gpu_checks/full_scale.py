@@ -36,16 +36,21 @@ def run(check: Check) -> None:
     check.choose()
     faces = generated_faces(check.folder / 'faces', *((8, 8) if check.tiny else (PICTURES, PEOPLE)))
     for name, stage in _stages(_Sources(check.folder, check.tiny, faces)):
-        began = time.perf_counter()
-        solver = caffe.get_solver(str(stage.solver))
-        started = now()
-        solver.step(solver.param.max_iter)
-        figures = {'ms an iteration': 1e3 * (now() - started) / solver.iter, 's to start': started - began}
-        loss = float(solver.smoothed_loss())
-        check.figure(name, figures | {'loss': loss, 'iterations': solver.iter})
-        if not math.isfinite(loss):
-            check.wrong(name, 'the loss is no number')
-        solver.net.save(str(stage.final))
+        with check.apart(name):
+            _train(check, name, stage)
+
+
+def _train(check: Check, name: str, stage: Stage) -> None:
+    began = time.perf_counter()
+    solver = caffe.get_solver(str(stage.solver))
+    started = now()
+    solver.step(solver.param.max_iter)
+    figures = {'ms an iteration': 1e3 * (now() - started) / solver.iter, 's to start': started - began}
+    loss = float(solver.smoothed_loss())
+    check.figure(name, figures | {'loss': loss, 'iterations': solver.iter})
+    if not math.isfinite(loss):
+        check.wrong(name, 'the loss is no number')
+    solver.net.save(str(stage.final))
 
 
 def _stages(sources: '_Sources') -> Iterator[tuple[str, Stage]]:

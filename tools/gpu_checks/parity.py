@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from benchmarks.nets import ROOT, training_net
-from benchmarks.peers import choose_device, engine_step
+from benchmarks.peers import engine_step
 from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.net.costs import one_picture
 from sphereslim.net.prototxt import read_net
@@ -19,19 +19,23 @@ PASS, CURVE = 1e-3, 5e-3
 
 def run(check: Check) -> None:
     for name in _networks(check.tiny):
-        batch, steps = (2, 1) if check.tiny else (BATCH, STEPS)
-        param = _without_chance(training_net(name, batch))
-        weights = str(check.folder / 'weights.caffemodel')
-        choose_device(None)
-        caffe.set_mode_cpu()
-        on_cpu = _course(param, steps, weights, keeps=True)
-        check.choose()
-        on_device = _course(param, steps, weights)
-        errors = {what: _error(on_device[what], on_cpu[what]) for what in on_cpu}
-        check.figure(name, errors)
-        too_far = [what for what, error in errors.items() if not error <= (PASS if what in _PASSES else CURVE)]
-        if too_far:
-            check.wrong(name, f'{", ".join(too_far)}: expected at most {PASS:g} in passes and {CURVE:g} in training')
+        with check.apart(name):
+            _compare(check, name)
+
+
+def _compare(check: Check, name: str) -> None:
+    batch, steps = (2, 1) if check.tiny else (BATCH, STEPS)
+    param = _without_chance(training_net(name, batch))
+    weights = str(check.folder / 'weights.caffemodel')
+    caffe.set_mode_cpu()
+    on_cpu = _course(param, steps, weights, keeps=True)
+    check.choose()
+    on_device = _course(param, steps, weights)
+    errors = {what: _error(on_device[what], on_cpu[what]) for what in on_cpu}
+    check.figure(name, errors)
+    too_far = [what for what, error in errors.items() if not error <= (PASS if what in _PASSES else CURVE)]
+    if too_far:
+        check.wrong(name, f'{", ".join(too_far)}: expected at most {PASS:g} in passes and {CURVE:g} in training')
 
 
 _PASSES = ('forward', 'backward')

@@ -19,6 +19,8 @@ ROWS = [(name, batch) for name in NETWORKS for batch in (32, 256)]
 TINY = [('sphereface-4', 2)]
 SECONDS = 0.4  # a row
 
+Contenders = dict[str, Callable[[], np.ndarray]]
+
 
 def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Sequence[str]) -> None:
     """State the pictures/s of each row (network, batch) by contender, and the engine's over the best peer's.
@@ -28,22 +30,35 @@ def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Seq
     """
     device = check.choose()
     for name, batch in rows:
-        made = _contenders(kind, name, batch, peers, device)
-        made['caffe channels_last'] = _in_channels_last(_contenders(kind, name, batch, (), device)['caffe'])
-        for who in [who for who, what in made.items() if isinstance(what, Skipped)]:
-            check.pass_over(f'{name} {batch} {who}', str(made.pop(who)))
-        for precision in PRECISIONS[:: 2 if check.tiny else 1]:
-            caffe.set_precision(precision)
-            outputs = [np.array(run()).reshape(-1) for run in made.values()]
-            if precision == 'fp32':
-                _compare(check, f'{name} {batch}', outputs)
-            wall, _ = take_turns(made, 0 if check.tiny else SECONDS)
-            rates = {who: 1e3 * batch / ms for who, ms in wall.items()}
-            best = max((rate for who, rate in rates.items() if who in peers), default=float('nan'))
-            check.figure(f'{name} {batch} {precision}', rates | {'of the best': rates['caffe'] / best})
-        del made
+        with check.apart(f'{name} {batch}'):
+            _measure_row(check, f'{name} {batch}', batch, _all_contenders(check, kind, name, batch, peers, device))
+        caffe.set_precision('fp32')
         if check.device == 'cuda':
             torch.cuda.empty_cache()
+
+
+def _measure_row(check: Check, row: str, batch: int, contenders: Contenders) -> None:
+    for precision in PRECISIONS[:: 2 if check.tiny else 1]:
+        caffe.set_precision(precision)
+        outputs = [np.array(run()).reshape(-1) for run in contenders.values()]
+        if precision == 'fp32':
+            _compare(check, row, outputs)
+        wall, _ = take_turns(contenders, 0 if check.tiny else SECONDS)
+        rates = {who: 1e3 * batch / ms for who, ms in wall.items()}
+        best = max((rate for who, rate in rates.items() if not who.startswith('caffe')), default=float('nan'))
+        check.figure(f'{row} {precision}', rates | {'of the best': rates['caffe'] / best})
+
+
+def _all_contenders(
+    check: Check, kind: str, name: str, batch: int, peers: Sequence[str], device: torch.device
+) -> Contenders:
+    """Those that can compete; the others are passed over."""
+    made = _contenders(kind, name, batch, peers, device)
+    made['caffe channels_last'] = _in_channels_last(_contenders(kind, name, batch, (), device)['caffe'])
+    for who, what in made.items():
+        if isinstance(what, Skipped):
+            check.pass_over(f'{name} {batch} {who}', str(what))
+    return {who: what for who, what in made.items() if not isinstance(what, Skipped)}
 
 
 def _contenders(
