@@ -1,11 +1,15 @@
 """The entropy paper's tables 3, 4 and 5: what runs measured beside what is printed."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
-from sphereslim.studies.prune_runs import accuracy_of, last_stage, sizes, whole_deploy
+from sphereslim.studies.pipeline import Plan
+from sphereslim.studies.prune_runs import Base, accuracy_of, last_stage, sizes, whole_deploy
 
 _PRINTED = {
     ('vgg16', 0.5): 'VGG-16 pruned 0.5',
@@ -17,7 +21,12 @@ _PRINTED = {
 }
 
 
-def net_rows(bases, runs, speed, printed):
+def net_rows(
+    bases: Sequence[Base],
+    runs: Sequence[tuple[Base, float, Plan]],
+    speed: Mapping[str, Mapping[str, float]],
+    printed: dict[str, Any],
+) -> list[dict[str, Any]]:
     """Plain values of every base and of runs [(Base, rate, Plan)]; `speed` is {whole deploy: times}."""
     table = {row['model']: row for row in [*printed['table3'], *printed['table4']]}
     rows = []
@@ -27,7 +36,9 @@ def net_rows(bases, runs, speed, printed):
     return rows
 
 
-def _net_row(base, rate, plan, speed):
+def _net_row(
+    base: Base, rate: float | None, plan: Plan | None, speed: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
     whole, own = sizes(whole_deploy(base)), sizes(deploy)
     before, after = speed[str(whole_deploy(base))], speed[str(deploy)]
@@ -47,9 +58,9 @@ def _net_row(base, rate, plan, speed):
     }
 
 
-def _printed(table, name, rate):
+def _printed(table: Mapping[str, dict[str, Any]], name: str, rate: float | None) -> dict[str, float]:
     """The ratios and the loss of accuracy that the source prints for a net at a rate."""
-    row, whole = (table.get(_PRINTED.get((name, r))) for r in (rate, None))
+    row, whole = (table.get(_PRINTED.get((name, r), '')) for r in (rate, None))
     if row is None or whole is None:
         return {}
     if 'flops' in row:
@@ -67,7 +78,7 @@ def _printed(table, name, rate):
     return ratios | {'lost': whole['lfw'] - row['lfw']}
 
 
-def net_table(rows):
+def net_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
     """Nets pruned layer by layer."""
     columns = [
         'net',
@@ -109,7 +120,7 @@ def net_table(rows):
     )
 
 
-def _beside(row, name, source, form):
+def _beside(row: dict[str, Any], name: str, source: str, form: str) -> tuple[ReportCell, ReportCell]:
     """The Cells of a quantity and of what the source prints for it."""
     printed = row['published'].get(name)
     return ReportCell(form.format(row[name]), source), ReportCell('') if printed is None else ReportCell(
@@ -117,7 +128,7 @@ def _beside(row, name, source, form):
     )
 
 
-def layer_rows(tries, printed):
+def layer_rows(tries: Mapping[tuple[str, str, int], Plan], printed: dict[str, Any]) -> list[dict[str, Any]]:
     """Plain values of {(layer, criterion, seed): Plan}: accuracies at 0 iterations and after fine-tuning."""
     rows = []
     for layer, criterion in dict.fromkeys((layer, criterion) for layer, criterion, _ in tries):
@@ -136,12 +147,12 @@ def layer_rows(tries, printed):
     return rows
 
 
-def _printed_layer(printed, layer):
+def _printed_layer(printed: Mapping[str, Sequence[float]], layer: str) -> Sequence[float] | None:
     """The source writes conv1-1 for conv11."""
     return next((values for name, values in printed.items() if name.replace('-', '') == layer), None)
 
 
-def layer_table(rows):
+def layer_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
     """One layer pruned alone, entropy against random filters."""
     cells = []
     for row in rows:
@@ -163,11 +174,11 @@ def layer_table(rows):
     )
 
 
-def _spread(values):
-    return np.std(values, ddof=1) if len(values) > 1 else 0.0
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def layers_figure(rows):
+def layers_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """The Figure of entropy against random filters."""
     return Figure(
         'entropy-random',
@@ -177,7 +188,7 @@ def layers_figure(rows):
     )
 
 
-def _draw(rows):
+def _draw(rows: Sequence[dict[str, Any]]) -> Any:
     figure, both = panels((7, 3), columns=2, sharey=True)
     layers = list(dict.fromkeys(row['layer'] for row in rows))
     for axes, moment, words in zip(both, ('before', 'after'), ('pruned, not trained', 'after fine-tuning')):

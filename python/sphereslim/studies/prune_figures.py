@@ -24,8 +24,8 @@ def base_figures(bases: Sequence[Base], published: Path) -> list[Figure]:
     return [_base_figure(base, printed_for(published, base.name)) for base in bases]
 
 
-def _base_figure(base: Base, printed: dict[str, Any]) -> Figure:
-    curve = printed and printed['curves'].get('base')
+def _base_figure(base: Base, printed: dict[str, Any] | None) -> Figure:
+    curve = printed['curves'].get('base') if printed else None
     words = f'Loss of {base.name} from its first weights on'
     text = f'{words}; grey the published curve over its own iterations, at the top.' if curve else f'{words}.'
     return Figure(

@@ -1,7 +1,10 @@
 """The report of SphereFace+ runs: the published table of runs beside ours, and what the inter-class term does."""
 
+from collections.abc import Callable, Sequence
 from math import degrees
+from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +16,15 @@ from sphereslim.report.text_tables import text_table
 from sphereslim.report.write import write_report
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
+from sphereslim.training.stage import Stage
 
 COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released')
 CURVES = ('loss', 'lambda', 'inter-class distance', 'lr')
 SIZE = (4.6, 3.2)
+Points = Sequence[Sequence[float]]  # (iteration, value)
 
 
-def collect(plan, published):
+def collect(plan: sphereface_plus.Plan, published: dict[str, Any]) -> dict[str, Any]:
     """What the report shows, as plain values, from the stages of a plus.Plan and the published figures."""
     return {
         'title': f'SphereFace+ on {plan.net.name}',
@@ -31,7 +36,7 @@ def collect(plan, published):
     }
 
 
-def _margin(plan, margin, published):
+def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, published: dict[str, Any]) -> dict[str, Any]:
     runs = plan.runs_of(margin)
     number, _ = sphereface_plus.release(plan, margin)
     start = [0, *sphereface_plus.base_angles(plan, margin)]
@@ -50,7 +55,7 @@ def _margin(plan, margin, published):
     return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
 
 
-def strength(margin, people):
+def strength(margin: dict[str, Any], people: int) -> dict[str, float]:
     """How far AMONG's formula lets a class row turn in a run, and how much of its bound the distance has reached.
 
     A row's gradient is 4 alpha / (M D^2) of its way from the unit mean row for each of its pictures in a batch of M;
@@ -66,7 +71,7 @@ def strength(margin, people):
     return {'turn_degrees': turn, 'distance': distance, 'bound': 2 * margin['batch']}
 
 
-def _run(plan, stage, start):
+def _run(plan: sphereface_plus.Plan, stage: Stage, start: Sequence[float]) -> dict[str, Any]:
     centres = stage.folder / 'centres.json'
     return {
         'accuracy': sphereface_plus.accuracy(plan, stage)['accuracy'],
@@ -75,7 +80,7 @@ def _run(plan, stage, start):
     }
 
 
-def rows(report):
+def rows(report: dict[str, Any]) -> list[list[str]]:
     """The rows of the table of runs: ours and the published ones, as texts."""
     found = []
     for margin in report['margins']:
@@ -87,7 +92,7 @@ def rows(report):
     return found
 
 
-def _summary(base, accuracies, released):
+def _summary(base: float, accuracies: Sequence[float], released: int) -> list[str]:
     spread = f'{stdev(accuracies):.2f}' if len(accuracies) > 1 else ''
     return [
         f'{base:.2f}',
@@ -98,12 +103,12 @@ def _summary(base, accuracies, released):
     ]
 
 
-def table_text(report):
+def table_text(report: dict[str, Any]) -> str:
     """The table of runs and the verdicts for a terminal."""
     return '\n'.join([text_table(COLUMNS, rows(report), left=2), *verdicts(report)])
 
 
-def verdicts(report):
+def verdicts(report: dict[str, Any]) -> list[str]:
     """A sentence for every margin that also trained without the term: whether verification gained, with the spread."""
     found = []
     for margin in report['margins']:
@@ -116,7 +121,7 @@ def verdicts(report):
     return found
 
 
-def _change(gains):
+def _change(gains: Sequence[float]) -> str:
     """What `gains` say, in points, one of each seed; within two standard errors of their mean is no clear change."""
     said = f'{mean(gains):+.2f} points over {len(gains)} seed{"s" if len(gains) > 1 else ""}'
     if len(gains) < 3:
@@ -127,7 +132,7 @@ def _change(gains):
     return f'{clear}: {said}, deviation {spread:.2f}'
 
 
-def _seen(margin):
+def _seen(margin: dict[str, Any]) -> list[str]:
     """A sentence on what the term did to the class centres, beside what its formula lets it do."""
     strength = margin['strength']
     ends = [
@@ -145,7 +150,7 @@ def _seen(margin):
     ]
 
 
-def write(report, folder, command):
+def write(report: dict[str, Any], folder: Path, command: str) -> Path:
     """Write the report into `folder`; the path of the page."""
     cells = [
         [
@@ -176,7 +181,7 @@ def write(report, folder, command):
     )
 
 
-def _figures(margin):
+def _figures(margin: dict[str, Any]) -> list[Figure]:
     name = margin['name']
     found = [
         Figure(
@@ -205,7 +210,7 @@ def _figures(margin):
     return found
 
 
-def _angles(margin, kind, place, text):
+def _angles(margin: dict[str, Any], kind: str, place: int, text: str) -> Figure:
     return Figure(
         f'angle-{kind}-{margin["name"]}',
         f'{margin["name"]}: {kind} angle between class centres',
@@ -214,16 +219,16 @@ def _angles(margin, kind, place, text):
     )
 
 
-def _classification_loss(run):
+def _classification_loss(run: dict[str, Any]) -> Points:
     distance = dict(run['curves'].get('inter-class distance', []))
     return [(i, loss - distance[i]) for i, loss in run['curves'].get('loss', []) if i in distance]
 
 
-def _curve(quantity):
+def _curve(quantity: str) -> Callable[[dict[str, Any]], Points]:
     return lambda run: run['curves'].get(quantity, [])
 
 
-def _draw(margin, points, label):
+def _draw(margin: dict[str, Any], points: Callable[[dict[str, Any]], Points], label: str) -> Any:
     figure, axes = panels(SIZE)
     for kind, style, colour in (('with', '-', 'C0'), ('without', '--', 'C1')):
         for place, run in enumerate(margin[kind]):

@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> None:
     steps.check(settings, _under_root(settings.net))
     options.out.mkdir(parents=True, exist_ok=True)
     with only_one(options.out):
-        pictures, lists = _pictures(options, settings)
-        lists = make_lists(pictures, lists, options.out / 'lists', settings.validation, settings.seed)
+        pictures, given = _pictures(options, settings)
+        lists = make_lists(pictures, given, options.out / 'lists', settings.validation, settings.seed)
         measure = Top1(lists.val, lists.pictures, settings.resize, settings.crop)
         run = steps.Run(options.out, _under_root(settings.net), settings, lists, measure)
         results = {variant: train(run, variant, steps.emit_variant, options.gpu) for variant in VARIANTS}

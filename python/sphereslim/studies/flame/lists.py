@@ -1,5 +1,6 @@
 """Pictures of known people in two lists: to train on and to validate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Lists:
     val_count: int
 
 
-def make_lists(pictures, source, out, share, seed):
+def make_lists(pictures: str | Path, source: str | Path, out: str | Path, share: float, seed: int) -> Lists:
     """The Lists in `out` from those in folder `source`: train.txt and val.txt, or train.txt split here.
 
     Of each person `share` of the pictures, at least one, validate where there is no val.txt.
@@ -44,7 +45,9 @@ def make_lists(pictures, source, out, share, seed):
     return Lists(Path(pictures), out / 'train.txt', out / 'val.txt', len(labels), len(train), len(val))
 
 
-def _split(rows, share, seed):
+def _split(
+    rows: Sequence[tuple[str, int]], share: float, seed: int
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     random = np.random.default_rng(seed)
     train, val = [], []
     for label in sorted({label for _, label in rows}):

@@ -1,5 +1,8 @@
 """The networks of the experiment: the baseline at the run's size and its smaller versions, train and deploy."""
 
+from pathlib import Path
+
+from sphereslim.engine import caffe_pb2
 from sphereslim.net.heads import classifiers, with_classes
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import find_layer, read_net, with_data
@@ -7,6 +10,8 @@ from sphereslim.rewrite import shrink
 from sphereslim.rewrite.recipe import classifier_input, with_rotation, with_unit_feature
 from sphereslim.rewrite.replace import substitute
 from sphereslim.rewrite.shallow import drop_layers
+from sphereslim.studies.flame.lists import Lists
+from sphereslim.studies.flame.settings import Settings
 
 BASELINE = 'vgg11bn'
 # name in the print, module, halved filters, dropped layers
@@ -22,12 +27,14 @@ VARIANTS = {
 DROPPED = (3, 5, 7)  # of the convolutions, counted from 1
 
 
-def printed_name(variant):
+def printed_name(variant: str) -> str:
     """The variant's name in the print."""
     return VARIANTS[variant][0]
 
 
-def variant_nets(settings, folder, variant, faces):
+def variant_nets(
+    settings: Settings, folder: Path, variant: str, faces: Lists
+) -> tuple[caffe_pb2.NetParameter, caffe_pb2.NetParameter]:
     """(train, deploy) of a variant of the net in `folder`, of the run's width and sizes, for `faces`."""
     train, deploy = (read_net(folder / f'{part}.prototxt') for part in ('train', 'deploy'))
     name = classifiers(train)[0].name
@@ -43,7 +50,7 @@ def variant_nets(settings, folder, variant, faces):
     return _averaged(train, settings.moving_average), deploy
 
 
-def _rewritten(net, settings, variant):
+def _rewritten(net: caffe_pb2.NetParameter, settings: Settings, variant: str) -> caffe_pb2.NetParameter:
     net = _sized(net, settings)
     if settings.width != 1:
         net = shrink(net, settings.width, keep_last=0)
@@ -54,7 +61,7 @@ def _rewritten(net, settings, variant):
     return substitute(net, module) if module else net
 
 
-def _sized(net, settings):
+def _sized(net: caffe_pb2.NetParameter, settings: Settings) -> caffe_pb2.NetParameter:
     result = copy_of(net)
     for layer in result.layer:
         if layer.type == 'ImageData':
@@ -65,7 +72,7 @@ def _sized(net, settings):
     return result
 
 
-def _averaged(net, fraction):
+def _averaged(net: caffe_pb2.NetParameter, fraction: float) -> caffe_pb2.NetParameter:
     result = copy_of(net)
     for layer in result.layer:
         if layer.type == 'BatchNorm':
@@ -73,6 +80,6 @@ def _averaged(net, fraction):
     return result
 
 
-def logits_of(net):
+def logits_of(net: caffe_pb2.NetParameter) -> str:
     """The blob that the loss judges."""
     return classifiers(net)[0].top[0]

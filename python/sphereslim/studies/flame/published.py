@@ -5,7 +5,9 @@ one classifier serve VGG11_bn and depthwise+pointwise: 1.51 M and 1.52 M paramet
 """
 
 from pathlib import Path
+from typing import Any
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.net.costs import measure, total
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.roles import NETWORK
@@ -34,7 +36,7 @@ NOTES = [
 _NO_HEAD_FITS = 'no common classifier fits all rows; the size depends on it'
 
 
-def stage1(prototxt, published):
+def stage1(prototxt: str | Path, published: str | Path) -> PublishedTable:
     """Sizes in MB and multiply-accumulates of the baseline and its six smaller versions."""
     print_ = _figures(published)
     cells = []
@@ -54,7 +56,7 @@ def stage1(prototxt, published):
     return PublishedTable('1.13 MB model, stage 1: module substitution', print_['source'], cells, notes)
 
 
-def stage2(prototxt, published):
+def stage2(prototxt: str | Path, published: str | Path) -> PublishedTable:
     """Sizes in MB after log min-max quantization of the whole network: bits / 32 of the float size."""
     print_ = _figures(published)
     cells = []
@@ -65,7 +67,7 @@ def stage2(prototxt, published):
     return PublishedTable('1.13 MB model, stage 2: log min-max quantization', print_['source'], cells, NOTES)
 
 
-def quantizers(prototxt, published):
+def quantizers(prototxt: str | Path, published: str | Path) -> PublishedTable:
     """Sizes in MB of VGG11_bn under the four quantizers; 'CNN only' and binarization leave the classifier float."""
     print_ = _figures(published)
     net = _net(prototxt, 'VGG11_bn')
@@ -88,22 +90,22 @@ def quantizers(prototxt, published):
     return PublishedTable('1.13 MB model: quantizers of VGG11_bn', print_['source'], cells, NOTES)
 
 
-def _figures(published):
+def _figures(published: str | Path) -> dict[str, Any]:
     return read_published(published, 'flame')
 
 
-def _net(prototxt, model):
+def _net(prototxt: str | Path, model: str) -> caffe_pb2.NetParameter:
     return read_net(Path(prototxt) / NETS[model] / 'deploy.prototxt')
 
 
-def _bytes(net, model):
+def _bytes(net: caffe_pb2.NetParameter, model: str) -> int:
     """Bytes of the network part and of the classifier read into the print."""
     narrow = model.startswith(('fire', 'flame'))
     head = (256 + 1) * CLASSES if narrow else (512 + 1) * 512 + (512 + 1) * CLASSES
     return total(measure(net), NETWORK).model_bytes + 4 * head
 
 
-def _at_other_size(net, cell):
+def _at_other_size(net: caffe_pb2.NetParameter, cell: PublishedCell) -> str:
     """What the figure would be for 128x128 pictures, from which 120x120 crops are taken."""
     macs = total(measure(net, (1, 3, OTHER_SIZE, OTHER_SIZE))).macs
     other = f'a {OTHER_SIZE}x{OTHER_SIZE} picture takes {macs / MEGA:.1f} M'
@@ -111,7 +113,7 @@ def _at_other_size(net, cell):
     return f'{other}, which is closer' if fits else f'{other}, which is no closer; the print cannot be explained'
 
 
-def _explained(cell, note):
+def _explained(cell: PublishedCell, note: str) -> PublishedCell:
     """The cell with a note where it does not agree."""
     cell.note = '' if cell.agrees else note
     return cell

@@ -1,19 +1,30 @@
 """The poster's three tables beside ours, the claims put to the test, two plots: report.html, .md and .json."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from sphereslim.quantization.sweep import Point
 from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import panels
 from sphereslim.report.published_table import read_published
 from sphereslim.report.write import write_report
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, printed_name
+from sphereslim.studies.flame.run import Run
 
 MEGA = 10**6
 SIZE = (6, 4)
 PRINTED = 'Published: 120x120 pictures of the 2360 most photographed people of CelebA, the network at full width.'
 
 
-def tables(run, results, sweeps, binary, published):
+def tables(
+    run: Run,
+    results: dict[str, Any],
+    sweeps: Mapping[str, Sequence[Point]],
+    binary: dict[str, Any],
+    published: str | Path,
+) -> list[ReportTable]:
     """The three Tables; `published` is the folder of the sources' figures."""
     printed = read_published(published, 'flame')
     return [
@@ -23,7 +34,7 @@ def tables(run, results, sweeps, binary, published):
     ]
 
 
-def stage1_table(results, printed):
+def stage1_table(results: dict[str, Any], printed: dict[str, Any]) -> ReportTable:
     """A row of every variant: accuracy, size and multiply-accumulates, ours and printed."""
     named = {row['model']: row for row in printed['stage1']}
     rows = []
@@ -47,7 +58,9 @@ def stage1_table(results, printed):
     )
 
 
-def stage2_table(sweeps, results, printed, tolerance):
+def stage2_table(
+    sweeps: Mapping[str, Sequence[Point]], results: dict[str, Any], printed: dict[str, Any], tolerance: float
+) -> ReportTable:
     """Rows of log min-max at the printed bits, and the fewest bits that keep the accuracy here."""
     rows = []
     for row in printed['stage2']:
@@ -82,7 +95,7 @@ def stage2_table(sweeps, results, printed, tolerance):
     )
 
 
-def _fewest(rows, accuracy, tolerance):
+def _fewest(rows: Sequence[Point], accuracy: float, tolerance: float) -> ReportCell:
     good = [
         row['bits']
         for row in rows
@@ -91,7 +104,9 @@ def _fewest(rows, accuracy, tolerance):
     return ReportCell(str(min(good)) if good else 'none tried', MEASURED)
 
 
-def quantizers_table(sweeps, results, binary, printed):
+def quantizers_table(
+    sweeps: Mapping[str, Sequence[Point]], results: dict[str, Any], binary: dict[str, Any], printed: dict[str, Any]
+) -> ReportTable:
     """Rows of the baseline's quantizers, and linear ones at 6 bits beside them."""
     rows = sweeps.get(BASELINE, ())
     ours = {
@@ -124,30 +139,30 @@ def quantizers_table(sweeps, results, binary, printed):
     )
 
 
-def find(rows, scheme, bits, layers='all'):
+def find(rows: Sequence[Point], scheme: str, bits: int, layers: str = 'all') -> Point | None:
     """The sweep's row, or None."""
     return next((row for row in rows if (row['scheme'], row['bits'], row['layers']) == (scheme, bits, layers)), None)
 
 
-def _pair(row):
+def _pair(row: Point | None) -> tuple[float, int] | None:
     return (row['value'], row['bytes']) if row else None
 
 
-def _shown(pair):
+def _shown(pair: tuple[float, int] | None) -> list[ReportCell]:
     return (
         [_percent(pair[0]), ReportCell(f'{pair[1] / MEGA:.3f}', MEASURED)] if pair else [ReportCell(''), ReportCell('')]
     )
 
 
-def _percent(accuracy):
+def _percent(accuracy: float) -> ReportCell:
     return ReportCell(f'{accuracy:.2f}', MEASURED)
 
 
-def _printed(value):
+def _printed(value: object) -> ReportCell:
     return ReportCell('' if value is None else str(value), PUBLISHED if value not in (None, '') else '')
 
 
-def claims(results, sweeps, error):
+def claims(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]], error: float) -> ReportTable:
     """The print's orderings as measured here, a ReportTable; differences within `error` points decide nothing."""
     base, flame = results[BASELINE], results['flame']
     rows = [
@@ -163,13 +178,14 @@ def claims(results, sweeps, error):
     ]
     for variant, points in sweeps.items():
         for bits, reading in ((6, 'the sign one of 6 bits'), (7, 'the sign beside 6 bits, 7 stored')):
-            pair = find(points, 'log', bits), find(points, 'linear', 6)
-            if all(pair):
+            logarithmic, linear = find(points, 'log', bits), find(points, 'linear', 6)
+            if logarithmic and linear:
                 rows.append(
                     _claim(
                         f'6-bit log min-max, {reading}, beats 6-bit linear',
                         variant,
-                        *(row['value'] for row in pair),
+                        logarithmic['value'],
+                        linear['value'],
                         error,
                     )
                 )
@@ -182,13 +198,23 @@ def claims(results, sweeps, error):
     )
 
 
-def _claim(claim, network, ours, other, error, near='undecided'):
+def _claim(
+    claim: str, network: str, ours: float, other: float, error: float, near: str = 'undecided'
+) -> list[ReportCell]:
     difference = ours - other
     verdict = near if abs(difference) <= error else 'holds' if difference > 0 else 'does not hold'
     return [ReportCell(claim), ReportCell(network), _percent(ours), _percent(other), ReportCell(verdict)]
 
 
-def write(run, results, sweeps, binary, chosen, published, command):
+def write(
+    run: Run,
+    results: dict[str, Any],
+    sweeps: Mapping[str, Sequence[Point]],
+    binary: dict[str, Any],
+    chosen: dict[str, Any],
+    published: str | Path,
+    command: str,
+) -> tuple[Path, list[ReportTable]]:
     """report.html, report.md, report.json, sizes.png and bits.png in the run's folder; (path of the page, Tables)."""
     shown = [*tables(run, results, sweeps, binary, published), claims(results, sweeps, run.top1.error)]
     facts = [
@@ -210,7 +236,7 @@ def write(run, results, sweeps, binary, chosen, published, command):
     return page, shown
 
 
-def _draw_sizes(results):
+def _draw_sizes(results: dict[str, Any]) -> Any:
     figure, axes = _figure()
     for variant, row in results.items():
         axes.plot(row['bytes'] / MEGA, row['accuracy'], 'o')
@@ -223,7 +249,7 @@ def _draw_sizes(results):
     return figure
 
 
-def _draw_bits(results, sweeps):
+def _draw_bits(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]]) -> Any:
     figure, axes = _figure()
     styles = {'log': '-', 'linear': '--', 'linear-filter': ':'}
     for number, (variant, rows) in enumerate(sweeps.items()):
@@ -242,7 +268,7 @@ def _draw_bits(results, sweeps):
     return figure
 
 
-def _figure():
+def _figure() -> tuple[Any, Any]:
     figure, axes = panels(SIZE)
     axes.grid(alpha=0.3)
     return figure, axes

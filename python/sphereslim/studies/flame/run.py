@@ -1,8 +1,11 @@
 """The experiment's steps; each leaves files in its folder, and what is there is not made again."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.top1 import Top1
 from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.costs import measure, total
@@ -10,12 +13,12 @@ from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
-from sphereslim.quantization.sweep import Rows, combinations, run_point
+from sphereslim.quantization.sweep import Point, Rows, combinations, run_point
 from sphereslim.rewrite.distill import PREFIX, add_logits_loss, join_weights, with_teacher, without_teacher
 from sphereslim.studies.flame.lists import Lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets
 from sphereslim.studies.flame.settings import Settings
-from sphereslim.training.schedule import solver_for
+from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage
 
 
@@ -29,19 +32,19 @@ class Run:
     lists: Lists
     top1: Top1
 
-    def stage(self, variant):
+    def stage(self, variant: str) -> Stage:
         """The Stage of a variant's training; 'distilled' is the student's with its teacher."""
         names = [*VARIANTS, 'distilled', 'binary']
         return Stage(self.folder / f'{names.index(variant):02d}-{variant}')
 
 
-def emit_variant(run, variant):
+def emit_variant(run: Run, variant: str) -> None:
     """The prototxts of a variant's training."""
     train, deploy = variant_nets(run.settings, run.net, variant, run.lists)
     _emit(run, run.stage(variant), train, deploy, run.settings.training)
 
 
-def emit_distilled(run):
+def emit_distilled(run: Run) -> None:
     """The student again, from its fillers, with the trained baseline as its teacher."""
     stage = run.stage('distilled')
     train, deploy = _distilled_nets(run.settings, run.net, run.lists)
@@ -51,7 +54,9 @@ def emit_distilled(run):
     _emit(run, stage, train, deploy, run.settings.training)
 
 
-def _distilled_nets(settings, folder, lists):
+def _distilled_nets(
+    settings: Settings, folder: Path, lists: Lists
+) -> tuple[caffe_pb2.NetParameter, caffe_pb2.NetParameter]:
     chosen = settings.distillation
     train, deploy = variant_nets(settings, folder, chosen.student, lists)
     logits = logits_of(train)
@@ -59,7 +64,7 @@ def _distilled_nets(settings, folder, lists):
     return add_logits_loss(train, logits, PREFIX + logits, chosen.temperature, chosen.weight), deploy
 
 
-def check(settings, folder):
+def check(settings: Settings, folder: Path) -> None:
     """SlimError for layers and solvers of any of the run's trainings that the Caffe in use lacks."""
     lists = Lists(folder, folder / 'train.txt', folder / 'val.txt', people=2, train_count=0, val_count=0)
     check_engine(
@@ -68,18 +73,20 @@ def check(settings, folder):
     check_engine([_distilled_nets(settings, folder, lists)[0]])
 
 
-def emit_binary(run):
+def emit_binary(run: Run) -> None:
     """The solver and net of training with binary weights, which starts from the baseline."""
     base = run.stage(BASELINE)
     _emit(run, run.stage('binary'), read_net(base.train), read_net(base.deploy), run.settings.binarization)
 
 
-def first_convolution(stage):
+def first_convolution(stage: Stage) -> str:
     """The name of the convolution that reads the picture."""
     return next(layer.name for layer in read_net(stage.deploy).layer if layer.type == 'Convolution')
 
 
-def _emit(run, stage, train, deploy, schedule):
+def _emit(
+    run: Run, stage: Stage, train: caffe_pb2.NetParameter, deploy: caffe_pb2.NetParameter, schedule: Schedule
+) -> None:
     stage.folder.mkdir(parents=True, exist_ok=True)
     write_prototxt(stage.train, train)
     write_prototxt(stage.deploy, deploy)
@@ -87,7 +94,7 @@ def _emit(run, stage, train, deploy, schedule):
     write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, run.settings.seed))
 
 
-def evaluate(run, variant, weights=None):
+def evaluate(run: Run, variant: str, weights: str | Path | None = None) -> dict[str, Any]:
     """{accuracy, weights, parameters, bytes, macs} of a trained variant, kept in its evaluation.json.
 
     `bytes` are float32 parameters and batch norm statistics; the accuracy is that of the validation list, percent.
@@ -109,7 +116,7 @@ def evaluate(run, variant, weights=None):
     return read_json(stage.evaluation)
 
 
-def student_weights(stage):
+def student_weights(stage: Stage) -> Path:
     """The path of a stage's caffemodel without a teacher."""
     path = stage.folder / 'student.caffemodel'
     weights = read_weights(stage.final)
@@ -120,7 +127,7 @@ def student_weights(stage):
     return path
 
 
-def sweep(run, variant, progress):
+def sweep(run: Run, variant: str, progress: Callable[[Iterable[Any]], Iterable[Any]]) -> list[Point]:
     """The rows of a variant's sweep over schemes and bits; accuracies on the validation list."""
     stage, chosen = run.stage(variant), run.settings.sweep
     weights = student_weights(stage)
@@ -132,16 +139,16 @@ def sweep(run, variant, progress):
     net = read_caffemodel(weights)
     for point in progress([point for point in points if not rows.find(point)]):
         rows.add(run_point(net, point, folder, stage.deploy, run.top1))
-    return [rows.find(point) for point in points]
+    return [row for row in map(rows.find, points) if row]
 
 
-def smallest(rows, accuracy, tolerance):
+def smallest(rows: Sequence[Point], accuracy: float, tolerance: float) -> Point:
     """The smallest file among sweep rows that loses at most `tolerance` points, or the most accurate one."""
     good = [row for row in rows if row['value'] >= accuracy - tolerance]
     return min(good, key=lambda row: row['bytes']) if good else max(rows, key=lambda row: row['value'])
 
 
-def write_file(run, variant, row, path):
+def write_file(run: Run, variant: str, row: Point, path: str | Path) -> int:
     """The chosen row as a .qcaffemodel with its deploy prototxt inside; its size in bytes."""
     stage = run.stage(variant)
     quantized = quantize_net(

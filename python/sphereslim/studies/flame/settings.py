@@ -1,6 +1,7 @@
 """What a run of the flame experiment does, from its settings file."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sphereslim import settings
 from sphereslim.training.schedule import Schedule
@@ -36,9 +37,9 @@ class Distillation:
 class Sweep:
     """Which variants are quantized, with which schemes and bits; `tolerance` percent points may be lost in the file."""
 
-    variants: tuple
-    schemes: tuple
-    bits: tuple
+    variants: tuple[str, ...]
+    schemes: tuple[str, ...]
+    bits: tuple[int, ...]
     tolerance: float
 
 
@@ -69,12 +70,15 @@ class Settings:
     pictures: int = 0
 
 
-def read_settings(path):
+def read_settings(path: str | Path) -> Settings:
     """The Settings in a JSON file; SlimError names what is missing, unknown or no such value."""
     values = settings.read_settings(path, _RUN)
     for name in ('training', 'binarization'):
         values[name] = Schedule.from_dict(values[name], f'{path}: {name}')
-    for name, kind, kinds in (('distillation', Distillation, _DISTILLATION), ('sweep', Sweep, _SWEEP)):
-        chosen = settings.checked(values[name], kinds, f'{path}: {name}')
-        values[name] = kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items()})
+    values['distillation'] = Distillation(
+        **settings.checked(values['distillation'], _DISTILLATION, f'{path}: distillation')
+    )
+    sweep = settings.checked(values['sweep'], _SWEEP, f'{path}: sweep')
+    sweep |= {name: tuple(sweep[name]) for name in ('variants', 'schemes', 'bits')}
+    values['sweep'] = Sweep(**sweep)
     return Settings(**values)

@@ -1,8 +1,11 @@
 """Label-free distillation of a pruned deploy net: the whole net teaches it the embedding of every picture."""
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from sphereslim.channels.groups import Groups
+from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.files import write_bytes
 from sphereslim.net.costs import open_with_inputs
@@ -15,21 +18,32 @@ from sphereslim.net.weights import read_weights
 from sphereslim.pruning.model import Model
 from sphereslim.rewrite.distill import PREFIX, add_embedding_loss, join_weights, with_teacher, without_teacher
 from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.stage import Stage
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
 
 
-def check(model, form):
+def check(model: Model, form: InputForm) -> None:
     """SlimError for layers and the solver of the training that the Caffe in use lacks."""
     check_engine([training_net(model.net, model.net, form, 'pictures.txt', batch=1)], [solver()])
 
 
-def solver():
+def solver() -> caffe_pb2.SolverParameter:
     """The SolverParameter that every distillation starts from."""
     return caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999, weight_decay=0)
 
 
-def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
+def emit(
+    stage: Stage,
+    student: Model,
+    teacher: Model,
+    form: InputForm,
+    paths: Iterable[str | Path],
+    minutes: float,
+    base_lr: float,
+    batch: int,
+    seed: int,
+) -> int:
     """Write a stage that distils for `minutes` of CPU time on picture files `paths`; returns its iterations.
 
     The rate falls tenfold after 70 % and again after 90 % of the iterations.
@@ -47,7 +61,9 @@ def emit(stage, student, teacher, form, paths, minutes, base_lr, batch, seed):
     return iterations
 
 
-def training_net(student, teacher, form, pictures, batch):
+def training_net(
+    student: caffe_pb2.NetParameter, teacher: caffe_pb2.NetParameter, form: InputForm, pictures: str | Path, batch: int
+) -> caffe_pb2.NetParameter:
     """The train NetParameter: pictures from a list, student and frozen teacher, distance of normalised embeddings."""
     opened = open_with_inputs(student)
     blob = opened.outputs[0]
@@ -55,7 +71,9 @@ def training_net(student, teacher, form, pictures, batch):
     return with_pictures(net, form, pictures, batch)
 
 
-def with_pictures(net, form, pictures, batch):
+def with_pictures(
+    net: caffe_pb2.NetParameter, form: InputForm, pictures: str | Path, batch: int
+) -> caffe_pb2.NetParameter:
     """The net with its Input replaced by mirrored pictures of a list; RGB by slices put together in reverse."""
     result = copy_of(net)
     del result.layer[:]
@@ -67,7 +85,9 @@ def with_pictures(net, form, pictures, batch):
     return result
 
 
-def _picture_layers(layer, form, pictures, batch):
+def _picture_layers(
+    layer: caffe_pb2.LayerParameter, form: InputForm, pictures: str | Path, batch: int
+) -> list[caffe_pb2.LayerParameter]:
     blob, (channels, height, width) = layer.top[0], layer.input_param.shape[0].dim[1:]
     source = f'{blob}_bgr' if form.rgb else blob
     means = list(form.mean) if isinstance(form.mean, tuple) else [form.mean] * channels
@@ -90,11 +110,11 @@ def _picture_layers(layer, form, pictures, batch):
     return [data, label, cut, turned]
 
 
-def cpu_seconds(train, weights, rounds=2):
+def cpu_seconds(train: str | Path, weights: str | Path, rounds: int = 2) -> float:
     """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up."""
     net = load_net(train, weights, caffe.TRAIN)
 
-    def once():
+    def once() -> None:
         net.forward()
         net.backward()
 
@@ -105,7 +125,7 @@ def cpu_seconds(train, weights, rounds=2):
     return (time.process_time() - start) / rounds
 
 
-def distilled(stage, student):
+def distilled(stage: Stage, student: Model) -> Model:
     """The Model that the stage's training ended with."""
     weights = without_teacher(read_weights(stage.final))
     return Model(student.net, weights, Groups(student.net))

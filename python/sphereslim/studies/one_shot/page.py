@@ -1,6 +1,8 @@
 """A study's report: tables, plot and what was reached, from its results."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
@@ -12,12 +14,12 @@ from sphereslim.report.text_tables import with_unit
 MARKS = ('<!-- study: written by python/study.py -->', '<!-- end of study -->')
 
 
-def tables(results, few):
+def tables(results: dict[str, Any], few: str) -> list[ReportTable]:
     """The Tables of headline nets and of all criteria; `few` says in words which pairs the latter are measured on."""
     return [_headline(results), _criteria(results, few)]
 
 
-def _headline(results):
+def _headline(results: dict[str, Any]) -> ReportTable:
     whole = results['original']
     rows = [_row('original', whole, whole, whole['all'], 0.0)]
     for name, result in results.items():
@@ -40,7 +42,9 @@ def _headline(results):
     )
 
 
-def _row(name, result, whole, accuracy, shift):
+def _row(
+    name: str, result: dict[str, Any], whole: dict[str, Any], accuracy: dict[str, Any], shift: float
+) -> list[ReportCell]:
     return [
         ReportCell(name),
         ReportCell(with_unit(result['macs']), ANALYTIC),
@@ -52,11 +56,11 @@ def _row(name, result, whole, accuracy, shift):
     ]
 
 
-def _percent(result, whole):
+def _percent(result: dict[str, Any], whole: dict[str, Any]) -> str:
     return f'{100 * result["macs"] / whole["macs"]:.1f} %'
 
 
-def _criteria(results, few):
+def _criteria(results: dict[str, Any], few: str) -> ReportTable:
     whole = results['original']
     shots = {name: result for name, result in results.items() if 'refitted' in result}
     keys = list(dict.fromkeys((r['criterion'], r['budget'], r['uniform']) for r in shots.values()))
@@ -88,7 +92,7 @@ def _criteria(results, few):
     return ReportTable('Every criterion, before and after refitting', columns, rows, note)
 
 
-def figure(results, name):
+def figure(results: dict[str, Any], name: str) -> Figure:
     """The Figure of accuracy against MACs kept."""
     return Figure(
         name,
@@ -98,7 +102,7 @@ def figure(results, name):
     )
 
 
-def _draw(results):
+def _draw(results: dict[str, Any]) -> Any:
     figure, axes = panels((7, 4.2))
     whole = results['original']
     for refitted, marker in ((False, 'v'), (True, 'o')):
@@ -134,7 +138,7 @@ def _draw(results):
     return figure
 
 
-def write_into(path, shown, drawn):
+def write_into(path: str | Path, shown: Iterable[ReportTable], drawn: Iterable[tuple[Figure, bytes]]) -> None:
     """Put Tables and Figures (drawn as PNG bytes) between MARKS of the Markdown file `path`, or at the end of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,21 @@
 """The steps of a study; every result is kept in results.json, and what is there is not computed again."""
 
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sphereslim.data.feed import Feed
 from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import ResultsFile, read_json, write_json
-from sphereslim.pruning.allocation import allocate_channels
+from sphereslim.pruning.allocation import Curve, allocate_channels
 from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import Model, cost, cost_of_counts, cut_and_refit, evidence, selections
 from sphereslim.pruning.reconstruct import Fit
+from sphereslim.pruning.selection import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,22 +34,22 @@ class Study:
     form: InputForm
     fit_feed: Feed
     test_feed: Feed
-    curves: dict
+    curves: dict[str, Curve]
     fit: Fit = Fit()
     fit_more: Fit = Fit()
     seed: int = 0
     batch: int = 32
-    progress: object = iter
-    _measured: dict = field(default_factory=dict)
-    _shift: list = field(default_factory=list)
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    _measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _shift: list[OutputShift] = field(default_factory=list)
 
-    def original(self):
+    def original(self) -> dict[str, Any]:
         """The whole model's result on all pairs and on the few."""
         return self._kept(
             'original', lambda: self._result(self.model, self.few) | {'all': self._accuracy(self.model, self.pairs)}
         )
 
-    def counts(self, budget, uniform=False):
+    def counts(self, budget: float, uniform: bool = False) -> dict[str, int]:
         """{group: channels kept} for a share of the MACs: allocated by sensitivity, or one rate for all groups."""
         path = self.folder / f'counts-{percent(budget)}{"-uniform" if uniform else ""}.json'
         if not path.is_file():
@@ -54,7 +57,7 @@ class Study:
             write_json(path, self._uniform(limit) if uniform else allocate_channels(self.model, self.curves, limit))
         return read_json(path)
 
-    def one_shot(self, criterion, budget, refitted, uniform=False):
+    def one_shot(self, criterion: str, budget: float, refitted: bool, uniform: bool = False) -> dict[str, Any]:
         """The result of cutting by a criterion, with or without refitting."""
         name = '-'.join([criterion, percent(budget), 'refitted' if refitted else 'cut', *(['uniform'] * uniform)])
         about = {'criterion': criterion, 'budget': budget, 'refitted': refitted, 'uniform': uniform}
@@ -64,14 +67,14 @@ class Study:
             | self._result(self._pruned(criterion, budget, self.fit_feed if refitted else None, uniform), self.few),
         )
 
-    def headline(self, criterion, budget, feed):
+    def headline(self, criterion: str, budget: float, feed: Feed) -> dict[str, Any]:
         """The refitted model of a criterion, written to a folder of its own, and its result on all pairs.
 
         It is refitted by `fit_more` over `feed`, which may hold more pictures than the table had.
         """
         folder = self.folder / f'refitted-{percent(budget)}'
 
-        def compute():
+        def compute() -> dict[str, Any]:
             slimmed = cut_and_refit(
                 self.model, self._chosen(criterion, budget, False), feed, self.fit_more, self.seed, every=True
             )
@@ -84,7 +87,7 @@ class Study:
 
         return self._kept(f'headline-{percent(budget)}', compute)
 
-    def final(self, name, budget, model, more):
+    def final(self, name: str, budget: float, model: Model, more: dict[str, Any]) -> dict[str, Any]:
         """The result of a model that training ended with, on all pairs, with the values `more`."""
         return self._kept(
             name,
@@ -94,22 +97,22 @@ class Study:
             | {'shift': self._distance(model), 'all': self._accuracy(model, self.pairs)},
         )
 
-    def results(self):
+    def results(self) -> dict[str, Any]:
         """{name: result} of all that is known."""
         return ResultsFile(self.folder / 'results.json').results
 
-    def _kept(self, name, compute):
+    def _kept(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return ResultsFile(self.folder / 'results.json').result(name, compute)
 
-    def _pruned(self, criterion, budget, feed, uniform):
+    def _pruned(self, criterion: str, budget: float, feed: Feed | None, uniform: bool) -> Model:
         return cut_and_refit(
             self.model, self._chosen(criterion, budget, uniform), feed, self.fit, self.seed, every=True
         )
 
-    def _chosen(self, criterion, budget, uniform):
+    def _chosen(self, criterion: str, budget: float, uniform: bool) -> list[Selection]:
         return selections(self.model, criterion, self._evidence(criterion), self.counts(budget, uniform), self.seed)
 
-    def _evidence(self, criterion):
+    def _evidence(self, criterion: str) -> dict[str, Any]:
         """What a criterion measured of all groups; only the last criterion's is kept in memory."""
         if criterion not in self._measured:
             self._measured.clear()
@@ -117,7 +120,7 @@ class Study:
             self._measured[criterion] = evidence(self.model, names, criterion, self.fit_feed, self.seed)
         return self._measured[criterion]
 
-    def _uniform(self, limit):
+    def _uniform(self, limit: float) -> dict[str, int]:
         sizes = {group.name: group.size for group in self.model.groups.prunable()}
         for step in range(99, 0, -1):
             counts = {name: max(1, size * step // 100) for name, size in sizes.items()}
@@ -125,18 +128,18 @@ class Study:
                 return counts
         raise SlimError(f'no uniform rate leaves less than {limit:,.0f} MACs')
 
-    def _result(self, model, pairs):
+    def _result(self, model: Model, pairs: Path) -> dict[str, Any]:
         return self._costs(model) | {'shift': self._distance(model), 'few': self._accuracy(model, pairs)}
 
-    def _costs(self, model):
+    def _costs(self, model: Model) -> dict[str, int]:
         return dict(zip(('macs', 'parameters'), cost(model.net)))
 
-    def _distance(self, model):
+    def _distance(self, model: Model) -> float:
         if not self._shift:
             self._shift.append(OutputShift(self.model, self.test_feed))
         return self._shift[0](model)
 
-    def _accuracy(self, model, pairs):
+    def _accuracy(self, model: Model, pairs: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             return evaluate(
                 *model.save(folder),
@@ -149,6 +152,6 @@ class Study:
             ).as_dict()
 
 
-def percent(budget):
+def percent(budget: float) -> str:
     """A share in percent, for names: 0.7 is '70', 0.705 is '70.5'."""
     return f'{100 * budget:g}'

@@ -1,5 +1,7 @@
 """The words of a report that no table holds."""
 
+from typing import Any
+
 LAMBDA_NOTE = (
     'Where the loss of a fine-tuning rises, the net gets no worse: lambda, which blends the plain inner product into '
     'the margin, belongs to the run and not to the weights. It restarts at its base in every stage, where the task is '
@@ -9,13 +11,14 @@ LAMBDA_NOTE = (
 NOTES = {'Training': LAMBDA_NOTE}
 
 
-def facts(report):
+def facts(report: dict[str, Any]) -> list[tuple[str, str]]:
     """What was run on what: [(name, text)]."""
     settings, faces, machine = report['settings'], report['faces'], report['machine']
     trainings = ', '.join(
         f'{name.replace("_", " ")} {settings[name]["iterations"]} iterations of '
         f'{settings[name]["batch"]} at {settings[name]["base_lr"]:g}'
         for name in ('base', 'fine_tune', 'last_round')
+        if settings[name]
     )
     unfinished = [] if report['complete'] else [('state', 'unfinished: stages are still missing')]
     return [
@@ -37,7 +40,7 @@ def facts(report):
     ]
 
 
-def checks(report):
+def checks(report: dict[str, Any]) -> list[tuple[str, str]]:
     """[(what, command)] that give the numbers of the tables again, for the last stage."""
     last, folder = report['rows'][-1]['folder'], report['folder']
     pairs, pictures = report['faces']['pairs'], report['faces']['pairs'].removesuffix('pairs.txt') + 'aligned'
@@ -60,6 +63,6 @@ def checks(report):
     return [*found, ('this page from report.json', redraw(report))]
 
 
-def redraw(report, figure=''):
+def redraw(report: dict[str, Any], figure: str = '') -> str:
     """The command that draws a figure, or the whole report, again."""
     return f'python python/report.py {report["folder"]}' + (f' --figure {figure}' if figure else '')

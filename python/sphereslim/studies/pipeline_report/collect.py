@@ -2,7 +2,10 @@
 
 import os
 import platform
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +13,18 @@ from sphereslim.engine import caffe
 from sphereslim.evaluation.speed import forward_milliseconds, speed_ratio
 from sphereslim.files import read_json, write_json
 from sphereslim.logs import LogError, parse_log
+from sphereslim.logs.stages import Stage as LoggedTraining
 from sphereslim.logs.stages import stages as log_stages
 from sphereslim.net.costs import one_picture
 from sphereslim.net.prototxt import read_net
+from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.pipeline_report.published import printed_for
+from sphereslim.training.stage import Stage
 
 
-def collect(plan, published, progress=iter):
+def collect(
+    plan: Plan, published: str | Path, progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+) -> dict[str, Any]:
     """The report of a Plan's stages that are done, as plain values; `published` is the folder of published figures.
 
     Speed is measured once, on all stages in turns, and every time is kept in speed.json beside them.
@@ -38,7 +46,7 @@ def collect(plan, published, progress=iter):
             'seed': plan.seed,
             'base': asdict(plan.base),
             'fine_tune': asdict(plan.fine_tune),
-            'last_round': asdict(plan.last_round),
+            'last_round': asdict(plan.last_round) if plan.last_round else None,
         },
         'faces': {
             'list': str(plan.faces.train),
@@ -62,13 +70,13 @@ def collect(plan, published, progress=iter):
     }
 
 
-def _place(path):
+def _place(path: str) -> str:
     """A path as the other paths of a report are: from the working folder where it lies in it."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
 
 
-def _row(stage, times, original, log):
+def _row(stage: Stage, times: Sequence[float], original: Sequence[float], log: LoggedTraining | None) -> dict[str, Any]:
     ratio, *quartiles = speed_ratio(original, times)
     sums = one_picture(read_net(stage.deploy))
     accuracy = read_json(stage.evaluation) if stage.evaluation.is_file() else {}
@@ -89,7 +97,9 @@ def _row(stage, times, original, log):
     }
 
 
-def _speed(path, done, progress):
+def _speed(
+    path: Path, done: Sequence[Stage], progress: Callable[[Iterable[Any]], Iterable[Any]]
+) -> dict[str, list[float]]:
     known = read_json(path) if path.is_file() else {}
     if set(known) != {stage.name for stage in done}:
         models = [(stage.deploy, stage.final) for stage in done]
@@ -99,7 +109,7 @@ def _speed(path, done, progress):
     return known
 
 
-def _log(stage):
+def _log(stage: Stage) -> LoggedTraining | None:
     """The one training in a stage's log, or None where the log is gone or says nothing: a report is worth having."""
     try:
         return next(iter(log_stages(parse_log(stage.log), stage.name)), None)
@@ -107,22 +117,22 @@ def _log(stage):
         return None
 
 
-def stage_curves(stage):
+def stage_curves(stage: Stage) -> dict[str, list[list[float]]]:
     """{quantity: [[iteration, value], …]} of what a stage's training log says."""
     return _curves(_log(stage))
 
 
-def _curves(log):
+def _curves(log: LoggedTraining | None) -> dict[str, list[list[float]]]:
     """{quantity: [[iteration, value], …]}."""
     return {name: curve.points() for name, curve in (log.curves if log else {}).items()}
 
 
-def _seconds(log):
+def _seconds(log: LoggedTraining | None) -> float | None:
     """How long the training took, pauses left out; None where its log does not tell."""
     times = [curve.seconds[np.isfinite(curve.seconds)] for curve in (log.curves if log else {}).values()]
     return max((float(known.max()) for known in times if known.size), default=None)
 
 
-def _devices(logs):
+def _devices(logs: Iterable[LoggedTraining | None]) -> str:
     gpus = sorted({str(gpu) for log in logs if log for run in log.runs for gpu in run.gpus})
     return f'GPU {", ".join(gpus)}' if gpus else 'CPU'

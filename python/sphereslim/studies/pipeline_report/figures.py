@@ -1,5 +1,9 @@
 """The drawings of a report: small ones, each on its own, so that a phone shows them one below the other."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
 import numpy as np
 from matplotlib.ticker import LogLocator, ScalarFormatter
 
@@ -10,7 +14,7 @@ SIZE = (4.6, 3.2)  # inches: a phone's width of 360 points leaves the labels rea
 GREY = '0.55'
 
 
-def figures(report):
+def figures(report: dict[str, Any]) -> dict[str, list[Figure]]:
     """{heading: [Figure]} of everything that the report has data for."""
     curves = [_loss_figure(report, stage, curves) for stage, curves in report['curves'].items() if curves.get('loss')]
     bars = [
@@ -18,7 +22,7 @@ def figures(report):
             f'channels-{selection["layer"]}',
             f'{selection["layer"]}: {len(selection["kept"])} of {len(selection["scores"])} kept',
             f'Every filter of {selection["layer"]} by its score.',
-            lambda selection=selection: channels(selection),
+            partial(channels, selection),
         )
         for selection in report['selections']
     ]
@@ -43,7 +47,12 @@ def figures(report):
     return {heading: found for heading, found in groups.items() if found}
 
 
-def accuracy(report, ours, printed, label):
+def accuracy(
+    report: dict[str, Any],
+    ours: Callable[[dict[str, Any], dict[str, Any]], float],
+    printed: Callable[[dict[str, Any], dict[str, Any]], float],
+    label: str,
+) -> Any:
     """Accuracy before and after every training over a cost, beside the published networks."""
     figure, axes = panels(SIZE)
     for moment, marker, words in (('before', 'v', 'pruned, not trained'), ('after', 'o-', 'trained')):
@@ -63,8 +72,9 @@ def accuracy(report, ours, printed, label):
     )
     published = report['published']
     if published:
-        points = [(printed(row, published['rows'][0]), row.get('lfw', row.get('lfw_avg'))) for row in published['rows']]
-        axes.plot(*np.array(points).T, 's--', color=GREY, ms=4, label='published, on LFW')
+        base, rows = published['rows'][0], published['rows']
+        line = [(printed(row, base), row.get('lfw', row.get('lfw_avg'))) for row in rows]
+        axes.plot(*np.array(line).T, 's--', color=GREY, ms=4, label='published, on LFW')
     axes.set(xlabel=label, ylabel='verification accuracy, %')
     axes.invert_xaxis()
     axes.grid(alpha=0.3)
@@ -72,12 +82,12 @@ def accuracy(report, ours, printed, label):
     return figure
 
 
-def _number(axes, points):
+def _number(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
     """Write the number of each (x, y, number) beside it, those that stand together as one text."""
     if not points:
         return
     reach = 0.04 * (max(x for x, _, _ in points) - min(x for x, _, _ in points))
-    groups = []
+    groups: list[list[tuple[float, float, str]]] = []
     for point in sorted(points):
         if groups and point[0] - groups[-1][-1][0] <= reach:
             groups[-1].append(point)
@@ -94,23 +104,23 @@ def _number(axes, points):
         )
 
 
-def _size(row, report):
+def _size(row: dict[str, Any], report: dict[str, Any]) -> float:
     return row['parameters'] / 1e6
 
 
-def _time(row, report):
+def _time(row: dict[str, Any], report: dict[str, Any]) -> float:
     return 100 / row['speed_ratio']
 
 
-def _printed_size(row, base):
+def _printed_size(row: dict[str, Any], base: dict[str, Any]) -> float:
     return row['params'] / 1e6
 
 
-def _printed_time(row, base):
+def _printed_time(row: dict[str, Any], base: dict[str, Any]) -> float:
     return 100 * row['forward_ms'] / base['forward_ms']
 
 
-def _loss_figure(report, stage, curves):
+def _loss_figure(report: dict[str, Any], stage: str, curves: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     published = (report['published'] or {'curves': {}})['curves'].get(stage.split('-', 1)[-1])
     text = f'Loss of {stage}' + (' and lambda' if curves.get('lambda') else '')
     if published:
@@ -118,7 +128,7 @@ def _loss_figure(report, stage, curves):
     return Figure(f'loss-{stage}', stage, f'{text}.', lambda: losses(curves, published))
 
 
-def losses(curves, published=None):
+def losses(curves: Mapping[str, Sequence[Sequence[float]]], published: Sequence[Sequence[float]] | None = None) -> Any:
     """The loss of a stage, the lambda that drives it, and the published loss over its own iterations."""
     figure, axes = panels(SIZE)
     if published:
@@ -136,7 +146,7 @@ def losses(curves, published=None):
     return figure
 
 
-def _draw_lambda(axes, points):
+def _draw_lambda(axes: Any, points: Sequence[Sequence[float]]) -> None:
     axes.semilogy(*np.array(points).T, color='C1', lw=1.2, ls='--')
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
@@ -144,7 +154,7 @@ def _draw_lambda(axes, points):
     axes.set_ylabel('lambda', color='C1')
 
 
-def channels(selection):
+def channels(selection: dict[str, Any]) -> Any:
     """Every channel of a pruned layer, sorted by score: kept or removed."""
     figure, axes = panels(SIZE)
     channel_bars(axes, selection)
@@ -153,7 +163,7 @@ def channels(selection):
     return figure
 
 
-def channel_bars(axes, selection):
+def channel_bars(axes: Any, selection: dict[str, Any]) -> None:
     """Bars of a layer's scores, ascending, in the colours of kept and removed filters."""
     scores = np.array(selection['scores'], float)
     order = np.argsort(scores)

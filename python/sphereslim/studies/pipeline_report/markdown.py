@@ -1,11 +1,16 @@
 """The report of a run as Markdown, with its pictures beside it."""
 
-from sphereslim.report.cells import SOURCES
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sphereslim.report.cells import SOURCES, Figure, ReportTable
 from sphereslim.report.markdown import table_markdown
 from sphereslim.studies.pipeline_report.captions import NOTES, checks, facts, redraw
 
 
-def markdown(report, tables, drawn):
+def markdown(
+    report: dict[str, Any], tables: Sequence[ReportTable], drawn: Mapping[str, Sequence[tuple[Figure, bytes]]]
+) -> str:
     """Markdown text; arguments as for `page`."""
     lines = [f'# {report["title"]}', '', *[f'- {name}: {text}' for name, text in facts(report)], '']
     for table in tables:

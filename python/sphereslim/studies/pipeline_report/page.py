@@ -1,12 +1,17 @@
 """The report of a run as one HTML page."""
 
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
+from sphereslim.report.cells import Figure, ReportTable
 from sphereslim.report.html import STYLE, definitions, document, figure_html, legend, table_html
 from sphereslim.studies.pipeline_report.captions import NOTES, checks, facts, redraw
 
 
-def page(report, tables, drawn):
+def page(
+    report: dict[str, Any], tables: Sequence[ReportTable], drawn: Mapping[str, Sequence[tuple[Figure, bytes]]]
+) -> str:
     """HTML text; `tables` are Tables, `drawn` {heading: [(Figure, PNG bytes)]}."""
     parts = [f'<h1>{escape(report["title"])}</h1>', _facts(report), *map(table_html, tables), f'<p>{legend()}</p>']
     for heading, figures in drawn.items():
@@ -17,13 +22,13 @@ def page(report, tables, drawn):
     return document(report['title'], STYLE, ''.join(parts))
 
 
-def _facts(report):
+def _facts(report: dict[str, Any]) -> str:
     return definitions((name, _code(text) if name == 'run with' else escape(text)) for name, text in facts(report))
 
 
-def _figure(report, figure, content):
+def _figure(report: dict[str, Any], figure: Figure, content: bytes) -> str:
     return figure_html(figure, content, _code(redraw(report, figure.name)))
 
 
-def _code(text):
+def _code(text: str) -> str:
     return f'<code>{escape(text)}</code>'

@@ -1,12 +1,13 @@
 """What the source published for the network of a run: its table rows and its loss curves."""
 
 from pathlib import Path
+from typing import Any
 
 from sphereslim.files import read_json
 from sphereslim.logs.compare.published_curves import read_figure
 
 
-def printed_for(folder, name):
+def printed_for(folder: str | Path, name: str) -> dict[str, Any] | None:
     """{source, rows, curves} of the network called `name`, or None where the source did not print it.
 
     `folder` holds sphereface_prune.json and curves/. `rows` are those of the comparison table, `curves`
@@ -19,7 +20,7 @@ def printed_for(folder, name):
     return {'source': print_['source'], 'rows': rows, 'curves': _curves(Path(folder) / 'curves', rows[0]['net'])}
 
 
-def _curves(folder, net):
+def _curves(folder: Path, net: str) -> dict[str, list[list[float]]]:
     key = net.lower().replace('-', '')
     found = [
         ('base', folder / 'base_training_loss.csv', net),

@@ -1,10 +1,13 @@
 """The tables of a report, from its plain values."""
 
+from collections.abc import Callable
+from typing import Any
+
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.text_tables import duration, with_unit
 
 
-def stage_table(report):
+def stage_table(report: dict[str, Any]) -> ReportTable:
     """Every stage of the run."""
     columns = [
         'stage',
@@ -27,7 +30,7 @@ def stage_table(report):
     return ReportTable('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
 
 
-def _stage_row(row):
+def _stage_row(row: dict[str, Any]) -> list[ReportCell]:
     counted = [row['filters'], f'{row["parameters"]:,}', with_unit(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
     measured = [
         f'{row["milliseconds"]:.2f}',
@@ -43,12 +46,12 @@ def _stage_row(row):
     ]
 
 
-def _speed(row):
+def _speed(row: dict[str, Any]) -> str:
     low, high = row['speed_quartiles']
     return f'{row["speed_ratio"]:.2f}× ({low:.2f}–{high:.2f})'
 
 
-def published_table(report):
+def published_table(report: dict[str, Any]) -> ReportTable | None:
     """The source's rows of this network beside the run's base and end; None where it printed none."""
     printed = report['published']
     if not printed:
@@ -76,7 +79,9 @@ def published_table(report):
     return ReportTable('Beside the published figures', columns, rows, note)
 
 
-def _published_row(printed, ours, printed_base, our_base):
+def _published_row(
+    printed: dict[str, Any], ours: dict[str, Any] | None, printed_base: dict[str, Any], our_base: dict[str, Any]
+) -> list[ReportCell]:
     name = printed['net'] if printed['rate'] is None else f'{printed["net"]} at {printed["rate"]:g}'
     cells = [ReportCell(name)]
     cells += [
@@ -98,23 +103,23 @@ def _published_row(printed, ours, printed_base, our_base):
     return cells
 
 
-def _cell(row, text, source):
+def _cell(row: dict[str, Any] | None, text: Callable[[dict[str, Any]], str], source: str) -> ReportCell:
     shown = text(row) if row else ''
     return ReportCell(shown, source if shown else '')
 
 
-def _lost(row, base):
+def _lost(row: dict[str, Any], base: dict[str, Any]) -> str:
     if not (row['after'] and base['after']):
         return ''
     return f'{base["after"]["accuracy"] - row["after"]["accuracy"]:.2f}'
 
 
-def _lfw(printed):
+def _lfw(printed: dict[str, Any]) -> float:
     """The accuracy printed: of pruned networks the average over their runs."""
-    return printed.get('lfw', printed.get('lfw_avg'))
+    return printed['lfw'] if 'lfw' in printed else printed['lfw_avg']
 
 
-def accuracy(result):
+def accuracy(result: dict[str, Any] | None) -> str:
     """An accuracy, with its standard error where there is more than one fold; nothing for None."""
     if not result:
         return ''

@@ -1,5 +1,8 @@
 """A report as report.json, report.md with its pictures, and report.html, one file that works offline."""
 
+from pathlib import Path
+from typing import Any
+
 from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.report.drawing import png
@@ -10,7 +13,7 @@ from sphereslim.studies.pipeline_report.page import page
 from sphereslim.studies.pipeline_report.tables import published_table, stage_table
 
 
-def write(report, folder):
+def write(report: dict[str, Any], folder: Path) -> Path:
     """Write the report into `folder`, pictures included; the path of the page."""
     tables = [table for table in (stage_table(report), published_table(report)) if table]
     drawn = {heading: [(figure, png(figure.draw())) for figure in found] for heading, found in figures(report).items()}
@@ -18,7 +21,7 @@ def write(report, folder):
     return write_files(folder, report, tables, every, markdown(report, tables, drawn), page(report, tables, drawn))
 
 
-def write_figure(report, folder, name):
+def write_figure(report: dict[str, Any], folder: Path, name: str) -> Path:
     """Draw one figure of the report again; its path. SlimError lists the figures there are."""
     known = {figure.name: figure for found in figures(report).values() for figure in found}
     if name not in known:
