@@ -4,6 +4,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from caffe import device
@@ -75,12 +76,12 @@ class Blob:
     width = property(lambda self: self._legacy(3), doc='The fourth dimension, 1 where there is none.')
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> npt.NDArray[np.float32]:
         """The values as a writable numpy view."""
         return self._data.numpy(self._shape, device.device())
 
     @property
-    def diff(self) -> np.ndarray:
+    def diff(self) -> npt.NDArray[np.float32]:
         """The gradient as a writable numpy view."""
         return self._diff.numpy(self._shape, device.device())
 
@@ -182,6 +183,6 @@ class Blob:
         self._diff = other._diff
 
 
-def set_values(blob: Blob, array: np.ndarray) -> None:
+def set_values(blob: Blob, array: npt.NDArray[Any]) -> None:
     """Put a copy of a numpy array into a blob of the same count."""
     blob.tensor = torch.from_numpy(array.reshape(blob.shape).copy()).to(blob.tensor.device)

@@ -5,6 +5,7 @@ from math import prod
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from caffe.errors import CaffeError
@@ -93,7 +94,7 @@ class Memory:
     def __init__(self) -> None:
         self._tensor: torch.Tensor | None = None  # the values, None while they are all zero or deferred
         self._lent = False  # `_tensor` is somebody else's
-        self._view: weakref.ref[np.ndarray] | None = None  # the numpy view on the CPU
+        self._view: weakref.ref[npt.NDArray[np.float32]] | None = None  # the numpy view on the CPU
         self._host: HostCopy | None = None
         self._buffer: torch.Tensor | None = None  # memory kept for `accumulator`
         self._source: Source | None = None
@@ -193,7 +194,7 @@ class Memory:
 
     # -- for Python ---------------------------------------------------------------------------------------------------
 
-    def numpy(self, shape: Shape, device: torch.device) -> np.ndarray:
+    def numpy(self, shape: Shape, device: torch.device) -> npt.NDArray[np.float32]:
         """A writable numpy array of `shape`: the memory itself on the CPU, a synchronised host copy for a GPU."""
         is_mirrored = self._host is not None and self._host.stamp is not None and self._host.stamp.holds()
         self.before_change()
@@ -210,7 +211,7 @@ class Memory:
             host.is_newest = True
         return host.values.view(shape).numpy()
 
-    def _cpu_view(self, shape: Shape) -> np.ndarray:
+    def _cpu_view(self, shape: Shape) -> npt.NDArray[np.float32]:
         view = self._view() if self._view else None
         tensor = self.get(shape, _CPU)
         if view is None or view.shape != tuple(shape) or view.ctypes.data != tensor.data_ptr():

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from caffe.errors import CaffeError
 from caffe.proto.files import read_bytes, write_bytes
@@ -47,14 +49,14 @@ def whole_hdf5(path: str | Path) -> Iterator[h5py.File]:
         write_bytes(path, view)
 
 
-def write_rows(path: str | Path, rows: Mapping[str, np.ndarray]) -> None:
+def write_rows(path: str | Path, rows: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write a file, whole or not at all, of the datasets {name: array}, which can be appended to along their rows."""
     with whole_hdf5(path) as file:
         for name, values in rows.items():
             file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]))
 
 
-def append_rows(path: str | Path, rows: Mapping[str, np.ndarray]) -> None:
+def append_rows(path: str | Path, rows: Mapping[str, npt.NDArray[Any]]) -> None:
     """Append {name: array} to the datasets of a file by `write_rows`; CaffeError, and the file as before, if it cannot.
 
     Room on the disk is taken first, as HDF5 cannot run out of it without ending the process.
@@ -72,7 +74,7 @@ def append_rows(path: str | Path, rows: Mapping[str, np.ndarray]) -> None:
         raise CaffeError(f'{path}: cannot be written ({" ".join(str(error).split())})') from None
 
 
-def _room(dataset: h5py.Dataset, values: np.ndarray) -> int:
+def _room(dataset: h5py.Dataset, values: npt.NDArray[Any]) -> int:
     """Bytes, at most, by which a file grows for more rows: whole chunks, and their entries in nodes of the index."""
     later = (len(dataset) + len(values), *dataset.shape[1:])
     before, after = (prod(-(-n // c) for n, c in zip(shape, dataset.chunks)) for shape in (dataset.shape, later))
@@ -90,7 +92,9 @@ def _reserve(path: str | Path, room: int) -> None:
             raise
 
 
-def read_array(group: h5py.Group, name: str, origin: str | Path, shape: Sequence[int] | None = None) -> np.ndarray:
+def read_array(
+    group: h5py.Group, name: str, origin: str | Path, shape: Sequence[int] | None = None
+) -> npt.NDArray[np.float32]:
     """The numbers of a dataset as float32.
 
     `origin` names file and layer in errors: CaffeError when the dataset is missing, when its shape is not `shape`

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from caffe.errors import CaffeError
@@ -65,7 +66,7 @@ def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...] | None:
     return None
 
 
-def blob_array(blob: caffe_pb2.BlobProto, origin: str | Path) -> np.ndarray:
+def blob_array(blob: caffe_pb2.BlobProto, origin: str | Path) -> npt.NDArray[np.float32]:
     """The values of a raw BlobProto as a read-only float32 array of its shape.
 
     `origin` names file and layer in errors: CaffeError when the shape claims another count than the values have.
@@ -88,13 +89,13 @@ def _values(blob: caffe_pb2.BlobProto) -> tuple[bytes, str]:
     return blob.data, '<f4'
 
 
-def fill_blob(blob: caffe_pb2.BlobProto, array: np.ndarray, field: str = 'data') -> None:
+def fill_blob(blob: caffe_pb2.BlobProto, array: npt.NDArray[Any], field: str = 'data') -> None:
     """Put an array's shape and values into a raw BlobProto."""
     blob.shape.dim[:] = array.shape
     setattr(blob, field, np.ascontiguousarray(array, '<f4').tobytes())
 
 
-def read_weights(path: str | Path) -> list[tuple[str, list[np.ndarray]]]:
+def read_weights(path: str | Path) -> list[tuple[str, list[npt.NDArray[np.float32]]]]:
     """The layers of a .caffemodel of any age and dialect, in order: a list of (layer name, [arrays])."""
     net = _parse(path, weights_class())
     layers = [layer for layer in (*net.layer, *net.layers)]

@@ -37,7 +37,7 @@ class LayerStats:
     name: str
     type: str
     kind: str
-    shape: tuple
+    shape: tuple[int, ...]
     weights: int = 0
     parameters: int = 0
     statistics: int = 0

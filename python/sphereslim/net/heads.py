@@ -6,7 +6,9 @@ state: a continued training has to set them (`advanced`), or lambda would start 
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
+import numpy.typing as npt
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
@@ -79,7 +81,7 @@ def with_alpha(net: caffe_pb2.NetParameter, alpha: float) -> caffe_pb2.NetParame
     return result
 
 
-def classifier_rows(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> np.ndarray:
+def classifier_rows(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> npt.NDArray[Any]:
     """The weight rows (classes, features) of the net's margin classifier in a NetParameter of weights."""
     layers = weight_layers(weights)
     for layer in net.layer:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
 from sphereslim.engine import caffe_pb2, named_blobs
@@ -63,7 +65,7 @@ def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
-def blob_array(blob: caffe_pb2.BlobProto) -> np.ndarray:
+def blob_array(blob: caffe_pb2.BlobProto) -> npt.NDArray[Any]:
     """The values of a BlobProto as a float32 (float64 for `double_data`) array of its shape."""
     values = _values(blob)
     shape = blob_shape(blob)
@@ -72,7 +74,7 @@ def blob_array(blob: caffe_pb2.BlobProto) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _values(blob: caffe_pb2.BlobProto) -> np.ndarray:
+def _values(blob: caffe_pb2.BlobProto) -> npt.NDArray[Any]:
     if len(blob.double_data):
         return np.array(blob.double_data, np.float64)
     if getattr(blob, 'raw_data', b''):  # NVIDIA's form, of which not every Caffe's schema has the field
@@ -80,7 +82,7 @@ def _values(blob: caffe_pb2.BlobProto) -> np.ndarray:
     return np.array(blob.data, np.float32)
 
 
-def set_blob_array(blob: caffe_pb2.BlobProto, array: np.ndarray) -> None:
+def set_blob_array(blob: caffe_pb2.BlobProto, array: npt.NDArray[Any]) -> None:
     """Replace the values of a BlobProto by `array`, in the precision and the kind of shape it has; drops its diff."""
     legacy, double = not blob.HasField('shape') and array.ndim == 4, len(blob.double_data) > 0
     blob.Clear()
@@ -119,7 +121,7 @@ def is_legacy(blob: caffe_pb2.BlobProto) -> bool:
     return not blob.HasField('shape') and any(map(blob.HasField, ('num', 'channels', 'height', 'width')))
 
 
-def finite_array(blob: caffe_pb2.BlobProto, where: str) -> np.ndarray:
+def finite_array(blob: caffe_pb2.BlobProto, where: str) -> npt.NDArray[np.float32]:
     """Weights as float32 in the blob's shape; `where` names the blob in errors."""
     try:
         data = blob_array(blob).astype(np.float32)
@@ -130,7 +132,7 @@ def finite_array(blob: caffe_pb2.BlobProto, where: str) -> np.ndarray:
     return data
 
 
-def fill_blob(blob: caffe_pb2.BlobProto, values: np.ndarray, legacy: bool) -> None:
+def fill_blob(blob: caffe_pb2.BlobProto, values: npt.NDArray[Any], legacy: bool) -> None:
     """Writes float32 `values` and their shape into a new BlobProto."""
     if not legacy:
         blob.shape.SetInParent()

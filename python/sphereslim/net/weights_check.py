@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
@@ -26,7 +27,7 @@ class WeightAxis(Protocol):
     def axis(self) -> int: ...
 
     @property
-    def ids(self) -> np.ndarray: ...
+    def ids(self) -> npt.NDArray[Any]: ...
 
     @property
     def block(self) -> bool: ...
