@@ -10,6 +10,7 @@ from caffe.layers.detection.prior_box import PriorBox
 from caffe.layers.detection.roi_pooling import ROIPooling
 from caffe.layers.face.inner_distance import InnerDistance
 from caffe.layers.norm.ssd_normalize import SSDNormalize
+from caffe.layers.product.channel_scale import ChannelScale
 from caffe.layers.shape.flip import Flip
 from caffe.layers.shape.permute import Permute
 from caffe.layers.shape.reorg import Reorg
@@ -34,10 +35,10 @@ def axpy(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes)
 
 
 @converts('ChannelScale')
-def channel_scale(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+def channel_scale(graph: Graph, layer: ChannelScale, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Mul; with `global_scale` by the limited value of the blob, which is the second top."""
     param = layer.param.channel_scale_param
-    scale = x[1]
+    scale = x[1] if shapes[1] == layer.positions else graph.reshape(x[1], layer.positions)
     if param.global_scale:
         limited = np.clip(parameter(layer.blobs[0]), param.min_global_scale, param.max_global_scale)
         scale = graph.constant(limited, 'scale')

@@ -27,6 +27,7 @@ SMOOTH = {
     'axpy': (layer('Axpy', 'a x y', 'z'), {'a': (2, 3, 1, 1), 'x': (2, 3, 4, 5), 'y': (2, 3, 4, 5)}),
     'axpy_two_axes': (layer('Axpy', 'a x y', 'z'), {'a': (2, 3), 'x': (2, 3), 'y': (2, 3)}),
     'channel_scale': (layer('ChannelScale', 'x s'), {'x': (2, 3, 4, 5), 's': (2, 1, 4, 5)}),
+    'channel_scale_of_vectors': (layer('ChannelScale', 'x s'), {'x': (2, 3, 1, 1), 's': (2,)}),
     'shuffle': (layer('ShuffleChannel', extra='shuffle_channel_param { group: 2 }'), IMAGE),
     'shuffle_two_axes': (layer('ShuffleChannel', extra='shuffle_channel_param { group: 3 }'), {'x': (2, 6)}),
     'permute': (layer('Permute', extra='permute_param { order: 2 order: 0 }'), {'x': (2, 3, 4)}),

@@ -81,6 +81,7 @@ REFUSED = {
     'R-FCN for training': (layer('BoxAnnotatorOHEM', 'box_annotator_ohem_param { roi_per_img: 128 }'), 'caffe-zf'),
     'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
     'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
+    'PSPNet as first published': (layer('BN', 'bn_param { moving_average: true decay: 0.05 }'), 'pspnet'),
     'SegNet for training': (layer('DenseImageData', 'dense_image_data_param { source: "l" }'), 'segnet'),
     'hard examples': (layer('SoftmaxWithLoss', 'softmax_param { hard_ratio: 0.7 }'), 'expected 1; .*caffe-windows'),
     'fused layers of Intel': (CONV % ('Convolution', 'relu: true', ''), 'a ReLU inside the layer.*sophgo, intel'),

@@ -1,5 +1,7 @@
 """ChannelScale: one factor for each position, for all of its channels."""
 
+from math import prod
+
 import torch
 
 from caffe.blobs.blob import Blob
@@ -10,7 +12,7 @@ from caffe.proto import caffe_pb2
 
 @register('ChannelScale')
 class ChannelScale(Layer):
-    """y = s · x of bottoms x (N, C, H, W) and s (N, 1, H, W); y = x without `do_forward` (caffe-windows).
+    """y = s · x of bottoms x (N, C, H, W) and s, N · H · W values; y = x without `do_forward` (caffe-windows).
 
     dx = s · dy, or dy without `do_backward_feature`; ds = Σ dy · x over channels, or 0 without `do_backward_scale`.
     With `global_scale` one blob of one value, limited in place to [min_global_scale, max_global_scale], stands for s in
@@ -36,15 +38,16 @@ class ChannelScale(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, scale = bottom[0].shape, bottom[1].shape
-        if len(shape) < 2 or scale != (shape[0], 1, *shape[2:]):
+        if len(shape) < 2 or scale[:1] != shape[:1] or prod(scale[1:]) != prod(shape[2:]):
             self.error(f'bottom 1 has shape {scale}, expected one value for each position of bottom 0, {shape}')
+        self.positions = shape[0], 1, *shape[2:]
         top[0].reshape(*shape)
         if len(top) > 1:
             top[1].reshape(1)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, x = self.param.channel_scale_param, bottom[0].tensor
-        scale = bottom[1].tensor
+        scale = self._given(bottom)
         if param.global_scale:
             with self.blobs[0].changing() as scale:
                 scale.clamp_(param.min_global_scale, param.max_global_scale)
@@ -59,7 +62,7 @@ class ChannelScale(Layer):
             bottom[0].grad = dy.clone() if factor is None else dy * factor
         if propagate_down[1]:
             if self._moves_scale():
-                bottom[1].grad = (dy * bottom[0].tensor).sum(1, keepdim=True)
+                bottom[1].grad = (dy * bottom[0].tensor).sum(1).reshape(bottom[1].shape)
             else:
                 bottom[1].clear_grad()
 
@@ -67,10 +70,14 @@ class ChannelScale(Layer):
         """What dy is multiplied by for dx; None for 1."""
         param = self.param.channel_scale_param
         if not self.true_gradient:
-            return bottom[1].tensor if param.do_backward_feature else None
+            return self._given(bottom) if param.do_backward_feature else None
         if not param.do_forward:
             return None
-        return self.blobs[0].tensor if param.global_scale else bottom[1].tensor
+        return self.blobs[0].tensor if param.global_scale else self._given(bottom)
+
+    def _given(self, bottom: list[Blob]) -> torch.Tensor:
+        """s with an axis for channels."""
+        return bottom[1].tensor.reshape(self.positions)
 
     def _moves_scale(self) -> bool:
         param = self.param.channel_scale_param
