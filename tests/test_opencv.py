@@ -97,8 +97,8 @@ def quantized_there_and_back(deploy, weights, folder):
     """A caffemodel that the commands `quantize` and `dequantize` made, each a process of its own."""
     small, back = folder / 'small.qcaffemodel', folder / 'back.caffemodel'
     for words in (
-        ['quantize', weights, small, '--scheme', 'linear-filter', '--bits', '6', '--deploy', deploy],
-        ['dequantize', small, back, '--deploy', deploy],
+        ['quantize', weights, '--out', small, '--scheme', 'linear-filter', '--bits', '6', '--deploy', deploy],
+        ['dequantize', small, '--out', back, '--deploy', deploy],
     ):
         subprocess.run([sys.executable, PROTOTXT.parent / 'python/quantize.py', *words], check=True)
     return back

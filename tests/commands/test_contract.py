@@ -19,36 +19,36 @@ SETTINGS = ROOT / 'python' / 'settings'
 # What each command is run with. {base} and {final} are the first and the last stage of the pipeline's run before it.
 COMMANDS = [
     ('python/prune_pipeline.py', '--settings settings.json --faces faces --out run'),
-    ('python/quantize.py', 'quantize {base}/final.caffemodel q --deploy {base}/deploy.prototxt'),
+    ('python/quantize.py', 'quantize {base}/final.caffemodel --out q --deploy {base}/deploy.prototxt'),
     ('python/quantize.py', 'inspect q'),
-    ('python/quantize.py', 'dequantize q d.caffemodel --deploy {base}/deploy.prototxt'),
+    ('python/quantize.py', 'dequantize q --out d.caffemodel --deploy {base}/deploy.prototxt'),
     (
         'python/quantize.py',
-        'sweep {base}/final.caffemodel sweep --deploy {base}/deploy.prototxt --images faces/aligned '
+        'sweep {base}/final.caffemodel --out sweep --deploy {base}/deploy.prototxt --images faces/aligned '
         '--count 4 --bits 4,6',
     ),
     (
         'python/quantize.py',
-        'allocate {base}/final.caffemodel a --deploy {base}/deploy.prototxt --images faces/aligned '
+        'allocate {base}/final.caffemodel --out a --deploy {base}/deploy.prototxt --images faces/aligned '
         '--count 4 --bits 4,6 --budget 20000',
     ),
-    ('python/binarize.py', '--solver net/solver.prototxt --weights {base}/final.caffemodel --output binary'),
+    ('python/binarize.py', '--solver net/solver.prototxt --weights {base}/final.caffemodel --out binary'),
     (
         'python/evaluate_lfw.py',
         '{final}/deploy.prototxt {final}/final.caffemodel --pairs '
         'faces/pairs.txt --pictures faces/aligned --cache features',
     ),
-    ('python/substitute.py', 'net/train.prototxt net/deploy.prototxt --module dwpw --output substituted'),
+    ('python/substitute.py', 'net/train.prototxt net/deploy.prototxt --module dwpw --out substituted'),
     (
         'python/distill.py',
         '--student net/train.prototxt --teacher net/deploy.prototxt --teacher-weights '
         '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
-        '--output distilled',
+        '--out distilled',
     ),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
     (
         'python/select_filters.py',
-        '{base}/train.prototxt {base}/final.caffemodel --layer conv1 --rate 0.5 --batches 1 --out selection.json',
+        '{base}/train.prototxt {base}/final.caffemodel --layers conv1 --rate 0.5 --batches 1 --out selection.json',
     ),
     (
         'python/prune.py',

@@ -69,5 +69,5 @@ def test_what_is_in_no_checkout_is_told_as_such(monkeypatch, tmp_path):
 def test_the_engine_is_silent_unless_asked(tmp_path, words, is_quiet):
     (tmp_path / 'net.prototxt').write_text(NET)
     environment = {name: value for name, value in os.environ.items() if name != 'GLOG_minloglevel'}
-    done = program('substitute', 'net.prototxt', '--shrink', '--output', 'small', *words, cwd=tmp_path, env=environment)
+    done = program('substitute', 'net.prototxt', '--shrink', '--out', 'small', *words, cwd=tmp_path, env=environment)
     assert done.returncode == 0 and (done.stderr == '') is is_quiet, done.stderr

@@ -10,6 +10,7 @@ from sphereslim.criteria.criterion import Criterion
 from sphereslim.data.feed import feed_for
 from sphereslim.data.pictures import list_images
 from sphereslim.files import write_bytes
+from sphereslim.net.costs import one_picture
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
@@ -41,15 +42,21 @@ def work(tmp_path_factory):
     return folder
 
 
+def measured(deploy):
+    """The parameters of a net as the reports count them."""
+    return one_picture(read_net(deploy)).parameters
+
+
 def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_caffe):
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv1,conv2 --rate 0.5 {PICTURES} --out both.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv1,conv2 --rate 0.5 {PICTURES} --out both.json')
     assert {name: len(kept) for name, kept in read_selections(['both.json']).items()} == {'conv1': 4, 'conv2': 6}
     said = run(
         'prune',
         'both.json --train net/train.prototxt --deploy net/deploy.prototxt --weights tiny.caffemodel '
         '--solver net/solver.prototxt --out cut',
     )
-    assert 'parameters became' in said
+    before, after = (measured(path) for path in (NET, 'cut/deploy.prototxt'))
+    assert f'cut: {before:,} parameters became {after:,} (' in said and 'without classifier and statistics' in said
     assert open_model('cut/deploy.prototxt', 'cut/init.caffemodel').groups.of('conv2').size == 6
     run('finetune', 'cut')
     assert open_model('cut/deploy.prototxt', 'cut/final.caffemodel')
@@ -57,15 +64,15 @@ def test_select_and_prune_give_a_folder_that_finetune_trains(work, run, quick_ca
 
 
 def test_a_train_net_reads_its_own_pictures(work, run):
-    run('select_filters', 'net/train.prototxt tiny.caffemodel --layer conv1 --criterion l1 --batches 1 --out one.json')
+    run('select_filters', 'net/train.prototxt tiny.caffemodel --layers conv1 --criterion l1 --batches 1 --out one.json')
     assert json.loads((work / 'one.json').read_text())['layer'] == 'conv1'
 
 
 @pytest.mark.parametrize('criterion', ['l1', 'l2', 'fpgm', 'random'])
 def test_criteria_of_the_weights_alone_need_no_pictures(criterion, work, run):
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion {criterion} --out alone.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv1 --criterion {criterion} --out alone.json')
     alone = json.loads((work / 'alone.json').read_text())
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion {criterion} {PICTURES} --out with.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv1 --criterion {criterion} {PICTURES} --out with.json')
     assert alone == json.loads((work / 'with.json').read_text())
 
 
@@ -75,7 +82,7 @@ def test_a_criterion_of_ones_own_that_needs_gradients_gets_them(work, run, monke
         return sum(abs(diffs[0]).sum(axis=(0, 2, 3)) for _, diffs in context.sampler.gradients(stops))
 
     monkeypatch.setitem(CRITERIA, 'slope', Criterion('slope', 'a test', measure, needs_gradients=True))
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion slope {PICTURES} --out slope.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv1 --criterion slope {PICTURES} --out slope.json')
     assert min(json.loads((work / 'slope.json').read_text())['scores']) > 0
     model = open_model(NET, 'tiny.caffemodel')
     feed = feed_for(model.net, list_images('faces/aligned', 4))
@@ -96,7 +103,8 @@ def test_weights_of_other_forms_are_pruned_and_counted(form, work, run):
     write_bytes(work / f'{name}.caffemodel', found.SerializeToString())
     (work / 'two.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     said = run('prune', f'two.json --deploy {NET} --weights {name}.caffemodel --out two_{name}')
-    assert '9,249 parameters became 8,427' in said
+    before, after = (measured(path) for path in (NET, f'two_{name}/deploy.prototxt'))
+    assert f'{before:,} parameters became {after:,}' in said and after < before
 
 
 @pytest.mark.parametrize('form', ['train_net', 'train_net_param', 'net_param', 'test_net'])
@@ -120,7 +128,7 @@ def test_a_solver_trains_the_pruned_net_however_it_names_its_own(form, work, run
 
 
 def test_reconstruct_brings_outputs_nearer(work, run):
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv2 --rate 0.5 {PICTURES} --out r.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv2 --rate 0.5 {PICTURES} --out r.json')
     run('prune', f'r.json --deploy {NET} --weights tiny.caffemodel --out r')
     run(
         'reconstruct',
@@ -184,9 +192,9 @@ def test_sensitivity_resumes_and_allocate_meets_the_budget(work, run):
 def test_numbers_that_make_no_sense_are_refused(command, words, work, run, capsys):
     needed = {
         'reconstruct': f'{NET} w {NET} w --selection s --out c {PICTURES}',
-        'distill': '--output d',
-        'substitute': f'{NET} --output s',
-        'quantize': f'sweep w f --deploy {NET}',
+        'distill': '--out d',
+        'substitute': f'{NET} --out s',
+        'quantize': f'sweep w --out f --deploy {NET}',
     }
     with pytest.raises(SystemExit) as end:
         run(command, f'{needed[command]} {words}')
@@ -195,7 +203,7 @@ def test_numbers_that_make_no_sense_are_refused(command, words, work, run, capsy
 
 
 def test_outputs_go_into_folders_that_are_made(work, run):
-    run('select_filters', f'{NET} tiny.caffemodel --layer conv1 {PICTURES} --out new/deep/s.json')
+    run('select_filters', f'{NET} tiny.caffemodel --layers conv1 {PICTURES} --out new/deep/s.json')
     assert read_selections(['new/deep/s.json']).keys() == {'conv1'}
 
 
@@ -213,10 +221,10 @@ def test_groups_tells_what_cannot_be_pruned_and_why(run):
 
 
 BAD = {
-    'unknown layer': ('select_filters', f'{NET} tiny.caffemodel --layer nose {PICTURES}', "no layer 'nose'"),
-    'the output': ('select_filters', f'{NET} tiny.caffemodel --layer fc5 {PICTURES}', 'cannot be pruned'),
-    'rate 0': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --rate 0 {PICTURES}', 'rate 0'),
-    'other weights': ('select_filters', f'{NET} other.caffemodel --layer conv1 {PICTURES}', 'none of the layers'),
+    'unknown layer': ('select_filters', f'{NET} tiny.caffemodel --layers nose {PICTURES}', "no layer 'nose'"),
+    'the output': ('select_filters', f'{NET} tiny.caffemodel --layers fc5 {PICTURES}', 'cannot be pruned'),
+    'rate 0': ('select_filters', f'{NET} tiny.caffemodel --layers conv1 --rate 0 {PICTURES}', 'rate 0'),
+    'other weights': ('select_filters', f'{NET} other.caffemodel --layers conv1 {PICTURES}', 'none of the layers'),
     'no outputs': ('groups', 'zero.prototxt', "layer 'conv1' (Convolution): num_output is 0"),
     'too many outputs': ('groups', 'endless.prototxt', "layer 'conv1' (Convolution): num_output is 2000000000"),
     'a layer type that is none': (
@@ -226,12 +234,12 @@ BAD = {
     ),
     'weights that are no numbers': (
         'select_filters',
-        f'{NET} nan.caffemodel --layer conv1 {PICTURES}',
+        f'{NET} nan.caffemodel --layers conv1 {PICTURES}',
         "nan.caffemodel: weights of layer 'conv1' are not all numbers",
     ),
     'sums that are no numbers': (
         'select_filters',
-        f'{NET} huge.caffemodel --layer conv1 --criterion greedy_pair {PICTURES}',
+        f'{NET} huge.caffemodel --layers conv1 --criterion greedy_pair {PICTURES}',
         'is not all numbers',
     ),
     'features that are no numbers': (
@@ -244,8 +252,8 @@ BAD = {
         f'{NET} nan.caffemodel --out s --test-count 4 {PICTURES}',
         'nan.caffemodel: weights',
     ),
-    'no criterion': ('select_filters', f'{NET} tiny.caffemodel --layer conv1 --criterion luck {PICTURES}', "'luck'"),
-    'no pictures': ('select_filters', f'{NET} tiny.caffemodel --layer conv1', 'expected --images'),
+    'no criterion': ('select_filters', f'{NET} tiny.caffemodel --layers conv1 --criterion luck {PICTURES}', "'luck'"),
+    'no pictures': ('select_filters', f'{NET} tiny.caffemodel --layers conv1', 'expected --images'),
     'missing prototxt': ('groups', 'none.prototxt', 'none.prototxt'),
     'empty prototxt': ('groups', 'empty.txt', 'empty.txt: holds no layers'),
     'empty solver': (
@@ -265,7 +273,7 @@ BAD = {
     ),
     'a folder to write': (
         'select_filters',
-        f'{NET} none.caffemodel --layer conv1 {PICTURES} --out faces',
+        f'{NET} none.caffemodel --layers conv1 {PICTURES} --out faces',
         'faces: is a folder',
     ),
     'a file for a folder': (

@@ -23,7 +23,7 @@ def work(tmp_path):
 def test_select_prune_and_finetune_make_the_stage_of_the_pipeline(work, run, quick_caffe):
     run('prune_pipeline', '--settings settings.json --faces faces --out run')
     base = 'run/00-base'
-    said = run('select_filters', f'{base}/train.prototxt {base}/final.caffemodel --layer conv1 --out selection.json')
+    said = run('select_filters', f'{base}/train.prototxt {base}/final.caffemodel --layers conv1 --out selection.json')
     assert 'run.json: criterion greedy_pair, rate 0.25, multiple 1, batches 2, seed 7\n' in said
     said = run(
         'prune',
@@ -46,7 +46,7 @@ def test_select_prune_and_finetune_make_the_stage_of_the_pipeline(work, run, qui
 def test_a_solver_of_no_run_trains_as_it_says(work, run, quick_caffe):
     net = caffe.Net('net/train.prototxt', caffe.TRAIN)
     net.save('net.caffemodel')
-    run('select_filters', 'net/train.prototxt net.caffemodel --layer conv1 --criterion l1 --out s.json')
+    run('select_filters', 'net/train.prototxt net.caffemodel --layers conv1 --criterion l1 --out s.json')
     said = run(
         'prune', 's.json --train net/train.prototxt --weights net.caffemodel --solver net/solver.prototxt --out o'
     )

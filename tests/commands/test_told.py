@@ -38,7 +38,7 @@ def work(tmp_path_factory):
     'command, words',
     [
         ('recalibrate', f'{NET} --out r.caffemodel --count 1 --images'),
-        ('quantize', 'sweep tiny.caffemodel sweep --deploy net/deploy.prototxt --bits 4 --images'),
+        ('quantize', 'sweep tiny.caffemodel --out sweep --deploy net/deploy.prototxt --bits 4 --images'),
     ],
 )
 def test_a_broken_picture_is_refused_by_name(run, folder, told, command, words):
@@ -74,7 +74,7 @@ def test_one_fold_is_no_estimate_and_few_pairs_say_little(work, run):
 
 @pytest.mark.parametrize(
     'words',
-    ['select_filters {} --layer conv1', 'recalibrate {} --out r.caffemodel'],
+    ['select_filters {} --layers conv1', 'recalibrate {} --out r.caffemodel'],
     ids=lambda words: words.split()[0],
 )
 def test_pictures_for_a_net_that_reads_its_own_are_refused(run, words):
@@ -84,7 +84,7 @@ def test_pictures_for_a_net_that_reads_its_own_are_refused(run, words):
 
 
 def test_a_shorter_embedding_is_told(run):
-    words = 'net/train.prototxt tiny.caffemodel --criterion l1 --out s.json --layer'
+    words = 'net/train.prototxt tiny.caffemodel --criterion l1 --out s.json --layers'
     run('select_filters', f'{words} fc5')
     (note,) = run.notes
     assert note.startswith("note: layer 'fc5' makes what the classifier 'fc6' reads")

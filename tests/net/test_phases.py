@@ -1,6 +1,7 @@
 """Nets whose layers have rules: followed, pruned and run in the phases and stages in which they are whole."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,8 +111,8 @@ def test_which_data_a_net_reads_and_in_which_phase(work):
 
 def test_a_net_with_stages_is_pruned_in_all_of_them(work, run):
     picture = '--images faces/aligned --count 4'
-    run('select_filters', f'net/all.prototxt {TINY} --stage deploy --layer conv1 --criterion thinet {picture} --out s')
-    run('select_filters', f'net/all.prototxt {TINY} --layer conv2 --batches 1 --criterion thinet --out t')
+    run('select_filters', f'net/all.prototxt {TINY} --stage deploy --layers conv1 --criterion thinet {picture} --out s')
+    run('select_filters', f'net/all.prototxt {TINY} --layers conv2 --batches 1 --criterion thinet --out t')
     run('prune', f's t --train net/all.prototxt --weights {TINY} --out cut')
     path = work / 'cut' / 'train.prototxt'
     assert not read_net(path).HasField('state')
@@ -127,14 +128,14 @@ PAIRS = '--pairs faces/pairs.txt --pictures faces/aligned'
 IN_STAGES = {  # command: its words but for --stage
     'model_stats': 'NET',
     'evaluate_lfw': f'NET {TINY} {PAIRS} --no-cache',
-    'select_filters': f'NET {TINY} --layer conv1 {PICTURES} --out OUT/s.json',
+    'select_filters': f'NET {TINY} --layers conv1 {PICTURES} --out OUT/s.json',
     'prune': f'OUT/s.json --deploy NET --weights {TINY} --out OUT/cut',
     'reconstruct': f'NET {TINY} OUT/cut/deploy.prototxt OUT/cut/init.caffemodel --selection OUT/s.json {PICTURES} '
     '--out OUT/fit.caffemodel',
     'sensitivity': f'NET {TINY} {PICTURES} --test-count 4 --rates 0.5 --out OUT/harm',
     'allocate': f'NET {TINY} OUT/harm/sensitivity.json --budget 80% --out OUT/counts.json',
-    'quantize sweep': f'{TINY} OUT/sweep --deploy NET {PICTURES} --bits 5',
-    'quantize allocate': f'{TINY} OUT/q --deploy NET {PICTURES} --bits 4 --budget 20000',
+    'quantize sweep': f'{TINY} --out OUT/sweep --deploy NET {PICTURES} --bits 5',
+    'quantize allocate': f'{TINY} --out OUT/q --deploy NET {PICTURES} --bits 4 --budget 20000',
 }
 
 
@@ -157,15 +158,18 @@ def test_a_stage_that_no_rule_names_is_told_by_every_command(work, run, command)
         run(command, words.replace('NET', 'net/all.prototxt'))
 
 
+def groups_of(run, flag):
+    """{name: group} of the net as `sphereslim groups` writes them."""
+    run('groups', f'net/all.prototxt --json groups.json {flag}')
+    return {group['name']: group for group in json.loads(Path('groups.json').read_text())}
+
+
 def test_groups_tells_those_of_a_stage(work, run):
-    groups = {
-        flag: {group['name']: group for group in json.loads(run('groups', f'net/all.prototxt --json {flag}'))}
-        for flag in ('', '--stage deploy')
-    }
+    groups = {flag: groups_of(run, flag) for flag in ('', '--stage deploy')}
     assert groups[''].keys() == {'conv1', 'conv2', 'fc5', 'fc6'} and 'fc6' not in groups['--stage deploy']
 
 
 def test_a_net_with_data_in_one_phase_is_measured_there(work, run):
-    run('select_filters', f'net/only.prototxt {TINY} --layer conv1 --batches 1 --out one.json')
+    run('select_filters', f'net/only.prototxt {TINY} --layers conv1 --batches 1 --out one.json')
     run('recalibrate', f'net/only.prototxt {TINY} --batches 1 --out one.caffemodel')
     assert (work / 'one.caffemodel').is_file()

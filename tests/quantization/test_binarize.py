@@ -83,7 +83,7 @@ def test_interrupted_iteration_leaves_full_precision(solver):
 
 def test_command_writes_binary_weights(solver, capsys):
     main = find_command('binarize').run
-    main(['--solver', 'solver.prototxt', '--output', 'out', '--layers', 'conv'])
+    main(['--solver', 'solver.prototxt', '--out', 'out', '--layers', 'conv'])
     assert 'binary test: loss' in ''.join(capsys.readouterr())
     stored, weights = read_quantized('out.qcaffemodel'), read_caffemodel('out.caffemodel')
     conv = next(layer for layer in stored.layers if layer.name == 'conv')
@@ -97,5 +97,5 @@ def test_command_goes_on_from_a_snapshot(solver):
     main = find_command('binarize').run
     solver.step(2)
     solver.snapshot()
-    main(['--solver', 'solver.prototxt', '--output', 'out', '--snapshot', 'run_iter_2.solverstate'])
+    main(['--solver', 'solver.prototxt', '--out', 'out', '--snapshot', 'run_iter_2.solverstate'])
     assert Path('out.qcaffemodel').exists()

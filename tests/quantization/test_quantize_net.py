@@ -374,7 +374,7 @@ def test_commands_there_and_back(tmp_path, capsys):
     net = make_net(conv1=np.random.default_rng(4).normal(size=(8, 3, 3, 3)))
     (tmp_path / 'net.caffemodel').write_bytes(net.SerializeToString())
     for arguments in (
-        ['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--bits', 'conv1=5'],
+        ['quantize', tmp_path / 'net.caffemodel', '--scheme', 'log', '--out', tmp_path / 'q', '--bits', 'conv1=5'],
         ['inspect', tmp_path / 'q'],
     ):
         with pytest.raises(SystemExit) as stop:
@@ -382,7 +382,7 @@ def test_commands_there_and_back(tmp_path, capsys):
         assert not stop.value.code
     table = capsys.readouterr().out
     assert '8x3x3x3' in table and f'{(tmp_path / "q").stat().st_size} bytes' in table
-    fresh = [sys.executable, COMMAND, 'dequantize', tmp_path / 'q', tmp_path / 'back.caffemodel']
+    fresh = [sys.executable, COMMAND, 'dequantize', tmp_path / 'q', '--out', tmp_path / 'back.caffemodel']
     subprocess.run(fresh, check=True, capture_output=True)
     assert read_caffemodel(tmp_path / 'back.caffemodel') == dequantize(quantize_net(net, 5))
 
@@ -398,8 +398,8 @@ def test_a_deploy_with_comments_in_any_encoding_comes_out_as_it_went_in(tmp_path
         layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 2 } }"""
     )
     for words in (
-        ['quantize', tmp_path / 'net.caffemodel', tmp_path / 'q', '--deploy', deploy],
-        ['dequantize', tmp_path / 'q', tmp_path / 'back', '--write-deploy', tmp_path / 'back.prototxt'],
+        ['quantize', tmp_path / 'net.caffemodel', '--out', tmp_path / 'q', '--deploy', deploy],
+        ['dequantize', tmp_path / 'q', '--out', tmp_path / 'back', '--write-deploy', tmp_path / 'back.prototxt'],
     ):
         with pytest.raises(SystemExit) as end:
             run(*words)
@@ -411,11 +411,11 @@ def test_a_deploy_with_comments_in_any_encoding_comes_out_as_it_went_in(tmp_path
     'arguments',
     [
         ['inspect', 'garbage'],
-        ['dequantize', 'garbage', 'out'],
-        ['dequantize', 'missing', 'out'],
-        ['quantize', 'garbage', 'out'],
-        ['quantize', 'net.caffemodel', 'out', '--bits', '40'],
-        ['quantize', 'net.caffemodel', 'out', '--bits', 'six'],
+        ['dequantize', 'garbage', '--out', 'out'],
+        ['dequantize', 'missing', '--out', 'out'],
+        ['quantize', 'garbage', '--out', 'out'],
+        ['quantize', 'net.caffemodel', '--out', 'out', '--bits', '40'],
+        ['quantize', 'net.caffemodel', '--out', 'out', '--bits', 'six'],
     ],
 )
 def test_commands_fail_with_one_line(tmp_path, monkeypatch, arguments):

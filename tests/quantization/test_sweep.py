@@ -153,6 +153,7 @@ def test_allocate_command_meets_its_budget(folder, capsys):
     arguments = [
         'allocate',
         'net.caffemodel',
+        '--out',
         'out.qcaffemodel',
         '--deploy',
         'net.prototxt',
@@ -200,6 +201,7 @@ def test_sweep_command_writes_table_and_plot(folder):
         [
             'sweep',
             'net.caffemodel',
+            '--out',
             'out',
             '--deploy',
             'net.prototxt',
@@ -210,6 +212,9 @@ def test_sweep_command_writes_table_and_plot(folder):
             '--schemes',
             'log',
             'linear',
+            '--scopes',
+            'layer',
+            'network',
         ]
     )
     table = Path('out/sweep.md').read_text().splitlines()
@@ -245,7 +250,7 @@ def test_bad_measure_and_images(folder):
         Path('empty').mkdir()
         list_images('empty', 3)
     Path('faces/bad.png').write_bytes(b'not a picture')
-    with pytest.raises(SlimError, match='bad.png: cannot be read as a picture'):
+    with pytest.raises(SlimError, match='bad.png: is broken or no picture'):
         list(feed_for(read_net('net.prototxt'), list_images('faces', 10), InputForm(crop='area'))())
 
 
@@ -256,6 +261,7 @@ def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):
         [
             'sweep',
             'net.caffemodel',
+            '--out',
             'out',
             '--deploy',
             'net.prototxt',
@@ -268,7 +274,7 @@ def test_sweep_command_with_a_measure_of_ones_own(folder, monkeypatch):
         ]
     )
     row = Path('out/sweep.md').read_text().splitlines()[-1]
-    assert row.startswith('| log | all | layer | 5 |')
+    assert row.startswith('| linear-filter | all | layer | 5 |')
     assert float(row.split('|')[-2]) == pytest.approx(Path('net.caffemodel').stat().st_size, rel=0.05)
 
 

@@ -185,12 +185,12 @@ def test_command_writes_what_caffe_trains(tmp_path):
         '--teacher-weights',
         tmp_path / 'teacher.caffemodel',
     ]
-    done = subprocess.run([*command, '--logits', 'fc', '--output', tmp_path / 'out'], capture_output=True, text=True)
+    done = subprocess.run([*command, '--logits', 'fc', '--out', tmp_path / 'out'], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     net = caffe.Net(str(tmp_path / 'out/train.prototxt'), str(tmp_path / 'out/init.caffemodel'), caffe.TRAIN)
     assert set(net.params) >= {'conv', 'teacher_conv'}
-    extract = [*command[:2], '--extract', tmp_path / 'out/init.caffemodel', '--output', tmp_path / 'student.caffemodel']
+    extract = [*command[:2], '--extract', tmp_path / 'out/init.caffemodel', '--out', tmp_path / 'student.caffemodel']
     assert subprocess.run(extract, capture_output=True).returncode == 0
     assert not caffe_pb2.NetParameter.FromString((tmp_path / 'student.caffemodel').read_bytes()).layer
-    failed = subprocess.run([*command, '--output', tmp_path / 'out'], capture_output=True, text=True)
+    failed = subprocess.run([*command, '--out', tmp_path / 'out'], capture_output=True, text=True)
     assert failed.returncode == 1 and '--logits or --embedding' in failed.stderr

@@ -248,7 +248,7 @@ def test_a_convolution_whose_parameters_have_names_is_left_as_it_is(plain, modul
 
 def test_command_rewrites_train_and_deploy_alike(tmp_path):
     files = [ROOT / f'prototxt/mobilenet-4/{part}.prototxt' for part in ('train', 'deploy')]
-    command = [sys.executable, ROOT / 'python/substitute.py', *files, '--shrink', '--output', tmp_path]
+    command = [sys.executable, ROOT / 'python/substitute.py', *files, '--shrink', '--out', tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     train, deploy = (read_net(tmp_path / file.name) for file in files)

@@ -49,6 +49,20 @@ def judged_layers(net: caffe_pb2.NetParameter) -> list[caffe_pb2.LayerParameter]
     return [layer for layer in net.layer if _is_per_class(layer) and judged.intersection(layer.top)]
 
 
+def count_parameters(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> int:
+    """What the layers of a net learn, in a NetParameter of weights: without classifiers and the statistics of norms."""
+    probabilities = {blob for layer in net.layer if layer.type == 'Softmax' for blob in layer.bottom}
+    heads = {layer.name for layer in judged_layers(net)}
+    heads |= {layer.name for layer in net.layer if _is_per_class(layer) and probabilities.intersection(layer.top)}
+    held = weight_layers(weights)
+    return sum(
+        blob_array(blob).size
+        for layer in net.layer
+        if layer.name in held and layer.name not in heads
+        for blob in held[layer.name].blobs[: layer_type(layer).first_statistic]
+    )
+
+
 def _is_per_class(layer: caffe_pb2.LayerParameter) -> bool:
     return layer_type(layer).per_class
 

@@ -51,13 +51,6 @@ def weight_layers(weights: caffe_pb2.NetParameter) -> dict[str, caffe_pb2.LayerP
     return {layer.name: layer for layer in (*weights.layer, *weights.layers) if len(layer.blobs)}
 
 
-def count_values(weights: caffe_pb2.NetParameter) -> int:
-    """The number of values in all blobs of a NetParameter."""
-    return sum(
-        len(blob.data) + len(blob.double_data) for layer in (*weights.layer, *weights.layers) for blob in layer.blobs
-    )
-
-
 def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...]:
     """The shape of a BlobProto as a tuple: its `shape`, or the four legacy fields num, channels, height, width."""
     if blob.HasField('shape') or not any(blob.HasField(f) for f in ('num', 'channels', 'height', 'width')):

@@ -27,8 +27,15 @@ class OutputShift:
 class AccuracyLoss:
     """1 − verification accuracy of a Model on pairs, 0 to 1."""
 
-    def __init__(self, pairs: str | Path, folder: str | Path, form: InputForm | None = None, batch: int = 32) -> None:
-        self._accuracy = Verification(pairs, folder, form, batch=batch)
+    def __init__(
+        self,
+        pairs: str | Path,
+        folder: str | Path,
+        form: InputForm | None = None,
+        mirror: bool = False,
+        batch: int = 32,
+    ) -> None:
+        self._accuracy = Verification(pairs, folder, form, mirror, batch)
 
     def __call__(self, model: Model) -> float:
         with tempfile.TemporaryDirectory() as folder:

@@ -21,9 +21,9 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import ResultsFile, read_json, write_bytes, write_json
 from sphereslim.net.engine_check import check_engine
-from sphereslim.net.heads import with_classes
+from sphereslim.net.heads import count_parameters, with_classes
 from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
-from sphereslim.net.weights import count_values, read_weights
+from sphereslim.net.weights import read_weights
 from sphereslim.progress import bar
 from sphereslim.pruning.selection import select
 from sphereslim.sampling.sampler import Sampler
@@ -111,6 +111,7 @@ def emit_pruned(
     sampler = Sampler(seeded_net(before.train, plan.seed, before.final), batches=plan.batches, progress=progress)
     selection = select(groups, layer, plan.criterion, sampler, plan.rate, plan.seed, plan.multiple)
     weights = read_weights(before.final)
+    whole = deploy
     (train, deploy), pruned = prune([train, deploy], weights, {layer: selection.kept}, groups)
     write_bytes(stage.init, pruned.SerializeToString())
     write_json(
@@ -120,8 +121,8 @@ def emit_pruned(
             **selection.as_dict(),
             'batches': plan.batches,
             'data': str(plan.faces.train),
-            'parameters_before': count_values(weights),
-            'parameters_after': count_values(pruned),
+            'parameters_before': count_parameters(whole, weights),
+            'parameters_after': count_parameters(deploy, pruned),
         },
     )
     schedule = plan.fine_tuning_of(layer)

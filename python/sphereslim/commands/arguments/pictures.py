@@ -30,8 +30,30 @@ def add_pictures(parser: argparse.ArgumentParser, count: int = 128, required: bo
     add_form(parser)
 
 
-def add_form(parser: argparse.ArgumentParser, crop: str = 'centre', several_means: bool = False) -> None:
-    """Add what turns a picture into an input; `crop` says in its help what --crop is by default.
+def add_pairs(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add --pairs to verify on, the --pictures that they name, and whether their mirror images count."""
+    what = "pairs.txt in LFW's form" + ('' if required else ': measure verification accuracy')
+    parser.add_argument('--pairs', required=required, help=what)
+    parser.add_argument(
+        '--pictures',
+        required=required,
+        metavar='FOLDER',
+        help='of the pairs: <Name>/<Name>_0001.jpg, aligned as in training',
+    )
+    parser.add_argument(
+        '--mirror', action=argparse.BooleanOptionalAction, default=True, help='also use the mirror image (default)'
+    )
+
+
+def pairs_folder(args: argparse.Namespace) -> str:
+    """The folder --pictures of --pairs; SlimError where it is not said."""
+    if not args.pictures:
+        raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
+    return str(args.pictures)
+
+
+def add_form(parser: argparse.ArgumentParser, several_means: bool = False) -> None:
+    """Add what turns a picture into an input.
 
     With `several_means` there may be one for each channel, separated by spaces.
     """
@@ -41,15 +63,18 @@ def add_form(parser: argparse.ArgumentParser, crop: str = 'centre', several_mean
     parser.add_argument('--scale', type=float, default=0.0078125, help='multiplied after that (default 1/128)')
     parser.add_argument('--rgb', action='store_true', help='channels as RGB instead of BGR')
     parser.add_argument(
-        '--crop', choices=CROPS, help=f'the part of larger pictures, or how they are resized (default {crop})'
+        '--crop',
+        choices=CROPS,
+        default='centre',
+        help='the part of larger pictures, or how they are resized (default centre)',
     )
     parser.add_argument('--batch', type=whole, default=32, help='pictures at a time (default 32)')
 
 
-def form_of(args: argparse.Namespace, crop: str = 'centre') -> InputForm:
-    """The InputForm that the arguments say; `crop` where they say none."""
+def form_of(args: argparse.Namespace) -> InputForm:
+    """The InputForm that the arguments say."""
     means = args.mean if isinstance(args.mean, list) else [args.mean]
-    return InputForm(means[0] if len(means) == 1 else tuple(means), args.scale, args.rgb, args.crop or crop)
+    return InputForm(means[0] if len(means) == 1 else tuple(means), args.scale, args.rgb, args.crop)
 
 
 def feeds(args: argparse.Namespace, net: caffe_pb2.NetParameter, *more: int) -> list[Feed]:

@@ -2,11 +2,11 @@
 
 The solver's own tests, where it has any, use the full-precision weights; the lines "binary test" use the binary ones.
 
-writes OUTPUT.caffemodel (binary weights, any Caffe reads it) and OUTPUT.qcaffemodel, besides the
+writes OUT.caffemodel (binary weights, any Caffe reads it) and OUT.qcaffemodel, besides the
 solver's snapshots, which hold full precision. Ctrl-C takes a snapshot and stops; --snapshot goes on from one.
 
 example:
-  python python/binarize.py --solver solver.prototxt --weights net.caffemodel --output binary --keep conv1,fc5
+  sphereslim binarize --solver solver.prototxt --weights net.caffemodel --out binary --keep conv1,fc5
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sphereslim.quantization.binarize import Binarizer, binary_layers
 def run(options: argparse.Namespace) -> None:
     if options.weights and options.snapshot:
         raise SlimError('--weights and --snapshot exclude each other')
-    check_writable(*(f'{options.output}.{ending}' for ending in ('caffemodel', 'qcaffemodel')))
+    check_writable(*(f'{options.out}.{ending}' for ending in ('caffemodel', 'qcaffemodel')))
     settings = read_solver(options.solver)
     solver = caffe.get_solver(options.solver)
     layers = binary_layers(solver.net, options.layers, [name for name in options.keep.split(',') if name])
@@ -41,14 +41,14 @@ def run(options: argparse.Namespace) -> None:
     binarizer = Binarizer(solver.net, layers)
     binarizer.attach(solver)
     if train(solver, settings, binarizer):
-        save(solver.net, binarizer, layers, options.output)
+        save(solver.net, binarizer, layers, options.out)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--solver', required=True, help='a solver prototxt')
     parser.add_argument('--weights', help='a caffemodel to start from')
     parser.add_argument('--snapshot', help='a solverstate to go on from')
-    parser.add_argument('--output', required=True, help='path of the results, without a suffix')
+    parser.add_argument('--out', required=True, help='path of the results, without a suffix')
     parser.add_argument(
         '--layers',
         choices=['conv', 'all'],
@@ -91,7 +91,7 @@ def report_tests(solver: Any, settings: caffe_pb2.SolverParameter, binarizer: Bi
 
 
 def save(net: caffe.Net, binarizer: Binarizer, layers: Sequence[str], output: str) -> None:
-    """OUTPUT.caffemodel and OUTPUT.qcaffemodel of the binary weights."""
+    """OUT.caffemodel and OUT.qcaffemodel of the binary weights."""
     with binarizer.binary(), whole_file(f'{output}.caffemodel') as temporary:
         net.save(temporary)
         binary = read_caffemodel(temporary)

@@ -5,10 +5,10 @@ the output folder; `caffe train` with them and any solver works on every Caffe 1
 weights out of what training ended with.
 
 example:
-  python python/distill.py --student prototxt/vgg11bn/flame/train.prototxt --teacher prototxt/vgg11bn/deploy.prototxt \\
-      --teacher-weights vgg11bn.caffemodel --logits fc9 --temperature 4 --output distilled/
+  sphereslim distill --student prototxt/vgg11bn/flame/train.prototxt --teacher prototxt/vgg11bn/deploy.prototxt \\
+      --teacher-weights vgg11bn.caffemodel --logits fc9 --temperature 4 --out distilled/
   caffe train -solver solver.prototxt -weights distilled/init.caffemodel     (its net: distilled/train.prototxt)
-  python python/distill.py --extract snapshot_iter_1000.caffemodel --output flame.caffemodel
+  sphereslim distill --extract snapshot_iter_1000.caffemodel --out flame.caffemodel
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from sphereslim.rewrite.distill import (
 
 def run(options: argparse.Namespace) -> None:
     if options.extract:
-        check_writable(options.output)
+        check_writable(options.out)
         weights = without_teacher(read_weights(options.extract))
-        write_bytes(options.output, weights.SerializeToString())
-        print(f'{options.output}: {len(weights.layer)} layers of the student')
+        write_bytes(options.out, weights.SerializeToString())
+        print(f'{options.out}: {len(weights.layer)} layers of the student')
         return
     missing = [name for name in ('student', 'teacher', 'teacher_weights') if not getattr(options, name)]
     if missing or not (options.logits or options.embedding):
         raise SlimError('expected --student, --teacher, --teacher-weights, and --logits or --embedding')
-    check_folder(options.output)
+    check_folder(options.out)
     net = distilled(options)
     teacher = read_weights(options.teacher_weights)
     student = read_weights(options.student_weights) if options.student_weights else None
-    output = Path(options.output)
+    output = Path(options.out)
     output.mkdir(parents=True, exist_ok=True)
     write_bytes(output / 'init.caffemodel', join_weights(student, teacher).SerializeToString())
     write_prototxt(output / 'train.prototxt', net, f'Student with the frozen teacher {options.teacher}.')
@@ -85,4 +85,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--embedding-weight', type=not_negative, default=1, help='of the embedding loss (default 1)')
     parser.add_argument('--shape', type=shape, metavar='N,C,H,W', help='size of the input where no prototxt says it')
     parser.add_argument('--extract', metavar='CAFFEMODEL', help="take the student's weights out of this instead")
-    parser.add_argument('--output', required=True, help='a folder; with --extract the caffemodel to write')
+    parser.add_argument('--out', required=True, help='a folder; with --extract the caffemodel to write')

@@ -1,30 +1,27 @@
 """Quantize a caffemodel into a .qcaffemodel, and back; sweep bits; spread bits over layers under a size budget.
 
 examples:
-  python python/quantize.py quantize net.caffemodel net.qcaffemodel --bits 6 --deploy deploy.prototxt
-  python python/quantize.py inspect net.qcaffemodel
-  python python/quantize.py dequantize net.qcaffemodel small.caffemodel --write-deploy small.prototxt
-  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --images faces/ --bits 4-12
-  python python/quantize.py sweep net.caffemodel sweep/ --deploy deploy.prototxt --pairs pairs.txt --images lfw/ --rgb
-  python python/quantize.py allocate net.caffemodel net.qcaffemodel --deploy deploy.prototxt --images faces/ \\
-      --budget 1000000 --coding zlib
+  sphereslim quantize quantize net.caffemodel --bits 6 --deploy deploy.prototxt --out net.qcaffemodel
+  sphereslim quantize inspect net.qcaffemodel
+  sphereslim quantize dequantize net.qcaffemodel --write-deploy small.prototxt --out small.caffemodel
+  sphereslim quantize sweep net.caffemodel --deploy deploy.prototxt --images faces/ --bits 4-12 --out sweep/
+  sphereslim quantize sweep net.caffemodel --deploy deploy.prototxt --pairs pairs.txt --pictures lfw/ --out sweep/
+  sphereslim quantize allocate net.caffemodel --deploy deploy.prototxt --images faces/ --budget 1000000 \\
+      --coding zlib --out net.qcaffemodel
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sphereslim.commands.arguments.budgets import add_budget
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
-from sphereslim.commands.arguments.pictures import add_form, form_of, tell_cropped, tell_fewer
+from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, feeds, form_of, pairs_folder
 from sphereslim.commands.arguments.stages import add_stages, staged
-from sphereslim.commands.arguments.values import whole
-from sphereslim.data.feed import feed_for
-from sphereslim.data.pictures import list_images
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.measures import Measure, OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.evaluation.verification import Verification
@@ -49,6 +46,7 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 SCHEMES = ('log', 'log+sign', 'linear', 'linear-filter', 'binary')
+SCHEME = 'linear-filter'
 SCOPES = ('layer', 'network')
 LAYERS = ('conv', 'all')
 CODINGS = ('none', 'zlib', 'lzma')
@@ -80,7 +78,7 @@ def _in_stages(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.
 def _add_quantize(commands: Subparsers) -> None:
     command = commands.add_parser('quantize', help='caffemodel -> qcaffemodel')
     command.add_argument('weights', help='a caffemodel')
-    command.add_argument('output', help='the qcaffemodel to write')
+    command.add_argument('--out', required=True, help='qcaffemodel to write')
     command.add_argument(
         '--bits',
         help='1 to 16; or conv1=8,conv2=6,*=5 (* all others, 32 keeps a layer '
@@ -102,10 +100,10 @@ def _add_scheme(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         '--scheme',
         choices=SCHEMES,
-        default='log',
-        help='log min-max with the sign as one of the bits (log, default) or beside them (log+sign: '
-        'one bit more per weight); linear min-max; linear-filter: '
-        'linear with a scale per filter; binary: sign times mean magnitude per filter',
+        default=SCHEME,
+        help=f'linear with a scale per filter (linear-filter), or linear min-max; log min-max with the sign as one of '
+        'the bits (log) or beside them (log+sign: one bit more per weight); binary: sign times mean magnitude per '
+        f'filter (default {SCHEME})',
     )
     command.add_argument(
         '--scope',
@@ -125,26 +123,17 @@ def _add_layers_and_coding(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_images(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        '--images',
-        help='a folder, or a list file (paths from its own folder on), of pictures whose outputs are compared',
-    )
-    command.add_argument('--count', type=whole, default=64, help='pictures to take, evenly spread (default 64)')
-    add_form(command, crop='area, with --pairs centre')
-
-
 def _add_sweep(commands: Subparsers) -> None:
     command = commands.add_parser(
         'sweep', help='accuracy against size over bits: one table, one plot; goes on where it was stopped'
     )
     command.add_argument('weights', help='a caffemodel')
-    command.add_argument('folder', help='where files, sweep.json, sweep.md and sweep.png go')
+    command.add_argument('--out', required=True, help='folder for the files, sweep.json, sweep.md and sweep.png')
     command.add_argument('--deploy', required=True, help='the prototxt to measure with')
     add_stages(command)
     command.add_argument('--bits', default='4-12', help='4-12 or 4,6,8 (default 4-12)')
-    command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=['log'], help='default log')
-    command.add_argument('--scopes', nargs='+', choices=SCOPES, default=list(SCOPES), help='default both')
+    command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=[SCHEME], help=f'default {SCHEME}')
+    command.add_argument('--scopes', nargs='+', choices=SCOPES, default=['layer'], help='default layer')
     command.add_argument('--layers', nargs='+', choices=LAYERS, default=['all'], help='default all')
     command.add_argument('--coding', choices=CODINGS, default='none', help='entropy coding (default none)')
     command.add_argument(
@@ -152,10 +141,7 @@ def _add_sweep(commands: Subparsers) -> None:
         metavar='MODULE:FUNCTION',
         help='measure with a function of (prototxt, caffemodel) that gives an accuracy',
     )
-    command.add_argument(
-        '--pairs', help="measure verification accuracy on a pairs.txt in LFW's form over the folder --images"
-    )
-    command.add_argument('--mirror', action='store_true', help='with --pairs: features of the mirrored picture too')
+    add_pairs(command, required=False)
     command.add_argument(
         '--test-iterations',
         type=int,
@@ -163,7 +149,7 @@ def _add_sweep(commands: Subparsers) -> None:
         help="measure the mean of --top over N batches of the prototxt's own TEST data",
     )
     command.add_argument('--top', default='accuracy', help='the blob that --test-iterations reads (default accuracy)')
-    _add_images(command)
+    add_pictures(command, required=False)
     command.set_defaults(action=_in_stages(run_sweep))
 
 
@@ -172,22 +158,24 @@ def _add_allocate(commands: Subparsers) -> None:
         'allocate', help='bits per layer by sensitivity under a size budget; goes on where it was stopped'
     )
     command.add_argument('weights', help='a caffemodel')
-    command.add_argument('output', help='the qcaffemodel to write; OUTPUT.bits.json and OUTPUT.costs.json go beside it')
+    command.add_argument(
+        '--out', required=True, help='qcaffemodel to write; OUT.bits.json and OUT.costs.json go beside it'
+    )
     command.add_argument('--deploy', required=True, help='the deploy prototxt')
     add_stages(command)
     add_budget(command, 'bytes')
     command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
-    command.add_argument('--scheme', choices=SCHEMES[:-1], default='log', help='default log')
+    command.add_argument('--scheme', choices=SCHEMES[:-1], default=SCHEME, help=f'default {SCHEME}')
     command.add_argument('--vectors', type=int, metavar='BITS', help='also quantize biases, slopes and norm statistics')
     _add_layers_and_coding(command)
-    _add_images(command)
+    add_pictures(command, required=False)
     command.set_defaults(action=_in_stages(run_allocate))
 
 
 def _add_dequantize(commands: Subparsers) -> None:
     command = commands.add_parser('dequantize', help='qcaffemodel -> caffemodel that any Caffe reads')
     command.add_argument('quantized', help='a qcaffemodel')
-    command.add_argument('output', help='the caffemodel to write')
+    command.add_argument('--out', required=True, help='caffemodel to write')
     command.add_argument('--deploy', help='a prototxt to check the weights against')
     command.add_argument('--write-deploy', metavar='FILE', help='also write the deploy prototxt kept in the file')
     command.set_defaults(action=run_dequantize)
@@ -207,16 +195,16 @@ def _add_inspect(commands: Subparsers) -> None:
 
 def run_quantize(options: argparse.Namespace) -> None:
     """caffemodel -> qcaffemodel."""
-    check_writable(options.output)
+    check_writable(options.out)
     net = read_caffemodel(options.weights)
     bits = _read_bits(options.bits or ('1' if options.scheme == 'binary' else '6'))
     quantized = quantize_net(net, bits, options.scheme, options.scope, options.layers, options.vectors)
     if options.deploy:
         check_fits(net, options.deploy)
         quantized.deploy = read_bytes(options.deploy)
-    size = write_quantized(quantized, options.output, options.coding)
+    size = write_quantized(quantized, options.out, options.coding)
     before = os.path.getsize(options.weights)
-    print(f'{options.output}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
+    print(f'{options.out}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
 
 
 def _read_bits(text: str) -> Any:
@@ -225,7 +213,7 @@ def _read_bits(text: str) -> Any:
 
 def run_dequantize(options: argparse.Namespace) -> None:
     """qcaffemodel -> caffemodel."""
-    check_writable(options.output, options.write_deploy)
+    check_writable(options.out, options.write_deploy)
     quantized = read_quantized(options.quantized)
     net = dequantize(quantized)
     if options.deploy:
@@ -235,35 +223,36 @@ def run_dequantize(options: argparse.Namespace) -> None:
             raise SlimError(f'{options.quantized}: no deploy prototxt in it (quantize --deploy puts one there)')
         write_bytes(options.write_deploy, quantized.deploy)
     data = net.SerializeToString()
-    write_bytes(options.output, data)
-    print(f'{options.output}: {len(data)} bytes, {len(net.layer)} layers with weights')
+    write_bytes(options.out, data)
+    print(f'{options.out}: {len(data)} bytes, {len(net.layer)} layers with weights')
 
 
 def run_sweep(options: argparse.Namespace) -> None:
     """Files, table and plot of all combinations; those that are there are left alone."""
-    check_folder(options.folder)
+    check_folder(options.out)
     net = read_caffemodel(options.weights)
     if options.pairs:
         tell_softmax(read_net(options.deploy), ENDS)
     measure, name, logarithmic = _measure(options)
-    os.makedirs(options.folder, exist_ok=True)
+    os.makedirs(options.out, exist_ok=True)
     subject = {
         'weights': file_digest(options.weights, options.deploy),
         'measure': name,
         'coding': options.coding,
-        'images': [options.images, options.count, options.mean, options.scale, options.rgb, options.crop],
+        'images': [options.images, options.count, options.seed, options.not_in],
+        'form': [options.mean, options.scale, options.rgb, options.crop],
     }
     if options.pairs:
-        subject['pairs'] = [file_digest(options.pairs), options.mirror]
-    rows = Rows(options.folder, subject)
+        subject['pairs'] = [file_digest(options.pairs), options.pictures, options.mirror]
+    rows = Rows(options.out, subject)
     points = combinations(options.schemes, options.layers, options.scopes, parse_range(options.bits))
     for point in bar([p for p in points if not rows.find(p)], desc='sweep', unit='net'):
-        rows.add(run_point(net, point, options.folder, options.deploy, measure, options.coding))
+        rows.add(run_point(net, point, options.out, options.deploy, measure, options.coding))
     done = [row for row in map(rows.find, points) if row]
     reference = (os.path.getsize(options.weights), float(measure(options.deploy, options.weights)))
     text = table_text(done, reference, name)
-    write_bytes(os.path.join(options.folder, 'sweep.md'), text.encode())
-    plot(done, reference, name, os.path.join(options.folder, 'sweep.png'), logarithmic)
+    write_bytes(os.path.join(options.out, 'sweep.md'), text.encode())
+    plot(done, reference, name, os.path.join(options.out, 'sweep.png'), logarithmic)
     print(text)
 
 
@@ -272,7 +261,7 @@ def _measure(options: argparse.Namespace) -> tuple[Measure, str, bool]:
     if options.pairs:
         measure = Verification(
             options.pairs,
-            options.images,
+            pairs_folder(options),
             form_of(options),
             options.mirror,
             progress=lambda starts: bar(starts, desc='features', unit='batch', leave=False),
@@ -285,20 +274,17 @@ def _measure(options: argparse.Namespace) -> tuple[Measure, str, bool]:
     return _distance(options)[0], 'output distance (1 - cosine)', True
 
 
-def _distance(options: argparse.Namespace) -> tuple[OutputMeasure, list[Path]]:
+def _distance(options: argparse.Namespace) -> tuple[OutputMeasure, Sequence[str | Path]]:
     if not options.images:
         raise SlimError('expected --images, a folder or a list of pictures to compare outputs on')
-    paths = list_images(options.images, options.count)
-    tell_fewer(options.images, [options.count], [len(paths)])
-    feed = feed_for(read_net(options.deploy), paths, form_of(options, crop='area'), options.batch)
-    tell_cropped(paths[0], feed.shape, feed.form.crop)
+    (feed,) = feeds(options, read_net(options.deploy))
     batches = list(feed())
-    return OutputMeasure(options.deploy, options.weights, lambda: batches), paths
+    return OutputMeasure(options.deploy, options.weights, lambda: batches), feed.paths
 
 
 def run_allocate(options: argparse.Namespace) -> None:
     """The qcaffemodel of least output distance within --budget, and its bits."""
-    check_writable(options.output)
+    check_writable(options.out)
     net = read_caffemodel(options.weights)
     check_fits(net, options.deploy)
     measure, paths = _distance(options)
@@ -317,18 +303,17 @@ def run_allocate(options: argparse.Namespace) -> None:
         parse_range(options.bits),
         options.scheme,
         options.coding,
-        f'{options.output}.costs.json',
+        f'{options.out}.costs.json',
         subject,
         lambda todo: bar(todo, desc='layers x bits'),
     )
     limit = int(options.budget.of(os.path.getsize(options.weights), 'bytes'))
     quantized, bits = fit_budget(net, costs, limit, options.scheme, options.coding, options.vectors)
-    size = write_quantized(quantized, options.output, options.coding)
-    write_json(f'{options.output}.bits.json', bits)
+    size = write_quantized(quantized, options.out, options.coding)
+    write_json(f'{options.out}.bits.json', bits)
     for name in layers:
         print(f'{bits[name]:3d} bits  {name}')
     load_weights(distance.net, quantized)
     print(
-        f'{options.output}: {size} bytes of {limit}, output distance (1 - cosine) {distance():.6g} '
-        f'on {len(paths)} images'
+        f'{options.out}: {size} bytes of {limit}, output distance (1 - cosine) {distance():.6g} on {len(paths)} images'
     )

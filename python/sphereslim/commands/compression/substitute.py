@@ -4,9 +4,9 @@ Train and deploy prototxts of any net are rewritten alike into the output folder
 acts first, then --shallow, then --module. BatchNorm, Scale and ReLU follow every new convolution.
 
 examples:
-  python python/substitute.py prototxt/vgg11bn/train.prototxt prototxt/vgg11bn/deploy.prototxt \\
-      --module flame --output flame/
-  python python/substitute.py deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --output small/
+  sphereslim substitute prototxt/vgg11bn/train.prototxt prototxt/vgg11bn/deploy.prototxt \\
+      --module flame --out flame/
+  sphereslim substitute deploy.prototxt --module fire --layers conv4,conv5 --shallow conv3 --out small/
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sphereslim.files import check_folder
 from sphereslim.net.costs import measure, open_with_inputs, total
 from sphereslim.net.inputs import input_shape
 from sphereslim.net.prototxt import read_net, write_prototxt
+from sphereslim.net.roles import NETWORK
 from sphereslim.report.text_tables import text_table
 from sphereslim.rewrite import shrink
 from sphereslim.rewrite.modules import MODULES
@@ -31,12 +32,12 @@ from sphereslim.rewrite.shallow import drop_layers
 def run(options: argparse.Namespace) -> None:
     if not (options.module or options.shrink or options.shallow):
         raise SlimError('nothing to do: expected --module, --shrink or --shallow')
-    check_folder(options.output)
+    check_folder(options.out)
     nets = {path: read_net(path) for path in options.nets}
     known = [input_shape(net) for net in nets.values()]
     options.shape = options.shape or next((shape for shape in known if shape), None)
     rewritten = {path: rewrite(net, options) for path, net in nets.items()}
-    output = Path(options.output)
+    output = Path(options.out)
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     for path, after in rewritten.items():
@@ -45,8 +46,9 @@ def run(options: argparse.Namespace) -> None:
             raise SlimError(f'{target}: is an input, expected another output folder')
         write_prototxt(target, after)
         rows.append([target, *_costs(nets[path], options.shape), *_costs(after, options.shape)])
-    columns = ('network', 'weights before', 'MACs before', 'weights', 'MACs')
+    columns = ('network', 'parameters before', 'MACs before', 'parameters', 'MACs')
     print(text_table(columns, rows))
+    print('parameters and MACs without classifier and statistics of norms')
 
 
 def rewrite(net: caffe_pb2.NetParameter, options: argparse.Namespace) -> caffe_pb2.NetParameter:
@@ -59,13 +61,13 @@ def rewrite(net: caffe_pb2.NetParameter, options: argparse.Namespace) -> caffe_p
 
 
 def _costs(net: caffe_pb2.NetParameter, shape: tuple[int, ...] | None) -> tuple[str, str]:
-    sums = total(measure(net, shape))
-    return f'{sums.weights:,}', f'{sums.macs:,}'
+    sums = total(measure(net, shape), NETWORK)
+    return f'{sums.parameters:,}', f'{sums.macs:,}'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and deploy prototxts of one net')
-    parser.add_argument('--output', required=True, metavar='FOLDER', help='where the rewritten files go')
+    parser.add_argument('--out', required=True, metavar='FOLDER', help='where the rewritten files go')
     parser.add_argument('--module', choices=list(MODULES), help='what takes the place of convolutions')
     parser.add_argument(
         '--layers',

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import tell_softmax
-from sphereslim.commands.arguments.pictures import add_form, form_of, tell_cropped
+from sphereslim.commands.arguments.pictures import add_form, add_pairs, form_of, tell_cropped
 from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.data.pairs import read_pairs
 from sphereslim.data.preparation import InputForm
@@ -100,14 +100,10 @@ def lines(values: Mapping[str, Any], mismatched: int, form: InputForm) -> Iterat
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt; its input decides the size and the number of channels')
     parser.add_argument('weights', help='caffemodel')
-    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
-    parser.add_argument('--pictures', required=True, help='folder of <Name>/<Name>_0001.jpg, aligned as in training')
+    add_pairs(parser)
     add_form(parser, several_means=True)
     add_stages(parser)
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
-    parser.add_argument(
-        '--mirror', action=argparse.BooleanOptionalAction, default=True, help='also use the mirror image (default)'
-    )
     parser.add_argument(
         '--cache', default=str(cache_folder('features')), help='folder that keeps features (default %(default)s)'
     )

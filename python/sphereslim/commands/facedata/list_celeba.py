@@ -6,6 +6,7 @@ Pictures are those of img_align_celeba; give its folder to ImageData as root_fol
 import argparse
 from pathlib import Path
 
+from sphereslim.commands.arguments.values import seed, whole
 from sphereslim.facedata.lists.celeba import most_photographed, read_people, split
 from sphereslim.files import check_folder, write_text
 
@@ -27,6 +28,6 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('identities', help='identity_CelebA.txt')
     parser.add_argument('--out', type=Path, default=Path('data/celeba'), help='folder to write (default data/celeba)')
-    parser.add_argument('--people', type=int, default=2360, help='how many people (default 2360)')
+    parser.add_argument('--people', type=whole, default=2360, help='how many people (default 2360)')
     parser.add_argument('--validation', type=float, default=0.1, help='share of pictures to validate (default 0.1)')
-    parser.add_argument('--seed', type=int, default=1, help='another seed gives another split (default 1)')
+    parser.add_argument('--seed', type=seed, default=1, help='another seed gives another split (default 1)')

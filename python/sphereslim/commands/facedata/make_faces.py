@@ -10,7 +10,7 @@ interruption; a finished folder is left as it is.
 import argparse
 import os
 
-from sphereslim.commands.arguments.values import whole
+from sphereslim.commands.arguments.values import seed, whole
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.synthetic import dataset
 from sphereslim.files import check_folder
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     }.items():
         parser.add_argument(
             '--' + name.replace('_', '-'),
-            type=int,
+            type=seed if name == 'seed' else int,
             default=getattr(default, name),
             help=help_text + ' (default %(default)s)',
         )

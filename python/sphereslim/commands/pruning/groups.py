@@ -8,22 +8,22 @@ layers have rules is looked at in both phases and in every stage that they name,
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from sphereslim.channels.groups import Group, Groups
 from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.files import check_writable, write_json
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.report.text_tables import text_table
 
 
 def run(args: argparse.Namespace) -> None:
+    check_writable(args.json)
     groups = Groups(*(with_stages(read_net(path), args.stage) for path in args.nets))
     if args.json:
-        print(json.dumps([as_dict(group) for group in groups], indent=1))
-        return
+        write_json(args.json, [as_dict(group) for group in groups])
     print(
         text_table(
             ('group', 'channels', 'made by', 'carried by', 'read by', 'pruning'),
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
             ],
         )
     )
-    print(f'{len(groups.prunable())} of {len(groups)} groups can be pruned; --json shows every layer of them')
+    print(f'{len(groups.prunable())} of {len(groups)} groups can be pruned; --json FILE gets every layer of them')
 
 
 def names(layers: Sequence[str]) -> str:
@@ -59,4 +59,4 @@ def as_dict(group: Group) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
     add_stages(parser)
-    parser.add_argument('--json', action='store_true', help='print all of it as JSON')
+    parser.add_argument('--json', metavar='FILE', help='write all of it')

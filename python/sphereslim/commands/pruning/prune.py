@@ -19,9 +19,10 @@ from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, read_json, write_bytes, write_json
+from sphereslim.net.heads import count_parameters
 from sphereslim.net.phases import with_stages
 from sphereslim.net.prototxt import read_net, read_solver, with_batch, write_prototxt
-from sphereslim.net.weights import count_values, read_weights
+from sphereslim.net.weights import read_weights
 from sphereslim.pruning.selection import read_selections
 from sphereslim.training.schedule import Schedule, has_test_nets, solver_for, trained_on
 from sphereslim.training.stage import Stage
@@ -49,8 +50,11 @@ def run(args: argparse.Namespace) -> None:
     write_json(stage.selection, {'selections': [{'layer': name, 'kept': indices} for name, indices in kept.items()]})
     if solver:
         write_training(args, stage, solver, kept)
-    sizes = [count_values(held) for held in (weights, slim)]
-    print(f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%})')
+    sizes = [count_parameters(net, held) for net, held in ((list(nets.values())[-1], weights), (pruned[-1], slim))]
+    print(
+        f'{args.out}: {sizes[0]:,} parameters became {sizes[1]:,} ({sizes[1] / sizes[0]:.1%}), without classifier and '
+        'statistics of norms'
+    )
 
 
 def write_training(

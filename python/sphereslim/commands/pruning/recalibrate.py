@@ -34,4 +34,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batches', type=whole, default=10, help='batches of the data layer (default 10)')
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_stages(parser)
-    add_pictures(parser, count=256, required=False)
+    add_pictures(parser, required=False)

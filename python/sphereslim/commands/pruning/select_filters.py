@@ -66,9 +66,9 @@ def shares(args: argparse.Namespace, groups: Groups) -> dict[str, float]:
             for name, n in counts.items()
             if n < groups.of(name).size
         }
-    if not args.layer:
-        raise SlimError('expected --layer with --rate, or --allocation')
-    return {name: checked(groups, name, args.rate) for name in args.layer.split(',')}
+    if not args.layers:
+        raise SlimError('expected --layers with --rate, or --allocation')
+    return {name: checked(groups, name, args.rate) for name in args.layers.split(',')}
 
 
 def checked(groups: Groups, layer: str, rate: float) -> float:
@@ -106,7 +106,7 @@ def make_sampler(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('net', help='train or deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
-    parser.add_argument('--layer', help='layers that lose channels, separated by commas')
+    parser.add_argument('--layers', help='layers that lose channels, separated by commas')
     parser.add_argument('--rate', type=float, help='share of channels to keep (default 0.5)')
     parser.add_argument('--allocation', metavar='JSON', help='{group: channels kept} instead, as allocate.py writes it')
     parser.add_argument('--criterion', help=f'{", ".join(CRITERIA)} (default greedy_pair)')

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
-from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
+from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, feeds, form_of, pairs_folder
 from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import rates, whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
-from sphereslim.errors import SlimError
 from sphereslim.files import check_folder
 from sphereslim.progress import bar
 from sphereslim.pruning.measures import AccuracyLoss, OutputShift
@@ -73,9 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 def accuracy_loss(args: argparse.Namespace) -> AccuracyLoss:
     """The harm as the loss of accuracy on --pairs; SlimError without --pictures."""
-    if not args.pictures:
-        raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
-    return AccuracyLoss(args.pairs, args.pictures, form_of(args), args.batch)
+    return AccuracyLoss(args.pairs, pairs_folder(args), form_of(args), args.mirror, args.batch)
 
 
 def subject(args: argparse.Namespace) -> dict[str, Any]:
@@ -86,6 +83,7 @@ def subject(args: argparse.Namespace) -> dict[str, Any]:
         'weights': args.weights,
         'criterion': args.criterion,
         'harm': harm,
+        'mirror': args.mirror if args.pairs else None,
         'refitted': args.refit,
         'pictures': args.count,
         'seed': args.seed,
@@ -97,12 +95,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
     parser.add_argument('--out', required=True, help='folder for sensitivity.json and sensitivity.png')
-    parser.add_argument('--criterion', default='thinet', help=f'{", ".join(CRITERIA)} (default thinet)')
+    parser.add_argument('--criterion', default='obs', help=f'{", ".join(CRITERIA)} (default obs)')
     parser.add_argument(
         '--rates', type=rates, default=[0.75, 0.5, 0.25], help='shares of channels to keep (default 0.75,0.5,0.25)'
     )
-    parser.add_argument('--pairs', help="pairs.txt in LFW's form: measure verification accuracy instead")
-    parser.add_argument('--pictures', help='folder of the pictures of --pairs')
+    add_pairs(parser, required=False)
     parser.add_argument(
         '--refit',
         action=argparse.BooleanOptionalAction,
@@ -112,4 +109,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
     add_stages(parser)
-    add_pictures(parser, count=64)
+    add_pictures(parser)

@@ -127,7 +127,7 @@ def binarize(run: steps.Run) -> dict[str, Any]:
             '--solver',
             str(stage.solver),
             *start,
-            '--output',
+            '--out',
             str(output),
             '--layers',
             'conv',
@@ -153,7 +153,7 @@ def choose(
         f'{path.name}: {variant}, {row["scheme"]} with {row["bits"]} bits, {size:,} bytes with its prototxt, '
         f'{row["value"]:.2f} % ({results[variant]["accuracy"]:.2f} % as float32)'
     )
-    unpack = f'python python/quantize.py dequantize {path} flame.caffemodel --write-deploy flame.prototxt'
+    unpack = f'sphereslim quantize dequantize {path} --out flame.caffemodel --write-deploy flame.prototxt'
     return {'variant': variant, **row, 'file_bytes': size, 'text': text, 'unpack': unpack}
 
 

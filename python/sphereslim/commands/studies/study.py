@@ -217,7 +217,7 @@ def report(args: argparse.Namespace, job: Study, out: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
-    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form")
+    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form; mirror images are not used")
     parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
     parser.add_argument('--out', required=True, help='folder of the study')
     parser.add_argument(
