@@ -5,10 +5,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sphereslim.errors import SlimError
 
@@ -122,9 +122,23 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def only_one(folder: str | Path) -> Iterator[None]:
-    """Hold a folder's lock for the block; SlimError when another process holds it. It ends with the process."""
-    with _held(Path(folder) / '.lock', folder):
-        yield
+    """Hold the lock of a folder, which is made where it is missing; SlimError when another process holds it.
+
+    The lock ends with the process. Nothing is left of it, nor of a folder that was made for a block that failed before
+    it wrote anything there.
+    """
+    path = Path(folder) / '.lock'
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _held(path, folder):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except BaseException:
+        _remove_empty(made)
+        raise
 
 
 @contextmanager
@@ -136,12 +150,39 @@ def only_one_at(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _held(path: str | Path, named: str | Path) -> Iterator[None]:
-    with open(path, 'a') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SlimError(f'{named}: another process is at work there') from None
+    file = _locked(path, named)
+    while not _is_at(file, path):  # who held it before has removed it, and another may have made it anew
+        file.close()
+        file = _locked(path, named)
+    with file:
         yield
+
+
+def _locked(path: str | Path, named: str | Path) -> TextIO:
+    file = open(path, 'a')
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise SlimError(f'{named}: another process is at work there') from None
+    return file
+
+
+def _is_at(file: TextIO, path: str | Path) -> bool:
+    """Whether an open file is still the one of this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove these folders, the inner ones first, up to one that holds anything."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 class ResultsFile:

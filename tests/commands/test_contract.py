@@ -256,7 +256,7 @@ def test_layers_and_solvers_that_a_build_lacks_are_named_before_anything_runs(
 ):
     words = [ROOT / f'python/{command}.py', *arguments.split(), '--out', 'none']
     done = python(words, build, work, env={'STANDIN_WITHOUT': without})
-    assert done.returncode == 1 and not list((work / 'none').glob('[!.]*'))
+    assert done.returncode == 1 and not (work / 'none').exists()
     (line,) = done.stderr.splitlines()
     assert 'CAFFE_ROOT' in line and all(name in line for name in expected), line
 

@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> None:
     nets = args.nets.split(',') if args.nets else list(settings['nets'])
     if set(nets) - set(settings['nets']):
         raise SlimError(f'--nets {args.nets}: expected some of {", ".join(settings["nets"])}')
-    out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         bases = {name: make_base(args, settings, faces, name) for name in nets}
         runs = [

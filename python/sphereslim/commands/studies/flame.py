@@ -44,7 +44,6 @@ def run(options: argparse.Namespace) -> None:
     library = str(Path(sphereslim.__file__).parents[1])
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [library, os.environ.get('PYTHONPATH')]))
     steps.check(settings, _under_root(settings.net))
-    options.out.mkdir(parents=True, exist_ok=True)
     with only_one(options.out):
         pictures, given = _pictures(options, settings)
         lists = make_lists(pictures, given, options.out / 'lists', settings.validation, settings.seed)

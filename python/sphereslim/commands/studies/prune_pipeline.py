@@ -65,7 +65,6 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
     pipeline.check(plan)
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
         run_stages(plan, args.gpu)
         found = collect(plan, PUBLISHED, lambda rounds: bar(rounds, desc='measuring speed', leave=False))

@@ -112,7 +112,6 @@ def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
-    plan.folder.mkdir(parents=True, exist_ok=True)
     with only_one(plan.folder):
         train_all(plan, args.gpu)
         found = collect(plan, read_json(PUBLISHED / 'sphereface_plus.json'))

@@ -44,7 +44,6 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
         plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]

@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> None:
     if args.distill:
         distillation.check(model, form_of(args))
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     with only_one(out):
         job, more = make_study(args, model, out)
         tell('original', job.original()['all'])

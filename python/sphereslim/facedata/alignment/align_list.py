@@ -38,7 +38,6 @@ def align_list(
     if not points:
         raise SlimError(f'{listed}: no picture with a face in it')
     bad = dict(missing)
-    Path(out).mkdir(parents=True, exist_ok=True)
     with only_one(out), ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         try:
             for picture, why in progress(_all(pool, Path(folder), Path(out), points.items()), len(points)):
