@@ -10,12 +10,12 @@ import argparse
 import json
 import os
 
-from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.values import shape
 from sphereslim.commands.ending import run_command
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import KINDS, as_json, measure, total
-from sphereslim.net.phases import with_stages
+from sphereslim.net.phases import with_net_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.report.text_tables import text_table
 
@@ -31,7 +31,7 @@ def arguments():
         metavar='N,C,H,W',
         help="shape of the pictures, e.g. 1,3,112,96 (default: the prototxt's own)",
     )
-    add_stages(parser)
+    add_net_stages(parser)
     parser.add_argument('--json', action='store_true', help='print JSON instead of a table')
     return parser.parse_args()
 
@@ -61,7 +61,7 @@ def report(name, stats, with_zeros):
 
 def main():
     args = arguments()
-    net = with_stages(read_net(args.net), args.stage)
+    net = with_net_stages(read_net(args.net), args.stage)
     os.environ.setdefault('GLOG_minloglevel', '2')
     try:
         stats = measure(net, args.input, args.weights)

@@ -14,7 +14,7 @@ from sphereslim.logs.compare.published_curves import read_figure
 from sphereslim.logs.compare.text import pair_lines
 from sphereslim.logs.compare.verdict import compare
 from sphereslim.logs.curves import Curve
-from sphereslim.logs.stages import stages
+from sphereslim.logs.trainings import trainings
 
 
 def with_layers(**outputs):
@@ -25,7 +25,7 @@ def with_layers(**outputs):
     )
     *head, end = header(head=None)
     rows = [f'{stamp(n)}Iteration {n}, loss = 1' for n in range(9)]
-    return stages(feed('\n'.join([*head, layers, end, *rows])), 'log')[0]
+    return trainings(feed('\n'.join([*head, layers, end, *rows])), 'log')[0]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_malformed_figures(tmp_path, text, words):
 
 def test_published_logs_of_different_trainings_differ():
     first, second = (
-        stages(parse_log(shared(LOGS / name)), name)[0]
+        trainings(parse_log(shared(LOGS / name)), name)[0]
         for name in ('amsoftmax_facenet20_112x96.log.gz', 'resnet20_cifar10.log.gz')
     )
     verdicts = {one['quantity']: one['verdict'] for one in judge(first, second, 0.05, [], 12).verdicts}

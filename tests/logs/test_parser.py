@@ -15,7 +15,7 @@ from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.compare.compare import judge
 from sphereslim.logs.compare.lambda_schedule import check_lambdas
 from sphereslim.logs.compare.lr_schedule import check_rate, declared_steps
-from sphereslim.logs.stages import stages
+from sphereslim.logs.trainings import trainings
 from tiny_run import write_run
 
 GOLDEN = SHARED / 'goldens' / 'trajectories' / 'a_softmax_m4_train.log'
@@ -200,10 +200,10 @@ def test_garbled_logs_never_break_the_parser(cut, noise):
     for place, junk in noise:
         text = text[:place] + junk + text[place + len(junk) :]
     runs = feed(text)
-    for stage in stages(runs, 'x'):
-        for curve in stage.curves.values():
+    for told in trainings(runs, 'x'):
+        for curve in told.curves.values():
             assert len(curve) == len(curve.seconds) and np.all(np.diff(curve.iteration) >= 0)
-        assert judge(stage, stage, 0.05, [], 5).verdicts
+        assert judge(told, told, 0.05, [], 5).verdicts
     for run in runs:
         assert all(row.iteration >= 0 for row in run.train)
         check_rate(run), check_lambdas(run, {})
@@ -267,6 +267,6 @@ PUBLISHED = {  # rows, tests, start, verdict on the rate
 def test_published_logs(name):
     (run,) = parse_log(shared(LOGS / name))
     assert (len(run.train), len(run.test), run.start, check_rate(run)['verdict']) == PUBLISHED[name]
-    (stage,) = stages([run], name)
-    verdicts = judge(stage, stage, 0.05, [], 12).verdicts
+    (told,) = trainings([run], name)
+    verdicts = judge(told, told, 0.05, [], 12).verdicts
     assert {one['verdict'] for one in verdicts} == {'identical'}

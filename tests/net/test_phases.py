@@ -12,7 +12,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net, weights_of
-from sphereslim.net.phases import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_stages
+from sphereslim.net.phases import TEST, TRAIN, layers_in, phase_of, reads_own_data, states, with_net_stages
 from sphereslim.net.prototxt import parse_net, read_net, write_prototxt
 from tiny_run import write_run
 
@@ -43,7 +43,7 @@ def work(tmp_path_factory):
 def test_a_net_is_followed_where_it_is_whole(work):
     net = read_net(work / 'net' / 'all.prototxt')
     assert states(net) == [(TRAIN, ()), (TEST, ()), (TRAIN, ('deploy',)), (TEST, ('deploy',))]
-    assert states(with_stages(net, ['deploy'])) == [(TRAIN, ('deploy',)), (TEST, ('deploy',))]
+    assert states(with_net_stages(net, ['deploy'])) == [(TRAIN, ('deploy',)), (TEST, ('deploy',))]
     assert states(read_net(work / 'net' / 'only.prototxt')) == [(TRAIN, ())]
     assert states(read_net(work / 'net' / 'deploy.prototxt')) == [(TEST, ())]
 
@@ -82,18 +82,18 @@ def test_rules_are_those_of_the_engine(text, stages, phase, tmp_path):
 
 def test_stages_that_no_rule_names_are_refused(work):
     with pytest.raises(SlimError, match="no stage 'deploi', expected some of: deploy"):
-        with_stages(read_net(work / 'net' / 'all.prototxt'), ['deploi'])
+        with_net_stages(read_net(work / 'net' / 'all.prototxt'), ['deploi'])
     with pytest.raises(SlimError, match="no stage 'x', expected some of: none, as no rule names a stage"):
-        with_stages(read_net(work / 'net' / 'deploy.prototxt'), ['x'])
+        with_net_stages(read_net(work / 'net' / 'deploy.prototxt'), ['x'])
 
 
 def test_layers_of_other_stages_are_left_out(work):
     net = read_net(work / 'net' / 'all.prototxt')
-    assert with_stages(net, ()) == net
-    shown = with_stages(net, ['deploy'])
+    assert with_net_stages(net, ()) == net
+    shown = with_net_stages(net, ['deploy'])
     assert [layer.type for layer in shown.layer if not layer.bottom] == ['Input'] and 'loss' not in str(shown)
     net.state.stage.append('deploy')
-    assert with_stages(net, ()) == shown
+    assert with_net_stages(net, ()) == shown
 
 
 def test_a_net_that_is_whole_nowhere_names_the_layer(work):
@@ -105,7 +105,7 @@ def test_a_net_that_is_whole_nowhere_names_the_layer(work):
 
 def test_which_data_a_net_reads_and_in_which_phase(work):
     net, only = (read_net(work / 'net' / f'{name}.prototxt') for name in ('all', 'only'))
-    assert reads_own_data(net) and not reads_own_data(with_stages(net, ['deploy']))
+    assert reads_own_data(net) and not reads_own_data(with_net_stages(net, ['deploy']))
     assert phase_of(only, TEST) == TRAIN and phase_of(net, TEST) == TEST and phase_of(net, TRAIN) == TRAIN
 
 

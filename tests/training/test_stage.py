@@ -10,7 +10,7 @@ from sphereslim.commands.ending import run_command
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.logs.parser import parse_log
-from sphereslim.logs.stages import stages
+from sphereslim.logs.trainings import trainings
 from sphereslim.net.heads import advanced, per_forward, with_alpha, with_classes, with_head
 from sphereslim.net.prototxt import parse_net, read_solver, write_prototxt
 from sphereslim.studies.sphereface_plus import centre_angles
@@ -137,7 +137,7 @@ def test_a_stage_continues_from_its_snapshot_as_if_never_stopped(tmp_path):
     assert sorted(harvested) == [2, 4, 6]
     for one, other in zip(weights(whole.final, whole), weights(cut.final, cut)):
         assert np.allclose(one, other, atol=1e-6)
-    assert len(stages(parse_log(cut.log), 'cut')) == 1
+    assert len(trainings(parse_log(cut.log), 'cut')) == 1
 
 
 @pytest.mark.parametrize('snapshot', [0, 4])

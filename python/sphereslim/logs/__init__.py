@@ -1,4 +1,4 @@
-"""Training logs: read them (`parse_log`), join what belongs together (`stages`), line up, judge and draw.
+"""Training logs: read them (`parse_log`), join what belongs together (`trainings`), line up, judge and draw.
 
 from sphereslim.logs import parse_log
 for run in parse_log('train.log'):

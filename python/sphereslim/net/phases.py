@@ -1,4 +1,7 @@
-"""Which layers of a net are there in a phase and under stages, as their rules (`include`, `exclude`) say."""
+"""Which layers a net has in a phase and under a NetState's stages, as their rules (`include`, `exclude`) say.
+
+A stage of a NetState is a `net_stage` here: a stage by itself is one training of a run, with a folder of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,24 @@ from sphereslim.net.messages import copy_of
 TRAIN, TEST = 0, 1  # caffe.TRAIN, caffe.TEST
 
 
-def with_stages(net: caffe_pb2.NetParameter, stages: Sequence[str]) -> caffe_pb2.NetParameter:
+def with_net_stages(net: caffe_pb2.NetParameter, net_stages: Sequence[str]) -> caffe_pb2.NetParameter:
     """The net as it is in these stages, or else in those of its own `state`, which every Caffe opens it in.
 
     Layers that are there in neither phase are left out. SlimError for a stage that no rule of the net names.
     """
     named = {stage for rule in _rules(net) for stage in (*rule.stage, *rule.not_stage)}
-    for stage in stages:
+    for stage in net_stages:
         if stage not in named:
             known = ', '.join(sorted(named)) or 'none, as no rule names a stage'
             raise SlimError(f"net '{net.name}': no stage '{stage}', expected some of: {known}")
-    stages = stages or net.state.stage
-    if not stages:
+    net_stages = net_stages or net.state.stage
+    if not net_stages:
         return net
     result = copy_of(net)
-    result.state.stage[:] = stages
+    result.state.stage[:] = net_stages
     del result.layer[:]
     result.layer.extend(
-        layer for layer in net.layer if any(_is_included(layer, phase, set(stages)) for phase in (TRAIN, TEST))
+        layer for layer in net.layer if any(_is_included(layer, phase, set(net_stages)) for phase in (TRAIN, TEST))
     )
     return result
 
@@ -41,15 +44,15 @@ def states(net: caffe_pb2.NetParameter) -> list[tuple[int, tuple[str, ...]]]:
     """
     rules = list(_rules(net))
     asked = [tuple(net.state.stage)] if net.state.stage else [(), *_named(rules)]
-    tried = [(phase, stages) for stages in asked for phase in ((TRAIN, TEST) if rules else (TEST,))]
+    tried = [(phase, net_stages) for net_stages in asked for phase in ((TRAIN, TEST) if rules else (TEST,))]
     return [state for state in tried if _is_whole(layers_in(net, *state))] or tried
 
 
 def layers_in(
-    net: caffe_pb2.NetParameter, phase: int, stages: Iterable[str] | None = None
+    net: caffe_pb2.NetParameter, phase: int, net_stages: Iterable[str] | None = None
 ) -> list[caffe_pb2.LayerParameter]:
-    """The LayerParameters of a net that are there in a phase and under `stages`, by default those of its `state`."""
-    named = set(net.state.stage if stages is None else stages)
+    """The LayerParameters that a net has in a phase and under `net_stages`, by default those of its `state`."""
+    named = set(net.state.stage if net_stages is None else net_stages)
     return [layer for layer in net.layer if _is_included(layer, phase, named)]
 
 
@@ -76,19 +79,19 @@ def _named(rules: Sequence[caffe_pb2.NetStateRule]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys([*together, *((stage,) for rule in rules for stage in rule.not_stage)]))
 
 
-def _is_included(layer: caffe_pb2.LayerParameter, phase: int, stages: set[str]) -> bool:
+def _is_included(layer: caffe_pb2.LayerParameter, phase: int, net_stages: set[str]) -> bool:
     if len(layer.include):
-        return any(_meets(rule, phase, stages) for rule in layer.include)
-    return not any(_meets(rule, phase, stages) for rule in layer.exclude)
+        return any(_meets(rule, phase, net_stages) for rule in layer.include)
+    return not any(_meets(rule, phase, net_stages) for rule in layer.exclude)
 
 
-def _meets(rule: caffe_pb2.NetStateRule, phase: int, stages: set[str]) -> bool:
+def _meets(rule: caffe_pb2.NetStateRule, phase: int, net_stages: set[str]) -> bool:
     return (
         (not rule.HasField('phase') or rule.phase == phase)
         and rule.min_level <= 0
         and (not rule.HasField('max_level') or rule.max_level >= 0)
-        and stages.issuperset(rule.stage)
-        and stages.isdisjoint(rule.not_stage)
+        and net_stages.issuperset(rule.stage)
+        and net_stages.isdisjoint(rule.not_stage)
     )
 
 

@@ -15,7 +15,7 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.files import write_bytes
 from sphereslim.net.costs import one_picture
 from sphereslim.net.opened import open_net, with_params
-from sphereslim.net.phases import with_stages
+from sphereslim.net.phases import with_net_stages
 from sphereslim.net.prototxt import read_net, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.net.weights_check import check_weights
@@ -46,12 +46,12 @@ class Model:
         return folder / 'deploy.prototxt', folder / 'weights.caffemodel'
 
 
-def open_model(deploy: str | Path, weights: str | Path, stages: Sequence[str] = ()) -> Model:
+def open_model(deploy: str | Path, weights: str | Path, net_stages: Sequence[str] = ()) -> Model:
     """The Model in a deploy prototxt and a caffemodel; SlimError when they do not belong together.
 
-    Of a net whose layers have rules it is what is there under `stages`, as `with_stages` gives it.
+    Of a net whose layers have rules it is what is there under `net_stages`, as `with_net_stages` gives it.
     """
-    net, held = with_stages(read_net(deploy), stages), read_weights(weights)
+    net, held = with_net_stages(read_net(deploy), net_stages), read_weights(weights)
     groups = Groups(net)
     check_weights(held, groups.trace.axes.values(), weights)
     return Model(net, held, groups)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from sphereslim.commands.arguments.budgets import add_budget
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
+from sphereslim.commands.arguments.net_stages import add_net_stages, in_net_stages
 from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, feeds, form_of, pairs_folder
-from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.measures import Measure, OutputMeasure, accuracy_of_test_phase, named_measure
 from sphereslim.evaluation.verification import Verification
@@ -69,7 +69,7 @@ def _in_stages(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.
     """A command `run` for which `options.deploy` is in the stages of `options.stage`."""
 
     def call(options: argparse.Namespace) -> None:
-        with staged(options.deploy, options.stage) as options.deploy:
+        with in_net_stages(options.deploy, options.stage) as options.deploy:
             run(options)
 
     return call
@@ -130,7 +130,7 @@ def _add_sweep(commands: Subparsers) -> None:
     command.add_argument('weights', help='a caffemodel')
     command.add_argument('--out', required=True, help='folder for the files, sweep.json, sweep.md and sweep.png')
     command.add_argument('--deploy', required=True, help='the prototxt to measure with')
-    add_stages(command)
+    add_net_stages(command)
     command.add_argument('--bits', default='4-12', help='4-12 or 4,6,8 (default 4-12)')
     command.add_argument('--schemes', nargs='+', choices=SCHEMES[:-1], default=[SCHEME], help=f'default {SCHEME}')
     command.add_argument('--scopes', nargs='+', choices=SCOPES, default=['layer'], help='default layer')
@@ -162,7 +162,7 @@ def _add_allocate(commands: Subparsers) -> None:
         '--out', required=True, help='qcaffemodel to write; OUT.bits.json and OUT.costs.json go beside it'
     )
     command.add_argument('--deploy', required=True, help='the deploy prototxt')
-    add_stages(command)
+    add_net_stages(command)
     add_budget(command, 'bytes')
     command.add_argument('--bits', default='2-10', help='widths to choose from (default 2-10)')
     command.add_argument('--scheme', choices=SCHEMES[:-1], default=SCHEME, help=f'default {SCHEME}')

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import tell_softmax
+from sphereslim.commands.arguments.net_stages import add_net_stages, in_net_stages
 from sphereslim.commands.arguments.pictures import add_form, add_pairs, form_of, tell_cropped
-from sphereslim.commands.arguments.stages import add_stages, staged
 from sphereslim.data.pairs import read_pairs
 from sphereslim.data.preparation import InputForm
 from sphereslim.evaluation.roc import equal_error_rate, roc, tar_at
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.json)
     check_writable(args.roc, endings=PLOTS)
     form = form_of(args)
-    with staged(args.deploy, args.stage) as deploy:
+    with in_net_stages(args.deploy, args.stage) as deploy:
         net = read_net(deploy)
         if not args.feature:
             tell_softmax(net, '--feature names another blob')
@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('weights', help='caffemodel')
     add_pairs(parser)
     add_form(parser, several_means=True)
-    add_stages(parser)
+    add_net_stages(parser)
     parser.add_argument('--feature', help="blob to compare, instead of the net's first output")
     parser.add_argument(
         '--cache', default=str(cache_folder('features')), help='folder that keeps features (default %(default)s)'

@@ -8,7 +8,7 @@ cost is counted on the pruned prototxt. Writes {group: number of channels kept},
 import argparse
 
 from sphereslim.commands.arguments.budgets import add_budget
-from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.values import whole
 from sphereslim.files import check_writable, write_json
 from sphereslim.progress import bar
@@ -49,4 +49,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cost', choices=list(COSTS), default='macs', help='what the budget counts (default macs)')
     parser.add_argument('--multiple', type=whole, default=1, help='round counts up to a multiple, such as 8')
     parser.add_argument('--out', required=True, help='JSON file {group: channels kept}')
-    add_stages(parser)
+    add_net_stages(parser)

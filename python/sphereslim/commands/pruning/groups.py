@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from sphereslim.channels.groups import Group, Groups
-from sphereslim.commands.arguments.stages import add_stages
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.files import check_writable, write_json
-from sphereslim.net.phases import with_stages
+from sphereslim.net.phases import with_net_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.report.text_tables import text_table
 
 
 def run(args: argparse.Namespace) -> None:
     check_writable(args.json)
-    groups = Groups(*(with_stages(read_net(path), args.stage) for path in args.nets))
+    groups = Groups(*(with_net_stages(read_net(path), args.stage) for path in args.nets))
     if args.json:
         write_json(args.json, [as_dict(group) for group in groups])
     print(
@@ -58,5 +58,5 @@ def as_dict(group: Group) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('nets', nargs='+', metavar='PROTOTXT', help='train and/or deploy prototxt of one network')
-    add_stages(parser)
+    add_net_stages(parser)
     parser.add_argument('--json', metavar='FILE', help='write all of it')

@@ -14,13 +14,13 @@ from typing import Any
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.run_settings import run_of
-from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, read_json, write_bytes, write_json
 from sphereslim.net.heads import count_parameters
-from sphereslim.net.phases import with_stages
+from sphereslim.net.phases import with_net_stages
 from sphereslim.net.prototxt import read_net, read_solver, with_batch, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.pruning.selection import read_selections
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     weights = read_weights(args.weights)
     kept = read_selections(args.selection)
     solver = read_solver(args.solver) if args.solver else None
-    groups = Groups(*(with_stages(net, args.stage) for net in nets.values()))
+    groups = Groups(*(with_net_stages(net, args.stage) for net in nets.values()))
     pruned, slim = prune(list(nets.values()), weights, kept, groups)
     stage.folder.mkdir(parents=True, exist_ok=True)
     write_bytes(stage.init, slim.SerializeToString())
@@ -89,4 +89,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--weights', required=True, help='caffemodel of both')
     parser.add_argument('--solver', help='solver prototxt to go on training with')
     parser.add_argument('--out', required=True, help='new folder')
-    add_stages(parser)
+    add_net_stages(parser)

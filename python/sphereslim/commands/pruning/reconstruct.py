@@ -5,8 +5,8 @@ Takes both deploy nets with their weights and the selection between them; writes
 
 import argparse
 
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.pictures import add_pictures, feeds
-from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, whole
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_bytes
@@ -59,5 +59,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--ridge', type=not_negative, default=1e-4, help='how much the old weights count (default 1e-4)'
     )
     parser.add_argument('--out', required=True, help='caffemodel to write')
-    add_stages(parser)
+    add_net_stages(parser)
     add_pictures(parser)

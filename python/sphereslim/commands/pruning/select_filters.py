@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Iterable
 
 from sphereslim.channels.groups import Groups
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.pictures import add_pictures, source
 from sphereslim.commands.arguments.run_settings import take_from_run
-from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
@@ -25,7 +25,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, read_json, write_json
 from sphereslim.net.heads import judged_layers
 from sphereslim.net.opened import open_net
-from sphereslim.net.phases import phase_of, reads_own_data, with_stages
+from sphereslim.net.phases import phase_of, reads_own_data, with_net_stages
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import read_weights
 from sphereslim.net.weights_check import check_weights
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     check_writable(args.out)
     take_from_run(args, args.net)
     criterion = find_criterion(args.criterion)
-    net, weights = with_stages(read_net(args.net), args.stage), read_weights(args.weights)
+    net, weights = with_net_stages(read_net(args.net), args.stage), read_weights(args.weights)
     groups = Groups(net)
     check_weights(weights, groups.trace.axes.values(), args.weights)
     wanted = shares(args, groups)
@@ -113,6 +113,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--multiple', type=whole, help='round kept channels up to a multiple, such as 8')
     parser.add_argument('--batches', type=whole, help='batches of the data layer to sample (default 4)')
     parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
-    add_stages(parser)
+    add_net_stages(parser)
     add_pictures(parser, required=False)
     parser.set_defaults(seed=None)

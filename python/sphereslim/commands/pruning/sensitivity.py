@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, feeds, form_of, pairs_folder
-from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import rates, whole
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
@@ -108,5 +108,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
-    add_stages(parser)
+    add_net_stages(parser)
     add_pictures(parser)

@@ -16,8 +16,8 @@ from typing import Any
 
 from sphereslim.commands.arguments.budgets import budgets
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
+from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
-from sphereslim.commands.arguments.stages import add_stages
 from sphereslim.commands.arguments.values import not_negative, rates, whole
 from sphereslim.commands.command_line import command_line
 from sphereslim.criteria import CRITERIA
@@ -250,6 +250,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')
-    add_stages(parser)
+    add_net_stages(parser)
     add_pictures(parser, count=40)
     parser.set_defaults(batch=40)

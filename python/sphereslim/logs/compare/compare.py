@@ -1,4 +1,4 @@
-"""From files to a comparison: read sources, pair their stages, judge every curve that both have."""
+"""From files to a comparison: read sources, pair their trainings, judge every curve that both have."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from sphereslim.logs.compare.published_curves import read_figure
 from sphereslim.logs.compare.verdict import compare, times_to_reach
 from sphereslim.logs.lines import LogError
 from sphereslim.logs.parser import parse_log
-from sphereslim.logs.stages import Stage, rate_steps, stages
+from sphereslim.logs.trainings import LoggedTraining, rate_steps, trainings
 
 
 @dataclass
 class Pair:
-    """A published stage beside ours: `verdicts` as of verdict.compare, `times` as of verdict.times_to_reach.
+    """A published training beside ours: `verdicts` as of verdict.compare, `times` as of verdict.times_to_reach.
 
     `nets` says how their nets differ, as far as the logs tell.
     """
 
-    published: Stage
-    ours: Stage
+    published: LoggedTraining
+    ours: LoggedTraining
     breaks: list
     verdicts: list
     times: list
     nets: str
 
 
-def read_source(name: str | Path) -> list[Stage]:
-    """The stages of one source: a log, a folder of stages (its */train.log in order), a csv of curves, `csv:column`."""
+def read_source(name: str | Path) -> list[LoggedTraining]:
+    """The trainings of a source: a log, a folder of stages (*/train.log in order), a csv of curves, `csv:column`."""
     path, column = Path(name), None
     if not path.exists() and ':' in str(name):
         begin, column = str(name).rsplit(':', 1)
@@ -43,13 +43,18 @@ def read_source(name: str | Path) -> list[Stage]:
         return read_figure(path, column)
     if not path.exists():
         raise LogError(f'{name}: no such file, expected a log, a folder of stages or a csv of curves')
-    found = [stage for log, label in _logs(path) for stage in stages(parse_log(log), label)]
-    return [stage for stage in found if column is None or _told_by(column, stage.names)] or _no_stage(name, found)
+    found = [training for log, label in _logs(path) for training in trainings(parse_log(log), label)]
+    chosen = [training for training in found if column is None or _told_by(column, training.names)]
+    if not chosen:
+        raise LogError(f'{name}: no such stage, expected one of {", ".join(training.label for training in found)}')
+    return chosen
 
 
-def pair(published: Sequence[Stage], ours: Sequence[Stage]) -> list[tuple[Stage, Stage]]:
-    """[(published stage, our stage)]: by name where every published name is found once in ours, else in order when
-    there are equally many, else every one with every one."""
+def pair(
+    published: Sequence[LoggedTraining], ours: Sequence[LoggedTraining]
+) -> list[tuple[LoggedTraining, LoggedTraining]]:
+    """[(published, ours)]: by name where every published name is found once in ours, else in order when there are
+    equally many, else every one with every one."""
     named = [(theirs, mine) for mine in ours if (theirs := _namesake(mine, published))]
     if named:
         return named
@@ -59,9 +64,13 @@ def pair(published: Sequence[Stage], ours: Sequence[Stage]) -> list[tuple[Stage,
 
 
 def judge(
-    published: Stage, ours: Stage, relative: float, levels: Sequence[Any] | tuple[Any, ...], checkpoints: int
+    published: LoggedTraining,
+    ours: LoggedTraining,
+    relative: float,
+    levels: Sequence[Any] | tuple[Any, ...],
+    checkpoints: int,
 ) -> Pair:
-    """The Pair of two stages, all quantities that both show."""
+    """The Pair of two trainings, all quantities that both show."""
     breaks = sorted({*rate_steps(published), *rate_steps(ours)})
     common = [name for name in published.curves if name in ours.curves]
     verdicts = [compare(published.curves[name], ours.curves[name], breaks, relative, checkpoints) for name in common]
@@ -71,11 +80,11 @@ def judge(
     return Pair(published, ours, breaks, verdicts, times, difference(published, ours))
 
 
-def self_checks(stage: Stage, published_folder: Path) -> list[dict[str, Any]]:
+def self_checks(training: LoggedTraining, published_folder: Path) -> list[dict[str, Any]]:
     """[{'run', 'quantity', 'verdict', 'text', ...}]: what each run of a log says against its own header."""
     heads = published_heads(published_folder)
     checks = []
-    for place, run in enumerate(stage.runs, 1):
+    for place, run in enumerate(training.runs, 1):
         checks.append({'run': place, 'quantity': 'lr', **check_rate(run)})
         checks += [{'run': place, 'quantity': 'lambda', **check} for check in check_lambdas(run, heads)]
     return checks
@@ -91,13 +100,9 @@ def _logs(path: Path) -> list[tuple[Path, str]]:
     return [(log, f'{path.name}/{log.parent.name}' if log.parent != path else path.name) for log in logs]
 
 
-def _no_stage(name: str | Path, found: Sequence[Stage]) -> list[Stage]:
-    raise LogError(f'{name}: no such stage, expected one of {", ".join(stage.label for stage in found)}')
-
-
-def _namesake(stage: Stage, published: Sequence[Stage]) -> Stage | None:
-    """The published stage whose whole name stands in the names of ours; the longest, so conv4_1-ADD before conv4_1."""
-    told = [one for one in published if not one.runs and _told_by(one.names, stage.names)]
+def _namesake(training: LoggedTraining, published: Sequence[LoggedTraining]) -> LoggedTraining | None:
+    """The published one whose whole name stands in the names of ours; the longest, so conv4_1-ADD before conv4_1."""
+    told = [one for one in published if not one.runs and _told_by(one.names, training.names)]
     return max(told, key=lambda one: len(one.names), default=None)
 
 

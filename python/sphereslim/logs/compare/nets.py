@@ -2,7 +2,7 @@
 
 from sphereslim.logs import textformat
 from sphereslim.logs.run import Run
-from sphereslim.logs.stages import Stage
+from sphereslim.logs.trainings import LoggedTraining
 
 
 def outputs(run: Run) -> dict[str, str]:
@@ -18,9 +18,9 @@ def outputs(run: Run) -> dict[str, str]:
     return found
 
 
-def difference(published: Stage, ours: Stage) -> str:
-    """How the nets of two stages differ, in words; '' where they are alike or a log does not print its net."""
-    theirs, mine = (next(filter(None, map(outputs, stage.runs)), {}) for stage in (published, ours))
+def difference(published: LoggedTraining, ours: LoggedTraining) -> str:
+    """How the nets of two trainings differ, in words; '' where they are alike or a log does not print its net."""
+    theirs, mine = (next(filter(None, map(outputs, training.runs)), {}) for training in (published, ours))
     other = [name for name in {**theirs, **mine} if theirs.get(name) != mine.get(name)]
     if not theirs or not mine or not other:
         return ''

@@ -6,10 +6,10 @@ from html import escape
 from typing import Any
 
 from sphereslim.logs.compare.compare import Pair
-from sphereslim.logs.compare.plots import MOST_PAIRS, draw_pairs, draw_stages
+from sphereslim.logs.compare.plots import MOST_PAIRS, draw_pairs, draw_trainings
 from sphereslim.logs.compare.text import checkpoint_rows, curve_words, run_words, time_rows, verdict_words
 from sphereslim.logs.compare.verdict import IDENTICAL
-from sphereslim.logs.stages import QUANTITIES, Stage
+from sphereslim.logs.trainings import QUANTITIES, LoggedTraining
 from sphereslim.report.drawing import png
 from sphereslim.report.html import document
 
@@ -27,13 +27,13 @@ GOOD, BAD = ('identical', 'matches', 'as declared', 'as its formula'), ('differs
 
 
 def page(sources: Sequence[Any], pairs: Sequence[Pair]) -> str:
-    """HTML text. sources: [(stage, checks)] of every log and figure, pairs: [Pair]."""
+    """HTML text. sources: [(training, checks)] of every log and figure, pairs: [Pair]."""
     parts = ['<h1>Training logs: published against ours</h1>' if pairs else '<h1>Training log</h1>']
     if pairs:
         parts += [_summary(pairs), *_figures(pairs), *[_pair(pair) for pair in pairs]]
     else:
-        parts += [_image(draw_stages([stage]), stage.label) for stage, _ in sources]
-    parts += ['<h2>What each log says on its own</h2>', *[_source(stage, checks) for stage, checks in sources]]
+        parts += [_image(draw_trainings([training]), training.label) for training, _ in sources]
+    parts += ['<h2>What each log says on its own</h2>', *[_source(training, checks) for training, checks in sources]]
     return document('Training logs', STYLE, ''.join(parts))
 
 
@@ -47,7 +47,7 @@ def _summary(pairs: Sequence[Pair]) -> str:
 
 
 def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
-    names = _quantities([stage for pair in pairs for stage in (pair.published, pair.ours)])
+    names = _quantities([training for pair in pairs for training in (pair.published, pair.ours)])
     for name in names:
         yield f'<h2>{escape(name)}</h2>'
         showing = [pair for pair in pairs if name in pair.published.curves or name in pair.ours.curves]
@@ -55,8 +55,8 @@ def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
             yield _image(draw_pairs(name, showing[first : first + MOST_PAIRS]), f'{name} over the iterations')
 
 
-def _quantities(stages: Sequence[Stage]) -> list[str]:
-    names = dict.fromkeys(name for stage in stages for name in stage.curves)
+def _quantities(trainings: Sequence[LoggedTraining]) -> list[str]:
+    names = dict.fromkeys(name for training in trainings for name in training.curves)
     return sorted(names, key=lambda name: QUANTITIES.index(name) if name in QUANTITIES else len(QUANTITIES))
 
 
@@ -79,11 +79,11 @@ def _pair(pair: Pair) -> str:
     return ''.join(parts)
 
 
-def _source(stage: Stage, checks: Sequence[dict[str, Any]]) -> str:
-    items = [f'run {place}: {escape(run_words(run))}' for place, run in enumerate(stage.runs, 1)]
-    items += [f'{escape(name)}: {escape(curve_words(curve))}' for name, curve in stage.curves.items()]
+def _source(training: LoggedTraining, checks: Sequence[dict[str, Any]]) -> str:
+    items = [f'run {place}: {escape(run_words(run))}' for place, run in enumerate(training.runs, 1)]
+    items += [f'{escape(name)}: {escape(curve_words(curve))}' for name, curve in training.curves.items()]
     items += [f'{_badge(check["verdict"])} {escape(check["quantity"])}: {escape(check["text"])}' for check in checks]
-    return f'<p><b>{escape(stage.label)}</b></p><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul>'
+    return f'<p><b>{escape(training.label)}</b></p><ul>{"".join(f"<li>{item}</li>" for item in items)}</ul>'
 
 
 def _badge(verdict: str) -> str:

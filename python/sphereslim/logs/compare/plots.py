@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.curves import Curve, smooth
 from sphereslim.logs.run import Run
-from sphereslim.logs.stages import Stage, rate_steps, stages
+from sphereslim.logs.trainings import LoggedTraining, rate_steps, trainings
 from sphereslim.report.drawing import panels
 
 # A phone shows about 360 points of width: a narrow page keeps the labels readable there.
@@ -26,20 +26,20 @@ def draw_pairs(quantity: str, pairs: Sequence[Pair]) -> Any:
     drawn = set()
     for place, pair in enumerate(pairs):
         colour = COLOURS[place % len(COLOURS)]
-        for stage, style, whose in ((pair.published, '--', 'published'), (pair.ours, '-', 'ours')):
-            if id(stage) in drawn or quantity not in stage.curves:
+        for training, style, whose in ((pair.published, '--', 'published'), (pair.ours, '-', 'ours')):
+            if id(training) in drawn or quantity not in training.curves:
                 continue
-            drawn.add(id(stage))
+            drawn.add(id(training))
             shade = 'black' if whose == 'published' and len(pairs) == 1 else colour
-            draw_curve(axes, stage.curves[quantity], pair.breaks, shade, style, f'{whose}: {stage.label}')
+            draw_curve(axes, training.curves[quantity], pair.breaks, shade, style, f'{whose}: {training.label}')
     _finish(
         axes,
         quantity,
         [
             curve
             for pair in pairs
-            for stage in (pair.published, pair.ours)
-            if (curve := stage.curves.get(quantity)) is not None
+            for training in (pair.published, pair.ours)
+            if (curve := training.curves.get(quantity)) is not None
         ],
     )
     return figure
@@ -74,28 +74,28 @@ def draw_curve(
     axes.plot(curve.iteration, value, style, color=colour, lw=1.4, label=label)
 
 
-def draw_stages(stages: Sequence[Stage]) -> Any:
-    """One figure of a log's stages: a panel for each quantity, all stages in each, smoothed between rate steps."""
-    names = dict.fromkeys(name for stage in stages for name in stage.curves)
+def draw_trainings(trainings: Sequence[LoggedTraining]) -> Any:
+    """One figure of a log's trainings: a panel for each quantity, all of them in each, smoothed between rate steps."""
+    names = dict.fromkeys(name for training in trainings for name in training.curves)
     figure, column = panels((SIZE[0] * 1.5, 2.4 * len(names) + 0.6), len(names), squeeze=False)
     for axes, quantity in zip(column[:, 0], names):
-        shown = [stage for stage in stages if quantity in stage.curves]
-        for place, stage in enumerate(shown):
+        shown = [training for training in trainings if quantity in training.curves]
+        for place, training in enumerate(shown):
             draw_curve(
                 axes,
-                stage.curves[quantity],
-                rate_steps(stage),
+                training.curves[quantity],
+                rate_steps(training),
                 COLOURS[place % len(COLOURS)],
                 '-',
-                stage.label if len(stages) > 1 else None,
+                training.label if len(trainings) > 1 else None,
             )
-        _finish(axes, quantity, [stage.curves[quantity] for stage in shown])
+        _finish(axes, quantity, [training.curves[quantity] for training in shown])
     return figure
 
 
 def draw_log(runs: Sequence[Run], label: str) -> Any:
     """The figure of the runs of one log, those that belong together joined."""
-    figure = draw_stages(stages(runs, label))
+    figure = draw_trainings(trainings(runs, label))
     figure.suptitle(label, fontsize=10)
     return figure
 

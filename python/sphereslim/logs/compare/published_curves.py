@@ -8,14 +8,14 @@ import numpy as np
 
 from sphereslim.logs.curves import Curve
 from sphereslim.logs.lines import LogError
-from sphereslim.logs.stages import QUANTITIES, Stage
+from sphereslim.logs.trainings import QUANTITIES, LoggedTraining
 
 # The published curves were read off printed figures to about this much.
 READING_ERROR = 0.05
 
 
-def read_figure(path: str | Path, column: str | None = None) -> list[Stage]:
-    """One Stage per column of the csv (only `column` when given); the file's name ends in the quantity it shows.
+def read_figure(path: str | Path, column: str | None = None) -> list[LoggedTraining]:
+    """A LoggedTraining per column of the csv (only `column` when given); the file's name ends in the quantity shown.
 
     Raises LogError for a missing or malformed file or an unknown column.
     """
@@ -25,7 +25,7 @@ def read_figure(path: str | Path, column: str | None = None) -> list[Stage]:
         raise LogError(f'{path}: no column {unknown[0]!r}, expected one of {", ".join(header[1:])}')
     stem = Path(path).stem
     quantity = next((name for name in QUANTITIES if stem.endswith(name.replace(' ', '_'))), 'loss')
-    return [_stage(path, quantity, name, rows) for name in columns]
+    return [_training(path, quantity, name, rows) for name in columns]
 
 
 def _read(path: str | Path) -> tuple[list[str], list[dict[str, float]]]:
@@ -50,10 +50,10 @@ def _numbers(path: str | Path, line: int, header: Sequence[str], row: Sequence[s
         raise LogError(f'{path}, line {line}: {error}, expected numbers or empty cells') from error
 
 
-def _stage(path: str | Path, quantity: str, name: str, rows: Sequence[dict[str, float]]) -> Stage:
+def _training(path: str | Path, quantity: str, name: str, rows: Sequence[dict[str, float]]) -> LoggedTraining:
     points = sorted((row['iteration'], row[name]) for row in rows if name in row and 'iteration' in row)
     if not points:
         raise LogError(f'{path}: column {name!r} holds no points')
     iteration, value = np.array(points, float).T
     curve = Curve(quantity, iteration, value, reading_error=READING_ERROR)
-    return Stage(f'{Path(path).stem} {name}', name, {quantity: curve})
+    return LoggedTraining(f'{Path(path).stem} {name}', name, {quantity: curve})

@@ -7,16 +7,16 @@ from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.compare.verdict import IDENTICAL
 from sphereslim.logs.curves import Curve
 from sphereslim.logs.run import Run
-from sphereslim.logs.stages import Stage
+from sphereslim.logs.trainings import LoggedTraining
 from sphereslim.report.text_tables import duration, text_table
 
 
-def stage_lines(stage: Stage, checks: Sequence[dict[str, Any]]) -> list[str]:
-    """What one stage is and says on its own."""
-    lines = [stage.label]
-    for place, run in enumerate(stage.runs, 1):
+def training_lines(training: LoggedTraining, checks: Sequence[dict[str, Any]]) -> list[str]:
+    """What one training is and says on its own."""
+    lines = [training.label]
+    for place, run in enumerate(training.runs, 1):
         lines.append(f'  run {place}: {run_words(run)}')
-    for name, curve in stage.curves.items():
+    for name, curve in training.curves.items():
         lines.append(f'  {name}: {curve_words(curve)}')
     lines += [f'  {check["quantity"]} {check["verdict"]}: {check["text"]}' for check in checks]
     return lines
@@ -97,17 +97,19 @@ def summary(pairs: Sequence[Pair]) -> str:
     return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
 
 
-def as_data(sources: Sequence[tuple[Stage, Sequence[dict[str, Any]]]], pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The comparison as plain lists and dicts. sources: [(stage, checks)]."""
+def as_data(
+    sources: Sequence[tuple[LoggedTraining, Sequence[dict[str, Any]]]], pairs: Sequence[Pair]
+) -> dict[str, Any]:
+    """The comparison as plain lists and dicts. sources: [(training, checks)]."""
     return {
         'stages': [
             {
-                'label': stage.label,
-                'runs': [run_words(run) for run in stage.runs],
+                'label': training.label,
+                'runs': [run_words(run) for run in training.runs],
                 'checks': checks,
-                'curves': {name: curve_words(curve) for name, curve in stage.curves.items()},
+                'curves': {name: curve_words(curve) for name, curve in training.curves.items()},
             }
-            for stage, checks in sources
+            for training, checks in sources
         ],
         'pairs': [
             {

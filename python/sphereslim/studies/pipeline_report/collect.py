@@ -13,8 +13,7 @@ from sphereslim.engine import caffe
 from sphereslim.evaluation.speed import forward_milliseconds, speed_ratio
 from sphereslim.files import read_json, write_json
 from sphereslim.logs import LogError, parse_log
-from sphereslim.logs.stages import Stage as LoggedTraining
-from sphereslim.logs.stages import stages as log_stages
+from sphereslim.logs.trainings import LoggedTraining, trainings
 from sphereslim.net.costs import one_picture
 from sphereslim.net.prototxt import read_net
 from sphereslim.studies.pipeline import Plan
@@ -112,7 +111,7 @@ def _speed(
 def _log(stage: Stage) -> LoggedTraining | None:
     """The one training in a stage's log, or None where the log is gone or says nothing: a report is worth having."""
     try:
-        return next(iter(log_stages(parse_log(stage.log), stage.name)), None)
+        return next(iter(trainings(parse_log(stage.log), stage.name)), None)
     except LogError:
         return None
 

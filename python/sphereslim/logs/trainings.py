@@ -1,4 +1,4 @@
-"""Join the runs of logs into stages: one training each, resumed runs together, with its curves."""
+"""Join the runs of logs into trainings: one training each, resumed runs together, with its curves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUANTITIES = ('loss', 'lambda', 'inter-class distance', 'lr', 'accuracy', 'test 
 
 
 @dataclass
-class Stage:
+class LoggedTraining:
     """One training, from a log or from a published figure.
 
     label    its name for readers; names: every text that may tell which training it is
@@ -32,11 +32,11 @@ class Stage:
     runs: list[Run] = field(default_factory=list)
 
 
-def stages(runs: Sequence[Run], label: str) -> list[Stage]:
-    """The stages in `runs` (one log's, or those of several logs one after another), called after `label`.
+def trainings(runs: Sequence[Run], label: str) -> list[LoggedTraining]:
+    """The trainings in `runs` (one log's, or those of several logs one after another), called after `label`.
 
-    A run goes on with the stage before it when it restores one of its states, starts past iteration 0 or starts
-    again from the same weights before that stage was finished; what it repeats replaces what stood there.
+    A run goes on with the training before it when it restores one of its states, starts past iteration 0 or starts
+    again from the same weights before that training was finished; what it repeats replaces what stood there.
     """
     groups: list[list[Run]] = []
     for run in runs:
@@ -48,14 +48,14 @@ def stages(runs: Sequence[Run], label: str) -> list[Stage]:
         else:
             group.append(run)
     labels = _labels(groups, label)
-    return [Stage(name, _names(group, label), _curves(group), group) for name, group in zip(labels, groups)]
+    return [LoggedTraining(name, _names(group, label), _curves(group), group) for name, group in zip(labels, groups)]
 
 
-def rate_steps(stage: Stage) -> list[int]:
-    """Iterations from which a stage's rate is another by a quarter or more (not the small ones of inv or poly)."""
-    if 'lr' not in stage.curves:
+def rate_steps(training: LoggedTraining) -> list[int]:
+    """Iterations from which a training's rate is another by a quarter or more (not the small ones of inv or poly)."""
+    if 'lr' not in training.curves:
         return []
-    return [after for _, after, factor in steps(stage.curves['lr']) if not 0.8 < factor < 1.25]
+    return [after for _, after, factor in steps(training.curves['lr']) if not 0.8 < factor < 1.25]
 
 
 def _continues(run: Run, group: Sequence[Run]) -> bool:
@@ -92,7 +92,7 @@ def _labels(groups: Sequence[list[Run]], label: str) -> list[str]:
 
 
 def _own_label(run: Run) -> str:
-    """What tells one stage from another: the snapshots' name, else the net's file, else its name."""
+    """What tells one training from another: the snapshots' name, else the net's file, else its name."""
     for key in ('snapshot_prefix', 'net', 'train_net'):
         path = textformat.one(run.solver, key)
         if path:

@@ -1,4 +1,4 @@
-"""The argument that says in which stages a network is taken."""
+"""The argument that says in which stages of its NetState a network is taken."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sphereslim.commands.arguments.values import names
-from sphereslim.net.phases import with_stages
+from sphereslim.net.phases import with_net_stages
 
 
-def add_stages(parser: argparse.ArgumentParser) -> None:
+def add_net_stages(parser: argparse.ArgumentParser) -> None:
     """Add --stage, which gives names."""
     parser.add_argument(
         '--stage',
@@ -24,14 +24,14 @@ def add_stages(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def staged(path: str | Path, stages: Sequence[str]) -> Iterator[str | Path]:
+def in_net_stages(path: str | Path, net_stages: Sequence[str]) -> Iterator[str | Path]:
     """Yield the path of a prototxt in these stages: a file that is there for the time being, its own without any."""
-    if not stages:
+    if not net_stages:
         yield path
         return
     from sphereslim.net.prototxt import read_net, write_prototxt  # here, since the engine takes seconds to load
 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, Path(path).name)
-        write_prototxt(target, with_stages(read_net(path), stages))
+        write_prototxt(target, with_net_stages(read_net(path), net_stages))
         yield target
