@@ -113,6 +113,22 @@ def test_what_would_change_numbers_is_refused_with_the_forks_that_have_it(line):
         parse_text(text, kind(), 'file')
 
 
+SIDES = 'pad_l: %d pad_r: %d pad_t: %d pad_b: %d'
+
+
+def test_padding_of_each_side_is_read_where_opposite_sides_are_equal():
+    net = read(NET % ('', SIDES % (2, 2, 1, 1), 'pool: MAX ' + SIDES % (1, 1, 0, 0)))
+    conv, pool = net.layer[1].convolution_param, net.layer[2].pooling_param
+    assert (conv.pad_w, conv.pad_h, pool.pad_w, pool.pad_h) == (2, 1, 1, 0)
+    for conv, pool, shown in (
+        (SIDES % (2, 1, 1, 1), '', 'convolution_param.pad_l 2'),
+        ('pad_l: 1 pad_r: 1', '', 'convolution_param.pad_l 1'),
+        ('', 'pool: AVE ' + SIDES % (1, 1, 1, 1), 'pooling_param.pad_l 1'),
+    ):
+        with pytest.raises(CaffeError, match=f'{shown}: not implemented .padding of one side'):
+            read(NET % ('', conv, pool))
+
+
 def test_settings_name_fields_that_caffe_proto_has_not():
     for line in table.settings().values():
         if line.message == '*':
