@@ -63,5 +63,7 @@ def test_the_example_of_the_readme_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     assert re.search(r'^conv1_1 \d+ can be pruned$', done.stdout, re.M)
     assert len(re.findall(r'^(?:before|pruned|refitted) \d+\.\d+$', done.stdout, re.M)) == 3
-    before, after = (path.stat().st_size for path in (base / 'final.caffemodel', tmp_path / 'work' / 'small.caffemodel'))
+    before, after = (
+        path.stat().st_size for path in (base / 'final.caffemodel', tmp_path / 'work' / 'small.caffemodel')
+    )
     assert after < before and (tmp_path / 'work' / 'small.prototxt').exists()

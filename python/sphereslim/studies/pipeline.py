@@ -79,7 +79,7 @@ def keep_settings(plan: Plan) -> None:
     if other:
         raise SlimError(
             f'{plan.folder}: was begun with {other[0]} {known.get(other[0])}, not {values[other[0]]}; '
-            'give another folder or remove it'
+            'give another folder (--out; with run_all.sh OUT=, and DATA= for other faces) or remove it'
         )
     write_json(path, values)
 

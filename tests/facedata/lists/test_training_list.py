@@ -117,7 +117,10 @@ def test_preparing_again_continues_and_keeps(faces, tmp_path):
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / 'set' / 'aligned').rglob('*.png')}
     assert len(made) == 15 and prepare(*arguments)[:2] == (2, 8)
     assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / 'set' / 'aligned').rglob('*.png')}
-    with pytest.raises(SlimError, match='made with other settings'):
+    with pytest.raises(
+        SlimError,
+        match=r'made of other faces, pairs or settings .prepare.json.; .* run_all.sh DATA= .* OUT=',
+    ):
         prepare(*arguments, anchor='left')
 
 

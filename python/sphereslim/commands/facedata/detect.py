@@ -9,12 +9,14 @@ The list grows as it goes; run it again to continue after an interruption.
 import argparse
 import math
 import os
+import sys
 
 from sphereslim.commands.arguments.values import whole
 from sphereslim.commands.ending import continues
 from sphereslim.facedata.alignment import detection
 from sphereslim.facedata.alignment.mtcnn.convert import converted
 from sphereslim.facedata.alignment.mtcnn.settings import Settings
+from sphereslim.facedata.lists import folders
 from sphereslim.files import cache_folder, check_writable
 from sphereslim.progress import counted
 
@@ -25,6 +27,7 @@ def run(args: argparse.Namespace) -> None:
     weights = args.mtcnn or converted(cache_folder('mtcnn'))
     settings = Settings(args.min_size, args.factor, tuple(args.thresholds))
     job = detection.Job(args.folder, str(weights), settings, args.gpu)
+    tell_loose(args.folder)
     if args.workers > 1:
         detection.one_thread_each()
     found, missing = detection.detect_folder(job, args.out, args.batch, args.workers, counted('detecting', 'picture'))
@@ -33,6 +36,18 @@ def run(args: argparse.Namespace) -> None:
         print(f'  {picture}: {reason}')
     if len(missing) > 10:
         print('  ... (all of them are in the list)')
+
+
+def tell_loose(folder: str) -> None:
+    """Print a note where pictures lie in no person's folder."""
+    pictures = folders.pictures(folder)
+    loose = [picture for picture in pictures if '/' not in picture]
+    if loose:
+        print(
+            f'note: {folder}: {len(loose)} of {len(pictures)} pictures lie in no folder of a person, the first being '
+            f'{loose[0]}; training and pairs take them from {folder}/<person>/<picture> only',
+            file=sys.stderr,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -71,7 +71,10 @@ def _claim(out: Path, faces: str | Path, pairs: str | Path, min_pictures: int, a
     mark = out / 'prepare.json'
     if mark.is_file():
         if json.loads(mark.read_text()) != settings:
-            raise SlimError(f'{out}: made with other settings ({mark.name}); name another folder or remove it')
+            raise SlimError(
+                f'{out}: made of other faces, pairs or settings ({mark.name}); name another folder '
+                '(--out; with run_all.sh DATA= for it and OUT= for its results) or remove it'
+            )
     elif out.exists() and any(out.iterdir()):
         raise SlimError(f'{out}: holds other files; name an empty or new folder')
     write_text(mark, json.dumps(settings, indent=1) + '\n')
