@@ -28,6 +28,7 @@ COMMANDS = {
     'flame': '--settings none --out',
     'make_faces': '--out',
     'make_list': 'none --out',
+    'make_pairs': 'none --out',
     'prepare_faces': 'none --pairs none --out',
     'align_faces': 'none --list none --out',
     'detect': 'none --out',
