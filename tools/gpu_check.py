@@ -9,6 +9,7 @@ published data in ../shared or where SHARED says) is named and passed over.
 the parts printed. The command ends with status 1 where something failed, was stopped or is wrong.
 """
 
+import argparse
 import os
 import time
 from pathlib import Path
@@ -30,15 +31,7 @@ KINDS = ('figures', 'wrong', 'passed over')
 
 
 def main() -> str | None:
-    parser = command_parser(__doc__ or '')
-    parser.add_argument('--part', action='append', choices=PARTS, help='run this part; may be repeated (default: all)')
-    parser.add_argument(
-        '--out', type=Path, default=Path('work/gpu-check'), help='folder to write (default %(default)s)'
-    )
-    parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda', help='what to compute on (default cuda)')
-    parser.add_argument('--tiny', action='store_true', help='the smallest sizes, for a dry run on a CPU')
-    parser.add_argument('--share', type=positive, default=1, help='give every part this times its time (default 1)')
-    options = parser.parse_args()
+    options = parse_arguments()
     check_folder(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Any] = {}
@@ -55,6 +48,18 @@ def main() -> str | None:
         write_text(options.out / 'report.md', _table(parts))
     failed = [name for name, known in parts.items() if has_failed(known)]
     return f'gpu_check: look at {", ".join(failed)}' if failed else None
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = command_parser(__doc__ or '')
+    parser.add_argument('--part', action='append', choices=PARTS, help='run this part; may be repeated (default: all)')
+    parser.add_argument(
+        '--out', type=Path, default=Path('work/gpu-check'), help='folder to write (default %(default)s)'
+    )
+    parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda', help='what to compute on (default cuda)')
+    parser.add_argument('--tiny', action='store_true', help='the smallest sizes, for a dry run on a CPU')
+    parser.add_argument('--share', type=positive, default=1, help='give every part this times its time (default 1)')
+    return parser.parse_args()
 
 
 def has_failed(known: dict[str, Any]) -> bool:

@@ -12,7 +12,8 @@ ROWS = [('sphereface-20', 256), (MOBILE, 256), ('vgg16', 32), ('sphereface-4', 2
 
 def run(check: Check) -> None:
     for name, batch in [('sphereface-4', 2)] if check.tiny else ROWS:
-        # forked before this process has touched the GPU
-        with check.apart(f'{name} {batch}'), multiprocessing.get_context('fork').Pool(1, maxtasksperchild=1) as pool:
-            peaks = {who: pool.apply(peak, (who, name, batch, check.gpu)) for who in ('caffe', 'torch')}
-        check.figure(f'{name} {batch}, MiB', peaks)
+        with check.apart(f'{name} {batch}'):
+            # forked before this process has touched the GPU
+            with multiprocessing.get_context('fork').Pool(1, maxtasksperchild=1) as pool:
+                peaks = {who: pool.apply(peak, (who, name, batch, check.gpu)) for who in ('caffe', 'torch')}
+            check.figure(f'{name} {batch}, MiB', peaks)

@@ -7,7 +7,7 @@ from benchmarks.nets import training_net
 from benchmarks.peers import engine_step
 from benchmarks.pictures import LAYERS, layer_text, make_databases, make_list
 from sphereslim.engine import caffe, caffe_pb2
-from sphereslim.net.prototxt import parse_net, write_prototxt
+from sphereslim.net.prototxt import parse_net
 
 from caffe.device import now
 from caffe.errors import CaffeError
@@ -19,32 +19,35 @@ NETWORKS = ('sphereface-4', 'sphereface-20')
 def run(check: Check) -> None:
     check.choose()
     batch, count, seconds = (2, 4, 0.0) if check.tiny else (256, 1024, 1.5)
+    layers = {kind: layer_text(kind, check.folder, batch) for kind in _sources(check, count)}
+    for kind, layer in layers.items():
+        path = check.folder / 'data.prototxt'
+        path.write_text(layer)
+        net = caffe.Net(str(path), caffe.TRAIN)
+        check.figure(f'{kind} alone, pictures/s', _rate(net.forward, batch, seconds))
+    for name in NETWORKS[:1] if check.tiny else NETWORKS:
+        alone = _rate(engine_step(training_net(name, batch))[0], batch, seconds)
+        check.figure(f'{name} alone, pictures/s', alone)
+        for kind, layer in layers.items():
+            fed = _rate(engine_step(_fed(name, batch, layer))[0], batch, seconds)
+            check.figure(f'{name} fed by {kind}', {'pictures/s': fed, 'share of the time waiting': 1 - fed / alone})
+
+
+def _sources(check: Check, count: int) -> list[str]:
+    """The kinds of layers that there are so many pictures for, made here."""
     paths = make_list(check.folder, count)
-    kinds = list(LAYERS)
     try:
         make_databases(check.folder, paths)
     except CaffeError as error:
         check.pass_over('LMDB', str(error))
-        kinds = ['ImageData']
-    for kind in kinds:
-        path = check.folder / 'data.prototxt'
-        write_prototxt(path, parse_net(layer_text(kind, check.folder, batch)))
-        layer = caffe.Net(str(path), caffe.TRAIN)
-        check.figure(f'{kind} alone, pictures/s', _rate(layer.forward, batch, seconds))
-    for name in NETWORKS[:1] if check.tiny else NETWORKS:
-        alone = _rate(engine_step(training_net(name, batch))[0], batch, seconds)
-        check.figure(f'{name} alone, pictures/s', alone)
-        for kind in kinds:
-            fed = _rate(engine_step(_fed(name, batch, layer_text(kind, check.folder, batch)))[0], batch, seconds)
-            check.figure(f'{name} fed by {kind}', {'pictures/s': fed, 'share of the time waiting': 1 - fed / alone})
+        return ['ImageData']
+    return list(LAYERS)
 
 
 def _fed(name: str, batch: int, layer: str) -> caffe_pb2.NetParameter:
     """The net with a data layer in place of its inputs."""
-    net = training_net(name, batch)
-    kept = [each for each in net.layer if each.type != 'Input']
     made = parse_net(layer)
-    made.layer.extend(kept)
+    made.layer.extend(each for each in training_net(name, batch).layer if each.type != 'Input')
     return made
 
 

@@ -1,5 +1,6 @@
 """Rows of speed: the engine and PyTorch's modules by turns, in every precision."""
 
+import gc
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,6 +35,7 @@ def measure(check: Check, kind: str, rows: Sequence[tuple[str, int]], peers: Seq
             _measure_row(check, f'{name} {batch}', batch, _all_contenders(check, kind, name, batch, peers, device))
         caffe.set_precision('fp32')
         if check.device == 'cuda':
+            gc.collect()
             torch.cuda.empty_cache()
 
 
