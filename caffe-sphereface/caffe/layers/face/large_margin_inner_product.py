@@ -1,58 +1,33 @@
 """LargeMarginInnerProduct: the L-Softmax layer (Liu et al. 2016), with the gradient it was trained with."""
 
-from math import prod
-
 import torch
 
 from caffe.blobs.blob import Blob
 from caffe.layers.face.angle_multiples import ANGLES, SLOPES
-from caffe.layers.support.parameters import add_parameter
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.face.margin_product import MarginProduct
+from caffe.layers.support.registry import register
 from caffe.layers.support.scores import labelled
 
 _TINY = 1e-9
 
 
 @register('LargeMarginInnerProduct')
-class LargeMarginInnerProduct(Layer):
+class LargeMarginInnerProduct(MarginProduct):
     """Logits x·wⱼ, of which the label's is (λ · x·w + |x||w| · ψ(θ)) / (1 + λ); rows wⱼ keep their lengths.
 
     Bottoms: features (M, …) and labels (M). Tops: logits (M, N) and λ (1). Each forward counts one iteration;
     λ = max(base · (1 + gamma · iteration)^−power, lambda_min).
     """
 
+    settings = 'largemargin_inner_product_param'
     bottoms = 2
     tops = 2
     no_diff_bottoms = (1,)
     kept = ('_x', '_index', '_cos', '_ratio')
     reads_back = ()
 
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.param.largemargin_inner_product_param
-        self.outputs, self.margin, self.iteration = param.num_output, param.type + 1, param.iteration
-        self.from_axis = self.axis(param.axis, bottom[0])
-        self.inputs = prod(bottom[0].shape[self.from_axis :])
-        if not self.outputs:
-            self.error('num_output is 0, expected at least 1')
-        add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        shape = bottom[0].shape
-        rows, inputs = prod(shape[: self.from_axis]), prod(shape[self.from_axis :])
-        if inputs != self.inputs:
-            self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
-        if bottom[1].count != rows:
-            self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
-        top[0].reshape(*shape[: self.from_axis], self.outputs)
-        top[1].reshape(1)
-
-    def _lambda(self) -> float:
-        param = self.param.largemargin_inner_product_param
-        return max(param.base * (1 + param.gamma * self.iteration) ** -param.power, param.lambda_min)
-
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.iteration += 1
-        self.mix = self._lambda()
+        self.mix = self.count_iteration()
         self._x = bottom[0].tensor.reshape(-1, self.inputs)
         logits = self._x @ self.blobs[0].tensor.t()
         top[0].tensor = logits.reshape(top[0].shape)

@@ -1,57 +1,30 @@
 """MarginInnerProduct: the A-Softmax layer of SphereFace (Liu et al. 2017), with the gradient it was trained with."""
 
-from math import prod
-
 import torch
 
 from caffe.blobs.blob import Blob
 from caffe.layers.face.angle_multiples import ANGLES, SLOPES
+from caffe.layers.face.margin_product import MarginProduct
 from caffe.layers.support.labels import pick
-from caffe.layers.support.parameters import add_parameter
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.registry import register
 
 
 @register('MarginInnerProduct')
-class MarginInnerProduct(Layer):
+class MarginInnerProduct(MarginProduct):
     """Logits x·wⱼ over unit rows wⱼ, with |x|·ψ(θ) mixed into the labelled class's.
 
     Bottoms: features (M, …) and labels (M). Tops: logits (M, N) and λ (1). Each forward normalises the rows of the
     weights in place and counts one iteration; λ = max(base · (1 + gamma · iteration)^−power, lambda_min).
     """
 
+    settings = 'margin_inner_product_param'
     bottoms = 2
     tops = (1, 2)
     no_diff_bottoms = (1,)
     kept = ('_x',)
 
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.param.margin_inner_product_param
-        self.outputs, self.margin = param.num_output, param.type + 1
-        self.iteration = param.iteration
-        self.from_axis = self.axis(param.axis, bottom[0])
-        self.inputs = prod(bottom[0].shape[self.from_axis :])
-        if not self.outputs:
-            self.error('num_output is 0, expected at least 1')
-        add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        shape = bottom[0].shape
-        rows, inputs = prod(shape[: self.from_axis]), prod(shape[self.from_axis :])
-        if inputs != self.inputs:
-            self.error(f'bottom of shape {shape} has {inputs} inputs, the weights have {self.inputs}')
-        if bottom[1].count != rows:
-            self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
-        top[0].reshape(*shape[: self.from_axis], self.outputs)
-        if len(top) > 1:
-            top[1].reshape(1)
-
-    def _lambda(self) -> float:
-        param = self.param.margin_inner_product_param
-        return max(param.base * (1 + param.gamma * self.iteration) ** -param.power, param.lambda_min)
-
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.iteration += 1
-        self.mix = self._lambda()
+        self.mix = self.count_iteration()
         weight = self.blobs[0].tensor
         weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
         self._x = bottom[0].tensor.reshape(-1, self.inputs)
