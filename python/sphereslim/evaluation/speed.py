@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sphereslim.engine import caffe, caffe_command
 from sphereslim.errors import SlimError
+from sphereslim.files import read_json, write_json
 from sphereslim.logs.lines import reason_of
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import load_net
 from sphereslim.net.prototxt import read_net, write_prototxt
 
+T = TypeVar('T')
 _PASS = re.compile(r'Average (Forward|Backward) pass: ([\d.e+-]+) ms')
 
 
@@ -30,7 +32,7 @@ def forward_milliseconds(
     rounds: int = 40,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[list[float]]:
-    """Milliseconds an image in each of `rounds`, a list for each (deploy prototxt, caffemodel) in `models`.
+    """Milliseconds per image in each of `rounds`, a list for each (deploy prototxt, caffemodel) in `models`.
 
     Batches of random pictures. What one round holds was measured within moments, so that on a busy machine the ratio
     of two nets is steadier round by round than that of their medians or of their best times.
@@ -70,7 +72,7 @@ def caffe_times(
     gpu: str | None = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> list[dict[str, float]]:
-    """[{'forward': ms, 'backward': ms}] an image of deploy prototxts, medians over `rounds` of `caffe time`.
+    """[{'forward': ms, 'backward': ms}] per image of deploy prototxts, medians over `rounds` of `caffe time`.
 
     The nets run on batches of `batch` and backward down to their input. `progress` wraps the list of measurements.
     """
@@ -80,6 +82,18 @@ def caffe_times(
         for number in progress([n for _ in range(rounds) for n in range(len(paths))]):
             found[number].append(_measure(paths[number], deploys[number], iterations, gpu))
     return [{name: median(times[name] for times in own) / batch for name in ('forward', 'backward')} for own in found]
+
+
+def kept_times(path: str | Path, names: Sequence[str], measure: Callable[[], Sequence[T]]) -> dict[str, T]:
+    """{name: its times} as the JSON file `path` holds them, or as `measure` gives them in the order of `names`.
+
+    Times of nets that were not measured in turns cannot be compared, so that one more net measures all of them again.
+    """
+    known = read_json(path) if Path(path).is_file() else {}
+    if set(known) != set(names):
+        known = dict(zip(names, measure()))
+        write_json(path, known)
+    return known
 
 
 def _batched(deploy: str | Path, path: Path, batch: int) -> Path:

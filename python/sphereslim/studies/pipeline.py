@@ -22,13 +22,13 @@ from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import ResultsFile, read_json, write_bytes, write_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.heads import count_parameters, with_classes
-from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
+from sphereslim.net.prototxt import read_net, with_data, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.progress import bar
 from sphereslim.pruning.selection import select
 from sphereslim.sampling.sampler import Sampler
 from sphereslim.training.data_init import fit_start
-from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
 
 
@@ -140,11 +140,7 @@ def emit_last(plan: Plan, before: Stage, stage: Stage, schedule: Schedule) -> No
 def _emit(
     plan: Plan, stage: Stage, train: caffe_pb2.NetParameter, deploy: caffe_pb2.NetParameter, schedule: Schedule
 ) -> None:
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    write_prototxt(stage.train, train)
-    write_prototxt(stage.deploy, deploy)
-    base = read_solver(plan.net / 'solver.prototxt')
-    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, plan.seed))
+    stage.emit(train, deploy, plan.net / 'solver.prototxt', schedule, plan.seed)
 
 
 def seeded_net(prototxt: str | Path, seed: int, weights: str | Path | None = None) -> caffe.Net:

@@ -11,15 +11,15 @@ from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune_prototxt
 from sphereslim.criteria import criterion
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.speed import caffe_times
-from sphereslim.files import read_json, write_json
+from sphereslim.evaluation.speed import caffe_times, kept_times
+from sphereslim.files import read_json
 from sphereslim.net.costs import Total, one_picture
 from sphereslim.net.prototxt import read_net, write_prototxt
 from sphereslim.pruning.selection import kept_count
 from sphereslim.studies.pipeline import Plan
 from sphereslim.training.stage import Stage
 
-Times = dict[str, dict[str, float]]  # by deploy prototxt: milliseconds an image forward and backward
+Times = dict[str, dict[str, float]]  # by deploy prototxt: milliseconds per image, forward and backward
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,11 @@ def times(
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
     **how: Any,
 ) -> Times:
-    """{deploy path: {'forward', 'backward'} ms an image} by `caffe time`, measured in turns and kept in `path`.
+    """{deploy path: {'forward', 'backward'} ms per image} by `caffe time`, measured in turns and kept in `path`.
 
     `how` goes to `caffe_times`.
     """
-    known = read_json(path) if Path(path).is_file() else {}
-    names = [str(deploy) for deploy in deploys]
-    if set(known) != set(names):
-        known = dict(zip(names, caffe_times(deploys, progress=progress, **how)))
-        write_json(path, known)
-    return known
+    return kept_times(path, list(map(str, deploys)), lambda: caffe_times(deploys, progress=progress, **how))
 
 
 def whole_times(

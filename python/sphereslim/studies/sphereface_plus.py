@@ -19,9 +19,9 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_bytes, write_json
 from sphereslim.net.heads import classifier_rows, per_forward, with_alpha, with_classes, with_head
-from sphereslim.net.prototxt import read_net, read_solver, with_data, write_prototxt
+from sphereslim.net.prototxt import read_net, with_data
 from sphereslim.net.weights import read_weights
-from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage
 
 
@@ -90,12 +90,9 @@ def emit_run(plan: Plan, margin: Margin, stage: Stage, seed: int, alpha: float) 
 
 
 def _emit(plan: Plan, stage: Stage, net: caffe_pb2.NetParameter, schedule: Schedule, seed: int) -> None:
-    stage.folder.mkdir(parents=True, exist_ok=True)
     fed = with_data(with_classes(net, plan.faces.people), plan.faces.train, f'{plan.faces.pictures}/', schedule.batch)
-    write_prototxt(stage.train, per_forward(fed, schedule.iter_size))
-    write_prototxt(stage.deploy, read_net(plan.net / 'deploy.prototxt'))
-    base = read_solver(plan.net / 'solver.prototxt')
-    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, seed))
+    train, deploy = per_forward(fed, schedule.iter_size), read_net(plan.net / 'deploy.prototxt')
+    stage.emit(train, deploy, plan.net / 'solver.prototxt', schedule, seed)
 
 
 def measure_centres(stage: Stage, snapshots: Mapping[int, Path]) -> None:

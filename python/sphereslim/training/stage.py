@@ -21,6 +21,7 @@ from sphereslim.net.heads import advanced
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.progress import bar
 from sphereslim.training.caffe_train import Progress, train
+from sphereslim.training.schedule import Schedule, solver_for
 
 _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
 
@@ -44,6 +45,20 @@ class Stage:
     def name(self) -> str:
         """The folder's name, such as 01-conv1_1."""
         return self.folder.name
+
+    def emit(
+        self,
+        train: caffe_pb2.NetParameter,
+        deploy: caffe_pb2.NetParameter,
+        solver: str | Path,
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        """Write the stage's two nets, and a solver like the one in the file `solver`, on a Schedule."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_prototxt(self.train, train)
+        write_prototxt(self.deploy, deploy)
+        write_prototxt(self.solver, solver_for(read_solver(solver), schedule, self.train, self.prefix, seed))
 
     def is_emitted(self) -> bool:
         """Whether all that training needs is there; the solver is written last."""

@@ -10,7 +10,7 @@ from sphereslim.evaluation.top1 import Top1
 from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.costs import measure, total
 from sphereslim.net.engine_check import check_engine
-from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
+from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import read_weights
 from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantization.sweep import Point, Rows, combinations, run_point
@@ -18,7 +18,7 @@ from sphereslim.rewrite.distill import PREFIX, add_logits_loss, join_weights, wi
 from sphereslim.studies.flame.lists import Lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, logits_of, variant_nets
 from sphereslim.studies.flame.settings import Settings
-from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage
 
 
@@ -87,11 +87,7 @@ def first_convolution(stage: Stage) -> str:
 def _emit(
     run: Run, stage: Stage, train: caffe_pb2.NetParameter, deploy: caffe_pb2.NetParameter, schedule: Schedule
 ) -> None:
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    write_prototxt(stage.train, train)
-    write_prototxt(stage.deploy, deploy)
-    base = read_solver(run.net / 'solver.prototxt')
-    write_prototxt(stage.solver, solver_for(base, schedule, stage.train, stage.prefix, run.settings.seed))
+    stage.emit(train, deploy, run.net / 'solver.prototxt', schedule, run.settings.seed)
 
 
 def evaluate(run: Run, variant: str, weights: str | Path | None = None) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Settings:
 
 
 def read_settings(path: str | Path) -> Settings:
-    """The Settings in a JSON file; SlimError names what is missing, unknown or no such value."""
+    """The Settings in a JSON file; SlimError names what is missing, unknown or invalid."""
     values = settings.read_settings(path, _RUN)
     for name in ('training', 'binarization'):
         values[name] = Schedule.from_dict(values[name], f'{path}: {name}')

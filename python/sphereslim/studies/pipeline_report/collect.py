@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sphereslim.engine import caffe
-from sphereslim.evaluation.speed import forward_milliseconds, speed_ratio
-from sphereslim.files import read_json, write_json
+from sphereslim.evaluation.speed import forward_milliseconds, kept_times, speed_ratio
+from sphereslim.files import read_json
 from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.trainings import LoggedTraining, trainings
 from sphereslim.net.costs import one_picture
@@ -99,13 +99,8 @@ def _row(stage: Stage, times: Sequence[float], original: Sequence[float], log: L
 def _speed(
     path: Path, done: Sequence[Stage], progress: Callable[[Iterable[Any]], Iterable[Any]]
 ) -> dict[str, list[float]]:
-    known = read_json(path) if path.is_file() else {}
-    if set(known) != {stage.name for stage in done}:
-        models = [(stage.deploy, stage.final) for stage in done]
-        times = forward_milliseconds(models, progress=progress)
-        known = dict(zip([stage.name for stage in done], times))
-        write_json(path, known)
-    return known
+    models = [(stage.deploy, stage.final) for stage in done]
+    return kept_times(path, [stage.name for stage in done], lambda: forward_milliseconds(models, progress=progress))
 
 
 def _log(stage: Stage) -> LoggedTraining | None:

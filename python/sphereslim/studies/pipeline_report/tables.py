@@ -15,7 +15,7 @@ def stage_table(report: dict[str, Any]) -> ReportTable:
         'parameters',
         'MACs',
         'model',
-        'ms an image',
+        'ms per image',
         'speed',
         'accuracy pruned',
         'accuracy trained',
