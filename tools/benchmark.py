@@ -32,7 +32,7 @@ SHORT = [
     ('train', MOBILE, 32),
     *(('infer', name, batch) for name in ('sphereface-20', MOBILE, 'googlenet') for batch in (1, 32)),
 ]
-# a batch of 1 has no statistics to normalise with where pictures end as one value a channel, so MobileFaceNet has none
+# a batch of 1 has no statistics to normalise with where one value per channel is left, so MobileFaceNet has none
 FULL = [
     *(
         ('train', name, batch)

@@ -22,7 +22,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('who', choices=['caffe', 'torch'], help='the engine, or the same network as a PyTorch module')
     parser.add_argument('net', help='a folder of prototxt/, mobilefacenet or googlenet')
-    parser.add_argument('batch', type=int, help='pictures a batch')
+    parser.add_argument('batch', type=int, help='pictures per batch')
     parser.add_argument('threads', type=int, help='threads to compute with')
     parser.add_argument('--gpu', type=int, metavar='N', help='train on that GPU, and print what its memory holds')
     args = parser.parse_args()

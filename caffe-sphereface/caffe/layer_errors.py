@@ -40,7 +40,7 @@ OUT_OF_RANGE = (
 
 
 def is_out_of_range(error: BaseException) -> bool:
-    """Whether a GPU has found a label or an index that is none; it does nothing more in this process then."""
+    """Whether a GPU has found a label or an index out of range; it does nothing more in this process then."""
     return isinstance(error, RuntimeError) and 'device-side assert' in str(error)
 
 

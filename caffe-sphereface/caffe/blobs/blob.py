@@ -139,7 +139,7 @@ class Blob:
         return self._data.viewed()
 
     def stamp(self) -> Stamp | None:
-        """A Stamp that tells whether the data was touched; None where nobody can tell."""
+        """A Stamp that tells whether the data was touched; None where that cannot be told."""
         return self._data.stamp()
 
     def watch(self, watcher: Watcher) -> None:

@@ -71,7 +71,7 @@ class Memory:
     What inference that leaves layers out may rely on:
 
     - `defer(source)` leaves the values to `source.settle()`, which is called once somebody reads them, and sets them.
-      Setting anything else before drops that: nobody needs the deferred values any more. A memory with a living view
+      Setting anything else before drops that: the deferred values are no longer needed. A memory with a living view
       must not be deferred (`viewed`), since Python would read through it without asking.
     - `watch(watcher)` has `watcher.before_change()` called before each change by `set`, `clear`, `changing` and before
       each `numpy`. Who deferred values that depend on this memory settles them there, from the old values.
@@ -172,7 +172,7 @@ class Memory:
         self._forget_host()
 
     def is_clear(self) -> bool:
-        """True when nothing was written since creation or `clear` and nobody holds a view to write through."""
+        """True when nothing was written since creation or `clear` and there is no view to write through."""
         return self._tensor is None and not (self._host is not None and self._host.is_newest)
 
     def accumulator(self, shape: Shape, device: torch.device) -> tuple[torch.Tensor, bool]:
@@ -253,7 +253,7 @@ class Memory:
                 watcher.before_change()
 
     def stamp(self) -> 'Stamp | None':
-        """A Stamp of the present values; None where nobody can tell when they change."""
+        """A Stamp of the present values; None where their changes cannot be told."""
         tensor = self._tensor
         if tensor is None or (self._host is not None and self._host.is_newest):
             return None

@@ -47,7 +47,7 @@ def decode_picture(content: bytes, origin: str, color: bool | None = None) -> np
     if image is None:
         raise CaffeError(f'{origin}: is not a picture that OpenCV can decode ({len(content)} bytes)')
     if image.dtype != np.uint8:
-        raise CaffeError(f'{origin}: has {image.dtype} values, expected 8 bits a channel')
+        raise CaffeError(f'{origin}: has {image.dtype} values, expected 8 bits per channel')
     return image
 
 

@@ -125,10 +125,10 @@ def _table(graph: Graph, layer: DetectionOutput, x: str, scores: str, boxes: str
     count = graph.op('Squeeze', images)
     each = graph.op('Cast', graph.op('Range', _number(graph, 0), count, _number(graph, 1)), to=1)
     rest = graph.op('Expand', graph.constant(-1, 'none'), graph.op('Concat', images, graph.integers([6]), axis=0))
-    nobody = graph.op('Concat', graph.op('Unsqueeze', each, column), rest, axis=1)
+    empty = graph.op('Concat', graph.op('Unsqueeze', each, column), rest, axis=1)
     found = graph.op('Shape', rows, start=0, end=1)
     length = graph.op('Where', graph.op('Equal', found, graph.integers([0], 'zero')), images, found)
-    table = graph.op('Concat', rows, nobody, axis=0)
+    table = graph.op('Concat', rows, empty, axis=0)
     return graph.op(
         'Reshape',
         graph.op('Slice', table, graph.integers([0], 'start'), length, graph.integers([0], 'axis')),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def free_while_training(net: 'Net') -> None:
-    """Free the data of every top once nobody reads it any more, and diffs and what layers kept once they are used.
+    """Free the data of every top after its last reader, and diffs and what layers kept once they are used.
 
     The net's outputs, tops that count towards the loss, what layers without a backward give and parameters stay, as
     does everything of layers that do not state what they keep (`Layer.kept`), as Python and recurrent layers do not.
@@ -40,7 +40,7 @@ def _shown(net: 'Net') -> list[Blob]:
 
 
 def _unread_diffs(net: 'Net', shown: list[Blob]) -> dict[int, list[Blob]]:
-    """{index of a layer that forgets: its tops whose diffs nobody reads after its backward}.
+    """{index of a layer that forgets: its tops whose diffs no layer reads after its backward}.
 
     What counts towards the loss has its weight in its diff, which a Flatten shares with its bottom: that stays.
     """

@@ -82,7 +82,7 @@ class Segment:
     def _ends(self) -> tuple[list[Blob], list[Blob]]:
         """(bottoms, tops): the blobs that come from before; those that layers behind may read.
 
-        These are the blobs from before that layers inside change, and those whose last values nobody inside reads.
+        These are the blobs from before that layers inside change, and those whose last values no layer inside reads.
         """
         bottoms: dict[Blob, None] = {}
         made: set[Blob] = set()

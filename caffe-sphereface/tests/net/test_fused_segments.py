@@ -372,7 +372,7 @@ def joined(tmp_path):
 
 @pytest.mark.parametrize('most, pictures', [(1 << 20, None), (7000, 2), (1, 1)])
 def test_large_batches_go_through_a_segment_in_chunks(joined, monkeypatch, most, pictures):
-    """The largest blob has 2496 bytes a picture; chunks are as even as they can be."""
+    """The largest blob has 2496 bytes per picture; chunks are as even as they can be."""
     monkeypatch.setattr(fused_segments, 'MOST_BYTES', most)
     expected = reference(joined)
     for _ in range(4):

@@ -62,7 +62,7 @@ DOUBLED = [  # of an even number of channels
 
 
 def net_of(seed):
-    """A NetParameter with one input of images and three numbers a picture to learn."""
+    """A NetParameter with one input of images and three numbers per picture to learn."""
     draw = random.Random(seed)
     lines = [
         'name: "input" type: "Input" top: "data" top: "target" '

@@ -52,9 +52,9 @@ def _unit_rows(channels: np.ndarray, units: np.ndarray, size: int) -> np.ndarray
     order = np.argsort(units, kind='stable')
     order = order[units[order] >= 0]
     first = np.searchsorted(units[order], units[order])
-    slots = np.arange(len(order)) - first
-    out = np.zeros((size, slots.max(initial=0) + 1, rows.shape[1]))
-    out[units[order], slots] = rows[order]
+    within = np.arange(len(order)) - first  # a channel's number within its unit
+    out = np.zeros((size, within.max(initial=0) + 1, rows.shape[1]))
+    out[units[order], within] = rows[order]
     return out.reshape(size, -1)
 
 

@@ -1,4 +1,4 @@
-"""How far a changed net's outputs lie from the original's: a harm that needs no labels."""
+"""How far a changed net's outputs lie from the original's: a measure that needs no labels."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class LogParser:
         return self._latest
 
     def _writer(self, message: Message) -> RunWriter | None:
-        """The writer for a line that does not name its iteration, or None when nobody can tell."""
+        """The writer for a line that does not name its iteration, or None when that cannot be told."""
         if message.thread in self._repeaters:
             return None
         writer = self._latest if message.thread is None else self._writers.get(message.thread)

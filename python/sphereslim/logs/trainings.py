@@ -105,7 +105,7 @@ def _names(group: Sequence[Run], label: str) -> str:
 
 
 def _curves(group: Sequence[Run]) -> dict[str, Curve]:
-    pieces: dict[str, list[Any]] = {}
+    parts: dict[str, list[Any]] = {}
     elapsed = _elapsed(group)
     for run, table, end, offset in elapsed:
         for quantity, name, output in _quantities(run, table):
@@ -113,9 +113,9 @@ def _curves(group: Sequence[Run]) -> dict[str, Curve]:
             iteration = table.iteration[rows]
             keep = iteration < end
             seconds = _seconds(table, rows) + offset
-            pieces.setdefault(quantity, []).append((iteration[keep], values[keep], seconds[keep]))
-    order = [*[name for name in QUANTITIES if name in pieces], *[name for name in pieces if name not in QUANTITIES]]
-    return {name: Curve(name, *(np.concatenate(part) for part in zip(*pieces[name]))) for name in order}
+            parts.setdefault(quantity, []).append((iteration[keep], values[keep], seconds[keep]))
+    order = [*[name for name in QUANTITIES if name in parts], *[name for name in parts if name not in QUANTITIES]]
+    return {name: Curve(name, *(np.concatenate(part) for part in zip(*parts[name]))) for name in order}
 
 
 def _elapsed(group: Sequence[Run]) -> list[tuple[Run, LogTable, float, float]]:

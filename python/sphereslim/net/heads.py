@@ -18,7 +18,7 @@ from sphereslim.net.weights import blob_array, weight_layers
 
 
 def with_classes(net: caffe_pb2.NetParameter, people: int) -> caffe_pb2.NetParameter:
-    """The net with the layers that make one number a class set to `people` classes; SlimError where there is none.
+    """The net with the layers that make one number per class set to `people` classes; SlimError where there is none.
 
     They are the `classifiers`, and the layers that share a parameter with them.
     """

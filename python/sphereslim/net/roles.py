@@ -18,7 +18,7 @@ def opened_layers(net: caffe_pb2.NetParameter, opened: caffe.Net) -> list[caffe_
 
 
 def first_output(layers: Sequence[caffe_pb2.LayerParameter]) -> tuple[str, caffe_pb2.LayerParameter]:
-    """(blob, layer that makes it) of the first output in the order of pycaffe: by name, of those that nobody reads."""
+    """(blob, layer that makes it) of the first output in pycaffe's order: by name, of those that no layer reads."""
     makers: dict[str, caffe_pb2.LayerParameter] = {}
     for layer in layers:
         for bottom in layer.bottom:

@@ -106,7 +106,7 @@ def select(
 
 
 def read_selections(paths: Sequence[str | Path]) -> dict[str, list[int]]:
-    """{layer: kept indices} of selection files; SlimError for what is none and for a layer chosen twice."""
+    """{layer: kept indices} of selection files; SlimError for an invalid file and for a layer chosen twice."""
     kept = {}
     for path in paths:
         values = read_json(path)

@@ -54,7 +54,7 @@ def _name(group: str, rate: float) -> str:
 
 
 def read_table(path: str | Path) -> tuple[list[Row], dict[str, Any]]:
-    """([Row], subject) of a table's file; SlimError when it is none."""
+    """([Row], subject) of a table's file; SlimError when it is another file."""
     values = read_json(path)
     try:
         return [Row(**row) for row in values['results'].values()], values['subject']

@@ -48,7 +48,7 @@ class Schedule:
 
     @classmethod
     def from_dict(cls, values: Any, name: str = 'schedule') -> Schedule:
-        """A Schedule from the values of a settings file; SlimError names what is missing, unknown or no such value."""
+        """A Schedule from the values of a settings file; SlimError names what is missing, unknown or invalid."""
         checked(values, SETTINGS, name)
         return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
 

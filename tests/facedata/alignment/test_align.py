@@ -142,7 +142,7 @@ FOUND = landmarks.found_line('a b.png', (0, 0, 9, 9), 1, FIVE_POINTS)
     [
         ('', landmarks.missing_line('dark.png', 'no face found'), 'list.txt: no picture with a face in it'),
         ('gone', FOUND, 'gone: no such folder of pictures'),
-        ('', FOUND + FOUND, 'a b.png: cannot be read .* (and so is none of the 1 faces)'),
+        ('', FOUND + FOUND, 'a b.png: cannot be read .* (and none of the 1 faces could be aligned)'),
         ('', FOUND + '\n' + FOUND.rsplit('\t', 3)[0], "list.txt:3: 'a b.png\t.*, expected a path and 10 or 15 numbers"),
     ],
 )

@@ -234,7 +234,7 @@ class Layer:
         return weight, bias[0] if bias else weight.new_zeros(len(weight))
 
     def activation(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """A function that an activation applies to a tensor which nobody else has: it may change it in place."""
+        """A function that an activation applies to a tensor that nothing else uses: it may change it in place."""
         assert self.infer is not None
         return self.infer
 

@@ -185,7 +185,7 @@ def _add_inspect(commands: Subparsers) -> None:
     command = commands.add_parser(
         'inspect',
         help='what is in a qcaffemodel, blob by blob, and what it takes',
-        description='Print a line for every blob: bits a weight, entries of its dictionary, '
+        description='Print a line for every blob: bits per weight, entries of its dictionary, '
         'bytes, and error, the length of what quantizing changed over that of the weights '
         '(0.02 is 2 %); then the bytes of each use and of the file.',
     )

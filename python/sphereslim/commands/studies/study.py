@@ -82,30 +82,7 @@ def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study
     """(Study, Feed of more pictures), its sensitivities measured."""
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
-    subject = {
-        'deploy': args.deploy,
-        'weights': args.weights,
-        'criterion': args.ranked_by,
-        'harm': '1 - cosine of outputs',
-        'refitted': True,
-        'pictures': args.count,
-        'seed': args.seed,
-        'stage': args.stage or None,
-    }
-    table = SensitivityTable(out / 'sensitivity.json', subject)
-    study(
-        model,
-        table,
-        args.rates,
-        args.ranked_by,
-        OutputShift(model, test_feed),
-        fit_feed,
-        fit,
-        True,
-        args.seed,
-        lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
-    )
-    draw(out / 'sensitivity.png', table.rows, subject)
+    found = sensitivities(args, model, out, fit_feed, test_feed, fit)
     few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
     job = Study(
         out,
@@ -116,7 +93,7 @@ def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study
         form_of(args),
         fit_feed,
         test_feed,
-        curves(table.rows),
+        curves(found.rows),
         fit,
         Fit(args.refit_places, args.ridge),
         args.seed,
@@ -124,6 +101,37 @@ def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study
         lambda batches: bar(batches, 'verifying', leave=False),
     )
     return job, more
+
+
+def sensitivities(
+    args: argparse.Namespace, model: Model, out: Path, fit_feed: Feed, test_feed: Feed, fit: Fit
+) -> SensitivityTable:
+    """The sensitivity of every group, measured or continued in `out`."""
+    subject = {
+        'deploy': args.deploy,
+        'weights': args.weights,
+        'criterion': args.ranked_by,
+        'harm': '1 - cosine of outputs',
+        'refitted': True,
+        'pictures': args.count,
+        'seed': args.seed,
+        'stage': args.stage or None,
+    }
+    found = SensitivityTable(out / 'sensitivity.json', subject)
+    study(
+        model,
+        found,
+        args.rates,
+        args.ranked_by,
+        OutputShift(model, test_feed),
+        fit_feed,
+        fit,
+        True,
+        args.seed,
+        lambda todo: bar(todo, desc='pruning each group alone', unit='cut'),
+    )
+    draw(out / 'sensitivity.png', found.rows, subject)
+    return found
 
 
 def table(args: argparse.Namespace, job: Study, criteria: Sequence[str]) -> dict[float, str]:

@@ -47,7 +47,9 @@ def align_list(
             pool.shutdown(cancel_futures=True)
             raise
     if len(bad) == len(points) + len(missing):
-        raise SlimError(f'{next(bad[picture] for picture in points)} (and so is none of the {len(points)} faces)')
+        raise SlimError(
+            f'{next(bad[picture] for picture in points)} (and none of the {len(points)} faces could be aligned)'
+        )
     return len(points) + len(missing) - len(bad), bad
 
 

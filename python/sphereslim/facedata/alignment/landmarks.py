@@ -30,7 +30,7 @@ def missing_line(path: str, reason: str) -> str:
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """({picture: points (5, 2)}, {picture: reason}) of a list. Raises SlimError naming the line that is none."""
+    """({picture: points (5, 2)}, {picture: reason}) of a list. SlimError names an invalid line."""
     numbers, missing = read_numbers(path)
     return {picture: values[-10:].reshape(5, 2) for picture, values in numbers.items()}, missing
 
@@ -71,13 +71,13 @@ def _text(path: str | Path) -> str:
         raise SlimError(f'{path}: is no text, expected a list of landmarks') from None
 
 
-def _fields(line: str, place: str) -> tuple[str, np.ndarray]:
+def _fields(line: str, where: str) -> tuple[str, np.ndarray]:
     for count in sorted(NUMBERS, reverse=True):
         words = line.rsplit(maxsplit=count)
         values = _numbers(words[1:])
         if len(words) == count + 1 and values is not None and not _ends_in_number(words[0].strip()):
             return words[0].strip(), values
-    raise SlimError(f"{place}: '{line[:60]}', expected a path and 10 or 15 numbers")
+    raise SlimError(f"{where}: '{line[:60]}', expected a path and 10 or 15 numbers")
 
 
 def _ends_in_number(path: str) -> bool:

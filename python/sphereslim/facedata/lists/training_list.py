@@ -45,7 +45,7 @@ def by_identity(identities: str | Path, pictures: Sequence[str]) -> tuple[dict[i
 
 
 def read_identities(path: str | Path) -> dict[str, int]:
-    """{picture: identity} of a file of `picture identity` lines; SlimError names the line that is none."""
+    """{picture: identity} of a file of `picture identity` lines; SlimError names an invalid line."""
     try:
         lines = Path(path).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What is behind and below the face: the place, the shoulders, the hair at the back, the skull and the ears."""
+"""What is behind and below the face: the scene, the shoulders, the hair at the back, the skull and the ears."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from sphereslim.facedata.synthetic.view import View
 CAP_EDGE = -0.5  # y of a cap's edge on the forehead
 
 
-def place(rng: np.random.Generator, size: int) -> np.ndarray:
+def scene(rng: np.random.Generator, size: int) -> np.ndarray:
     """A blurred scene of `size`×`size` pixels, float32 BGR."""
     image = np.empty((size, size, 3), np.float32)
     image[:] = muted(rng)

@@ -35,7 +35,7 @@ def landmarks(person: Person, view: View) -> np.ndarray:
 def render(person: Person, view: View) -> np.ndarray:
     """uint8 BGR picture, SIZE×SIZE, of the person in this view."""
     face, rng = shape(person, view), np.random.default_rng(view.seed)
-    image = backdrop.place(rng, SIZE)
+    image = backdrop.scene(rng, SIZE)
     backdrop.back_hair(image, person, view)
     backdrop.body(image, rng, person, view)
     cap = covering.cap_colour(view) if view.occlusion == 'cap' else None

@@ -46,11 +46,7 @@ def compare(
     difference, allowed}].
     """
     allowed = tolerance_of(published.quantity, relative)
-    bad = [
-        f'{_bad(curve)} values that are not numbers in {whose}'
-        for curve, whose in ((published, 'the published log'), (ours, 'ours'))
-        if _bad(curve)
-    ]
+    bad = _bad_values(published, ours)
     published, ours = published.finite(), ours.finite()
     result: Verdict = {
         'quantity': published.quantity,
@@ -223,6 +219,15 @@ def _within(curve: Curve, low: float, high: float) -> int:
 
 def _same(one: Curve, other: Curve) -> bool:
     return np.array_equal(one.iteration, other.iteration) and np.array_equal(one.value, other.value)
+
+
+def _bad_values(published: Curve, ours: Curve) -> list[str]:
+    """What is to be said of values that are not numbers."""
+    return [
+        f'{_bad(curve)} values that are not numbers in {whose}'
+        for curve, whose in ((published, 'the published log'), (ours, 'ours'))
+        if _bad(curve)
+    ]
 
 
 def _bad(curve: Curve) -> int:
