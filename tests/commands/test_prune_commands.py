@@ -322,7 +322,7 @@ def test_bad_requests_are_one_clear_line(case, work, run):
     (work / 'short.prototxt').write_text((work / NET).read_text().rpartition('layer {')[0])
     (work / 'good.json').write_text('{"layer": "conv1", "kept": [0, 1]}')
     (work / 'wrong.json').write_text('{"layer": "conv1", "kept": [0, 8]}')
-    whole = {'group': '', 'rate': 1.0, 'size': 0, 'kept': 0, 'macs': 10, 'parameters': 10, 'harm': 0}
+    whole = {'group': '', 'rate': 1.0, 'size': 0, 'kept': 0, 'macs': 10, 'parameters': 10, 'loss': 0}
     (work / 'table.json').write_text(json.dumps({'subject': {}, 'results': {'': whole}}))
     command, words, expected = BAD[case]
     with pytest.raises(SystemExit) as end:

@@ -1,4 +1,4 @@
-"""Spending a budget over groups: fitted harms, counts in multiples, against the cost counted by hand."""
+"""Spending a budget over groups: fitted losses, counts in multiples, against the cost counted by hand."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
-"""Spending a budget of MACs or parameters over groups: one ranking of all channels by harm per cost saved.
+"""Spending a budget of MACs or parameters over groups: one ranking of all channels by loss per cost saved.
 
-Harms of single groups are taken to add up. A group's harm over the share removed is fitted as a·p^b with b >= 1, so
+Losses of single groups are taken to add up. A group's loss over the share removed is fitted as a·p^b with b >= 1, so
 that each further channel costs at least as much as the one before. The cost is counted on the pruned prototxt itself,
 since a convolution's MACs fall with the product of what it reads and makes.
 """
@@ -17,12 +17,12 @@ from sphereslim.pruning.model import Model, cost_of_counts
 from sphereslim.pruning.sensitivity import Row
 
 COSTS = {'macs': 0, 'parameters': 1}
-_TINY = 1e-7  # a harm of nothing, so that logarithms exist
+_TINY = 1e-7  # a loss of nothing, so that logarithms exist
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Harm a·p^b of removing the share p of `size` channels, at most `most` of them; `saved` is the cost of one."""
+    """Loss a·p^b of removing the share p of `size` channels, at most `most` of them; `saved` is the cost of one."""
 
     size: int
     most: int
@@ -31,9 +31,9 @@ class Curve:
     b: float
 
     def prices(self) -> np.ndarray:
-        """Harm per cost saved of the first, second, … channel that leaves, ascending."""
-        harm = self.a * (np.arange(self.most + 1) / self.size) ** self.b
-        return np.diff(harm) / self.saved
+        """Loss per cost saved of the first, second, … channel that leaves, ascending."""
+        loss = self.a * (np.arange(self.most + 1) / self.size) ** self.b
+        return np.diff(loss) / self.saved
 
 
 def curves(rows: Sequence[Row], kind: str = 'macs') -> dict[str, Curve]:
@@ -52,11 +52,11 @@ def curves(rows: Sequence[Row], kind: str = 'macs') -> dict[str, Curve]:
 def _curve(rows: Sequence[Row], whole: Row, kind: str) -> Curve:
     least = min(rows, key=lambda row: row.kept)
     shares = np.log([1 - row.kept / row.size for row in rows])
-    harms = np.log([max(row.harm - whole.harm, _TINY) for row in rows])
-    slope = np.polyfit(shares, harms, 1)[0] if len(rows) > 1 else 1.0
+    losses = np.log([max(row.loss - whole.loss, _TINY) for row in rows])
+    slope = np.polyfit(shares, losses, 1)[0] if len(rows) > 1 else 1.0
     b = float(np.clip(slope, 1.0, 6.0))
     saved = (getattr(whole, kind) - getattr(least, kind)) / (least.size - least.kept)
-    return Curve(least.size, least.size - least.kept, saved, float(np.exp(np.mean(harms - b * shares))), b)
+    return Curve(least.size, least.size - least.kept, saved, float(np.exp(np.mean(losses - b * shares))), b)
 
 
 def allocate_channels(
@@ -94,6 +94,6 @@ def allocate_channels(
 
 
 def ranking(found: Mapping[str, Curve]) -> list[str]:
-    """Group names in the order in which one channel after another leaves, cheapest harm per cost first."""
+    """Group names in the order in which one channel after another leaves, least loss per cost first."""
     entries = [(price, place, name) for name, curve in found.items() for place, price in enumerate(curve.prices())]
     return [name for _, _, name in sorted(entries)]

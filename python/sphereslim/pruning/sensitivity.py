@@ -1,4 +1,4 @@
-"""What it costs to prune each group alone: a table of harm, MACs and parameters at several rates, and its plot."""
+"""What it costs to prune each group alone: a table of loss, MACs and parameters at several rates, and its plot."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from sphereslim.files import ResultsFile, read_json
 from sphereslim.pruning.model import Model, cost, cut_and_refit, evidence, selections
 from sphereslim.pruning.reconstruct import Fit
 
-COLUMNS = ('group', 'rate', 'kept', 'MACs', 'parameters', 'harm')
+COLUMNS = ('group', 'rate', 'kept', 'MACs', 'parameters', 'loss')
 
 
 @dataclass(frozen=True)
 class Row:
-    """One group pruned alone: `kept` of `size` channels; MACs, parameters and harm of the net that remains."""
+    """One group pruned alone: `kept` of `size` channels; the net that remains has `macs`, `parameters` and `loss`.
+
+    `loss` is what it lost in quality by the measure of the table: 1 - cosine of outputs, or accuracy.
+    """
 
     group: str
     rate: float
@@ -26,7 +29,7 @@ class Row:
     kept: int
     macs: int
     parameters: int
-    harm: float
+    loss: float
 
 
 class SensitivityTable:
@@ -67,7 +70,7 @@ def study(
     table: SensitivityTable,
     rates: Sequence[float],
     criterion: str,
-    harm_of: Callable[[Model], float],
+    loss_of: Callable[[Model], float],
     feed: Feed,
     fit: Fit | None = None,
     refitted: bool = True,
@@ -76,18 +79,18 @@ def study(
 ) -> None:
     """Fill `table` for every prunable group at every rate, the whole net's cost in row ''.
 
-    `harm_of` is a function (Model) -> harm; with `refitted` the readers are refitted over `feed` before.
+    `loss_of` is a function (Model) -> loss; with `refitted` the readers are refitted over `feed` before.
     `progress` wraps the list of (group, rate) still to do.
     """
     if not table.has('', 1.0):
-        table.add(Row('', 1.0, 0, 0, *cost(model.net), harm_of(model)))
+        table.add(Row('', 1.0, 0, 0, *cost(model.net), loss_of(model)))
     names = [group.name for group in model.groups.prunable()]
     measured = {}
     todo = [(name, rate) for name in names for rate in rates if not table.has(name, rate)]
     for name, rate in progress(todo) if todo else ():
         if name not in measured:
             measured = evidence(model, [name], criterion, feed, seed)
-        table.add(_row(model, name, rate, criterion, measured, harm_of, feed if refitted else None, fit, seed))
+        table.add(_row(model, name, rate, criterion, measured, loss_of, feed if refitted else None, fit, seed))
 
 
 def _row(
@@ -96,7 +99,7 @@ def _row(
     rate: float,
     criterion: str,
     measured: Mapping[str, Any],
-    harm_of: Callable[[Model], float],
+    loss_of: Callable[[Model], float],
     feed: Feed | None,
     fit: Fit | None,
     seed: int,
@@ -105,4 +108,4 @@ def _row(
     chosen = selections(model, criterion, measured, {name: max(1, int(rate * size + 1e-9))}, seed)
     slimmed = cut_and_refit(model, chosen, feed, fit, seed) if chosen else model
     kept = len(chosen[0].kept) if chosen else size
-    return Row(name, rate, size, kept, *cost(slimmed.net), harm_of(slimmed))
+    return Row(name, rate, size, kept, *cost(slimmed.net), loss_of(slimmed))

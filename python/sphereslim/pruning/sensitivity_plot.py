@@ -12,7 +12,7 @@ from sphereslim.report.drawing import panels, png
 
 
 def draw(path: Path, rows: Sequence[Row], subject: Mapping[str, Any]) -> None:
-    """Write a picture of harm over the share kept, one line per group, groups of the strongest harm named."""
+    """Write a picture of loss over the share kept, one line per group, the groups that lose most are named."""
     from matplotlib import colormaps
 
     figure, axes = panels((9, 5))
@@ -20,9 +20,9 @@ def draw(path: Path, rows: Sequence[Row], subject: Mapping[str, Any]) -> None:
     names = list(dict.fromkeys(row.group for row in rows if row.group))
     colours = colormaps['turbo'].resampled(max(len(names), 2))
     for number, name in enumerate(names):
-        points = sorted((row.kept / row.size, row.harm) for row in rows if row.group == name)
-        axes.plot(*zip(*points, (1.0, whole.harm)), 'o-', ms=3, lw=1, color=colours(number), label=name)
-    axes.set(xlabel='share of the channels kept', ylabel=f'harm: {subject["harm"]}')
+        points = sorted((row.kept / row.size, row.loss) for row in rows if row.group == name)
+        axes.plot(*zip(*points, (1.0, whole.loss)), 'o-', ms=3, lw=1, color=colours(number), label=name)
+    axes.set(xlabel='share of the channels kept', ylabel=f'loss: {subject["loss"]}')
     axes.set_yscale('symlog', linthresh=1e-3)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

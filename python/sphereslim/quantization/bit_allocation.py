@@ -1,4 +1,4 @@
-"""Bits per layer under a size budget, from the measured harm of quantizing each layer by itself.
+"""Bits per layer under a size budget, from the measured output distance of quantizing each layer by itself.
 
 Every layer is quantized alone at every width and the distance of the outputs is measured. Distances of single
 layers are taken to add up (Zhou et al., Adaptive Quantization for Deep Neural Network, AAAI 2018). Under that
@@ -51,8 +51,8 @@ def layer_cost(
 ) -> Cost:
     """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer.
 
-    `distance()` is the harm of the weights that the `caffe.Net` `distance.net` holds; they are the same after as
-    before. A layer that only the weights have, such as the classifier of the training, does no harm at any width.
+    `distance()` is that of the weights that the `caffe.Net` `distance.net` holds; they are the same after as before. A
+    layer that only the weights have, such as the classifier of the training, costs no distance at any width.
     """
     quantized = quantize_net(_alone(net, name), {name: bits}, scheme)
     values = [blob_values(quantized, blob) for blob in quantized.layers[0].blobs]
@@ -61,9 +61,9 @@ def layer_cost(
     params = distance.net.params[name]
     before = [blob.data.copy() for blob in params]
     _write(params, values)
-    harm = distance()
+    changed = distance()
     _write(params, before)
-    return Cost(bits, _bytes(quantized, coding), harm)
+    return Cost(bits, _bytes(quantized, coding), changed)
 
 
 def measure_costs(

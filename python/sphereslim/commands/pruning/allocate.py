@@ -1,6 +1,6 @@
 """Spend a budget of MACs or parameters over channel groups, by the table that sensitivity.py wrote.
 
-All channels stand on one ranking by harm per cost saved, and leave from the cheapest on until the budget is met; the
+All channels stand on one ranking by loss per cost saved, and leave from the cheapest on until the budget is met; the
 cost is counted on the pruned prototxt. Writes {group: number of channels kept}, which select_filters.py takes as
 --allocation.
 """

@@ -1,6 +1,6 @@
-"""Prune every channel group alone at several rates and measure the harm: a table, a JSON file and a plot.
+"""Prune every channel group alone at several rates and measure what is lost: a table, a JSON file and a plot.
 
-Without --pairs the harm is the mean of 1 - cos between the outputs before and after, on pictures of its own and with
+Without --pairs the loss is the mean of 1 - cos between the outputs before and after, on pictures of its own and with
 no labels; with --pairs and --pictures it is the loss of verification accuracy. By default the layers that read the
 removed channels are refitted before (least squares, no training). Run it again to continue after an interruption.
 allocate.py spends a budget by the file that this writes.
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     model = open_model(args.deploy, args.weights, args.stage)
     tell_softmax(model.net, ENDS)
     feed, test = feeds(args, model.net, args.test_count)
-    harm = accuracy_loss(args) if args.pairs else OutputShift(model, test)
+    loss = accuracy_loss(args) if args.pairs else OutputShift(model, test)
     measured = subject(args)
     table = SensitivityTable(out / 'sensitivity.json', measured)
     study(
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         table,
         args.rates,
         args.criterion,
-        harm,
+        loss,
         feed,
         Fit(args.places),
         args.refit,
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
                     row.kept or '',
                     with_unit(row.macs),
                     with_unit(row.parameters),
-                    f'{row.harm:.4f}',
+                    f'{row.loss:.4f}',
                 ]
                 for row in table.rows
             ],
@@ -71,18 +71,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def accuracy_loss(args: argparse.Namespace) -> AccuracyLoss:
-    """The harm as the loss of accuracy on --pairs; SlimError without --pictures."""
+    """The measure of the accuracy lost on --pairs; SlimError without --pictures."""
     return AccuracyLoss(args.pairs, pairs_folder(args), form_of(args), args.mirror, args.batch)
 
 
 def subject(args: argparse.Namespace) -> dict[str, Any]:
     """What decides the figures, to know a table of the same study by."""
-    harm = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
+    loss = 'loss of accuracy' if args.pairs else '1 - cosine of outputs'
     return {
         'deploy': args.deploy,
         'weights': args.weights,
         'criterion': args.criterion,
-        'harm': harm,
+        'loss': loss,
         'mirror': args.mirror if args.pairs else None,
         'refitted': args.refit,
         'pictures': args.count,
@@ -107,6 +107,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='refit the readers of removed channels first (default)',
     )
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
-    parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the harm on (default 96)')
+    parser.add_argument('--test-count', type=whole, default=96, help='pictures to measure the loss on (default 96)')
     add_net_stages(parser)
     add_pictures(parser)

@@ -111,7 +111,7 @@ def sensitivities(
         'deploy': args.deploy,
         'weights': args.weights,
         'criterion': args.ranked_by,
-        'harm': '1 - cosine of outputs',
+        'loss': '1 - cosine of outputs',
         'refitted': True,
         'pictures': args.count,
         'seed': args.seed,
