@@ -64,6 +64,7 @@ def _follow(process: Any, ours: Connection, end: float, take: Callable[[str, str
             except EOFError:
                 break
             if kind == 'outcome':
+                process.join(GRACE)
                 return what
             take(kind, what, value)
         elif ready:
