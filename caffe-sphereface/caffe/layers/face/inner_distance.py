@@ -62,8 +62,8 @@ class InnerDistance(Layer):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_distance_param
         if param.normalize and len(bottom) == 1:
-            rows = self.blobs[0].tensor
-            rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
+            with self.blobs[0].changing() as rows:
+                rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
         x, centres = self._operands(bottom)
         if param.update_center_only:
             take_rows(self, centres, bottom[2].tensor.long().reshape(-1))  # refuses labels that are no centre

@@ -25,8 +25,8 @@ class MarginInnerProduct(MarginProduct):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.mix = self.count_iteration()
-        weight = self.blobs[0].tensor
-        weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
+        with self.blobs[0].changing() as weight:
+            weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
         self._x = bottom[0].tensor.reshape(-1, self.inputs)
         logits = self._x @ weight.t()
         if self.margin > 1:

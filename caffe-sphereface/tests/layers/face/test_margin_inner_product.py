@@ -105,6 +105,31 @@ def test_inner_product_normalizes_no_weights_that_a_bottom_gives():
     np.testing.assert_array_equal(net.blobs['w'].data, weight)
 
 
+class Watcher:
+    changes = 0
+
+    def before_change(self):
+        self.changes += 1
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        margin(''),
+        layer('InnerDistance', extra=f'inner_distance_param {{ num_output: 4 {FILLER} normalize: true }}'),
+        layer(
+            'InnerProduct', extra=f'inner_product_param {{ num_output: 4 {FILLER} normalize: true bias_term: false }}'
+        ),
+    ],
+    ids=['MarginInnerProduct', 'InnerDistance', 'InnerProduct'],
+)
+def test_who_watches_the_weights_is_told_before_a_forward_normalises_them(text):
+    net, watcher = make_net(text, SHAPES if 'label' in text else {'x': SHAPES['x']}), Watcher()
+    net.params['layer'][0].watch(watcher)
+    net.forward()
+    assert watcher.changes == 1
+
+
 def test_rows_are_normalised_with_a_small_number_under_the_root():
     text = 'inner_product_param { num_output: 2 normalize: true bias_term: false %s }'
     net = make_net(layer('InnerProduct', extra=text % ''), {'x': (1, 2)})
