@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -159,6 +160,28 @@ def test_a_stage_that_is_interrupted_twice_loses_nothing(tmp_path, snapshot):
     for one, other in zip(weights(whole.final, whole), weights(cut.final, cut)):
         assert np.allclose(one, other, atol=1e-6)
     assert not list(cut.folder.glob('*_continued.prototxt'))
+
+
+def test_a_stage_that_is_killed_loses_what_came_after_the_last_safety_snapshot(tmp_path, monkeypatch):
+    monkeypatch.setattr('sphereslim.training.caffe_train.SAFETY_SECONDS', 0)
+    stage, states, harvested = make_stage(tmp_path / 'one', 40), [], {}
+
+    def look(progress):
+        states.append(sorted(path.name for path in stage.folder.glob('snapshot_iter_*.solverstate')))
+        time.sleep(0.02)
+
+    stage.run(watch=look, harvest=harvested.update)
+    assert states[-1] and max(map(len, states)) < 10
+    assert sorted(harvested) == [40] and stage.is_trained()
+
+
+def test_a_solver_with_snapshots_elsewhere_is_told_before_it_trains(tmp_path):
+    stage = make_stage(tmp_path / 'one')
+    solver = read_solver(stage.solver)
+    solver.snapshot_prefix = str(tmp_path / 'other')
+    write_prototxt(stage.solver, solver)
+    with pytest.raises(SlimError, match="solver.prototxt: snapshot_prefix '.*other', expected '.*one/snapshot'"):
+        stage.run()
 
 
 def test_a_failing_training_is_one_line(tmp_path):

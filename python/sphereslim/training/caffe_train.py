@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from sphereslim.errors import SlimError
 from sphereslim.logs.lines import fatal_message
 from sphereslim.logs.parser import displayed_loss
 
+SAFETY_SECONDS = 300  # what a training can lose that is killed
 EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
 
 
@@ -26,6 +28,28 @@ class Progress:
     loss: float
 
 
+class SafetySnapshots:
+    """Asks a training for a snapshot every SAFETY_SECONDS: `caffe train` takes one on SIGHUP.
+
+    `until` is the iteration from which on no more are asked for, since the process no longer handles the signal once it
+    is done. `before` is called before each.
+    """
+
+    def __init__(self, until: int, before: Callable[[], object]) -> None:
+        self._until, self._before = until, before
+        self._due = math.inf
+
+    def ask(self, process: subprocess.Popen[str], iteration: int) -> None:
+        """Ask where it is time; to be called for each loss that is displayed, the first of which starts the clock."""
+        now = time.monotonic()
+        if self._due == math.inf:
+            self._due = now + SAFETY_SECONDS
+        elif now >= self._due and iteration < self._until:
+            self._before()
+            process.send_signal(signal.SIGHUP)
+            self._due = now + SAFETY_SECONDS
+
+
 def train(
     solver: str | Path,
     log: Path,
@@ -33,13 +57,13 @@ def train(
     snapshot: str | Path | None = None,
     gpu: str | None = None,
     watch: Callable[[Progress], object] = lambda progress: None,
-    keep_on_interrupt: bool = False,
+    safety: SafetySnapshots | None = None,
 ) -> None:
     """Run `caffe train` to its end with its output appended to the file `log`; `watch` gets each Progress.
 
-    Starts from `weights` or continues from `snapshot`. On Ctrl-C the process is stopped with a snapshot. SlimError
-    tells the command's own reason when it fails, and stops the run with advice when the loss is no number or stays
-    at the value of a dead softmax (87.3365).
+    Starts from `weights` or continues from `snapshot`; `safety` asks for snapshots meanwhile. On Ctrl-C the process is
+    stopped with a snapshot. SlimError tells the command's own reason when it fails, and stops the run with advice when
+    the loss is no number or stays at the value of a dead softmax (87.3365).
     """
     command = [*caffe_command(), 'train', f'--solver={solver}']
     command += [f'--weights={weights}'] if weights else []
@@ -49,10 +73,16 @@ def train(
     environment = {**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'}
     # a session of its own, so that Ctrl-C reaches the process only through here
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True, env=environment
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        env=environment,
+        preexec_fn=_ignore_hangup,
     )
     try:
-        last = _follow(process, log, watch, solver)
+        last = _follow(process, log, watch, solver, safety)
     except BaseException as error:
         # what an exploded loss leaves is not to be gone on from
         _end(process, signal.SIGKILL if isinstance(error, SlimError) else signal.SIGINT)
@@ -63,7 +93,18 @@ def train(
         raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
 
 
-def _follow(process: subprocess.Popen[str], log: Path, watch: Callable[[Progress], object], solver: str | Path) -> str:
+def _ignore_hangup() -> None:
+    """Let a request for a snapshot that comes before or after the training itself pass without effect."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _follow(
+    process: subprocess.Popen[str],
+    log: Path,
+    watch: Callable[[Progress], object],
+    solver: str | Path,
+    safety: SafetySnapshots | None,
+) -> str:
     """Copy the process's lines to the log until it ends; the last fatal one, or where there is none the last."""
     last, fatal, dead = '', '', 0
     with open(log, 'a', buffering=1) as file:
@@ -76,6 +117,8 @@ def _follow(process: subprocess.Popen[str], log: Path, watch: Callable[[Progress
                 dead = dead + 1 if _is_dead(progress.loss) else 0
                 if math.isnan(progress.loss) or dead >= 3:
                     raise SlimError(_advice(solver, progress))
+                if safety:
+                    safety.ask(process, progress.iteration)
                 watch(progress)
     return fatal or last
 

@@ -20,7 +20,7 @@ from sphereslim.net.engine_check import check_engine
 from sphereslim.net.heads import advanced
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.progress import bar
-from sphereslim.training.caffe_train import Progress, train
+from sphereslim.training.caffe_train import Progress, SafetySnapshots, train
 from sphereslim.training.schedule import Schedule, solver_for
 
 _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
@@ -80,9 +80,11 @@ class Stage:
     ) -> None:
         """Train to the end, from the stage's newest snapshot when there is one; nothing when it is trained already.
 
-        At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of them.
+        At the end, before the snapshots are removed, `harvest` is called with {iteration: caffemodel} of those that the
+        solver asks for.
 
-        An interruption takes a snapshot, whether the solver asks for any or not, and the next call goes on from there.
+        A snapshot is taken every SAFETY_SECONDS and when it is interrupted, whether the solver asks for any or not, and
+        the next call goes on from there.
         SlimError tells what `caffe train` had to say when it fails.
         """
         if self.is_trained():
@@ -91,6 +93,9 @@ class Stage:
             raise SlimError(f'{self.folder}: has no solver.prototxt, expected a stage folder')
         check_engine([self.train], [self.solver])
         solver = read_solver(self.solver)
+        if Path(solver.snapshot_prefix).resolve() != self.prefix.resolve():
+            raise SlimError(f"{self.solver}: snapshot_prefix '{solver.snapshot_prefix}', expected '{self.prefix}'")
+        safety = SafetySnapshots(solver.max_iter - 2 * solver.display, lambda: self._thin(solver.snapshot))
         state, iteration = self._newest_state()
         if state:
             train(
@@ -99,12 +104,13 @@ class Stage:
                 snapshot=state,
                 gpu=gpu,
                 watch=watch,
+                safety=safety,
             )
         else:
             self.log.unlink(missing_ok=True)
             weights = self.init if self.init.is_file() else None
-            train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch)
-        self._finish(solver.max_iter, harvest)
+            train(self.solver, self.log, weights=weights, gpu=gpu, watch=watch, safety=safety)
+        self._finish(solver, harvest)
 
     def _newest_state(self) -> tuple[Path | None, int]:
         """(path, iteration) of the last whole snapshot, or (None, 0)."""
@@ -123,14 +129,23 @@ class Stage:
         write_prototxt(path, solver)
         return path
 
-    def _finish(self, iterations: int, harvest: Callable[[dict[int, Path]], object]) -> None:
+    def _thin(self, interval: int) -> None:
+        """Remove the snapshots before the newest whole one, but for those that the solver's own `interval` asks for."""
+        newest = self._newest_state()[1]
+        for path in self.folder.glob('snapshot_iter_*'):
+            iteration = int(path.stem.rsplit('_', 1)[1])
+            if iteration < newest and not _is_asked_for(iteration, interval):
+                path.unlink()
+
+    def _finish(self, solver: caffe_pb2.SolverParameter, harvest: Callable[[dict[int, Path]], object]) -> None:
+        iterations = solver.max_iter
         last = self.folder / f'snapshot_iter_{iterations}.caffemodel'
         if not last.is_file():
             raise SlimError(
                 f'{self.folder}: training stopped before iteration {iterations}; the same command continues'
             )
-        found = self.folder.glob('snapshot_iter_*.caffemodel')
-        harvest({int(path.stem.rsplit('_', 1)[1]): path for path in found})
+        found = {int(path.stem.rsplit('_', 1)[1]): path for path in self.folder.glob('snapshot_iter_*.caffemodel')}
+        harvest({i: path for i, path in found.items() if i == iterations or _is_asked_for(i, solver.snapshot)})
         last.replace(self.final)
         for path in (*self.folder.glob('snapshot_iter_*'), *self.folder.glob('*_continued.prototxt')):
             path.unlink()
@@ -147,3 +162,8 @@ def train_with_bar(stage: Stage, title: str, gpu: str | None = None, **how: Any)
 
         stage.run(gpu, watch, **how)
         shown.update(total - shown.n)
+
+
+def _is_asked_for(iteration: int, interval: int) -> bool:
+    """Whether the solver's own `snapshot` interval, 0 for none, falls on an iteration."""
+    return bool(interval) and iteration % interval == 0

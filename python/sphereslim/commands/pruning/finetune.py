@@ -1,7 +1,8 @@
 """Train a stage folder (train.prototxt, solver.prototxt, init.caffemodel) to its end; continues from its snapshots.
 
 The end is final.caffemodel in the same folder, the log train.log. It is what `caffe train` does with these files, with
-a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing.
+a progress bar, one line of advice when the loss explodes, and an interruption that loses nothing. When it is killed, it
+loses five minutes at most.
 """
 
 import argparse
