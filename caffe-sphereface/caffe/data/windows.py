@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]  # x1, y1, x2, y2
 
 
 @dataclass(frozen=True)
-class Window:
+class PictureWindow:
     """A box of a picture with its corners inclusive, its class and its overlap with the ground truth."""
 
     path: str
@@ -22,11 +22,11 @@ class Window:
     box: Box
 
 
-def read_windows(source: str) -> list[Window]:
+def read_windows(source: str) -> list[PictureWindow]:
     """The windows of a file of blocks `# index`, path, channels, height, width, count, then `count` lines of
     `class overlap x1 y1 x2 y2`. Raises CaffeError naming file and line."""
     lines = _Lines(source)
-    windows: list[Window] = []
+    windows: list[PictureWindow] = []
     while lines.left:
         try:
             windows += _block(lines)
@@ -50,7 +50,7 @@ class _Lines:
         return text
 
 
-def _block(lines: _Lines) -> list[Window]:
+def _block(lines: _Lines) -> list[PictureWindow]:
     """The windows of one picture."""
     if not lines.take('# index').startswith('#'):
         raise ValueError('a line "# index"')
@@ -64,11 +64,11 @@ def _block(lines: _Lines) -> list[Window]:
     return windows
 
 
-def _window(path: str, label: str, overlap: str, box: list[str]) -> Window:
+def _window(path: str, label: str, overlap: str, box: list[str]) -> PictureWindow:
     x1, y1, x2, y2 = map(whole_number, box)
     if x2 < x1 or y2 < y1:
         raise ValueError(f'window {x1} {y1} {x2} {y2} is empty')
-    return Window(path, whole_number(label), float(overlap), (x1, y1, x2, y2))
+    return PictureWindow(path, whole_number(label), float(overlap), (x1, y1, x2, y2))
 
 
 def cut_window(

@@ -69,19 +69,19 @@ class _Names:
         return bottoms
 
     def written_by(self, made: Replacement) -> list[caffe_pb2.LayerParameter]:
-        """The pieces of a layer with the version of every blob in its name, until `settle`."""
+        """The new layers of a layer with the version of every blob in its name, until `settle`."""
         before = dict(self._versions)
-        for piece in made.pieces:
-            in_place = len(made.pieces) == 1 and set(piece.top) & set(piece.bottom)
-            piece.bottom[:] = [_versioned(name, before.get(name, self._versions.get(name, 0))) for name in piece.bottom]
-            for i, name in enumerate(piece.top):
+        for new in made.new_layers:
+            in_place = len(made.new_layers) == 1 and set(new.top) & set(new.bottom)
+            new.bottom[:] = [_versioned(name, before.get(name, self._versions.get(name, 0))) for name in new.bottom]
+            for i, name in enumerate(new.top):
                 if name not in self._versions:
                     self._versions[name] = 0
-                    self._sources |= set() if piece.bottom else {name}
+                    self._sources |= set() if new.bottom else {name}
                 elif not in_place:
                     self._versions[name] += 1
-                piece.top[i] = _versioned(name, self._versions[name])
-        return made.pieces
+                new.top[i] = _versioned(name, self._versions[name])
+        return made.new_layers
 
     def settle(self, param: caffe_pb2.NetParameter) -> None:
         """Give blobs their names: an input and the last version of any other keep theirs, the others get a number."""

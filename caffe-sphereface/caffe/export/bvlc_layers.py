@@ -50,7 +50,7 @@ class Replacement:
     ) -> None:
         self.layer, self.bottoms, self.shapes, self.top_shapes = layer, list(bottoms), shapes, tops
         self.has_weights = has_weights
-        self.pieces: list[caffe_pb2.LayerParameter] = []
+        self.new_layers: list[caffe_pb2.LayerParameter] = []
         self.values: dict[str, list[np.ndarray]] = {}
 
     @property
@@ -64,14 +64,14 @@ class Replacement:
 
     def keep(self, **fields: Any) -> caffe_pb2.LayerParameter:
         """The layer itself with other fields and its own parameters; the message, to change further."""
-        piece = caffe_pb2.LayerParameter()
-        piece.CopyFrom(self.layer.param)
-        piece.MergeFrom(caffe_pb2.LayerParameter(**fields))
-        piece.bottom[:] = self.bottoms
-        self.pieces.append(piece)
+        new = caffe_pb2.LayerParameter()
+        new.CopyFrom(self.layer.param)
+        new.MergeFrom(caffe_pb2.LayerParameter(**fields))
+        new.bottom[:] = self.bottoms
+        self.new_layers.append(new)
         if self.layer.blobs:
-            self.values[piece.name] = self.blobs()
-        return piece
+            self.values[new.name] = self.blobs()
+        return new
 
     def add(
         self,
@@ -86,7 +86,7 @@ class Replacement:
         name = f'{self.layer.name}/{suffix}' if suffix else self.layer.name
         if tops is None:
             tops = [name] if suffix else self.tops[:1]
-        self.pieces.append(caffe_pb2.LayerParameter(name=name, type=kind, bottom=bottoms, top=tops, **fields))
+        self.new_layers.append(caffe_pb2.LayerParameter(name=name, type=kind, bottom=bottoms, top=tops, **fields))
         if values:
             self.values[name] = list(values)
         return tops[0] if tops else ''
@@ -120,22 +120,22 @@ def replace(made: Replacement, target: str) -> None:
         layer.error(f'has no exact form in the layers of {"BVLC Caffe 1.0" if target == "bvlc" else "OpenCV"}')
 
 
-def _state_defaults(piece: caffe_pb2.LayerParameter) -> None:
+def _state_defaults(new: caffe_pb2.LayerParameter) -> None:
     """OpenCV has no defaults for these fields."""
-    if piece.type == 'DetectionOutput':
-        param = piece.detection_output_param
+    if new.type == 'DetectionOutput':
+        param = new.detection_output_param
         for field in ('share_location', 'background_label_id', 'keep_top_k', 'code_type'):
             setattr(param, field, getattr(param, field))
-    if piece.type == 'PriorBox':
-        param = piece.prior_box_param
+    if new.type == 'PriorBox':
+        param = new.prior_box_param
         param.flip, param.clip = param.flip, param.clip
         param.variance[:] = param.variance or [_PRIOR_VARIANCE]
 
 
 @_rule(ConvolutionDepthwise)
 def _convolution_depthwise(made: Replacement, layer: ConvolutionDepthwise) -> None:
-    piece = made.keep(type='Convolution')
-    param = piece.convolution_param
+    new = made.keep(type='Convolution')
+    param = new.convolution_param
     param.num_output = param.group = made.shapes[0][1]
     for name in ('kernel', 'stride', 'pad'):  # the layer reads them as a pair only
         pair = (f'{name}_h', f'{name}_w')
@@ -147,8 +147,8 @@ def _convolution_depthwise(made: Replacement, layer: ConvolutionDepthwise) -> No
 @_rule(Pooling)
 def _pooling(made: Replacement, layer: Pooling) -> None:
     """Rounding up is BVLC's; rounded down, the row and the column beyond are cut off where there are any."""
-    piece = made.keep()
-    param = piece.pooling_param
+    new = made.keep()
+    param = new.pooling_param
     down = param.round_mode == param.FLOOR or not param.ceil_mode
     for field in ('round_mode', 'ceil_mode'):
         param.ClearField(field)
@@ -160,7 +160,7 @@ def _pooling(made: Replacement, layer: Pooling) -> None:
         layer.error('rounds its size down and has a mask, expected a size that rounding does not change')
     for axis in beyond:
         whole, rest = f'{layer.name}/whole{axis}', f'{layer.name}/beyond{axis}'
-        made.pieces[-1].top[0] = whole
+        made.new_layers[-1].top[0] = whole
         cut = {'axis': axis, 'slice_point': [made.top_shapes[0][axis]]}
         made.add('Slice', [whole], f'cut{axis}', tops=[made.tops[0], rest], slice_param=cut)
     if beyond:
@@ -277,12 +277,12 @@ def _upsample(made: Replacement, layer: Upsample) -> None:
 
 @_rule(InnerProduct)
 def _inner_product(made: Replacement, layer: InnerProduct) -> None:
-    piece = made.keep()
-    piece.inner_product_param.ClearField('normalize')
+    new = made.keep()
+    new.inner_product_param.ClearField('normalize')
     if not layer.param.inner_product_param.normalize or layer.transpose or len(made.bottoms) > 1:
         return
     if not made.has_weights:
         layer.error('normalizes its weights, expected -weights to do so beforehand')
     weight, *bias = made.blobs()
     norm = np.sqrt((weight.astype(np.float64) ** 2).sum(1, keepdims=True) + _ROW_EPS)
-    made.values[piece.name] = [(weight / norm).astype(np.float32), *bias]
+    made.values[new.name] = [(weight / norm).astype(np.float32), *bias]

@@ -10,13 +10,13 @@ from caffe.data.augmentation import Draw, Transformer
 from caffe.data.feed import Feed, make_transformer, own_generator
 from caffe.data.pictures import decode_picture, read_small
 from caffe.data.prefetch.batch import NewRow
-from caffe.data.windows import Window, cut_window, read_windows
+from caffe.data.windows import PictureWindow, cut_window, read_windows
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
 
 # a window, the label that it counts as, whether it is mirrored
-Drawn = tuple[Window, int, bool]
+Drawn = tuple[PictureWindow, int, bool]
 
 
 @register('WindowData')
@@ -52,7 +52,7 @@ class WindowData(Layer):
 
     def _sampler(
         self,
-        windows: list[Window],
+        windows: list[PictureWindow],
         param: caffe_pb2.WindowDataParameter,
         mirror: bool,
         generator: np.random.Generator,
