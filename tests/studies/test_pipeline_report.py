@@ -13,7 +13,7 @@ from sphereslim.evaluation.speed import speed_ratio
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
 from sphereslim.report.text_tables import duration
 from sphereslim.studies.pipeline_report import write
-from sphereslim.studies.pipeline_report.figures import figures
+from sphereslim.studies.pipeline_report.figures import figures, losses
 from sphereslim.studies.pipeline_report.published import printed_for
 from sphereslim.studies.pipeline_report.tables import accuracy, published_table, stage_table
 from sphereslim.studies.pipeline_report.write import write_figure
@@ -202,3 +202,18 @@ def test_speed_is_compared_round_by_round():
 
 def test_durations_read_like_words():
     assert [duration(s) for s in (None, 45.4, 750, 40000)] == ['', '45 s', '12.5 min', '11.1 h']
+
+
+@pytest.mark.parametrize('ours, scale', [([(0, 0.05), (10, 0.01)], 'log'), ([(0, 4), (10, 1)], 'linear')])
+def test_a_loss_far_below_the_published_one_is_not_drawn_flat_on_the_axis(ours, scale):
+    figure = losses({'loss': ours}, [(0, 8), (100, 3)])
+    assert figure.axes[0].get_yscale() == scale
+
+
+@pytest.mark.parametrize('criterion, is_told', [('greedy_pair', True), ('thinet', False)])
+def test_the_bars_of_pairs_are_explained(criterion, is_told):
+    values = report()
+    for selection in values['selections']:
+        selection['criterion'] = criterion
+    captions = [figure.text for found in figures(values).values() for figure in found if 'channels' in figure.name]
+    assert captions and all(('leave in pairs' in caption) is is_told for caption in captions)

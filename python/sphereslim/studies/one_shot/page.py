@@ -103,10 +103,14 @@ def figure(results: dict[str, Any], name: str) -> Figure:
 
 
 def _draw(results: dict[str, Any]) -> Any:
+    from matplotlib import colormaps
+
     figure, axes = panels((7, 4.2))
     whole = results['original']
+    criteria = list(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r))
+    colours = colormaps['turbo'].resampled(max(len(criteria), 2))
     for refitted, marker in ((False, 'v'), (True, 'o')):
-        for number, criterion in enumerate(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r)):
+        for number, criterion in enumerate(criteria):
             points = sorted(
                 (100 * r['macs'] / whole['macs'], r['few']['accuracy'])
                 for r in results.values()
@@ -116,7 +120,7 @@ def _draw(results: dict[str, Any]) -> Any:
                 *zip(*points),
                 marker,
                 ms=5,
-                color=f'C{number % 10}',
+                color=colours(number),
                 alpha=0.9 if refitted else 0.45,
                 label=f'{criterion}' if refitted else None,
             )

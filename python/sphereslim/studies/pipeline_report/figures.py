@@ -21,7 +21,7 @@ def figures(report: dict[str, Any]) -> dict[str, list[Figure]]:
         Figure(
             f'channels-{selection["layer"]}',
             f'{selection["layer"]}: {len(selection["kept"])} of {len(selection["scores"])} kept',
-            f'Every filter of {selection["layer"]} by its score.',
+            _caption(selection),
             partial(channels, selection),
         )
         for selection in report['selections']
@@ -139,11 +139,21 @@ def losses(curves: Mapping[str, Sequence[Sequence[float]]], published: Sequence[
     axes.plot(*np.array(curves['loss']).T, color='C0')
     axes.set_ylabel('loss', color='C0')
     axes.set_xlabel('iteration')
-    axes.set_ylim(bottom=0)
+    if _are_far_apart(curves['loss'], published or ()):
+        axes.set_yscale('log')
+    else:
+        axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if curves.get('lambda'):
         _draw_lambda(axes.twinx(), curves['lambda'])
     return figure
+
+
+def _are_far_apart(*curves: Sequence[Sequence[float]]) -> bool:
+    """Whether one curve would lie flat on the axis under another one: its largest loss is below a tenth of that."""
+    tops = [max(loss for _, loss in curve) for curve in curves if len(curve)]
+    positive = all(loss > 0 for curve in curves for _, loss in curve)
+    return positive and min(tops) < 0.1 * max(tops)
 
 
 def _draw_lambda(axes: Any, points: Sequence[Sequence[float]]) -> None:
@@ -152,6 +162,17 @@ def _draw_lambda(axes: Any, points: Sequence[Sequence[float]]) -> None:
     axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_minor_locator(LogLocator(subs=()))
     axes.set_ylabel('lambda', color='C1')
+
+
+def _caption(selection: dict[str, Any]) -> str:
+    """What the bars of a layer are; of pairs, why the removed ones are not those of the lowest scores."""
+    words = f'Every filter of {selection["layer"]} by its score.'
+    if selection['criterion'] == 'greedy_pair':
+        words += (
+            ' Filters leave in pairs, each time the two whose sums of activations cancel best: removed ones stand on '
+            'both sides of zero, among kept ones.'
+        )
+    return words
 
 
 def channels(selection: dict[str, Any]) -> Any:
