@@ -316,8 +316,8 @@ def test_landmark_lists_of_all_forms(tmp_path):
 def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     if words[0] == 'f':
-        (tmp_path / 'f').mkdir()
-        cv2.imwrite('f/1.png', noise(1)[0])
+        (tmp_path / 'f' / 'person').mkdir(parents=True)
+        cv2.imwrite('f/person/1.png', noise(1)[0])
     told = run('detect.py', *words)
     assert told.returncode == 1 and len(told.stderr.strip().splitlines()) == 1, told.stderr
     assert told.stderr.startswith('error: ') and message in told.stderr
