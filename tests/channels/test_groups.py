@@ -79,6 +79,10 @@ def test_random_nets_masked_equals_pruned(proto, seed):
         raise
 
 
+def test_a_flattened_sum_of_squeeze_and_excitation_has_all_places_of_its_channels():
+    assert_masked_is_pruned(build([('axpy', 0, 0), ('flat', 0, 0)]), half)
+
+
 @given(NETS)
 @settings(max_examples=20, deadline=None)
 def test_pruning_by_nothing_changes_nothing(proto):
@@ -454,6 +458,36 @@ def test_squeeze_and_excitation_masked_equals_pruned(gate):
     )
     group = Groups(net).of('a')
     assert set(group.makers) == {'a', 'up'} and group.size == 6
+    assert_masked_is_pruned(net, half)
+
+
+REGIONS = """layer { name: "r" type: "DummyData" top: "r"
+    dummy_data_param { shape { dim: 2 dim: 5 } data_filler { value: 0 } } }
+"""
+WIDER = {
+    'upsampled': 'layer { name: "w" type: "Upsample" bottom: "p" top: "w" upsample_param { scale: 3 } }',
+    'interpolated': 'layer { name: "w" type: "Interp" bottom: "p" top: "w" interp_param { height: 2 width: 4 } }',
+    'pooled by regions': REGIONS + 'layer { name: "w" type: "ROIPooling" bottom: "p" bottom: "r" top: "w" '
+    'roi_pooling_param { pooled_h: 2 pooled_w: 2 } }',
+    'repeated': 'layer { name: "w" type: "Tile" bottom: "p" top: "w" tile_param { axis: 2 tiles: 3 } }',
+    'put together': 'layer { name: "w" type: "Concat" bottom: "p" bottom: "p" top: "w" concat_param { axis: 3 } }',
+    'padded': 'layer { name: "w" type: "ConvolutionDepthwise" bottom: "p" top: "w" '
+    'convolution_param { num_output: 6 kernel_size: 1 pad: 1 stride: 1 } }',
+    'multiplied out': 'layer { name: "w" type: "InnerProduct" bottom: "p" top: "w" '
+    'inner_product_param { axis: 3 num_output: 4 } }',
+}
+
+
+@pytest.mark.parametrize('how', WIDER)
+def test_one_value_of_each_channel_that_becomes_several_is_followed(how):
+    net = small(
+        SQUEEZE
+        + WIDER[how]
+        + 'layer { name: "f" type: "Flatten" bottom: "w" top: "f" }'
+        + 'layer { name: "n" type: "BatchNorm" bottom: "f" top: "n" }'
+        + 'layer { name: "end" type: "InnerProduct" bottom: "n" top: "end" inner_product_param { num_output: 3 } }'
+    )
+    assert 'a' in {group.name for group in Groups(net).prunable()}
     assert_masked_is_pruned(net, half)
 
 

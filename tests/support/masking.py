@@ -11,9 +11,17 @@ def masked_outputs(net, groups, mask, inputs):
         for top in net.top_names[layer]:
             flow = groups.trace.tops.get((layer, top))
             if flow is not None:
+                _assert_true(flow, net.blobs[top].data.shape, top)
                 block = net.blobs[top].data.shape[1] // len(flow.ids)
                 net.blobs[top].data[:, ~np.repeat(mask[flow.ids], block)] = 0
     return {name: np.array(net.blobs[name].data) for name in net.outputs}
+
+
+def _assert_true(flow, shape, name):
+    """What a flow says of a blob has to hold of the blob that the net makes."""
+    channels = len(flow.ids)
+    assert shape[1] % channels == 0 if flow.flat else shape[1] == channels, f'{name}: {shape} of {channels} channels'
+    assert not flow.single or np.prod(shape[1:]) == channels, f'{name}: {shape} is not one value for each channel'
 
 
 def outputs(net, inputs):

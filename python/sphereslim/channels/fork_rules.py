@@ -4,8 +4,9 @@ from __future__ import annotations  # the schema is loaded when it is first used
 
 from collections.abc import Sequence
 
-from sphereslim.channels.rules import joined, rule, stop
+from sphereslim.channels.rules import joined, resized, rule, stop
 from sphereslim.channels.trace import Flow, Trace
+from sphereslim.channels.weighted_rules import stays_single
 from sphereslim.engine import caffe_pb2
 
 Flows = Sequence[Flow | None]
@@ -35,18 +36,19 @@ def _permute(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flo
 @rule('Interp', 'ROIPooling')
 def _first(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flows:
     trace.pin(flows[1:], f"'{layer.name}' ({layer.type}) reads them as regions")
-    return [flows[0]]
+    return [resized(flows[0])]
 
 
 @rule('Upsample')
 def _upsample(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flows:
     """A second bottom says where each value of the first goes, channel by channel."""
-    return joined(trace, layer, flows) if len(flows) > 1 else [flows[0]]
+    return [resized(flow) for flow in (joined(trace, layer, flows) if len(flows) > 1 else flows)]
 
 
 @rule('Axpy')
 def _axpy(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flows:
-    return joined(trace, layer, flows)
+    """Bottom 0 has one factor for each channel of the pictures, bottoms 1 and 2."""
+    return joined(trace, layer, flows, like=1)
 
 
 @rule('ChannelScale')
@@ -83,7 +85,7 @@ def _convolution_depthwise(trace: Trace, layer: caffe_pb2.LayerParameter, flows:
     for name in ('num_output', 'group'):
         if getattr(param, name) == len(flow.ids):
             trace.count_field(layer, f'convolution_param.{name}', flow.ids)
-    return [flow]
+    return [Flow(flow.ids, single=stays_single(param, flow))]
 
 
 @rule('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale')

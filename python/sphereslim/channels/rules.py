@@ -146,8 +146,8 @@ def _scale_by_blob(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows, 
 
 
 @rule('Eltwise')
-def joined(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
-    """Blobs combined element by element: their channels go together."""
+def joined(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows, like: int = 0) -> Tops:
+    """Blobs combined element by element: their channels go together. The top has the shape of bottom `like`."""
     known = [flow for flow in flows if flow is not None]
     if not known:
         return []
@@ -156,7 +156,12 @@ def joined(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if len(known) < len(flows):
         trace.pin(known, f"'{layer.name}' ({layer.type}) combines them with a blob whose channels are not known")
     trace.tie(*(flow.ids for flow in known))
-    return [flows[0] or Flow(known[0].ids, known[0].flat)]
+    return [flows[like] or Flow(known[0].ids, known[0].flat)]
+
+
+def resized(flow: Flow | None) -> Flow | None:
+    """The flow of a blob of the same channels, of which each may have more values than before."""
+    return Flow(flow.ids, flow.flat) if flow is not None else None
 
 
 def _axis_of(param: Message, old: str) -> int:
@@ -168,10 +173,11 @@ def _concat(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops
     axis = _axis_of(layer.concat_param, 'concat_dim')
     if axis < 0:
         return stop(trace, layer, flows, 'counts its axis from the end')
-    if axis != 1:
-        return joined(trace, layer, flows)
     if len(flows) == 1:
         return flows
+    if axis != 1:
+        tops = joined(trace, layer, flows)
+        return tops if axis == 0 else [resized(flow) for flow in tops]
     known = [flow for flow in flows if flow is not None and not flow.flat]
     if len(known) < len(flows):
         return stop(trace, layer, flows, 'joins them with a blob whose number of channels is not known')
@@ -241,8 +247,10 @@ def _reduction(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> T
 @rule('Tile')
 def _tile(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param, flow = layer.tile_param, flows[0]
-    if flow is None or param.axis >= 0 and param.axis != 1:
+    if flow is None or param.axis == 0:
         return [flow]
+    if param.axis > 1:
+        return [resized(flow)]
     if param.axis < 0 or flow.flat:
         return stop(trace, layer, flows, 'repeats along an axis that is not known')
     return [Flow(np.tile(flow.ids, param.tiles), single=flow.single)]

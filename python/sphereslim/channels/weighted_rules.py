@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sphereslim.channels.rules import Flows, Tops, rule, stop
+from sphereslim.channels.rules import Flows, Tops, resized, rule, stop
 from sphereslim.channels.trace import Flow, Trace
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
@@ -16,10 +16,10 @@ def _convolution(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) ->
     if param.axis != 1:
         return stop(trace, layer, flows, 'has its channels on an axis other than 1')
     outs = [_convolve(trace, layer, flow) for flow in flows]
-    return [Flow(out.ids, out.flat, _stays_single(param, flow)) for out, flow in zip(outs, flows)]
+    return [Flow(out.ids, out.flat, stays_single(param, flow)) for out, flow in zip(outs, flows)]
 
 
-def _stays_single(param: caffe_pb2.ConvolutionParameter, flow: Flow | None) -> bool:
+def stays_single(param: caffe_pb2.ConvolutionParameter, flow: Flow | None) -> bool:
     """Whether a convolution of one value per channel makes such a blob again."""
     kernel = [*param.kernel_size, *([param.kernel_h, param.kernel_w] if param.HasField('kernel_h') else ())]
     padded = any(param.pad) or param.pad_h or param.pad_w
@@ -88,7 +88,7 @@ def _inner_product(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) 
     if len(flows) > 1:
         return stop(trace, layer, flows, 'takes its weights from a blob')
     if param.axis > 1:
-        return [flows[0]]
+        return [resized(flows[0])]
     if param.axis < 1:
         return stop(trace, layer, flows, 'reads an axis that is not known')
     out = trace.make(layer, param.num_output)
