@@ -44,8 +44,7 @@ class FocalLoss(Layer):
         outer, _, inner = self.extent
         self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
-        self._mask = self.normalizer.mask(labels)
-        self._index = labels if self._mask is None else torch.where(self._mask > 0, labels, 0)
+        self._index, self._mask = self.normalizer.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, self._mask)
         self._own = pick(self, self._p, self._index)
         loss = self._focus() * self._own.clamp(min=_FLT_MIN).log()

@@ -113,9 +113,8 @@ class InfogainLoss(Layer):
         matrix = bottom[2].tensor if len(bottom) > 2 else self._matrix
         self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
-        mask = self.normalizer.mask(labels)
+        index, mask = self.normalizer.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, mask)
-        index = labels if mask is None else torch.where(mask > 0, labels, 0)
         pick(self, self._p, index)
         gain = matrix.reshape(classes, classes)[index[:, 0]].movedim(-1, 1)
         self._gain = gain if mask is None else gain * mask

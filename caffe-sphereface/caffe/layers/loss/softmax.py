@@ -38,8 +38,7 @@ class SoftmaxWithLoss(Layer):
         outer, _, inner = self.extent
         self._p = softmax(bottom[0].tensor, self.extent)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
-        self._mask = self.normalizer.mask(labels)
-        self._index = labels if self._mask is None else torch.where(self._mask > 0, labels, 0)
+        self._index, self._mask = self.normalizer.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, self._mask)
         log = pick(self, self._p, self._index).clamp_(min=_FLT_MIN).log_()
         log = log if self._mask is None else log * self._mask

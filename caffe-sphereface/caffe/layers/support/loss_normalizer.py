@@ -24,6 +24,11 @@ class Normalizer:
         """1.0 where a label counts and 0.0 where it is ignored (float tensor of their shape), None when all count."""
         return None if self.ignore_label is None else (labels != self.ignore_label).to(torch.get_default_dtype())
 
+    def targets(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(class of each label, with 0 in place of those that are ignored; their `mask`), from whole numbers."""
+        mask = self.mask(labels)
+        return labels if mask is None else torch.where(mask > 0, labels, 0), mask
+
     def divisor(self, outer: int, inner: int, mask: torch.Tensor | None) -> int | torch.Tensor:
         """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels."""
         if self.mode == LossParameter.VALID and mask is not None:
