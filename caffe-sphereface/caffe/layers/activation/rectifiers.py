@@ -73,8 +73,7 @@ class PReLU(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.prelu_param
         shape = bottom[0].shape
-        if len(shape) < 2:
-            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(shape)
         filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(type='constant', value=0.25)
         add_parameter(self, () if param.channel_shared else shape[1:2], filler)
 

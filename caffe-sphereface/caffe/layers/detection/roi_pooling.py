@@ -30,8 +30,7 @@ class ROIPooling(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, regions = bottom[0].shape, bottom[1].shape
-        if len(shape) != 4:
-            self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width)')
+        self.check_picture(shape)
         if not regions or bottom[1].count != regions[0] * 5:
             self.error(f'regions have shape {regions}, expected (regions, 5)')
         top[0].reshape(regions[0], shape[1], *self.bins)

@@ -42,8 +42,7 @@ class BatchNorm(Layer):
         self._freeze()
 
     def _channels_of(self, shape: Sequence[int]) -> int:
-        if len(shape) < 2:
-            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(shape)
         return shape[1]
 
     def _freeze(self) -> None:

@@ -37,8 +37,7 @@ class _Normalisation(Layer):
 
     def _set_up_channels(self, bottom: list[Blob], *fillers: caffe_pb2.FillerParameter) -> None:
         """One blob (1, C, 1, 1) for each filler."""
-        if len(bottom[0].shape) < 2:
-            self.error(f'bottom of shape {bottom[0].shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(bottom[0].shape)
         self.channels = bottom[0].shape[1]
         for filler in fillers:
             add_parameter(self, (1, self.channels, 1, 1), filler)

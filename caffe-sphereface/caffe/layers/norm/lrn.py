@@ -30,8 +30,7 @@ class LRN(Layer):
             self.error(f'local_size is {self.size}, expected an odd number')
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if len(bottom[0].shape) != 4:
-            self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
+        self.check_picture(bottom[0].shape)
         top[0].reshape(*bottom[0].shape)
 
     def _window_sum(self, x: torch.Tensor) -> torch.Tensor:

@@ -28,8 +28,7 @@ class Normalize(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
-        if len(shape) < 2:
-            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(shape)
         space = (shape[2:] + (1, 1))[: max(2, len(shape) - 2)]
         top[0].reshape(*shape[:2], *space)
         if len(top) > 1:

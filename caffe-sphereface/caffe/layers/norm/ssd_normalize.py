@@ -30,8 +30,7 @@ class SSDNormalize(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.norm_param
-        if len(bottom[0].shape) < 2:
-            self.error(f'bottom of shape {bottom[0].shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(bottom[0].shape)
         filler = param.scale_filler if param.HasField('scale_filler') else caffe_pb2.FillerParameter(value=1.0)
         add_parameter(self, () if param.channel_shared else bottom[0].shape[1:2], filler)
 

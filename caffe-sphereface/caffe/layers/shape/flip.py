@@ -21,8 +21,7 @@ class Flip(Layer):
         self.mirrored = [axis for axis, is_flipped in ((2, param.flip_height), (3, param.flip_width)) if is_flipped]
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if len(bottom[0].shape) != 4:
-            self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
+        self.check_picture(bottom[0].shape)
         top[0].reshape(*bottom[0].shape)
 
     def infer(self, x: torch.Tensor) -> torch.Tensor:

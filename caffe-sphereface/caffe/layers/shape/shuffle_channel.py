@@ -18,8 +18,7 @@ class ShuffleChannel(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.group, shape = self.param.shuffle_channel_param.group, bottom[0].shape
-        if len(shape) < 2:
-            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+        self.check_channels(shape)
         if not self.group or shape[1] % self.group:
             self.error(f'group {self.group} does not divide channels of the bottom, {shape[1]}')
         top[0].reshape(*shape)

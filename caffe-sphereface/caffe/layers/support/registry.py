@@ -208,6 +208,16 @@ class Layer:
                 text = str(low) if low == high else f'{low} or more' if high is None else f'{low} to {high}'
                 self.error(f'has {have} {what} blobs, expected {text}')
 
+    def check_channels(self, shape: Sequence[int]) -> None:
+        """Raise CaffeError unless a bottom of this shape has channels: at least 2 axes."""
+        if len(shape) < 2:
+            self.error(f'bottom of shape {shape}, expected at least 2 axes (num, channels)')
+
+    def check_picture(self, shape: Sequence[int]) -> None:
+        """Raise CaffeError unless a bottom of this shape holds pictures: 4 axes."""
+        if len(shape) != 4:
+            self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width)')
+
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the parameters and create `blobs`; called once, before the first `reshape`."""
 

@@ -31,8 +31,7 @@ class Interp(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, param = bottom[0].shape, self.param.interp_param
-        if len(shape) != 4:
-            self.error(f'bottom of shape {shape}, expected 4 axes (num, channels, height, width)')
+        self.check_picture(shape)
         self.kept_rows, self.kept_columns = ((-param.pad_beg, size + param.pad_end) for size in shape[2:])
         sizes = [end - start for start, end in (self.kept_rows, self.kept_columns)]
         if min(sizes) < 1:

@@ -31,8 +31,7 @@ class Pooling(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
-        if len(bottom[0].shape) != 4:
-            self.error(f'bottom of shape {bottom[0].shape}, expected 4 axes (num, channels, height, width)')
+        self.check_picture(bottom[0].shape)
         self.is_max = param.pool == param.MAX
         self.stochastic = param.pool == param.STOCHASTIC
         if len(top) > 1 and not self.is_max:

@@ -12,11 +12,6 @@ def has_mask(param: caffe_pb2.LayerParameter) -> bool:
     return len(param.bottom) > 1
 
 
-def _check_axes(layer: Layer, blob: Blob) -> None:
-    if len(blob.shape) != 4:
-        layer.error(f'bottom of shape {blob.shape}, expected 4 axes (num, channels, height, width)')
-
-
 @register('Upsample')
 class Upsample(Layer):
     """y[h, w] = x[h / scale, w / scale] (MobileNet-YOLO); dx sums over the scale² places of each value."""
@@ -33,7 +28,7 @@ class Upsample(Layer):
             self.error('scale is 0, expected at least 1')
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        _check_axes(self, bottom[0])
+        self.check_picture(bottom[0].shape)
         num, channels, height, width = bottom[0].shape
         top[0].reshape(num, channels, height * self.scale, width * self.scale)
 
@@ -85,7 +80,7 @@ class MaskedUpsample(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, (values, mask) = self.param.upsample_param, bottom
-        _check_axes(self, values)
+        self.check_picture(values.shape)
         if mask.shape != values.shape:
             self.error(f'mask of shape {mask.shape}, expected that of bottom 0, {values.shape}')
         num, channels, height, width = values.shape
