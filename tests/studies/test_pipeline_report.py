@@ -6,17 +6,24 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from repository import ROOT
+from sphereslim.data.pairs import pair_sets
+from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
+from sphereslim.evaluation.paired import pack_right
 from sphereslim.evaluation.speed import speed_ratio
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED
 from sphereslim.report.text_tables import duration
 from sphereslim.studies.pipeline_report import write
 from sphereslim.studies.pipeline_report.figures import figures, losses
+from sphereslim.studies.pipeline_report.more_sets import add_set
 from sphereslim.studies.pipeline_report.published import printed_for
-from sphereslim.studies.pipeline_report.tables import accuracy, published_table, stage_table
+from sphereslim.studies.pipeline_report.tables import accuracy, published_table, sets_table, stage_table
 from sphereslim.studies.pipeline_report.write import write_figure
+from sphereslim.training.stage import Stage
+from tiny_run import write_run
 
 PUBLISHED_FOLDER = ROOT / 'published'
 
@@ -98,10 +105,49 @@ def test_every_number_of_the_stage_table_has_a_source():
         '1.10× (0.99–1.21)',
         '90.00 ± 0.50 %',
         '97.50 ± 0.50 %',
+        '0.50',
         '90 s',
     ]
-    assert [cell.source for cell in table.rows[1]] == ['', *[ANALYTIC] * 4, *[MEASURED] * 5]
+    assert [cell.source for cell in table.rows[1]] == ['', *[ANALYTIC] * 4, *[MEASURED] * 6]
     assert table.rows[0][7].text == table.rows[0][7].source == ''
+
+
+def test_a_loss_stands_with_its_error_over_the_same_pairs_where_the_results_hold_them():
+    values = report()
+    right = np.arange(400) >= 8
+    for row_, judged in zip(values['rows'], (right, right[::-1], np.roll(right, 2))):
+        row_['after'] |= {'pairs': 400, 'pairs_digest': 'x', 'right': pack_right(judged)}
+    assert [row_[9].text for row_ in stage_table(values).rows] == ['', '0.50 ± 1.00', '0.75 ± 0.50']
+
+
+def test_further_pairs_have_a_table_of_their_own():
+    values = report()
+    assert sets_table(values) is None
+    for row_, percent in zip(values['rows'], (96, 95, 94.5)):
+        row_['sets'] = {'profile': result(percent)}
+    assert [texts(cells) for cells in sets_table(values).rows] == [
+        ['00-base', '96.00 ± 0.50 %', ''],
+        ['01-conv1_1', '95.00 ± 0.50 %', '1.00'],
+        ['02-last-round', '94.50 ± 0.50 %', '1.50'],
+    ]
+
+
+def test_the_stages_are_verified_on_further_pairs_once(tmp_path, monkeypatch):
+    from sphereslim.engine import caffe
+
+    write_run(tmp_path)
+    values = report(folder=tmp_path) | {'rows': [row('00-base', 10, 98.0)]}
+    stage = Stage(tmp_path / '00-base')
+    stage.folder.mkdir()
+    stage.deploy.write_text((tmp_path / 'net/deploy.prototxt').read_text())
+    caffe.Net(str(stage.deploy), caffe.TEST).save(str(stage.final))
+    (pair_set,) = pair_sets([tmp_path / 'faces/pairs.txt'], [tmp_path / 'faces/aligned'])
+    add_set(values, pair_set, InputForm(), mirror=False)
+    found = values['rows'][0].pop('sets')
+    assert found['pairs']['pairs'] == 12 and len(found['pairs']['folds']) == 2
+    monkeypatch.setattr('sphereslim.studies.pipeline_report.more_sets.evaluate', None)
+    add_set(values, pair_set, InputForm(), mirror=False)
+    assert values['rows'][0]['sets']['pairs']['right'] == found['pairs']['right']
 
 
 def test_ours_stands_beside_the_printed_row_of_the_same_rate():

@@ -25,6 +25,33 @@ class Pairs:
     fold: np.ndarray
 
 
+@dataclass(frozen=True)
+class PairSet:
+    """Pairs to verify on: the file `pairs` in LFW's form over the folder `pictures`, and a `name` for tables."""
+
+    name: str
+    pairs: Path
+    pictures: Path
+
+
+def pair_sets(pairs: Sequence[str | Path], pictures: Sequence[str | Path]) -> list[PairSet]:
+    """A PairSet of each pairs file, named after it; `pictures` are a folder for each of them, or one for all.
+
+    Files of the same name are told apart by their folder. SlimError for another number of folders, or the same file
+    twice.
+    """
+    paths = [Path(path) for path in pairs]
+    if len(pictures) not in (1, len(paths)):
+        raise SlimError(f'{len(pictures)} folders of pictures for {len(paths)} lists of pairs, expected one for each')
+    folders = [Path(folder) for folder in pictures] * (len(paths) if len(pictures) == 1 else 1)
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else f'{path.parent.name}-{path.stem}' for path in paths]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise SlimError(f'pairs {twice}: given twice, expected different lists')
+    return [PairSet(*entry) for entry in zip(names, paths, folders)]
+
+
 def read_pairs(path: str | Path, folder: str | Path) -> Pairs:
     """The Pairs of a file in LFW's form over pictures `folder/<Name>/<Name>_0001.jpg` (any common ending).
 

@@ -30,6 +30,11 @@ def equal_error_rate(far: np.ndarray, tar: np.ndarray) -> float:
     return float(far[k - 1] + share * (far[k] - far[k - 1]))
 
 
+def area(far: np.ndarray, tar: np.ndarray) -> float:
+    """The area under the curve, 0..1: how likely a matched pair scores above a mismatched one, ties counting half."""
+    return float(np.sum(np.diff(far) * (tar[1:] + tar[:-1])) / 2)
+
+
 def tar_at(far: np.ndarray, tar: np.ndarray, limit: float) -> float:
     """The highest TAR with a FAR of at most `limit`. Below 1 / (mismatched pairs) that is the TAR at FAR 0."""
     return float(tar[far <= limit].max())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,25 @@ from sphereslim.data.pairs import read_pairs
 from sphereslim.data.preparation import InputForm, load
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.features import features, features_of, open_deploy
-from sphereslim.evaluation.protocol import verify
+from sphereslim.evaluation.paired import pack_right
+from sphereslim.evaluation.protocol import fold_accuracies, judge, verify
+from sphereslim.files import file_digest
 
 
 @dataclass(frozen=True)
 class Result:
-    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: number."""
+    """`accuracy`: mean over the folds in percent, `error`: its standard error, `folds`: each one's, `pairs`: number.
+
+    `right` says of each pair whether it is judged right, as `paired.pack_right` writes it, and `pairs_digest` which
+    pairs they are: so that another net can be compared with this one pair by pair.
+    """
 
     accuracy: float
     error: float
     folds: tuple[float, ...]
     pairs: int
+    right: str = ''
+    pairs_digest: str = ''
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -56,8 +64,10 @@ def score(
             f'{weights}: the features of {len(broken)} of {len(features)} pictures are not all numbers, '
             f'the first being {listed.pictures[broken[0]]}'
         )
-    folds, scores = verify(features, listed)
-    return summarise(folds, len(listed.same)), scores, listed.same
+    right, scores = judge(features, listed)
+    result = summarise(fold_accuracies(right, listed.fold), len(listed.same))
+    result = replace(result, right=pack_right(right), pairs_digest=file_digest(pairs))
+    return result, scores, listed.same
 
 
 class Verification:

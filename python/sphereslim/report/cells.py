@@ -27,6 +27,11 @@ def accuracy_text(accuracy: float, error: float) -> str:
     return f'{accuracy:.2f}{f" ± {error:.2f}" if error else ""} %'
 
 
+def loss_text(loss: float, error: float | None) -> str:
+    """Points of accuracy lost, with their paired standard error where it is known."""
+    return f'{loss:.2f}{"" if error is None else f" ± {error:.2f}"}'
+
+
 @dataclass
 class ReportTable:
     """`columns` are texts, `rows` lists of ReportCells; `note` is what a reader has to know."""

@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, accuracy_text
+from sphereslim.evaluation.paired import lost_error
+from sphereslim.report.cells import (
+    ANALYTIC,
+    MEASURED,
+    PUBLISHED,
+    Figure,
+    ReportCell,
+    ReportTable,
+    accuracy_text,
+    loss_text,
+)
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.pipeline import Plan
@@ -42,7 +52,7 @@ def _net_row(
     stage, deploy = last_stage(plan or base.plan), whole_deploy(base, plan)
     whole, own = sizes(whole_deploy(base)), sizes(deploy)
     before, after = speed[str(whole_deploy(base))], speed[str(deploy)]
-    result = accuracy_of(stage)
+    base_result, result = accuracy_of(base.stage()), accuracy_of(stage)
     return {
         'net': base.name,
         'rate': rate,
@@ -54,7 +64,8 @@ def _net_row(
         'trained_parameters': sizes(stage.deploy).weights,
         'accuracy': result['accuracy'],
         'error': result['error'],
-        'lost': accuracy_of(base.stage())['accuracy'] - result['accuracy'],
+        'lost': base_result['accuracy'] - result['accuracy'],
+        'lost_error': lost_error(base_result, result),
     }
 
 
@@ -106,7 +117,8 @@ def net_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
             *_beside(row, 'speed_ratio', MEASURED, '{:.2f}×'),
             ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
             ReportCell(accuracy_text(row['accuracy'], row['error']), MEASURED),
-            *_beside(row, 'lost', MEASURED, '{:.2f}'),
+            ReportCell(loss_text(row['lost'], row['lost_error']), MEASURED),
+            _beside(row, 'lost', MEASURED, '{:.2f}')[1],
         ]
         cells.append(line)
     return ReportTable(
@@ -115,8 +127,8 @@ def net_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
         cells,
         'Weights, MACs and times are of nets at full width and size. Faster: forward by caffe time on this '
         'machine, all nets in turns. Trained here: the weights of the net whose accuracy stands beside it. '
-        "Lost: points of accuracy against the unpruned net, which are other than the source's unless the "
-        'faces are its own.',
+        'Lost: points of accuracy against the unpruned net, with the standard error over the same pairs; they are '
+        "other than the source's unless the faces are its own.",
     )
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, accuracy_text
+from sphereslim.evaluation.paired import lost_error
+from sphereslim.report.cells import (
+    ANALYTIC,
+    MEASURED,
+    PUBLISHED,
+    Figure,
+    ReportCell,
+    ReportTable,
+    accuracy_text,
+    loss_text,
+)
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import with_unit
 from sphereslim.studies.pipeline import Plan
@@ -28,7 +38,7 @@ NOTE = (
     'Parameters and times are of nets at full width. Forward and backward say how many times faster than the '
     'original a net is by caffe time on this machine, all nets in turns. Trained here: the parameters of the net '
     'whose accuracy stands beside it. Accuracies depend on the faces: what to compare is how many points pruning '
-    'loses. A published cell is empty where the source printed none.'
+    'loses, with its standard error over the same pairs. A published cell is empty where the source printed none.'
 )
 
 
@@ -63,6 +73,7 @@ def _row(
         'accuracy': result['accuracy'],
         'error': result['error'],
         'lost': before['accuracy'] - result['accuracy'],
+        'lost_error': lost_error(before, result),
         'published': _published(printed, base.name, rate),
     }
 
@@ -95,7 +106,7 @@ def _cells(row: dict[str, Any]) -> list[ReportCell]:
         *cells,
         ReportCell(with_unit(row['trained_parameters'], 3), ANALYTIC),
         ReportCell(accuracy_text(row['accuracy'], row['error']), MEASURED),
-        ReportCell(f'{row["lost"]:.2f}', MEASURED),
+        ReportCell(loss_text(row['lost'], row['lost_error']), MEASURED),
         _printed(printed, 'lost', '{:.2f}'.format),
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sphereslim.commands.arguments.values import seed, whole
 from sphereslim.data.feed import Feed, feed_for
+from sphereslim.data.pairs import PairSet, pair_sets
 from sphereslim.data.pictures import read_picture, sample_pictures
 from sphereslim.data.preparation import CROPS, CUTS, InputForm
 from sphereslim.engine import caffe_pb2
@@ -30,15 +31,23 @@ def add_pictures(parser: argparse.ArgumentParser, count: int = 128, required: bo
     add_form(parser)
 
 
-def add_pairs(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Add --pairs to verify on, the --pictures that they name, and whether their mirror images count."""
+def add_pairs(parser: argparse.ArgumentParser, required: bool = True, several: bool = False) -> None:
+    """Add --pairs to verify on, the --pictures that they name, and whether their mirror images count.
+
+    With `several` both may be given more than once; `sets_of` reads them.
+    """
     what = "pairs.txt in LFW's form" + ('' if required else ': measure verification accuracy')
-    parser.add_argument('--pairs', required=required, help=what)
+    more = '; again for each --pairs, or once for all' if several else ''
+    action = 'append' if several else 'store'
+    parser.add_argument(
+        '--pairs', required=required, action=action, help=what + ('; may be given several times' if several else '')
+    )
     parser.add_argument(
         '--pictures',
         required=required,
+        action=action,
         metavar='FOLDER',
-        help='of the pairs: <Name>/<Name>_0001.jpg, aligned as in training',
+        help=f'of the pairs: <Name>/<Name>_0001.jpg, aligned as in training{more}',
     )
     parser.add_argument(
         '--mirror', action=argparse.BooleanOptionalAction, default=True, help='also use the mirror image (default)'
@@ -50,6 +59,14 @@ def pairs_folder(args: argparse.Namespace) -> str:
     if not args.pictures:
         raise SlimError('--pairs needs --pictures, the folder of the pictures that it names')
     return str(args.pictures)
+
+
+def sets_of(args: argparse.Namespace) -> list[PairSet]:
+    """The PairSets that --pairs and --pictures name, none without --pairs."""
+    if not args.pairs:
+        return []
+    pairs_folder(args)
+    return pair_sets(args.pairs, args.pictures)
 
 
 def add_form(parser: argparse.ArgumentParser, several_means: bool = False) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from sphereslim.commands.arguments.budgets import budgets
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.net_stages import add_net_stages
-from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of
+from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of, sets_of
 from sphereslim.commands.arguments.values import not_negative, rates, whole
 from sphereslim.commands.command_line import command_line
 from sphereslim.criteria import CRITERIA
@@ -47,6 +47,7 @@ from sphereslim.training.stage import Stage, train_with_bar
 
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
+    sets_of(args)
     check_writable(args.doc, endings=('.md',))
     criteria = args.criteria.split(',') if args.criteria else list(CRITERIA)
     for name in [*criteria, args.ranked_by]:
@@ -83,13 +84,14 @@ def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study
     fit_feed, test_feed, more = feeds(args, model.net, args.test_count, args.refit_count)
     fit = Fit(args.places)
     found = sensitivities(args, model, out, fit_feed, test_feed, fit)
-    few = write_few(args.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
+    first, *others = sets_of(args)
+    few = write_few(first.pairs, out / 'few_pairs.txt', args.few_folds, args.few_pairs)
     job = Study(
         out,
         model,
-        Path(args.pairs),
+        first.pairs,
         few,
-        Path(args.pictures),
+        first.pictures,
         form_of(args),
         fit_feed,
         test_feed,
@@ -99,6 +101,7 @@ def make_study(args: argparse.Namespace, model: Model, out: Path) -> tuple[Study
         args.seed,
         args.batch,
         lambda batches: bar(batches, 'verifying', leave=False),
+        others,
     )
     return job, more
 
@@ -208,7 +211,7 @@ def report(args: argparse.Namespace, job: Study, out: Path) -> None:
     figure = page.figure(results, Path(args.doc).stem if args.doc else 'accuracy-macs')
     facts = [
         ('model', f'{args.deploy}, {args.weights}'),
-        ('verified on', args.pairs),
+        ('verified on', ', '.join(args.pairs)),
         ('selection and refits on', f'{args.count} and {args.refit_count} pictures of {args.images}'),
         ('allocated by', f'sensitivity of {args.ranked_by}'),
         ('made by', command_line()),
@@ -224,8 +227,15 @@ def report(args: argparse.Namespace, job: Study, out: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', help='deploy prototxt')
     parser.add_argument('weights', help='its caffemodel')
-    parser.add_argument('--pairs', required=True, help="pairs.txt in LFW's form; mirror images are not used")
-    parser.add_argument('--pictures', required=True, help='folder of the pictures of --pairs')
+    parser.add_argument(
+        '--pairs',
+        required=True,
+        action='append',
+        help="pairs.txt in LFW's form, the first for all tables; may be given several times (without mirror images)",
+    )
+    parser.add_argument(
+        '--pictures', required=True, action='append', help='folder of the pictures of each --pairs, or one for all'
+    )
     parser.add_argument('--out', required=True, help='folder of the study')
     parser.add_argument(
         '--budgets',

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.errors import SlimError
+from sphereslim.evaluation.paired import lost_text
 from sphereslim.files import write_bytes
 from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import panels
@@ -21,7 +22,7 @@ def tables(results: dict[str, Any], few: str) -> list[ReportTable]:
 
 def _headline(results: dict[str, Any]) -> ReportTable:
     whole = results['original']
-    rows = [_row('original', whole, whole, whole['all'], 0.0)]
+    rows = [_row('original', whole, whole, 0.0)]
     for name, result in results.items():
         if name.startswith(('headline-', 'distilled-')):
             words = (
@@ -29,30 +30,39 @@ def _headline(results: dict[str, Any]) -> ReportTable:
                 if name.startswith('headline')
                 else f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes'
             )
-            rows.append(
-                _row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['all'], result['shift'])
-            )
+            rows.append(_row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['shift']))
     columns = ['net', 'MACs', 'kept', 'parameters', '1 − cos', 'accuracy', 'lost']
+    columns += [word for name in whole.get('sets', {}) for word in (name, 'lost')]
     return ReportTable(
         'All pairs',
         columns,
         rows,
         "1 − cos: mean distance of embeddings from the original's on pictures of "
-        'people in no pair. Lost: points of accuracy against the original.',
+        'people in no pair. Lost: points of accuracy against the original, with the standard error over the same '
+        'pairs.',
     )
 
 
-def _row(
-    name: str, result: dict[str, Any], whole: dict[str, Any], accuracy: dict[str, Any], shift: float
-) -> list[ReportCell]:
+def _row(name: str, result: dict[str, Any], whole: dict[str, Any], shift: float) -> list[ReportCell]:
+    measured = [(whole['all'], result['all'])]
+    measured += [(before, result.get('sets', {}).get(key)) for key, before in whole.get('sets', {}).items()]
     return [
         ReportCell(name),
         ReportCell(with_unit(result['macs']), ANALYTIC),
         ReportCell(_percent(result, whole), ANALYTIC),
         ReportCell(with_unit(result['parameters']), ANALYTIC),
         ReportCell(f'{shift:.4f}', MEASURED),
-        ReportCell(accuracy_text(accuracy['accuracy'], accuracy['error']), MEASURED),
-        ReportCell(f'{whole["all"]["accuracy"] - accuracy["accuracy"]:.2f}', MEASURED),
+        *(cell for before, after in measured for cell in _accuracy_cells(before, after)),
+    ]
+
+
+def _accuracy_cells(before: dict[str, Any], after: dict[str, Any] | None) -> list[ReportCell]:
+    """An accuracy, and what it lost; empty where it was not measured."""
+    if not after:
+        return [ReportCell(''), ReportCell('')]
+    return [
+        ReportCell(accuracy_text(after['accuracy'], after['error']), MEASURED),
+        ReportCell(lost_text(before, after), MEASURED),
     ]
 
 

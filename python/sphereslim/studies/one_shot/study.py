@@ -1,12 +1,13 @@
 """The steps of a study; every result is kept in results.json, and what is there is not computed again."""
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sphereslim.data.feed import Feed
+from sphereslim.data.pairs import PairSet
 from sphereslim.data.preparation import InputForm
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
@@ -22,8 +23,9 @@ from sphereslim.pruning.selection import Selection
 class Study:
     """`model` is pruned in `folder`: `fit_feed` is what criteria and refits see, `test_feed` what shifts are taken on.
 
-    `pairs` and `pictures` are the verification, `few` a shorter pairs file for the table of all criteria. `curves` are
-    the groups' Curves that allocate every budget, `fit` and `fit_more` how the table's and the best nets are refitted.
+    `pairs` and `pictures` are the verification, `few` a shorter pairs file for the table of all criteria, and the best
+    nets are verified on `more_sets` as well. `curves` are the groups' Curves that allocate every budget, `fit` and
+    `fit_more` how the table's and the best nets are refitted.
     """
 
     folder: Path
@@ -40,14 +42,13 @@ class Study:
     seed: int = 0
     batch: int = 32
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter
+    more_sets: Sequence[PairSet] = ()
     _measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     _shift: list[OutputShift] = field(default_factory=list)
 
     def original(self) -> dict[str, Any]:
         """The whole model's result on all pairs and on the few."""
-        return self._kept(
-            'original', lambda: self._result(self.model, self.few) | {'all': self._accuracy(self.model, self.pairs)}
-        )
+        return self._kept('original', lambda: self._result(self.model, self.few) | self._all(self.model))
 
     def counts(self, budget: float, uniform: bool = False) -> dict[str, int]:
         """{group: channels kept} for a share of the MACs: allocated by sensitivity, or one rate for all groups."""
@@ -82,7 +83,8 @@ class Study:
             return (
                 {'criterion': criterion, 'budget': budget, 'folder': str(folder)}
                 | self._costs(slimmed)
-                | {'shift': self._distance(slimmed), 'all': self._accuracy(slimmed, self.pairs)}
+                | {'shift': self._distance(slimmed)}
+                | self._all(slimmed)
             )
 
         return self._kept(f'headline-{percent(budget)}', compute)
@@ -94,7 +96,8 @@ class Study:
             lambda: {'budget': budget}
             | more
             | self._costs(model)
-            | {'shift': self._distance(model), 'all': self._accuracy(model, self.pairs)},
+            | {'shift': self._distance(model)}
+            | self._all(model),
         )
 
     def results(self) -> dict[str, Any]:
@@ -139,12 +142,17 @@ class Study:
             self._shift.append(OutputShift(self.model, self.test_feed))
         return self._shift[0](model)
 
-    def _accuracy(self, model: Model, pairs: Path) -> dict[str, Any]:
+    def _all(self, model: Model) -> dict[str, Any]:
+        """Results on all pairs, and by name on each of the further sets."""
+        more = {each.name: self._accuracy(model, each.pairs, each.pictures) for each in self.more_sets}
+        return {'all': self._accuracy(model, self.pairs)} | ({'sets': more} if more else {})
+
+    def _accuracy(self, model: Model, pairs: Path, pictures: Path | None = None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             return evaluate(
                 *model.save(folder),
                 pairs,
-                self.pictures,
+                pictures or self.pictures,
                 form=self.form,
                 mirror=False,
                 batch=self.batch,

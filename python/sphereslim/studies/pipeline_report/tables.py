@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from sphereslim.evaluation.paired import lost_text
 from sphereslim.report.cells import ANALYTIC, MEASURED, PUBLISHED, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.text_tables import duration, with_unit
 
@@ -19,24 +20,27 @@ def stage_table(report: dict[str, Any]) -> ReportTable:
         'speed',
         'accuracy pruned',
         'accuracy trained',
+        'lost',
         'training',
     ]
     note = (
         'Milliseconds are medians of the forward pass on this machine, all stages in turns in one process. Speed '
         "is the first stage's time over the stage's own, round by round: the median and the quartiles, which lie "
         'far apart where other work kept the machine busy. Accuracy is the mean over the folds and its standard '
-        "error, before the stage's training and after it."
+        "error, before the stage's training and after it. Lost are points against the first stage after its training; "
+        'their standard error is that over the same pairs, of which most are judged alike by both nets.'
     )
-    return ReportTable('Every stage', columns, [_stage_row(row) for row in report['rows']], note)
+    return ReportTable('Every stage', columns, [_stage_row(row, report['rows'][0]) for row in report['rows']], note)
 
 
-def _stage_row(row: dict[str, Any]) -> list[ReportCell]:
+def _stage_row(row: dict[str, Any], base: dict[str, Any]) -> list[ReportCell]:
     counted = [row['filters'], f'{row["parameters"]:,}', with_unit(row['macs']), f'{row["model_bytes"] / 1e6:.1f} MB']
     measured = [
         f'{row["milliseconds"]:.2f}',
         _speed(row),
         accuracy(row['before']),
         accuracy(row['after']),
+        _lost(row, base) if row is not base else '',
         duration(row['training_seconds']),
     ]
     return [
@@ -49,6 +53,24 @@ def _stage_row(row: dict[str, Any]) -> list[ReportCell]:
 def _speed(row: dict[str, Any]) -> str:
     low, high = row['speed_quartiles']
     return f'{row["speed_ratio"]:.2f}× ({low:.2f}–{high:.2f})'
+
+
+def sets_table(report: dict[str, Any]) -> ReportTable | None:
+    """Every stage on further lists of pairs; None where it was verified on none."""
+    base = report['rows'][0]
+    names = list(base.get('sets', {}))
+    if not names:
+        return None
+    rows = []
+    for row in report['rows']:
+        cells = [ReportCell(row['stage'])]
+        for name in names:
+            before, after = base['sets'][name], row['sets'][name]
+            cells.append(ReportCell(accuracy(after), MEASURED))
+            cells.append(ReportCell('') if row is base else ReportCell(lost_text(before, after), MEASURED))
+        rows.append(cells)
+    columns = ['stage', *(word for name in names for word in (name, 'lost'))]
+    return ReportTable('On further pairs', columns, rows, 'Accuracies and losses of the trained stages, as above.')
 
 
 def published_table(report: dict[str, Any]) -> ReportTable | None:
@@ -111,7 +133,7 @@ def _cell(row: dict[str, Any] | None, text: Callable[[dict[str, Any]], str], sou
 def _lost(row: dict[str, Any], base: dict[str, Any]) -> str:
     if not (row['after'] and base['after']):
         return ''
-    return f'{base["after"]["accuracy"] - row["after"]["accuracy"]:.2f}'
+    return lost_text(base['after'], row['after'])
 
 
 def _lfw(printed: dict[str, Any]) -> float:

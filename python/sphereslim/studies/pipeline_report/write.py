@@ -10,12 +10,12 @@ from sphereslim.report.write import write_files
 from sphereslim.studies.pipeline_report.figures import figures
 from sphereslim.studies.pipeline_report.markdown import markdown
 from sphereslim.studies.pipeline_report.page import page
-from sphereslim.studies.pipeline_report.tables import published_table, stage_table
+from sphereslim.studies.pipeline_report.tables import published_table, sets_table, stage_table
 
 
 def write(report: dict[str, Any], folder: Path) -> Path:
     """Write the report into `folder`, pictures included; the path of the page."""
-    tables = [table for table in (stage_table(report), published_table(report)) if table]
+    tables = [table for table in (stage_table(report), sets_table(report), published_table(report)) if table]
     drawn = {heading: [(figure, png(figure.draw())) for figure in found] for heading, found in figures(report).items()}
     every = [each for found in drawn.values() for each in found]
     return write_files(folder, report, tables, every, markdown(report, tables, drawn), page(report, tables, drawn))
