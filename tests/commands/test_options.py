@@ -72,5 +72,5 @@ def test_what_is_written_is_named_by_out(found):
 def test_seeds_counts_and_pairs_are_read_alike(found):
     for option in ('--seed', '--count', '--batch', '--workers', '--budget', '--stage'):
         assert len({action.type for _, action in found[option]}) == 1, option
-    with_pairs = {name for name, _ in found['--pairs']} - {'make-list', 'prepare-faces', 'make-faces'}
+    with_pairs = {name for name, _ in found['--pairs']} - {'make-list', 'prepare-faces', 'merge-faces', 'make-faces'}
     assert with_pairs <= {name for name, _ in found['--pictures']}

@@ -29,6 +29,7 @@ COMMANDS = {
     'make_faces': '--out',
     'make_list': 'none --out',
     'make_pairs': 'none --out',
+    'merge_faces': 'none --pairs none --out',
     'prepare_faces': 'none --pairs none --out',
     'align_faces': 'none --list none --out',
     'detect': 'none --out',
