@@ -33,6 +33,7 @@ from sphereslim.net.weights_check import check_weights
 from sphereslim.pruning import model, selection
 from sphereslim.quantization.quantize_net import quantize_net
 from sphereslim.quantization.quantized_net import QuantizedNet
+from sphereslim.rewrite.fold import fold
 from sphereslim.sampling.sampler import Sampler
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     'InputForm',
     'SlimError',
     'evaluate',
+    'fold',
     'prune',
     'quantize',
     'read_net',

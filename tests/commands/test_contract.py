@@ -45,6 +45,7 @@ COMMANDS = [
         '{base}/final.caffemodel --embedding fc5 --shape 1,3,112,96 '
         '--out distilled',
     ),
+    ('python/fold.py', '{base}/deploy.prototxt {base}/final.caffemodel --out folded'),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
     (
         'python/select_filters.py',

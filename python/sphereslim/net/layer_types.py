@@ -18,6 +18,7 @@ class LayerType:
     convolves: bool = False  # slides filters (num_output, channels / group, kernel…), each bottom into its own top
     sums: bool = False  # an output is a sum of weights times inputs, which parts into one share per input channel
     refittable: bool = False  # such a layer whose weights least squares finds
+    takes_affine: bool = False  # weights and a bias, into which a factor and a shift per channel can be folded
     per_class: bool = False  # may have an output or a row of weights for each class
     counts_forwards: bool = False  # lambda or alpha moves with every forward
     per_channel: bool = False  # keeps the shape and treats each channel by itself
@@ -35,11 +36,11 @@ _DATA = LayerType(data=True)
 LAYER_TYPES = {
     **dict.fromkeys(
         ('Convolution', 'DepthwiseConvolution'),
-        LayerType('convolution_param', convolves=True, sums=True, refittable=True),
+        LayerType('convolution_param', convolves=True, sums=True, refittable=True, takes_affine=True),
     ),
-    'ConvolutionDepthwise': LayerType(convolves=True, sums=True),
-    'Deconvolution': LayerType('convolution_param'),
-    'InnerProduct': LayerType('inner_product_param', sums=True, refittable=True, per_class=True),
+    'ConvolutionDepthwise': LayerType(convolves=True, sums=True, takes_affine=True),
+    'Deconvolution': LayerType('convolution_param', takes_affine=True),
+    'InnerProduct': LayerType('inner_product_param', sums=True, refittable=True, takes_affine=True, per_class=True),
     'MarginInnerProduct': LayerType('margin_inner_product_param', sums=True, per_class=True, counts_forwards=True),
     'LargeMarginInnerProduct': LayerType(
         'largemargin_inner_product_param', sums=True, per_class=True, counts_forwards=True
