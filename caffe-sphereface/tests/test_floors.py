@@ -40,7 +40,7 @@ FLOORS = {
     '_caffe': 12,  # pycaffe's names, gathered
     'pycaffe': 13,
     '': 14,  # `import caffe`
-    'export': 15,  # ONNX
+    'export': 15,  # ONNX, ncnn
     'cli': 16,  # the commands
     '__main__': 17,
 }

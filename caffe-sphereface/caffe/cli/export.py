@@ -8,18 +8,27 @@ import argparse
 import caffe
 from caffe import log
 from caffe.cli.flags import named_stages, named_weights, need
+from caffe.errors import CaffeError
+from caffe.export.ncnn.files import export_ncnn
 from caffe.export.onnx_file import export_onnx
 from caffe.net.state_dict import import_state_dict
 
 
 @log.warnings_only()
 def export(flags: argparse.Namespace) -> None:
-    """Write the net and weights that `flags` name to the file -onnx."""
-    net = _net(flags, 'onnx')
+    """Write the net and weights that `flags` name to the file -onnx, the files -ncnn or all of them."""
+    if not (flags.onnx or flags.ncnn):
+        raise CaffeError('-onnx and -ncnn are missing, expected one of them at least (see caffe --help)')
+    net = _net(flags)
     for path in named_weights(flags):
         net.copy_from(path)
-    export_onnx(net, flags.onnx, flags.any_batch)
-    print(f'{flags.onnx}: inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}')
+    ends = f'inputs {", ".join(net.inputs)}; outputs {", ".join(net.outputs)}'
+    if flags.onnx:
+        export_onnx(net, flags.onnx, flags.any_batch)
+        print(f'{flags.onnx}: {ends}')
+    if flags.ncnn:
+        weights = export_ncnn(net, flags.ncnn)
+        print(f'{flags.ncnn}, {weights}: {ends}')
 
 
 @log.warnings_only()

@@ -35,6 +35,7 @@ _FLAGS = (
     Flag('progress', False, 'show how far the training is and how long it will take (train)'),
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
     Flag('onnx', '', 'the ONNX file to write (export)'),
+    Flag('ncnn', '', 'the .param of ncnn to write, and the .bin beside it (export)'),
     Flag('any_batch', False, 'leave the batch size open in the ONNX file (export)'),
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
@@ -60,8 +61,8 @@ _SPEC = Spec(
     (
         (
             'COMMAND',
-            'train -solver S | test -model M -weights W | time -model M | export -onnx OUT -model M '
-            '-weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N',
+            'train -solver S | test -model M -weights W | time -model M | export -onnx OUT.onnx '
+            '-ncnn OUT.param -model M -weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N',
         ),
     ),
 )

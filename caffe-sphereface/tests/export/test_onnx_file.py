@@ -1,8 +1,5 @@
 """Exported nets give the same outputs in onnxruntime."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from repository import ROOT
@@ -10,57 +7,16 @@ from repository import ROOT
 import caffe
 from caffe.cli.main import main
 from caffe.export.onnx_file import export_onnx
+from golden_cases import CASES, GOLDENS, TRAINING, golden_net, named
 from layer_case import layer, make_net
+from random_parameters import randomise
 
 pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 
 DEPLOYS = sorted((ROOT / 'prototxt').rglob('deploy.prototxt')) + sorted((ROOT / 'prototxt').rglob('det?.prototxt'))
-GOLDENS = Path(os.environ.get('SHARED', ROOT.parent / 'shared')) / 'goldens'
-# losses and what only training has
-NO_ONNX = (
-    'accuracy',
-    'contrastive',
-    'euclidean',
-    'hinge',
-    'infogain',
-    'interclass',
-    'margin',
-    'multinomial',
-    'sigmoid_ce',
-    'softmaxloss',
-    'adacos',
-    'center',
-    'combined',
-    'cosin_add_m',
-    'focal',
-    'ipnorm_arcface',
-    'ipnorm_cosface',
-    'lsoftmax',
-    'lsadd_anneal',
-    'lsmargin',
-    'multibox',
-    'smooth_l1',
-    'triplet',
-    # batch statistics
-    'bn_segnet_learn',
-    # a threshold that moves
-    'detout_eta',
-    'bn_train',
-    'bn_scale',
-)
-
-
-def randomise(net, seed=3):
-    """Parameters that make every layer matter: small weights, statistics of positive variance."""
-    values = np.random.default_rng(seed)
-    for name, blobs in net.params.items():
-        for i, blob in enumerate(blobs):
-            if net.layer_dict[name].type == 'BatchNorm':
-                blob.data[...] = values.uniform(0.5, 1.5, blob.shape) if i < 2 else 1
-            else:
-                fan = max(1, blob.count // max(1, blob.shape[0] if blob.shape else 1))
-                blob.data[...] = values.standard_normal(blob.shape) / np.sqrt(fan)
+# a threshold that moves
+NO_ONNX = (*TRAINING, 'detout_eta')
 
 
 def assert_onnx_agrees(net, path, any_batch=False, tolerance=1e-4):
@@ -89,26 +45,10 @@ def test_every_deploy_net_of_the_repository(deploy, tmp_path):
     assert_onnx_agrees(net, tmp_path / 'net.onnx')
 
 
-CASES = [
-    path.with_suffix('')
-    for path in sorted(GOLDENS.glob('layers/*.npz')) + sorted(GOLDENS.glob('fork-layers/*.npz'))
-    if not path.stem.startswith(NO_ONNX)
-]
-
-
 @pytest.mark.skipif(not CASES, reason=f'no goldens in {GOLDENS} (set SHARED to the folder that holds them)')
-@pytest.mark.parametrize('case', CASES, ids=lambda case: f'{case.parent.name}-{case.name}')
+@pytest.mark.parametrize('case', [case for case in CASES if not case.name.startswith(NO_ONNX)], ids=named)
 def test_layers_on_the_inputs_of_the_goldens(case, tmp_path):
-    golden = np.load(f'{case}.npz')
-    net = caffe.Net(f'{case}.prototxt', caffe.TEST)
-    for key in golden:
-        kind, _, rest = key.partition('/')
-        if kind == 'param':
-            name, index = rest.rsplit('/', 1)
-            net.params[name][int(index)].data[...] = golden[key]
-        elif key.startswith('0/in/'):
-            net.blobs[key[5:]].data[...] = golden[key]
-    assert_onnx_agrees(net, tmp_path / 'net.onnx')
+    assert_onnx_agrees(golden_net(case), tmp_path / 'net.onnx')
 
 
 @pytest.mark.parametrize(
@@ -277,4 +217,4 @@ def test_what_has_no_form_in_onnx_is_named_and_nothing_is_written(tmp_path, caps
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith('caffe: ') and "'layer' (EuclideanLoss)" in error and not out.exists()
     assert main(['export', f'-model={tmp_path}/net.prototxt']) == 1
-    assert '-onnx is missing' in capsys.readouterr().err
+    assert '-onnx and -ncnn are missing' in capsys.readouterr().err
