@@ -66,6 +66,13 @@ def _positive_unitball(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.
     return values / sums.reshape([*shape[:1], *[1] * (len(shape) - 1)])
 
 
+def _gaussian_unitball(shape: Shape, param: caffe_pb2.FillerParameter) -> torch.Tensor:
+    """Rows of length 1 in directions that are all as likely (caffe-windows)."""
+    values = _normal(shape, 0, 1)
+    lengths = values.reshape(_outputs(shape), -1).norm(dim=1)
+    return values / lengths.reshape([*shape[:1], *[1] * (len(shape) - 1)])
+
+
 def _fan(shape: Shape, param: caffe_pb2.FillerParameter) -> float:
     """The n of Glorot & Bengio 2010 and He et al. 2015: fan in, fan out or their average."""
     count = math.prod(shape)
@@ -98,6 +105,7 @@ _FILLERS = {
     'uniform': _uniform,
     'gaussian': _gaussian,
     'positive_unitball': _positive_unitball,
+    'gaussian_unitball': _gaussian_unitball,
     'xavier': _xavier,
     'msra': _msra,
     'bilinear': _bilinear,

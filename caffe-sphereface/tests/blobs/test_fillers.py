@@ -42,6 +42,12 @@ def test_sparse_gaussian_leaves_as_many_weights_as_asked():
     assert np.isclose(np.mean(values != 0), 0.1, atol=0.01)
 
 
+def test_gaussian_unitball_rows_have_length_one_in_any_direction():
+    values = filled((500, 3), type='gaussian_unitball')
+    np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-5)
+    assert np.abs(values.mean(0)).max() < 0.1
+
+
 def test_positive_unitball_rows_sum_to_one():
     values = filled((5, 7), type='positive_unitball')
     assert (values >= 0).all() and np.allclose(values.sum(1), 1)

@@ -55,10 +55,15 @@ NETS = {
     'Faster R-CNN': layer('ROIPooling', 'roi_pooling_param { pooled_h: 7 pooled_w: 7 spatial_scale: 0.0625 }')
     + layer('SmoothL1Loss', 'smooth_l1_loss_param { sigma: 3 }')
     + layer('Python', 'python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" }'),
+    'R-FCN for training': layer('BoxAnnotatorOHEM', 'box_annotator_ohem_param { roi_per_img: 128 }')
+    + layer('SmoothL1LossOHEM', 'loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 128 }'),
     'R-FCN': layer('PSROIPooling', 'psroi_pooling_param { output_dim: 21 group_size: 7 spatial_scale: 0.0625 }'),
     'PVANet': layer('Dropout', 'dropout_param { scale_train: false }'),
     'PSPNet': layer('BN', 'bn_param { slope_filler { value: 1 } bias_filler { value: 0 } frozen: true engine: CUDNN }')
     + layer('Interp', 'interp_param { height: 60 width: 60 }'),
+    'PSPNet as first published': layer('BN', 'bn_param { moving_average: true decay: 0.05 }'),
+    'YOLO for detection': layer('YoloDetectionOutput', 'yolo_detection_output_param { biases: 1.08 coords: 4 }')
+    + layer('Yolov3DetectionOutput', 'yolov3_detection_output_param { mask: 3 anchors_scale: 32 }'),
     'SegNet': layer('BN', 'bn_param { bn_mode: INFERENCE scale_filler { value: 1 } shift_filler { value: 0.001 } }')
     + layer('Upsample', 'upsample_param { scale: 2 upsample_w: 60 upsample_h: 45 }'),
     'YOLO v2 and its kin': layer('Reorg', 'reorg_param { stride: 2 }') + layer('ReLU6', 'relu6_param { }'),
@@ -78,10 +83,8 @@ SOLVERS = {
     'NVIDIA': SOLVER + '"poly" min_lr: 0.0001 rampup_interval: 500 rampup_lr: 0.01 solver_data_type: FLOAT',
 }
 REFUSED = {
-    'R-FCN for training': (layer('BoxAnnotatorOHEM', 'box_annotator_ohem_param { roi_per_img: 128 }'), 'caffe-zf'),
     'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
     'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
-    'PSPNet as first published': (layer('BN', 'bn_param { moving_average: true decay: 0.05 }'), 'pspnet'),
     'SegNet for training': (layer('DenseImageData', 'dense_image_data_param { source: "l" }'), 'segnet'),
     'hard examples': (layer('SoftmaxWithLoss', 'softmax_param { hard_ratio: 0.7 }'), 'expected 1; .*caffe-windows'),
     'fused layers of Intel': (CONV % ('Convolution', 'relu: true', ''), 'a ReLU inside the layer.*sophgo, intel'),

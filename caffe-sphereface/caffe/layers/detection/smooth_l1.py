@@ -1,9 +1,12 @@
-"""SmoothL1Loss: squares near zero and absolute values beyond, SSD's and Fast R-CNN's (Girshick 2015)."""
+"""Squares near zero and absolute values beyond: SSD's, Fast R-CNN's (Girshick 2015) and R-FCN's (Dai et al. 2016)."""
+
+from math import prod
 
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.loss_normalizer import Normalizer
+from caffe.layers.support.registry import BlobCount, Layer, register
 from caffe.proto import caffe_pb2
 
 
@@ -21,7 +24,7 @@ def smooth_l1(distance: torch.Tensor, sigma: float = 1.0) -> tuple[torch.Tensor,
 
 
 class _SmoothL1(Layer):
-    tops = 1
+    tops: BlobCount = 1
     auto_top = True
     kept = ('_slope',)
     reads_back = ()
@@ -33,10 +36,14 @@ class _SmoothL1(Layer):
                 self.error(f'bottom {i} has shape {blob.shape}, expected that of bottom 0, {bottom[0].shape}')
         top[0].reshape()
 
+    def divisor(self, bottom: list[Blob]) -> float | torch.Tensor:
+        """What the sum over all values is divided by."""
+        return bottom[0].num
+
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         for i in range(2, len(bottom)):
             self.refuse_gradient(propagate_down, i, 'weights')
-        scale = top[0].grad / bottom[0].num
+        scale = top[0].grad / self.divisor(bottom)
         for wanted, blob, sign in zip(propagate_down, bottom[:2], (1, -1)):
             if wanted:
                 blob.grad = (self._slope * (sign * scale)).reshape(blob.shape)
@@ -77,3 +84,40 @@ class WeightedSmoothL1Loss(_SmoothL1):
         value, slope = smooth_l1((a - b) * inside, self.param.smooth_l1_loss_param.sigma)
         self._slope = slope * inside * outside
         top[0].tensor = (value * outside).sum() / bottom[0].num
+
+
+@register('SmoothL1LossOHEM')
+class SmoothL1LossOfRegions(_SmoothL1):
+    """top = Σ f(w · (a − b)) / divisor, f of width 1; a second top (R, 1, H, W) has each region's own sum.
+
+    Bottoms a, b and perhaps w, of shape (R, C, H, W) or (R, C). `loss_param` says what is divided by, R · H · W where
+    it does not. R-FCN's fork, whose gradient this is where all w are 0 or 1, as there.
+    """
+
+    bottoms = (2, 3)
+    tops = (1, 2)
+    loss = True
+    no_diff_bottoms = (2,)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.normalizer = Normalizer(self.param.loss_param)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().reshape(bottom, top)
+        shape = bottom[0].shape
+        if len(shape) not in (2, 4):
+            self.error(f'bottom 0 has shape {shape}, expected (regions, channels) with or without height and width')
+        for blob in top[1:]:
+            blob.reshape(shape[0], 1, *(shape[2:] or (1, 1)))
+
+    def divisor(self, bottom: list[Blob]) -> float | torch.Tensor:
+        return self.normalizer.divisor(bottom[0].num, prod(bottom[0].shape[2:]))
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        a, b, *weights = (blob.tensor.reshape(bottom[0].shape) for blob in bottom)
+        weight = weights[0] if weights else 1
+        value, slope = smooth_l1((a - b) * weight)
+        self._slope = slope * weight
+        top[0].tensor = value.sum() / self.divisor(bottom)
+        for blob in top[1:]:
+            blob.tensor = value.sum(1).reshape(blob.shape)

@@ -12,6 +12,7 @@ class Accuracy(Layer):
     """top = right / counted; a second top gives the same for each class.
 
     An item is right when fewer than `top_k` other classes score as high as its label or higher: ties count against.
+    With `min_is_better`, of caffe-windows, low scores, such as distances, are the good ones.
     Items labelled `ignore_label` do not count; where none count the accuracy is 0.
     """
 
@@ -31,6 +32,8 @@ class Accuracy(Layer):
         outer, classes, inner = self.extent
         param = self.param.accuracy_param
         scores = bottom[0].tensor.reshape(self.extent)
+        if param.min_is_better:
+            scores = -scores
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
         ignored = torch.zeros_like(labels, dtype=bool)
         if param.HasField('ignore_label'):

@@ -1,11 +1,11 @@
-"""SoftmaxWithLoss: the multinomial logistic loss of the softmax of its input."""
+"""SoftmaxWithLoss: the multinomial logistic loss of the softmax of its input; R-FCN's gives each item's loss too."""
 
 import torch
 
 from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import check_batch, pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.registry import BlobCount, Layer, register
 
 _FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -16,10 +16,13 @@ class SoftmaxWithLoss(Layer):
 
     Bottoms are scores and one label per position. The floor makes 87.3365 the largest loss of
     one item; the gradient (p − onehot) ignores it.
+
+    With `weight_by_label_freqs`, of SegNet's fork, each item's loss is multiplied by the `class_weighting` of its
+    label or, without that, divided by the number of the batch's items of the label; the divisor stays as it is.
     """
 
     bottoms = 2
-    tops = 1
+    tops: BlobCount = 1
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
@@ -32,6 +35,9 @@ class SoftmaxWithLoss(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         check_batch(self, bottom)
         self.extent = positions(self, bottom[0], bottom[1], self.param.softmax_param.axis)
+        stated = len(self.param.loss_param.class_weighting)
+        if self.param.loss_param.weight_by_label_freqs and stated not in (0, self.extent[1]):
+            self.error(f'has {stated} class_weighting, expected one for each of {self.extent[1]} classes')
         top[0].reshape()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -41,8 +47,23 @@ class SoftmaxWithLoss(Layer):
         self._index, self._mask = self.normalizer.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, self._mask)
         log = pick(self, self._p, self._index).clamp_(min=_FLT_MIN).log_()
-        log = log if self._mask is None else log * self._mask
-        top[0].tensor = log.sum() / -self._divisor
+        if self.param.loss_param.weight_by_label_freqs:
+            self._mask = self._weights() if self._mask is None else self._weights() * self._mask
+        losses = log.neg_() if self._mask is None else log * -self._mask
+        top[0].tensor = losses.sum() / self._divisor
+        self.give_items(top, losses)
+
+    def give_items(self, top: list[Blob], losses: torch.Tensor) -> None:
+        """Fill tops behind the first from the `losses` of all labels and the probabilities."""
+
+    def _weights(self) -> torch.Tensor:
+        """What each item counts by its class, in the shape of the labels."""
+        stated = self.param.loss_param.class_weighting
+        if stated:
+            return self._p.new_tensor(stated)[self._index]
+        counted = None if self._mask is None else self._mask.flatten()
+        counts = self._index.flatten().bincount(counted, minlength=self.extent[1])
+        return counts[self._index].to(self._p.dtype).clamp(min=1).reciprocal()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
@@ -52,3 +73,22 @@ class SoftmaxWithLoss(Layer):
             grad = self._p * scale
             grad.scatter_add_(1, self._index, -scale.expand(self._index.shape))
             bottom[0].grad = grad.reshape(bottom[0].shape)
+
+
+@register('SoftmaxWithLossOHEM')
+class SoftmaxWithLossOfRegions(SoftmaxWithLoss):
+    """SoftmaxWithLoss of R-FCN's fork: tops 2 and 3 are the probabilities and the loss of each label.
+
+    They have the shapes of the scores and of the labels.
+    """
+
+    tops = (1, 3)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().reshape(bottom, top)
+        for blob, like in zip(top[1:], bottom):
+            blob.reshape(*like.shape)
+
+    def give_items(self, top: list[Blob], losses: torch.Tensor) -> None:
+        for blob, values in zip(top[1:], (self._p, losses)):
+            blob.tensor = values.reshape(blob.shape)

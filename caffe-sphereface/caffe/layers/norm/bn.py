@@ -16,7 +16,12 @@ SEGNET_EPS = 1e-9
 
 
 def is_segnet_bn(param: caffe_pb2.LayerParameter) -> bool:
-    """Whether a BN layer is SegNet's: it has one of the fields of SegNet's fork, or two blobs."""
+    """Whether a BN layer is SegNet's: it has one of the fields of SegNet's fork, or two blobs.
+
+    PSPNet's as first published has SegNet's fillers and `moving_average`.
+    """
+    if param.bn_param.moving_average:
+        return False
     fields = ('scale_filler', 'shift_filler', 'bn_mode')
     return any(map(param.bn_param.HasField, fields)) or len(param.blobs) == 2
 
@@ -90,6 +95,9 @@ class BN(_Normalisation):
     variance and moves the stored ones by 1 − momentum; else the stored ones count. Only slope and bias learn, and
     with `frozen` nothing does. Without `frozen` backward counts the statistics as the batch's own in the TEST phase
     too, as the fork's code does; with `true_gradient` they are constants there.
+
+    The form of PSPNet's first nets is read too: `moving_average: true` with scale_filler and shift_filler in place of
+    slope_filler and bias_filler, and `decay` for 1 − momentum.
     """
 
     tops = 1
@@ -98,9 +106,15 @@ class BN(_Normalisation):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bn_param
         self.eps, self.frozen = param.eps, param.frozen
+        self.share = param.decay if param.moving_average else 1 - param.momentum
+        slope, bias = (
+            (param.scale_filler, param.shift_filler)
+            if param.moving_average
+            else (param.slope_filler, param.bias_filler)
+        )
         self.running = bool(self.phase) or self.frozen
         variance = caffe_pb2.FillerParameter(value=float(self.frozen))
-        self._set_up_channels(bottom, param.slope_filler, param.bias_filler, caffe_pb2.FillerParameter(), variance)
+        self._set_up_channels(bottom, slope, bias, caffe_pb2.FillerParameter(), variance)
         while len(self.param.param) < 4:
             self.param.param.add()
         for i in range(0 if self.frozen else 2, 4):
@@ -134,7 +148,7 @@ class BN(_Normalisation):
             y, mean, variance = self._of_batch(x)
             for blob, value in zip(self.blobs[2:], (mean, variance)):
                 with blob.changing() as average:
-                    average.lerp_(value.reshape(blob.shape), 1 - self.param.bn_param.momentum)
+                    average.lerp_(value.reshape(blob.shape), self.share)
         top[0].tensor = y
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -45,7 +45,11 @@ class Broadcast:
 
 @register('Scale')
 class Scale(Layer):
-    """y = x · s, plus a bias with `bias_term`; s is learned or the second bottom."""
+    """y = x · s, plus a bias with `bias_term`; s is learned or the second bottom.
+
+    With `min_value` or `max_value`, of caffe-windows, a learned s is limited in its blob at every forward, the maximum
+    last; the gradient is that of y = x · s.
+    """
 
     bottoms = (1, 2)
     tops = 1
@@ -60,6 +64,8 @@ class Scale(Layer):
         self.broadcast = Broadcast(self, param, bottom)
         self.broadcast.check(bottom)
         self.reads_back = ('bottom',) if self.broadcast.given else ()
+        if self.broadcast.given and (param.HasField('min_value') or param.HasField('max_value')):
+            self.error('has min_value or max_value with a second bottom, expected them for learned factors')
         if not self.broadcast.given:
             filler = param.filler if param.HasField('filler') else caffe_pb2.FillerParameter(value=1.0)
             add_parameter(self, self.broadcast.shape, filler)
@@ -71,7 +77,10 @@ class Scale(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def can_fold(self, shape: tuple[int, ...]) -> bool:
-        """Whether the layer has a learned factor for each channel."""
+        """Whether the layer has a learned factor for each channel that nothing limits."""
+        param = self.param.scale_param
+        if param.HasField('min_value') or param.HasField('max_value'):
+            return False
         return not self.broadcast.given and self.broadcast.axis == 1 and self.blobs[0].shape == shape[1:2]
 
     def _scale(self, bottom: list[Blob]) -> Blob:
@@ -81,10 +90,19 @@ class Scale(Layer):
         x = bottom[0].keep() if bottom[0] is top[0] else bottom[0].tensor
         x = self._with_channels(x)
         self._x = x if self.needs_backward else None
+        self._limit_scale()
         scale = self._scale(bottom).tensor.reshape(-1)
         bias = self.blobs[-1].tensor.reshape(-1) if self.param.scale_param.bias_term else None
         y = _aten.native_batch_norm(x, scale, bias, *self._no_statistics(), False, 0.0, 0.0)[0]
         top[0].tensor = y.reshape(top[0].shape)
+
+    def _limit_scale(self) -> None:
+        """Bring the learned factors between min_value and max_value, where those are stated."""
+        param = self.param.scale_param
+        limits = [getattr(param, name) if param.HasField(name) else None for name in ('min_value', 'max_value')]
+        if limits != [None, None]:
+            with self.blobs[0].changing() as scale:
+                scale.clamp_(*limits)
 
     def _with_channels(self, x: torch.Tensor) -> torch.Tensor:
         """`x` with the axes of the factors as its second; as it is where they are that, to keep its order in memory."""

@@ -13,6 +13,7 @@ class Normalizer:
 
     def __init__(self, param: LossParameter, default: int = LossParameter.VALID) -> None:
         self.ignore_label = param.ignore_label if param.HasField('ignore_label') else None
+        self.fixed = param.pre_fixed_normalizer
         if param.HasField('normalization'):
             self.mode = param.normalization
         elif param.HasField('normalize'):
@@ -29,9 +30,12 @@ class Normalizer:
         mask = self.mask(labels)
         return labels if mask is None else torch.where(mask > 0, labels, 0), mask
 
-    def divisor(self, outer: int, inner: int, mask: torch.Tensor | None) -> int | torch.Tensor:
-        """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels."""
+    def divisor(self, outer: int, inner: int, mask: torch.Tensor | None = None) -> float | torch.Tensor:
+        """The divisor, at least 1: a number, or a tensor without axes where it depends on the labels.
+
+        PRE_FIXED, of R-FCN's fork, is the field `pre_fixed_normalizer`.
+        """
         if self.mode == LossParameter.VALID and mask is not None:
             return mask.sum().clamp(min=1)
-        count = {LossParameter.BATCH_SIZE: outer, LossParameter.NONE: 1}.get(self.mode, outer * inner)
-        return max(1, count)
+        counts = {LossParameter.BATCH_SIZE: outer, LossParameter.NONE: 1, LossParameter.PRE_FIXED: self.fixed}
+        return max(1, counts.get(self.mode, outer * inner))

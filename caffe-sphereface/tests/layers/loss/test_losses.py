@@ -249,3 +249,27 @@ def test_multinomial_backward_is_the_derivative():
         values={'p': p, 'label': [0, 3, 1]},
         skip={'label'},
     )
+
+
+@pytest.mark.parametrize('stated', [(), (0.5, 2, 3)])
+def test_labels_are_weighted_by_class_or_by_how_often_they_occur(stated):
+    extra = f'loss_param {{ weight_by_label_freqs: true ignore_label: 9 class_weighting: {list(stated)} }}'
+    text, labels = layer('SoftmaxWithLoss', 'x label', 'loss', extra), np.array([0, 2, 0, 9, 0])
+    shapes = {'x': (5, 3), 'label': (5,)}
+    net = make_net(text, shapes)
+    net.blobs['label'].data[...] = labels
+    net.forward()
+    x, counted = net.blobs['x'].data.astype('d'), labels < 9
+    losses = np.log(np.exp(x).sum(1)) - x[np.arange(5), np.where(counted, labels, 0)]
+    weights = np.array(stated or (1 / 3, 1, 1))[np.where(counted, labels, 0)]
+    np.testing.assert_allclose(net.blobs['loss'].data, (losses * weights)[counted].sum() / 4, rtol=1e-5)
+    check_gradient(text, shapes, values={'label': labels}, skip={'label'})
+
+
+def test_accuracy_takes_the_least_distance_where_less_is_better():
+    text = layer('Accuracy', 'x label', 'right', 'accuracy_param { min_is_better: true }')
+    net = make_net(text, {'x': (3, 3), 'label': (3,)}, force_backward=False)
+    net.blobs['x'].data[...] = [[1, 2, 3], [3, 1, 2], [3, 1, 2]]
+    net.blobs['label'].data[...] = [0, 1, 2]
+    net.forward()
+    assert net.blobs['right'].data == pytest.approx(2 / 3)

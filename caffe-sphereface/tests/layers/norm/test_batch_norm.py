@@ -76,3 +76,15 @@ def test_batch_norm_of_a_single_value_stays_finite():
 def test_batch_norm_statistics_have_no_learning_rate():
     net = make_net(batch_norm(), {'x': (2, 3)}, caffe.TRAIN)
     assert [spec.lr_mult for spec in net.layer_dict['layer'].param.param] == [0, 0, 0]
+
+
+def test_pspnets_first_form_of_bn_is_its_later_one():
+    first = 'bn_param { moving_average: true decay: 0.25 scale_filler { value: 2 } shift_filler { value: 1 } }'
+    later = 'bn_param { momentum: 0.75 slope_filler { value: 2 } bias_filler { value: 1 } }'
+    for phase in (caffe.TRAIN, caffe.TEST):
+        nets = [make_net(layer('BN', extra=extra), {'x': (4, 3, 2, 2)}, phase) for extra in (first, later)]
+        for net in nets:
+            net.forward()
+        for one, other in zip(nets[0].params['layer'], nets[1].params['layer'], strict=True):
+            np.testing.assert_array_equal(one.data, other.data)
+        np.testing.assert_array_equal(nets[0].blobs['y'].data, nets[1].blobs['y'].data)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import caffe
 from layer_case import by_name, layer, make_net
 
 
@@ -29,3 +30,19 @@ def test_scale_shapes(text, shape):
     np.testing.assert_allclose(
         net.blobs['y'].data, net.blobs['x'].data * scale.reshape(*shape, *[1] * (3 - axis - len(shape))), rtol=1e-6
     )
+
+
+def test_learned_factors_are_limited_in_their_blob():
+    text = layer('Scale', extra='scale_param { num_axes: 0 min_value: 2 max_value: 5 filler { value: 1 } }')
+    net = make_net(text, {'x': (2, 3)})
+    for stored, used in ((1, 2), (3, 3), (9, 5)):
+        net.params['layer'][0].data[...] = stored
+        net.forward()
+        assert net.params['layer'][0].data == used
+        np.testing.assert_allclose(net.blobs['y'].data, used * net.blobs['x'].data)
+
+
+def test_limits_of_factors_from_a_bottom_are_refused():
+    text = layer('Scale', 'x s', extra='scale_param { axis: 0 min_value: 2 }')
+    with pytest.raises(caffe.CaffeError, match='expected them for learned factors'):
+        make_net(text, {'x': (2, 3), 's': (2, 3)})
