@@ -4,8 +4,8 @@ import sys
 import tempfile
 from importlib import import_module
 
-import caffe_server
 import pytest
+from quick_python import quick_python
 from repository import ROOT
 from sphereslim.commands.ending import run_command
 from sphereslim.commands.program import find_command
@@ -14,8 +14,8 @@ from sphereslim.commands.program import find_command
 @pytest.fixture(scope='session')
 def quick_command():
     """The path of a `caffe` command that needs no time to load."""
-    with tempfile.TemporaryDirectory() as folder, caffe_server.quick_caffe(folder) as command:
-        yield command
+    with tempfile.TemporaryDirectory() as folder, quick_python(folder) as command:
+        yield command(f'{folder}/caffe', '-m', 'caffe')
 
 
 @pytest.fixture
