@@ -1,4 +1,4 @@
-"""What a TransformationParameter asks for: crop, mirror, subtract the mean, scale."""
+"""What a TransformationParameter asks for: resize, crop, mirror, subtract the mean, scale."""
 
 import cv2
 import numpy as np
@@ -6,6 +6,7 @@ import torch
 
 from caffe.blobs.memory import to_device
 from caffe.data.prefetch.batch import NewRow
+from caffe.data.resizing import Resizing
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
 
@@ -14,7 +15,7 @@ Draw = np.ndarray
 
 
 class Transformer:
-    """Turns pictures into rows of a batch: (crop · mirror − mean) · scale in float32, channels first.
+    """Turns pictures into rows of a batch: (resize · crop · mirror − mean) · scale in float32, channels first.
 
     `place` and `place_planes` put one picture into its row of a batch, in the workers; `finish` makes the whole batch
     what the net gets. The workers do all arithmetic, so that `finish` has nothing left to do, unless `late`: then bytes
@@ -27,7 +28,10 @@ class Transformer:
     def __init__(self, param: caffe_pb2.TransformationParameter, phase: int, late: bool = False) -> None:
         if param.HasField('mean_file') and param.mean_value:
             raise CaffeError('transform_param has mean_file and mean_value, expected one of them')
-        self.crop: int = param.crop_size
+        if param.noise_param.ListFields() and param.noise_param.prob:
+            raise CaffeError('noise_param of transform_param is not implemented (SSD has it)')
+        self.crop = _crop(param)
+        self.resizing = Resizing(param.resize_param) if param.HasField('resize_param') else None
         self.mirror: bool = param.mirror
         self.scale: float = param.scale
         self.mean_value = np.array(param.mean_value, np.float32)
@@ -36,17 +40,26 @@ class Transformer:
         self.mean_file: str = param.mean_file
         self.mean_image = read_mean(param.mean_file) if param.HasField('mean_file') else None
         self._late = late
-        self._random_crop = bool(self.crop) and phase == caffe_pb2.TRAIN
+        self._random_crop = self.crop is not None and phase == caffe_pb2.TRAIN
         self.is_random = self._random_crop or self.mirror
+        # whether pictures draw any number of random values, from a generator of their own
+        self.seeds_pictures = self.resizing is not None and self.resizing.is_random
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        """Random numbers for `count` pictures: rows of (mirror, row offset, column offset), each in [0, 1)."""
-        return generator.random((count, 3)) if self.is_random else np.zeros((count, 3))
+        """Random numbers for `count` pictures: rows of (mirror, row offset, column offset), each in [0, 1).
+
+        A fourth one follows where pictures have a generator of their own.
+        """
+        if self.is_random or self.seeds_pictures:
+            return generator.random((count, 3 + self.seeds_pictures))
+        return np.zeros((count, 3))
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         """The (channels, height, width) that a picture has in the batch; CaffeError when it cannot be transformed."""
-        if self.crop > min(height, width):
-            raise CaffeError(f'crop_size {self.crop} is larger than the picture of {height}x{width} (height x width)')
+        rows, columns = self.crop or (height, width)
+        if rows > height or columns > width:
+            crop = f'crop_size {rows}' if rows == columns else f'crop_h {rows} and crop_w {columns}'
+            raise CaffeError(f'{crop} is larger than the picture of {height}x{width} (height x width)')
         if len(self.mean_value) not in (0, 1, channels):
             raise CaffeError(
                 f'mean_value is given {len(self.mean_value)} times, '
@@ -57,29 +70,40 @@ class Transformer:
                 f'the mean of {self.mean_file} has shape {self.mean_image.shape}, '
                 f'the picture {(channels, height, width)}; expected the same'
             )
-        return (channels, self.crop, self.crop) if self.crop else (channels, height, width)
+        return channels, rows, columns
 
     def place(self, image: np.ndarray, draw: Draw, new_row: NewRow) -> None:
         """Cut and mirror a picture (height, width[, channels]) of uint8 into `new_row(shape, dtype)`."""
-        image = image if image.ndim == 3 else image[..., None]
+        image = self._resized(image, draw)
         height, width, channels = image.shape
         if self.mean_image is not None or channels == 1:
-            self.place_planes(image.transpose(2, 0, 1), draw, new_row)
+            self._place_planes(image.transpose(2, 0, 1), draw, new_row)
             return
         shape = self.shape(channels, height, width)
-        rows, columns = self._window(height, width, draw)
+        rows, columns = self.window(height, width, draw)
         window = image[rows, columns]
         planes = new_row(shape, np.dtype('u1')) if self._late else np.empty(shape, np.uint8)
         # cv2.split is several times faster than numpy at taking interleaved channels apart
-        cv2.split(cv2.flip(window, 1) if self._flips(draw) else window, list(planes))
+        cv2.split(cv2.flip(window, 1) if self.flips(draw) else window, list(planes))
         if not self._late:
             self._to_float(planes, new_row(shape, np.dtype('f4')))
 
     def place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:
         """`place` for values of uint8 or float32 that have their channels first already."""
+        if self.resizing:
+            planes = self._resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), draw).transpose(2, 0, 1)
+        self._place_planes(planes, draw, new_row)
+
+    def _resized(self, image: np.ndarray, draw: Draw) -> np.ndarray:
+        """A picture (height, width[, channels]) as (height, width, channels), of the size that resize_param says."""
+        if self.resizing:
+            image = self.resizing(image, picture_generator(draw))
+        return image if image.ndim == 3 else image[..., None]
+
+    def _place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:
         shape = self.shape(*planes.shape)
-        rows, columns = self._window(planes.shape[1], planes.shape[2], draw)
-        step = -1 if self._flips(draw) else 1
+        rows, columns = self.window(planes.shape[1], planes.shape[2], draw)
+        step = -1 if self.flips(draw) else 1
         window = planes[:, rows, columns][..., ::step]
         if self._late and self.mean_image is None and planes.dtype == np.uint8:
             np.copyto(new_row(shape, planes.dtype), window)
@@ -88,7 +112,8 @@ class Transformer:
         mean = None if self.mean_image is None else self.mean_image[:, rows, columns][..., ::step]
         self._to_float(window, new_row(shape, np.dtype('f4')), mean)
 
-    def _flips(self, draw: Draw) -> bool:
+    def flips(self, draw: Draw) -> bool:
+        """Whether a picture is mirrored from left to right."""
         return self.mirror and bool(draw[0] >= 0.5)
 
     @np.errstate(over='ignore', invalid='ignore')  # infinities in float data are passed on as they are
@@ -102,13 +127,13 @@ class Transformer:
         if self.scale != 1:
             np.multiply(out, np.float32(self.scale), out=out)
 
-    def _window(self, height: int, width: int, draw: Draw) -> tuple[slice, slice]:
+    def window(self, height: int, width: int, draw: Draw) -> tuple[slice, slice]:
         """The rows and columns to keep, as slices: a random window in TRAIN, the centre in TEST."""
-        if not self.crop:
+        if self.crop is None:
             return slice(None), slice(None)
-        spare = np.array([height - self.crop, width - self.crop])
-        top, left = (draw[1:] * (spare + 1)).astype(int) if self._random_crop else spare // 2
-        return slice(top, top + self.crop), slice(left, left + self.crop)
+        spare = np.array([height - self.crop[0], width - self.crop[1]])
+        top, left = (draw[1:3] * (spare + 1)).astype(int) if self._random_crop else spare // 2
+        return slice(top, top + self.crop[0]), slice(left, left + self.crop[1])
 
     def finish(self, batch: torch.Tensor) -> torch.Tensor:
         """A batch (N, C, H, W) that `place` filled, wherever it is by then, as the float32 tensor that the net gets."""
@@ -125,6 +150,24 @@ class Transformer:
         if self._mean is None or self._mean.device != device:
             self._mean = to_device(torch.from_numpy(self._mean_column), device)
         return self._mean
+
+
+def picture_generator(draw: Draw) -> np.random.Generator:
+    """What a picture draws from where three numbers are not enough; seeded by the fourth, if there is one."""
+    return np.random.default_rng(int(draw[3] * 2**53) if len(draw) > 3 else 0)
+
+
+def _crop(param: caffe_pb2.TransformationParameter) -> tuple[int, int] | None:
+    """(height, width) to cut out, None without; crop_h and crop_w are SSD's."""
+    sides = param.crop_h, param.crop_w
+    if any(sides) and (param.crop_size or not all(sides)):
+        raise CaffeError(
+            f'transform_param has crop_size {param.crop_size}, crop_h {param.crop_h} and crop_w {param.crop_w}, '
+            'expected crop_size, or crop_h and crop_w'
+        )
+    if param.crop_size:
+        return param.crop_size, param.crop_size
+    return sides if all(sides) else None
 
 
 def read_mean(path: str) -> np.ndarray:

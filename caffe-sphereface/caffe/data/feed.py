@@ -10,7 +10,7 @@ import torch
 from caffe import device, random
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
-from caffe.data.prefetch.batch import Item, NewRow
+from caffe.data.prefetch.batch import Item, Label, NewRow
 from caffe.data.prefetch.forked import ProcessPrefetcher
 from caffe.data.prefetch.gpu_upload import BatchSource, Upload
 from caffe.data.prefetch.threads import Prefetcher
@@ -87,7 +87,7 @@ class Feed(Generic[Item]):
     `step()` gives the next item of the source; `load(item, draw, new_row)` writes one into the array that
     `new_row(shape, dtype)` gives, transformed by the row `draw` of `Transformer.draws`, and returns its label. They
     must not refer to the layer, or what reads ahead would keep it alive. Up to `ahead` batches are prepared.
-    `divisible` says that copies of this process can read the source, too.
+    `divisible` says that copies of this process can read the source, too, and that labels are a number each.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Feed(Generic[Item]):
         layer: DataLayer,
         transformer: Transformer,
         step: Callable[[], Item],
-        load: Callable[[Item, Draw, NewRow], float],
+        load: Callable[[Item, Draw, NewRow], Label],
         batch_size: int,
         generator: np.random.Generator,
         ahead: int = 4,
@@ -106,7 +106,7 @@ class Feed(Generic[Item]):
         self.transformer, self._load, self.batch_size = transformer, load, batch_size
         self._upload: Upload | None = None
 
-        def load_planned(planned: tuple[Item, Draw], new_row: NewRow) -> float:
+        def load_planned(planned: tuple[Item, Draw], new_row: NewRow) -> Label:
             item, draw = planned
             return load(item, draw, new_row)
 
@@ -117,8 +117,11 @@ class Feed(Generic[Item]):
         else:
             self._prefetcher = Prefetcher(plan, load_planned, batch_size, ahead)
 
-    def shape_tops(self, layer: DataLayer, top: Sequence[Blob], first: Item) -> None:
-        """Give the tops the shapes that a batch of items like `first` has; CaffeError naming the layer if it is bad."""
+    def shape_tops(self, layer: DataLayer, top: Sequence[Blob], first: Item) -> Label:
+        """Give the tops the shapes that a batch of items like `first` has, and return its label.
+
+        CaffeError naming the layer if the item is bad.
+        """
         shapes: list[tuple[int, ...]] = []
 
         def new_row(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -126,14 +129,15 @@ class Feed(Generic[Item]):
             return np.empty(shape, dtype)
 
         try:
-            self._load(first, np.zeros(3), new_row)
+            label = self._load(first, np.zeros(3), new_row)
         except CaffeError as error:
             layer.error(str(error))
         if self.batch_size * prod(shapes[0]) >= 2**31:
             layer.error(f'batch_size {self.batch_size} of items {shapes[0]} makes 2^31 values or more, expected fewer')
         top[0].reshape(self.batch_size, *shapes[0])
         if len(top) > 1:
-            top[1].reshape(self.batch_size)
+            top[1].reshape(self.batch_size, *np.shape(label))
+        return label
 
     def forward(self, layer: DataLayer, top: Sequence[Blob]) -> None:
         """Wait for the next batch and put it into the tops; CaffeError naming the layer for an item that is bad."""
@@ -144,7 +148,7 @@ class Feed(Generic[Item]):
         top[0].reshape(*data.shape)
         top[0].tensor = self.transformer.finish(data)
         if len(top) > 1:
-            top[1].reshape(len(labels))
+            top[1].reshape(*labels.shape)
             top[1].tensor = labels
 
     def _next(self) -> Sequence[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Lists of pictures: a text file of `path label` lines."""
+"""Lists of pictures: a text file of `path label` lines, or of `path path` where a file says what is in a picture."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,30 @@ from caffe.proto.files import read_bytes
 
 
 @dataclass(frozen=True)
-class PictureList:
-    """Paths (str) and labels (N,) float32 of a list; `lines[i]` is the number of entry i's line in `source`."""
+class PathList:
+    """Paths (str) of a list; `lines[i]` is the number of entry i's line in `source`."""
 
     source: str
     paths: list[str]
-    labels: np.ndarray
     lines: list[int]
 
     def where(self, index: int) -> str:
         """`file:line` of an entry, for errors."""
         return f'{self.source}:{self.lines[index]}'
+
+
+@dataclass(frozen=True)
+class PictureList(PathList):
+    """A list with labels (N,) in float32."""
+
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class AnnotatedList(PathList):
+    """A list with the paths of files that say what is in the pictures."""
+
+    annotations: list[str]
 
 
 def whole_number(text: str) -> int:
@@ -55,4 +68,22 @@ def read_list(source: str) -> PictureList:
         lines.append(number)
     if not paths:
         raise CaffeError(f'{source}: lists no pictures, expected lines of a path, a space and a label')
-    return PictureList(str(source), paths, np.array(labels, np.float32), lines)
+    return PictureList(str(source), paths, lines, np.array(labels, np.float32))
+
+
+def read_annotated_list(source: str) -> AnnotatedList:
+    """Read a list of `picture annotation` lines, paths without spaces; CaffeError naming file and line for others."""
+    paths: list[str] = []
+    annotations: list[str] = []
+    lines: list[int] = []
+    for number, line in enumerate(read_bytes(source).decode(errors='surrogateescape').split('\n'), 1):
+        words = line.split()
+        if words and len(words) != 2:
+            raise CaffeError(f"{source}:{number}: '{line.strip()[:80]}', expected the paths of a picture and its boxes")
+        if words:
+            paths.append(words[0])
+            annotations.append(words[1])
+            lines.append(number)
+    if not paths:
+        raise CaffeError(f'{source}: lists no pictures, expected lines of the paths of a picture and its boxes')
+    return AnnotatedList(str(source), paths, lines, annotations)

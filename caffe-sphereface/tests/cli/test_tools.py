@@ -325,3 +325,73 @@ def test_tools_on_a_full_disk_end_in_one_line_and_leave_nothing(folder, tool, ba
     assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
     assert done.stderr.startswith(f'{tool}: db: cannot be written')
     assert sorted(os.listdir()) == before
+
+
+def annotations(path):
+    """[(key, AnnotatedDatum)] of a whole database."""
+    reader, out = open_reader(path, backend_named('lmdb')), []
+    while not out or reader.peek()[0] != out[0][0]:
+        key, fetch = reader.step()
+        out.append((key, caffe_pb2.AnnotatedDatum.FromString(fetch())))
+    return out
+
+
+VOC = """<annotation><object><name>face</name><difficult>1</difficult>
+  <bndbox><xmin>0</xmin><ymin>0</ymin><xmax>7</xmax><ymax>4.5</ymax></bndbox></object></annotation>"""
+
+
+def test_convert_annoset_reads_voc_and_text_boxes_in_units_of_the_picture(folder):
+    Path('labels').write_text('item { name: "none" label: 0 } item { name: "face" label: 1 }')
+    Path('p/0.xml').write_text(VOC)
+    Path('p/1.txt').write_text('2 0 0 3.5 9\n5 0 0 7 9\n2 3.5 0 7 9\n')
+    Path('boxes.txt').write_text('0.png 0.xml\n1.png 1.txt\n')
+    line = '--label_map_file labels --resize_width 14 --resize_height 6 p/ boxes.txt db'
+    assert convert_imageset.annoset(line.split()) == 0
+    (key, first), (_, second) = annotations('db')
+    assert key == b'00000000_0.png' and first.type == first.BBOX
+    assert (first.datum.height, first.datum.width) == (6, 14)
+    box = first.annotation_group[0].annotation[0].bbox
+    assert first.annotation_group[0].group_label == 1 and box.difficult
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == (0, 0, 1, 0.5)
+    groups = {group.group_label: [one.instance_id for one in group.annotation] for group in second.annotation_group}
+    assert groups == {2: [0, 1], 5: [0]}
+
+
+@pytest.mark.parametrize(
+    'name, text, told',
+    [
+        ('0.xml', VOC.replace('face', 'car'), "'car' is not in the label map"),
+        ('0.xml', VOC.replace('xmax', 'x'), 'bndbox'),
+        ('0.xml', '<annotation>', 'no XML'),
+        ('0.txt', '1 0 0 7\n', '0.txt:1'),
+        ('0.txt', '1 5 0 2 9\n', 'in order'),
+        ('0.txt', None, 'cannot be read'),
+    ],
+)
+def test_convert_annoset_leaves_out_what_has_no_valid_boxes_and_says_so(folder, capsys, name, text, told):
+    Path('labels').write_text('item { name: "none" label: 0 } item { name: "face" label: 1 }')
+    if text:
+        Path(f'p/{name}').write_text(text)
+    Path('p/1.txt').write_text('1 0 0 7 9\n')
+    Path('boxes.txt').write_text(f'0.png {name}\n1.png 1.txt\n')
+    assert convert_imageset.annoset('--label_map_file labels p/ boxes.txt db'.split()) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if 'left out' in line]
+    assert len(warnings) == 1 and told in warnings[0] and 'boxes.txt:1' in warnings[0]
+    assert [key for key, _ in annotations('db')] == [b'00000001_1.png']
+
+
+@pytest.mark.parametrize(
+    'line, told',
+    [
+        ('--anno_type=classification p/ boxes.txt db', 'detection'),
+        ('p/ list.txt db', 'none of 5 pictures'),
+        ('p/ three.txt db', 'three.txt:1'),
+        ('--label_map_file twice p/ boxes.txt db', "'face' 2 times"),
+    ],
+)
+def test_convert_annoset_says_what_is_wrong_with_a_command(folder, capsys, line, told):
+    Path('boxes.txt').write_text('0.png 0.xml\n')
+    Path('three.txt').write_text('0.png 0.xml 1\n')
+    Path('twice').write_text('item { name: "face" label: 0 } item { name: "face" label: 1 }')
+    one_line(capsys, convert_imageset.annoset(line.split()), told)
+    assert not Path('db').exists()

@@ -13,6 +13,8 @@ from caffe.errors import CaffeError
 
 # what a source has many of: the number of a line, a record, …
 Item = TypeVar('Item')
+# what an item is labelled with: a number, an array (L,) of as many for each item, or rows (K, W)
+Label = float | np.ndarray
 # gives the array of a shape and dtype that one item of a batch is written into
 NewRow = Callable[[tuple[int, ...], np.dtype], np.ndarray]
 # gives the tensors (data, labels) of a batch: data of a shape and dtype, labels of shape[:1] in float32
@@ -21,9 +23,11 @@ Allocate = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, torch.Te
 
 @dataclass
 class Batch:
-    """`data` (N, ...), uint8 or float32, and `labels` (N,), float32, as tensors on the host.
+    """`data` (N, ...), uint8 or float32, and `labels`, float32, as tensors on the host.
 
-    Their memory may be filled again once nothing refers to them, or to a view of them.
+    Labels are (N,), or (N, L) where items have L of them. Where an item has rows of labels, as those of boxes, they
+    are (R, 1 + W): the item's number in the batch, and its row of W values, for all items. Their memory may be filled
+    again once nothing refers to them, or to a view of them.
     """
 
     data: torch.Tensor
@@ -46,13 +50,14 @@ class Filling(Generic[Item]):
         self.items, self.waiting = items, len(items)
         self._allocate = allocate
         self._rows: np.ndarray | None = None
+        self._label_arrays: dict[int, np.ndarray] = {}  # labels that are not a number each, by the item's index
         self._lock = threading.Lock()
 
     def fill(
         self,
         start: int,
         items: Sequence[Item],
-        load: Callable[[Item, NewRow], float],
+        load: Callable[[Item, NewRow], Label],
         stopped: Callable[[], bool],
     ) -> None:
         """Load `items` into the rows from `start` on; `stopped()` says that they are no longer wanted."""
@@ -61,11 +66,24 @@ class Filling(Generic[Item]):
                 return
             try:
                 label = load(item, partial(self._row, index))
-                self._label_array[index] = label
+                if isinstance(label, np.ndarray):
+                    self._label_arrays[index] = label
+                else:
+                    self._label_array[index] = label
             except Exception as failure:
                 with self._lock:
                     if self.failure is None or index < self.failure[0]:
                         self.failure = (index, failure)
+
+    def batch(self) -> Batch:
+        """The Batch, once all items are loaded."""
+        arrays = [self._label_arrays[index] for index in sorted(self._label_arrays)]
+        if not arrays:
+            return Batch(self.data, self.labels)
+        if arrays[0].ndim == 1:
+            return Batch(self.data, torch.from_numpy(np.stack(arrays)))
+        rows = [np.insert(rows, 0, index, axis=1) for index, rows in enumerate(arrays)]
+        return Batch(self.data, torch.from_numpy(np.concatenate(rows)))
 
     def _row(self, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The writable array of item `index`; the first call decides the shape and dtype of all items."""

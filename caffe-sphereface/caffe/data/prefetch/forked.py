@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple
 import torch
 
 from caffe import fork
-from caffe.data.prefetch.batch import Batch, Filling, Item, NewRow
+from caffe.data.prefetch.batch import Batch, Filling, Item, Label, NewRow
 from caffe.data.prefetch.shared_memory import SharedBuffer
 from caffe.data.prefetch.worker_count import worker_count
 from caffe.data.prefetch.worker_processes import LONGEST_MESSAGE, WorkerProcesses
@@ -33,10 +33,10 @@ class ProcessPrefetcher(Generic[Item]):
 
     `plan` and `load` run in each of them, on what was opened before. A batch is handed out in memory that the workers
     see, and that they fill again once nothing refers to the batch. `ahead` batches can be ready or in use while
-    every worker is busy with another one.
+    every worker is busy with another one. Labels must be a number each.
     """
 
-    def __init__(self, plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], float], ahead: int = 4) -> None:
+    def __init__(self, plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], Label], ahead: int = 4) -> None:
         self._plan, self._load = plan, load
         self._count, self._ahead = worker_count(), max(2, ahead)
         self._due = 0  # number of the batch that `next` hands out
@@ -116,7 +116,7 @@ class ProcessPrefetcher(Generic[Item]):
 
 
 def _filler(
-    plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], float], buffers: Sequence[SharedBuffer]
+    plan: Iterator[Sequence[Item]], load: Callable[[Item, NewRow], Label], buffers: Sequence[SharedBuffer]
 ) -> Callable[[tuple[int, int]], _Made]:
     """What a worker does: a function of (number of a batch, index of a buffer) that makes the batch in that buffer.
 

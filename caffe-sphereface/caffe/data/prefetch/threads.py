@@ -10,7 +10,7 @@ from typing import Generic
 import torch
 
 from caffe import device, fork
-from caffe.data.prefetch.batch import Batch, Filling, Item, NewRow
+from caffe.data.prefetch.batch import Batch, Filling, Item, Label, NewRow
 from caffe.data.prefetch.worker_count import worker_count
 
 _ITEMS_PER_JOB = 8
@@ -22,7 +22,7 @@ class _Work(Generic[Item]):
     def __init__(
         self,
         plan: Iterator[Sequence[Item]],
-        load: Callable[[Item, NewRow], float],
+        load: Callable[[Item, NewRow], Label],
         depth: int,
         workers: int,
         pinned: bool,
@@ -135,7 +135,7 @@ class Prefetcher(Generic[Item]):
     def __init__(
         self,
         plan: Iterator[Sequence[Item]],
-        load: Callable[[Item, NewRow], float],
+        load: Callable[[Item, NewRow], Label],
         batch_size: int,
         ahead: int = 4,
     ) -> None:
@@ -164,4 +164,4 @@ class Prefetcher(Generic[Item]):
                 raise copy.copy(batch.failure[1])
             work.batches.popleft()
             work.wanted.notify()
-        return Batch(batch.data, batch.labels)
+        return batch.batch()

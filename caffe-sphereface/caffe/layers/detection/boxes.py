@@ -1,7 +1,8 @@
-"""Boxes (xmin, ymin, xmax, ymax) as float32 arrays (…, 4): codes relative to default boxes, overlaps, suppression."""
+"""Boxes (xmin, ymin, xmax, ymax) as float32 arrays (…, 4): codes relative to default boxes, suppression."""
 
 import numpy as np
 
+from caffe.data.boxes import overlaps, split
 from caffe.proto.caffe_pb2 import PriorBoxParameter
 
 CORNER, CENTER_SIZE, CORNER_SIZE = (
@@ -12,11 +13,6 @@ CORNER, CENTER_SIZE, CORNER_SIZE = (
 
 # boxes whose overlaps with those behind them are computed at once
 BLOCK = 256
-
-
-def split(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(minimum corners (…, 2), maximum corners (…, 2))."""
-    return boxes[..., :2], boxes[..., 2:]
 
 
 def decode(code: np.ndarray, priors: np.ndarray, variances: np.ndarray, kind: int) -> np.ndarray:
@@ -44,23 +40,6 @@ def encode(boxes: np.ndarray, priors: np.ndarray, variances: np.ndarray, kind: i
     first, last = split(boxes)
     moved = ((first + last) / 2 - (low + high) / 2) / size
     return np.concatenate([moved, np.log((last - first) / size)], -1) / variances
-
-
-def areas(boxes: np.ndarray) -> np.ndarray:
-    """The area of each box, 0 where a maximum lies below its minimum."""
-    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
-    return np.maximum(width, 0) * np.maximum(height, 0)
-
-
-def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union (M, N) of boxes (M, 4) and (N, 4)."""
-    low_x, low_y, high_x, high_y = np.ascontiguousarray(a.T)[:, :, None]
-    others = np.ascontiguousarray(b.T)
-    width = np.minimum(high_x, others[2]) - np.maximum(low_x, others[0])
-    height = np.minimum(high_y, others[3]) - np.maximum(low_y, others[1])
-    common = np.maximum(width, 0, out=width) * np.maximum(height, 0, out=height)
-    union = areas(a)[:, None] + areas(b) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 
 def suppressed(boxes: np.ndarray, threshold: float, eta: float = 1.0) -> list[int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caffe.layers.detection.boxes import overlaps
+from caffe.data.boxes import overlaps
 
 _LEAST_OVERLAP = 1e-6
 

@@ -37,6 +37,8 @@ class WindowData(Layer):
         if param.crop_mode not in ('warp', 'square'):
             self.error(f"crop_mode '{param.crop_mode}', expected warp or square")
         transformer, generator = make_transformer(self), own_generator()
+        if transformer.resizing:
+            self.error('has resize_param, expected none: windows are resized to crop_size')
         try:
             windows = read_windows(param.source)
         except CaffeError as error:
@@ -82,7 +84,7 @@ class WindowData(Layer):
 
 
 def _loader(param: caffe_pb2.WindowDataParameter, transformer: Transformer) -> Callable[[Drawn, Draw, NewRow], int]:
-    size, root = transformer.crop, param.root_folder
+    root, (size, _) = param.root_folder, transformer.crop or (0, 0)
     read = lru_cache(None if param.cache_images else 0)(read_small)
     mean = _centre_of_mean(transformer, size)
 

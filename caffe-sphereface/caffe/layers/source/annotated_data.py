@@ -1,0 +1,135 @@
+"""AnnotatedData: pictures with boxes of objects, which detectors learn from and are tested on."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from caffe import log
+from caffe.blobs.blob import Blob
+from caffe.data.annotations import CORNERS, WHOLE, inside, mirrored, parse_annotated, picture_of, rows_of
+from caffe.data.augmentation import Draw, Transformer, picture_generator
+from caffe.data.box_sampling import check_samplers, sampled_window
+from caffe.data.db import open_reader
+from caffe.data.distortion import check_distortion, distorted, expanded
+from caffe.data.feed import Feed, make_transformer, own_generator
+from caffe.data.prefetch.batch import Label, NewRow
+from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer, register
+from caffe.proto import caffe_pb2
+
+_Record = tuple[bytes, Callable[[], bytes]]
+
+
+@register('AnnotatedData')
+class AnnotatedData(Layer):
+    """Batches (N, C, H, W) of a database of AnnotatedDatums, and their boxes (1, 1, R, 8) when there is a second top.
+
+    A box is a row (image, label, instance, xmin, ymin, xmax, ymax, difficult), its corners in units of the picture's
+    sides; without any box in a batch there is one row of −1. A picture is distorted (distort_param), laid into a larger
+    one (expand_param), cut to a random window (batch_sampler), resized, cropped and mirrored, and its boxes with it.
+    Where records have no type and the layer no anno_type, the second top is the pictures' labels (N).
+    """
+
+    bottoms = 0
+    values_from = 'files'
+    tops = (1, 2)
+    open_axes = (2,)
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param, transform = self.param.data_param, self.param.transform_param
+        if transform.force_color and transform.force_gray:
+            self.error('has force_color and force_gray, expected one of them')
+        try:
+            check_samplers(self.param.annotated_data_param.batch_sampler)
+            check_distortion(transform.distort_param)
+            reader = open_reader(param.source, param.backend)
+        except CaffeError as error:
+            self.error(str(error))
+        transformer = make_transformer(self)
+        transformer.seeds_pictures = True
+        load = _Loader(self.param, transformer)
+        self._feed = Feed(
+            self,
+            transformer,
+            reader.step,
+            load,
+            param.batch_size,
+            own_generator(),
+            param.prefetch,
+            divisible=False,  # pictures have any number of boxes
+        )
+        label = self._feed.shape_tops(self, top, reader.peek())
+        if len(top) > 1 and isinstance(label, np.ndarray):
+            top[1].reshape(1, 1, max(1, len(label)), 8)
+        log.info('annotated_data_layer.cpp:62', f'output data size: {",".join(map(str, top[0].shape))}')
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self._feed.forward(self, top)
+        if len(top) > 1 and len(top[1].shape) == 2:
+            boxes = top[1].tensor
+            top[1].reshape(1, 1, max(1, len(boxes)), 8)
+            top[1].tensor = boxes.reshape(top[1].shape) if len(boxes) else boxes.new_full(top[1].shape, -1)
+
+
+class _Loader:
+    """Turns a record into a row of the batch, and gives its boxes (K, 7), or its label where it has no boxes."""
+
+    def __init__(self, param: caffe_pb2.LayerParameter, transformer: Transformer) -> None:
+        transform, annotated = param.transform_param, param.annotated_data_param
+        self.source, self.transformer, self.transform = param.data_param.source, transformer, transform
+        self.samplers = list(annotated.batch_sampler)
+        self.typed = annotated.HasField('anno_type')
+        self.emit = transform.emit_constraint if transform.HasField('emit_constraint') else None
+        self.color = True if transform.force_color else False if transform.force_gray else None
+        mean = transformer.mean_image
+        self.mean = transformer.mean_value if mean is None else mean.mean((1, 2))
+
+    def __call__(self, record: _Record, draw: Draw, new_row: NewRow) -> Label:
+        key, fetch = record
+        try:
+            datum = parse_annotated(fetch())
+            random = picture_generator(draw)
+            image, rows = self._varied(picture_of(datum.datum, self.color), rows_of(datum), random)
+            self.transformer.place(image, draw, new_row)
+            rows = self._placed(rows, image.shape[0], image.shape[1], draw)
+        except CaffeError as error:
+            raise CaffeError(f"{self.source}: record '{key.decode(errors='replace')}': {error}") from None
+        return rows if self.typed or datum.HasField('type') else datum.datum.label
+
+    def _varied(
+        self, image: np.ndarray, rows: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A picture and its boxes, distorted, expanded and cut to a random window."""
+        if self.transform.HasField('distort_param'):
+            image = distorted(image, self.transform.distort_param, random)
+        if self.transform.HasField('expand_param'):
+            image, window = expanded(image, self.transform.expand_param, self.mean, random)
+            rows = inside(rows, window, self.emit)
+        sample = sampled_window(self.samplers, rows[:, CORNERS], random)
+        if sample is None:
+            return image, rows
+        sample = sample.clip(0, 1)
+        return _cut(image, sample), inside(rows, sample, self.emit)
+
+    def _placed(self, rows: np.ndarray, height: int, width: int, draw: Draw) -> np.ndarray:
+        """The boxes of a picture of that size after what the Transformer does to it."""
+        if self.transformer.resizing:
+            rows = rows.copy()
+            rows[:, CORNERS] = self.transformer.resizing.boxes(rows[:, CORNERS], height, width)
+            height, width = self.transformer.resizing.size(height, width)
+        window = WHOLE
+        if self.transformer.crop is not None:
+            vertical, horizontal = self.transformer.window(height, width, draw)
+            corners = [horizontal.start, vertical.start, horizontal.stop, vertical.stop]
+            window = np.divide(corners, [width, height] * 2, dtype=np.float32)
+        rows = inside(rows, window, self.emit)
+        return mirrored(rows) if self.transformer.flips(draw) else rows
+
+
+def _cut(image: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """The pixels of a picture in a window (4) of it, at least one each way."""
+    height, width = image.shape[:2]
+    left, top = int(window[0] * width), int(window[1] * height)
+    right = max(left + 1, left + int((window[2] - window[0]) * width))
+    below = max(top + 1, top + int((window[3] - window[1]) * height))
+    return image[min(top, height - 1) : below, min(left, width - 1) : right]

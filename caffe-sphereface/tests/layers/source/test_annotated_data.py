@@ -1,0 +1,209 @@
+"""AnnotatedData: what becomes of the boxes of a picture that is cut, resized, mirrored or laid into a larger one."""
+
+import cv2
+import numpy as np
+import pytest
+
+import caffe
+from caffe.data.annotation_files import ObjectBox
+from caffe.data.annotations import annotated
+from caffe.errors import CaffeError
+from databases import net, write
+
+HEIGHT, WIDTH = 40, 60
+
+
+def picture(boxes):
+    """Black with white boxes (xmin, ymin, xmax, ymax) in pixels."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    for xmin, ymin, xmax, ymax in boxes:
+        image[ymin:ymax, xmin:xmax] = 255
+    return image
+
+
+def record(boxes, encoded=True, **fields):
+    """An AnnotatedDatum, as bytes, of white boxes labelled 3."""
+    image = picture(boxes)
+    datum = caffe.proto.caffe_pb2.Datum(**fields)
+    if encoded:
+        datum.data, datum.encoded = cv2.imencode('.png', image)[1].tobytes(), True
+    else:
+        datum.channels, datum.height, datum.width = 3, HEIGHT, WIDTH
+        datum.data = image.transpose(2, 0, 1).tobytes()
+    return annotated(datum, [ObjectBox(3, *box) for box in boxes], HEIGHT, WIDTH).SerializeToString()
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """Makes the database `db` of records in a new working folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *records: write('db', records)
+
+
+def made(transform='', annotated_data='', batch=1, phase=caffe.TRAIN):
+    return net(
+        f"""layer {{ name: "d" type: "AnnotatedData" top: "data" top: "label" transform_param {{ {transform} }}
+            annotated_data_param {{ {annotated_data} }}
+            data_param {{ source: "db" batch_size: {batch} backend: LMDB }} }}""",
+        phase,
+    )
+
+
+def found(data):
+    """(xmin, ymin, xmax, ymax) of what is white in a picture (3, H, W), in units of its sides."""
+    rows, columns = np.nonzero(data.mean(0) > 127)
+    height, width = data.shape[1:]
+    return np.array(
+        [columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height]
+    )
+
+
+def agrees(data, row, pixels=1.1):
+    """Whether a row of boxes says where the white of a picture is, to within some pixels."""
+    return np.abs(found(data) - row[3:7]).max() <= pixels / min(data.shape[1:])
+
+
+@pytest.mark.parametrize('encoded', [True, False])
+def test_rows_are_image_label_instance_corners_and_difficult(database, encoded):
+    database(record([(6, 8, 30, 20), (42, 10, 60, 40)], encoded), record([(0, 0, 60, 20)], encoded))
+    loaded = made(batch=2)
+    loaded.forward()
+    assert loaded.blobs['data'].shape == (2, 3, HEIGHT, WIDTH)
+    assert np.allclose(
+        loaded.blobs['label'].data[0, 0],
+        [[0, 3, 0, 0.1, 0.2, 0.5, 0.5, 0], [0, 3, 1, 0.7, 0.25, 1, 1, 0], [1, 3, 0, 0, 0, 1, 0.5, 0]],
+    )
+
+
+def test_a_batch_without_boxes_has_one_row_of_minus_one(database):
+    database(record([]))
+    loaded = made()
+    loaded.forward()
+    assert np.array_equal(loaded.blobs['label'].data, np.full((1, 1, 1, 8), -1))
+
+
+def test_records_without_a_type_give_their_labels(database):
+    datum = caffe.proto.caffe_pb2.AnnotatedDatum.FromString(record([(6, 8, 30, 20)], label=7))
+    datum.ClearField('type')
+    database(datum.SerializeToString())
+    loaded = made()
+    loaded.forward()
+    assert loaded.blobs['label'].data.tolist() == [7]
+    assert made(annotated_data='anno_type: BBOX').blobs['label'].shape == (1, 1, 1, 8)
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [
+        'resize_param { height: 64 width: 32 }',
+        'resize_param { resize_mode: FIT_SMALL_SIZE height: 64 width: 64 }',
+        'resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 64 width: 64 pad_value: 20 }',
+        'resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 40 width: 90 pad_mode: REPEAT_NEAREST }',
+        'resize_param { height: 48 width: 48 interp_mode: AREA interp_mode: NEAREST interp_mode: CUBIC }',
+        'resize_param { height: 48 width: 64 interp_mode: LANCZOS4 interp_mode: LINEAR }',
+        'crop_size: 36',
+        'crop_h: 36 crop_w: 50 mirror: true',
+        'mirror: true',
+        'expand_param { prob: 1 max_expand_ratio: 3 } mean_value: 10',
+        'expand_param { max_expand_ratio: 2 } mirror: true resize_param { height: 64 width: 64 }',
+    ],
+)
+def test_boxes_follow_the_picture(database, transform):
+    database(record([(12, 10, 40, 30)]))
+    loaded = made(transform)
+    for _ in range(4):
+        loaded.forward()
+        assert agrees(loaded.blobs['data'].data[0], loaded.blobs['label'].data[0, 0, 0])
+
+
+def test_boxes_follow_random_windows_that_meet_the_constraint(database):
+    database(record([(12, 10, 40, 30)]))
+    sampler = """batch_sampler { sampler { min_scale: 0.7 max_scale: 0.9 min_aspect_ratio: 0.5 max_aspect_ratio: 2 }
+                 sample_constraint { min_object_coverage: 0.6 } max_sample: 1 max_trials: 50 }"""
+    loaded = made('resize_param { height: 96 width: 96 }', sampler)
+    rows = []
+    for _ in range(12):
+        loaded.forward()
+        rows.append(loaded.blobs['label'].data[0, 0, 0].copy())
+        assert agrees(loaded.blobs['data'].data[0], rows[-1], pixels=8)
+    assert len(np.unique(np.stack(rows).round(3), axis=0)) > 6
+
+
+def test_samplers_that_find_nothing_leave_the_picture_whole(database):
+    database(record([(12, 10, 40, 30)]))
+    loaded = made('', 'batch_sampler { sample_constraint { min_jaccard_overlap: 0.99 } max_trials: 5 }')
+    loaded.forward()
+    assert np.allclose(loaded.blobs['label'].data[0, 0, 0, 3:7], [0.2, 0.25, 2 / 3, 0.75])
+
+
+def test_emit_constraint_drops_boxes_of_which_too_little_is_left(database):
+    database(record([(0, 0, 20, 40), (26, 10, 34, 30)]))
+    for constraint, left in (('', 2), ('emit_type: CENTER', 1), ('emit_type: MIN_OVERLAP emit_overlap: 0.3', 2)):
+        emit = f'emit_constraint {{ {constraint} }}' if constraint else ''
+        loaded = made(f'crop_h: 40 crop_w: 32 {emit}', phase=caffe.TEST)  # columns 14 to 46, 30 % of the first box
+        loaded.forward()
+        count = loaded.blobs['label'].shape[2]
+        assert count == (1 if constraint.startswith('emit_type: MIN') else left)
+
+
+def test_distortion_changes_colours_and_no_boxes(database):
+    database(record([(12, 10, 40, 30)]))
+    distort = """distort_param { brightness_prob: 1 brightness_delta: 30 contrast_prob: 1 contrast_lower: 0.7
+        contrast_upper: 0.9 saturation_prob: 1 saturation_lower: 0.5 saturation_upper: 1.5 hue_prob: 1 hue_delta: 18
+        random_order_prob: 1 }"""
+    loaded = made(distort)
+    pictures = []
+    for _ in range(3):
+        loaded.forward()
+        pictures.append(loaded.blobs['data'].data[0].copy())
+        assert agrees(pictures[-1], loaded.blobs['label'].data[0, 0, 0])
+    assert not np.array_equal(pictures[0], pictures[1])
+
+
+def test_the_same_seed_gives_the_same_batches_whatever_the_number_of_workers(database, monkeypatch):
+    database(*[record([(12 + i, 10, 40, 30)]) for i in range(9)])
+    transform = 'mirror: true expand_param { max_expand_ratio: 2 } resize_param { height: 32 width: 32 }'
+    runs = []
+    for workers in ('1', '3'):
+        monkeypatch.setenv('CAFFE_DATA_WORKERS', workers)
+        caffe.set_random_seed(5)
+        loaded = made(transform, 'batch_sampler { sampler { min_scale: 0.5 } max_sample: 2 max_trials: 10 }', batch=9)
+        loaded.forward()
+        runs.append((loaded.blobs['data'].data.copy(), loaded.blobs['label'].data.copy()))
+    assert all(np.array_equal(one, other) for one, other in zip(*runs))
+
+
+@pytest.mark.parametrize(
+    'transform, annotated_data, told',
+    [
+        ('resize_param { height: 20 }', '', 'expected both'),
+        ('resize_param { height: 20 width: 20 prob: 0.5 }', '', 'prob 0.5'),
+        ('noise_param { prob: 0.1 inverse: true }', '', 'noise_param'),
+        ('crop_h: 20', '', 'crop_h and crop_w'),
+        ('crop_h: 20 crop_w: 99', '', 'larger than the picture'),
+        ('distort_param { contrast_prob: 1 contrast_lower: 2 contrast_upper: 1 }', '', 'contrast_lower'),
+        ('', 'batch_sampler { sampler { min_scale: 0.5 max_scale: 1.5 } }', 'batch_sampler 0'),
+        ('', 'batch_sampler { sampler { min_aspect_ratio: 2 } }', 'min_aspect_ratio'),
+    ],
+)
+def test_what_is_impossible_or_not_there_is_refused_by_name(database, transform, annotated_data, told):
+    database(record([(12, 10, 40, 30)]))
+    with pytest.raises(CaffeError, match=told) as error:
+        made(transform, annotated_data)
+    assert "layer 'd'" in str(error.value)
+
+
+def test_a_database_of_plain_datums_is_told_apart(database):
+    database(caffe.proto.caffe_pb2.Datum(channels=1, height=2, width=2, data=b'abcd', label=1).SerializeToString())
+    with pytest.raises(CaffeError, match='AnnotatedDatum'):
+        made()
+
+
+def test_resize_param_holds_for_other_data_layers_too(database):
+    datum = caffe.proto.caffe_pb2.AnnotatedDatum.FromString(record([(12, 10, 40, 30)])).datum
+    database(datum.SerializeToString())
+    loaded = net("""layer { name: "d" type: "Data" top: "data" data_param { source: "db" batch_size: 1 backend: LMDB }
+                    transform_param { resize_param { height: 20 width: 30 } } }""")
+    loaded.forward()
+    assert loaded.blobs['data'].shape == (1, 3, 20, 30)
+    assert np.abs(found(loaded.blobs['data'].data[0]) - [0.2, 0.25, 2 / 3, 0.75]).max() < 0.06
