@@ -1,5 +1,6 @@
 """Two trainings compared: their nets, their curves, the published ones."""
 
+import subprocess
 from html import escape
 
 import numpy as np
@@ -133,3 +134,38 @@ def test_published_logs_of_different_trainings_differ():
     )
     verdicts = {one['quantity']: one['verdict'] for one in judge(first, second, 0.05, [], 12).verdicts}
     assert verdicts == {'loss': 'differs', 'lr': 'differs'}
+
+
+AM_SOFTMAX = """
+layer { name: "x" type: "DummyData" top: "x" top: "label" dummy_data_param { shape { dim: 8 dim: 4 } shape { dim: 8 }
+  data_filler { type: "gaussian" } data_filler { type: "uniform" max: 4.999 } } }
+layer { name: "fc5" type: "InnerProduct" bottom: "x" top: "fc5"
+  inner_product_param { num_output: 8 weight_filler { type: "xavier" } } }
+layer { name: "norm1" type: "Normalize" bottom: "fc5" top: "norm1" }
+layer { name: "fc6_l2" type: "InnerProduct" bottom: "norm1" top: "fc6"
+  inner_product_param { num_output: 5 normalize: true bias_term: false weight_filler { type: "xavier" } } }
+layer { name: "margin" type: "LabelSpecificAdd" bottom: "fc6" bottom: "label" top: "fc6_margin"
+  label_specific_add_param { bias: -0.35 } }
+layer { name: "scale" type: "Scale" bottom: "fc6_margin" top: "scaled" param { lr_mult: 0 }
+  scale_param { filler { value: 30 } } }
+layer { name: "softmax_loss" type: "SoftmaxWithLoss" bottom: "scaled" bottom: "label" top: "softmax_loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "fc6" bottom: "label" top: "accuracy" }
+"""
+
+
+def test_a_run_with_the_head_of_a_published_log_is_told_from_it(tmp_path, quick_command):
+    name = 'mobilefacenet_amsoftmax_webface.log.gz'
+    theirs = trainings(parse_log(shared(LOGS / name)), name)[0]
+    write(tmp_path, 'net.prototxt', f'name: "MobileFaceNet"{AM_SOFTMAX}')
+    solver = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "multistep" gamma: 0.1 stepvalue: 16000 display: 100'
+    write(tmp_path, 'solver.prototxt', f'{solver} max_iter: 1500 snapshot_prefix: "s" solver_mode: CPU')
+    done = subprocess.run([quick_command, 'train', '-solver=solver.prototxt'], cwd=tmp_path, text=True, stderr=-1)
+    ours = trainings(parse_log(write(tmp_path, 'train.log', done.stderr)), 'ours')[0]
+    found = judge(theirs, ours, 0.05, [], 12)
+    assert {one['quantity']: one['verdict'] for one in found.verdicts} == {
+        'loss': 'differs',
+        'lr': 'matches',
+        'accuracy': 'differs',
+    }
+    text = '\n'.join(pair_lines(found))
+    assert 'ours  against  mobilefacenet_amsoftmax_webface.log.gz' in text

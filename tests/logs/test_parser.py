@@ -255,6 +255,7 @@ def test_genuine_log_and_bvlc_patterns_agree():
 PUBLISHED = {  # rows, tests, start, verdict on the rate
     'amsoftmax_facenet20_112x96.log.gz': (8173, 0, 1062, 'as declared'),
     'amsoftmax_facenet20_short.log': (93, 0, 395000, 'as declared'),
+    'mobilefacenet_amsoftmax_webface.log.gz': (361, 0, 0, 'cannot tell'),
     'resnet20_cifar10.log.gz': (641, 65, 0, 'as declared'),
     'sphereface_issue103_excerpt_iter11300.log': (2, 0, 11300, 'cannot tell'),
     'sphereface_issue103_excerpt_iter2000.log': (4, 0, 2000, 'cannot tell'),
