@@ -1,14 +1,18 @@
-"""Fixtures that several files share."""
+"""Fixtures that several files share, and the layers in int8 where the installed package does not name them yet."""
 
+import os
 import sys
 import tempfile
-from importlib import import_module
+from importlib import import_module, metadata
 
 import pytest
 from quick_python import quick_python
 from repository import ROOT
 from sphereslim.commands.ending import run_command
 from sphereslim.commands.program import find_command
+
+if not metadata.entry_points(group='caffe.layers', name='int8'):
+    os.environ.setdefault('CAFFE_LAYERS', str(ROOT / 'python' / 'sphereslim' / 'layers' / 'int8.py'))
 
 
 @pytest.fixture(scope='session')

@@ -32,6 +32,7 @@ FLOORS = {
     'evaluation': 4,  # how good and how fast a net is
     'facedata': 4,  # faces drawn, detected, aligned, listed
     'pruning': 5,  # one net made smaller
+    'int8': 5,  # a net in int8
     'studies': 6,  # whole runs and their reports
     'api': 6,  # the functions of the front door
     '': 6,  # the front door

@@ -10,7 +10,7 @@ from caffe.layers.vision.convolution import Convolution
 from caffe.layers.vision.im2col import Im2col
 
 
-def _window(layer: Convolution | Im2col, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+def window_attributes(layer: Convolution | Im2col, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """ONNX attributes of a layer's window over a bottom of `shape`."""
     window = layer.window
     if window.axis != 1 or not window.axes:
@@ -32,7 +32,8 @@ def convolution(graph: Graph, layer: Convolution, x: list[str], shapes: Shapes, 
     kind = 'ConvTranspose' if layer.transposed else 'Conv'
     weights = [graph.constant(parameter(blob), hint) for blob, hint in zip(layer.blobs, ('weight', 'bias'))]
     return [
-        graph.op(kind, value, *weights, group=layer.group, **_window(layer, shape)) for value, shape in zip(x, shapes)
+        graph.op(kind, value, *weights, group=layer.group, **window_attributes(layer, shape))
+        for value, shape in zip(x, shapes)
     ]
 
 
@@ -47,7 +48,7 @@ def im2col(graph: Graph, layer: Im2col, x: list[str], shapes: Shapes, tops: Shap
             x[0],
             graph.constant(np.tile(picks, (channels, *[1] * (picks.ndim - 1))), 'picks'),
             group=channels,
-            **_window(layer, shapes[0]),
+            **window_attributes(layer, shapes[0]),
         )
     ]
 

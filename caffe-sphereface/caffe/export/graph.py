@@ -97,6 +97,15 @@ class Graph:
         self.nodes.append(self._onnx.helper.make_node(kind, list(inputs), names, name=names[0], **attributes))
         return names
 
+    def maker(self, value: str) -> Any:
+        """The node that makes a value; None for inputs and constants."""
+        return next((node for node in reversed(self.nodes) if value in node.output), None)
+
+    def value_of(self, constant: str) -> np.ndarray:
+        """The values of a constant."""
+        found = next(tensor for tensor in self.constants if tensor.name == constant)
+        return self._onnx.numpy_helper.to_array(found)
+
     def rename(self, value: str, name: str) -> None:
         """Give a value the reserved name `name`."""
         self.nodes.append(self._onnx.helper.make_node('Identity', [value], [name], name=f'{name}/output'))
