@@ -44,6 +44,7 @@ def test_every_block_of_the_readme_runs(reader, tmp_path):
     printed = walk.walk(page, README)
     for title in ('before', 'pruned', 'refitted'):  # what the example in Python prints
         assert re.search(rf'^{title} \d+\.\d+$', printed, re.M)
+    assert re.search(r'^by-hand/train.log .* loss +identical', printed, re.M)  # the stage by hand is the run's
     named = re.findall(r'`(work/[^`]+)`', page.read_text())
     assert named and not [path for path in named if not (walk.home / 'faces' / path).exists()]
     assert git('status', '--porcelain', folder=walk.home / 'faces') == '?? photos/\n', 'written beside data/ and work/'

@@ -14,7 +14,7 @@ from sphereslim.checkout import PUBLISHED
 from sphereslim.commands.ending import run_command
 from sphereslim.files import check_writable, write_bytes
 from sphereslim.logs.compare.compare import judge, pair, read_source, self_checks
-from sphereslim.logs.compare.text import as_data, pair_lines, summary, training_lines
+from sphereslim.logs.compare.text import alone, as_data, pair_lines, summary, training_lines
 
 
 def arguments():
@@ -71,7 +71,7 @@ def main():
     sources = [(stage, self_checks(stage, options.published_data)) for stage in distinct]
     pairs = [judge(*both, options.tolerance, options.reach, options.checkpoints) for both in pair(published, ours)]
     blocks = ['\n'.join(training_lines(*source)) for source in sources] + ['\n'.join(pair_lines(one)) for one in pairs]
-    print('\n\n'.join(block for block in [*blocks, summary(pairs)] if block))
+    print('\n\n'.join(block for block in [*blocks, alone(published, ours, pairs), summary(pairs)] if block))
     if options.json:
         write_bytes(options.json, json.dumps(as_data(sources, pairs), indent=1, default=float).encode())
     if options.html:

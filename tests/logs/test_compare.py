@@ -12,7 +12,7 @@ from sphereslim.logs.compare import verdict
 from sphereslim.logs.compare.compare import judge, pair, read_source
 from sphereslim.logs.compare.page import page
 from sphereslim.logs.compare.published_curves import read_figure
-from sphereslim.logs.compare.text import pair_lines
+from sphereslim.logs.compare.text import alone, pair_lines
 from sphereslim.logs.compare.verdict import compare
 from sphereslim.logs.curves import Curve
 from sphereslim.logs.trainings import trainings
@@ -102,6 +102,19 @@ def test_stage_folders_pair_with_figure_columns_by_name(tmp_path):
         ('conv4_1', '04-conv4_1'),
         ('conv4_1-ADD', '05-conv4_1-ADD'),
     ]
+
+
+def test_a_published_stage_that_ours_lacks_is_named_and_paired_with_no_other(tmp_path):
+    for name in ('00-base', '01-conv1_1', '02-conv2_1', '03-conv3_1', '04-conv4_1', '05-last-round'):
+        (tmp_path / 'run' / name).mkdir(parents=True)
+        write(tmp_path / 'run' / name, 'train.log', '\n'.join(training()))
+    figure, ours = read_figure(ROOT / 'published/curves/sphereface4_per_layer_loss.csv'), read_source(tmp_path / 'run')
+    both = [judge(*one, 0.05, (), 12) for one in pair(figure, ours)]
+    assert [one.published.names for one in both] == ['conv1_1', 'conv2_1', 'conv3_1', 'conv4_1']
+    assert alone(figure, ours, both) == (
+        'without a counterpart: published: sphereface4_per_layer_loss conv4_1-ADD; ours: run/00-base, run/05-last-round'
+    )
+    assert alone(figure[:1], ours[1:2], both[:1]) == ''
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'published/curves').glob('*.csv')), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sphereslim.files import whole_file
-from sphereslim.report.drawing import panels
+from sphereslim.report.drawing import panels, write_title
 
 
 def roc(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,10 +49,10 @@ def plot_roc(path: str | Path, far: np.ndarray, tar: np.ndarray, title: str) -> 
     axes.set(
         xlim=(least / 2, 1),
         ylim=(max(0.0, min(tar[far <= least].max() - 0.1, 0.9)), 1.005),
-        title=title,
         xlabel='false accept rate',
         ylabel='true accept rate',
     )
     axes.grid(alpha=0.3, which='both')
+    write_title(figure, title)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=120)

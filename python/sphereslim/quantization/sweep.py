@@ -10,7 +10,7 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.files import ResultsFile, write_bytes
 from sphereslim.quantization.file import write_quantized
 from sphereslim.quantization.quantize_net import dequantize, quantize_net
-from sphereslim.report.drawing import panels, png
+from sphereslim.report.drawing import colours, legend_above, panels, png, write_beside
 from sphereslim.report.text_tables import markdown_table
 
 ROWS_FILE = 'sweep.json'
@@ -101,23 +101,21 @@ def table_text(rows: Sequence[Point], reference: tuple[int, float], name: str) -
 def plot(rows: Sequence[Point], reference: tuple[int, float], name: str, path: str | Path, logarithmic: bool) -> None:
     """Write a PNG with a line per scheme, layers and scope: the measure against the file's size in MB (10^6 bytes)."""
     figure, axes = panels((7, 4.5))
-    for key in dict.fromkeys((row['scheme'], row['layers'], row['scope']) for row in rows):
+    lines = list(dict.fromkeys((row['scheme'], row['layers'], row['scope']) for row in rows))
+    for key, colour in zip(lines, colours(len(lines))):
         line = [row for row in rows if (row['scheme'], row['layers'], row['scope']) == key]
-        axes.plot([row['bytes'] / 1e6 for row in line], [row['value'] for row in line], 'o-', label=', '.join(key))
-        for row in line:
-            axes.annotate(
-                str(row['bits']),
-                (row['bytes'] / 1e6, row['value']),
-                textcoords='offset points',
-                xytext=(0, 5),
-                ha='center',
-                fontsize=7,
-            )
+        place = [row['bytes'] / 1e6 for row in line], [row['value'] for row in line]
+        axes.plot(*place, 'o-', color=colour, label=', '.join(key))
     if logarithmic:
         axes.set_yscale('log')
     else:
         axes.axhline(reference[1], color='grey', linestyle='--', label='float32')
     axes.set(xlabel='file size, MB (numbers: bits per weight)', ylabel=name)
     axes.grid(alpha=0.3)
-    axes.legend()
+    legend_above(figure, 3)
+    tops: dict[tuple[str, int], Point] = {}  # the numbers stand at the highest line of the same layers
+    for row in rows:
+        same = row['layers'], row['bits']
+        tops[same] = max(tops.get(same, row), row, key=lambda row: row['value'])
+    write_beside(axes, [(row['bytes'] / 1e6, row['value'], str(row['bits'])) for row in tops.values()], 7)
     write_bytes(path, png(figure, dpi=120))

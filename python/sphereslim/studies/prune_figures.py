@@ -54,7 +54,7 @@ def _draw_course(base: Base, runs: Sequence[tuple[Base, float, Plan]]) -> Any:
         axes.plot(after, 'o-', ms=4, color=f'C{number}', label=f'at {rate:g}')
         before = [accuracy_of(stage, 'before')['accuracy'] for stage in stages[1:]]
         axes.plot(range(1, len(stages)), before, 'v', ms=4, color=f'C{number}', alpha=0.5)
-        axes.set_xticks(range(len(stages)), [stage.name.split('-', 1)[1] for stage in stages], rotation=60, ha='right')
+        axes.set_xticks(range(len(stages)), [stage.name.split('-', 1)[1] for stage in stages], rotation=90)
     axes.set_ylabel('verification accuracy, %')
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -4,18 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.curves import Curve, smooth
 from sphereslim.logs.run import Run
 from sphereslim.logs.trainings import LoggedTraining, rate_steps, trainings
-from sphereslim.report.drawing import panels
+from sphereslim.report.drawing import colours, legend_above, panels, write_title
 
 # A phone shows about 360 points of width: a narrow page keeps the labels readable there.
 SIZE = (5.4, 3.6)
-COLOURS = [colormaps['tab10'](number)[:3] for number in range(10)]
 MOST_PAIRS = 5
 ON_LOG_SCALE = ('lambda', 'lr')
 
@@ -24,13 +22,12 @@ def draw_pairs(quantity: str, pairs: Sequence[Pair]) -> Any:
     """Figure of one quantity: for every Pair the published curve (black or dashed) and ours in colour."""
     figure, axes = panels(SIZE)
     drawn = set()
-    for place, pair in enumerate(pairs):
-        colour = COLOURS[place % len(COLOURS)]
+    for pair, colour in zip(pairs, colours(len(pairs))):
         for training, style, whose in ((pair.published, '--', 'published'), (pair.ours, '-', 'ours')):
             if id(training) in drawn or quantity not in training.curves:
                 continue
             drawn.add(id(training))
-            shade = 'black' if whose == 'published' and len(pairs) == 1 else colour
+            shade: str | tuple[float, ...] = 'black' if whose == 'published' and len(pairs) == 1 else colour
             draw_curve(axes, training.curves[quantity], pair.breaks, shade, style, f'{whose}: {training.label}')
     _finish(
         axes,
@@ -42,6 +39,7 @@ def draw_pairs(quantity: str, pairs: Sequence[Pair]) -> Any:
             if (curve := training.curves.get(quantity)) is not None
         ],
     )
+    legend_above(figure, 2, 7)
     return figure
 
 
@@ -49,7 +47,7 @@ def draw_curve(
     axes: Any,
     curve: Curve,
     breaks: Sequence[Any],
-    colour: str | tuple[float, float, float],
+    colour: str | tuple[float, ...],
     style: str = '-',
     label: str | None = None,
 ) -> None:
@@ -78,25 +76,27 @@ def draw_trainings(trainings: Sequence[LoggedTraining]) -> Any:
     """One figure of a log's trainings: a panel for each quantity, all of them in each, smoothed between rate steps."""
     names = dict.fromkeys(name for training in trainings for name in training.curves)
     figure, column = panels((SIZE[0] * 1.5, 2.4 * len(names) + 0.6), len(names), squeeze=False)
+    shades = list(zip(trainings, colours(len(trainings))))
     for axes, quantity in zip(column[:, 0], names):
-        shown = [training for training in trainings if quantity in training.curves]
-        for place, training in enumerate(shown):
+        shown = [(training, colour) for training, colour in shades if quantity in training.curves]
+        for training, colour in shown:
             draw_curve(
                 axes,
                 training.curves[quantity],
                 rate_steps(training),
-                COLOURS[place % len(COLOURS)],
+                colour,
                 '-',
                 training.label if len(trainings) > 1 else None,
             )
-        _finish(axes, quantity, [training.curves[quantity] for training in shown])
+        _finish(axes, quantity, [training.curves[quantity] for training, _ in shown])
+    legend_above(figure, 2, 7)
     return figure
 
 
 def draw_log(runs: Sequence[Run], label: str) -> Any:
     """The figure of the runs of one log, those that belong together joined."""
     figure = draw_trainings(trainings(runs, label))
-    figure.suptitle(label, fontsize=10)
+    write_title(figure, label)
     return figure
 
 
@@ -109,5 +109,3 @@ def _finish(axes: Any, quantity: str, curves: Sequence[Curve]) -> None:
     axes.set_xlabel('iteration')
     axes.set_ylabel(quantity)
     axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7)

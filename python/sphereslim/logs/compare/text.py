@@ -97,6 +97,17 @@ def summary(pairs: Sequence[Pair]) -> str:
     return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
 
 
+def alone(published: Sequence[LoggedTraining], ours: Sequence[LoggedTraining], pairs: Sequence[Pair]) -> str:
+    """A line that names the trainings of either side that are in none of the pairs; empty where there are none."""
+    paired = {id(training) for pair in pairs for training in (pair.published, pair.ours)}
+    found = [
+        f'{whose}: {", ".join(labels)}'
+        for whose, side in (('published', published), ('ours', ours))
+        if (labels := [training.label for training in side if id(training) not in paired])
+    ]
+    return f'without a counterpart: {"; ".join(found)}' if found and pairs else ''
+
+
 def as_data(
     sources: Sequence[tuple[LoggedTraining, Sequence[dict[str, Any]]]], pairs: Sequence[Pair]
 ) -> dict[str, Any]:

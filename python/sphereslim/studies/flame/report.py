@@ -7,7 +7,7 @@ from typing import Any
 
 from sphereslim.quantization.sweep import Point
 from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
-from sphereslim.report.drawing import panels
+from sphereslim.report.drawing import colours, panels, write_beside
 from sphereslim.report.published_table import read_published
 from sphereslim.report.write import write_report
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS, printed_name
@@ -238,14 +238,13 @@ def write(
 
 def _draw_sizes(results: dict[str, Any]) -> Any:
     figure, axes = _figure()
-    for variant, row in results.items():
-        axes.plot(row['bytes'] / MEGA, row['accuracy'], 'o')
-        axes.annotate(
-            variant, (row['bytes'] / MEGA, row['accuracy']), textcoords='offset points', xytext=(5, 4), fontsize=8
-        )
+    points = [(row['bytes'] / MEGA, row['accuracy'], variant) for variant, row in results.items()]
+    for (size, percent, _), colour in zip(points, colours(len(points))):
+        axes.plot(size, percent, 'o', color=colour)
     axes.set_xscale('log')
     axes.margins(x=0.15)
     axes.set(xlabel='size as float32, MB', ylabel='validation accuracy, %')
+    write_beside(axes, points)
     return figure
 
 
@@ -264,7 +263,7 @@ def _draw_bits(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]]) -
             )
         axes.axhline(results[variant]['accuracy'], color=f'C{number}', alpha=0.3)
     axes.set(xlabel='bits per weight', ylabel='validation accuracy, %')
-    axes.legend(fontsize=6, ncol=2)
+    figure.legend(fontsize=7, loc='outside right upper')
     return figure
 
 

@@ -8,7 +8,7 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.paired import lost_text
 from sphereslim.files import write_bytes
 from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable, accuracy_text
-from sphereslim.report.drawing import panels
+from sphereslim.report.drawing import colours, panels
 from sphereslim.report.markdown import table_markdown
 from sphereslim.report.text_tables import with_unit
 
@@ -113,14 +113,11 @@ def figure(results: dict[str, Any], name: str) -> Figure:
 
 
 def _draw(results: dict[str, Any]) -> Any:
-    from matplotlib import colormaps
-
     figure, axes = panels((7, 4.2))
     whole = results['original']
     criteria = list(dict.fromkeys(r['criterion'] for r in results.values() if 'refitted' in r))
-    colours = colormaps['turbo'].resampled(max(len(criteria), 2))
     for refitted, marker in ((False, 'v'), (True, 'o')):
-        for number, criterion in enumerate(criteria):
+        for criterion, colour in zip(criteria, colours(len(criteria))):
             points = sorted(
                 (100 * r['macs'] / whole['macs'], r['few']['accuracy'])
                 for r in results.values()
@@ -130,7 +127,7 @@ def _draw(results: dict[str, Any]) -> Any:
                 *zip(*points),
                 marker,
                 ms=5,
-                color=colours(number),
+                color=colour,
                 alpha=0.9 if refitted else 0.45,
                 label=f'{criterion}' if refitted else None,
             )
@@ -148,7 +145,7 @@ def _draw(results: dict[str, Any]) -> Any:
         xlabel='MACs kept, %   (triangles: cut; dots: refitted; a part of the pairs)', ylabel='verification accuracy, %'
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, ncols=2)
+    figure.legend(fontsize=7, loc='outside right upper')
     return figure
 
 

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import LogLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from sphereslim.report.cells import Figure
-from sphereslim.report.drawing import panels
+from sphereslim.report.drawing import legend_above, panels, write_beside
 
 SIZE = (4.6, 3.2)  # inches: a phone's width of 360 points leaves the labels readable
 GREY = '0.55'
@@ -62,14 +62,6 @@ def accuracy(
         if points:
             x, y, error = np.array(points).T
             axes.errorbar(x, y, error, fmt=marker, capsize=3, ms=5, label=words)
-    _number(
-        axes,
-        [
-            (ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0])
-            for row in report['rows']
-            if row['after']
-        ],
-    )
     published = report['published']
     if published:
         base, rows = published['rows'][0], published['rows']
@@ -78,7 +70,15 @@ def accuracy(
     axes.set(xlabel=label, ylabel='verification accuracy, %')
     axes.invert_xaxis()
     axes.grid(alpha=0.3)
-    figure.legend(loc='outside upper center', ncols=3, fontsize=8, frameon=False)
+    legend_above(figure, 3)
+    _number(
+        axes,
+        [
+            (ours(row, report), row['after']['accuracy'], row['stage'].split('-')[0])
+            for row in report['rows']
+            if row['after']
+        ],
+    )
     return figure
 
 
@@ -93,15 +93,9 @@ def _number(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
             groups[-1].append(point)
         else:
             groups.append([point])
-    for group in groups:
-        x, y, _ = max(group, key=lambda point: point[1])
-        axes.annotate(
-            ' '.join(sorted(number for _, _, number in group)),
-            (x, y),
-            fontsize=8,
-            xytext=(3, 5),
-            textcoords='offset points',
-        )
+    tops = [max(group, key=lambda point: point[1]) for group in groups]
+    words = [' '.join(sorted(number for _, _, number in group)) for group in groups]
+    write_beside(axes, [(x, y, text) for (x, y, _), text in zip(tops, words)])
 
 
 def _size(row: dict[str, Any], report: dict[str, Any]) -> float:
@@ -136,6 +130,7 @@ def losses(curves: Mapping[str, Sequence[Sequence[float]]], published: Sequence[
         above.plot(*np.array(published).T, color=GREY, lw=1.2)
         above.set_xlabel('published iteration', color=GREY, fontsize=8)
         above.tick_params(labelsize=8, colors=GREY)
+        above.xaxis.set_major_locator(MaxNLocator(5))
     axes.plot(*np.array(curves['loss']).T, color='C0')
     axes.set_ylabel('loss', color='C0')
     axes.set_xlabel('iteration')
@@ -180,7 +175,8 @@ def channels(selection: dict[str, Any]) -> Any:
     figure, axes = panels(SIZE)
     channel_bars(axes, selection)
     axes.set(xlabel='filters by score', ylabel=f'score ({selection["criterion"]})')
-    axes.legend(fontsize=8)
+    title = 'removed in pairs that cancel' if selection['criterion'] == 'greedy_pair' else None
+    axes.legend(fontsize=8, title=title, title_fontsize=8, loc='upper left')
     return figure
 
 
