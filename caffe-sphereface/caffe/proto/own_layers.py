@@ -16,6 +16,7 @@ from types import ModuleType
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from caffe.errors import CaffeError, first_line
+from caffe.proto.dialects.foreign_layers import add_foreign_layers
 from caffe.proto.fragment import read_fragment
 
 GROUP = 'caffe.layers'
@@ -52,15 +53,15 @@ def note(problem: CaffeError) -> None:
 
 
 def load_fields(schema: ModuleType) -> None:
-    """Find the modules, and put the messages and fields of their fragments into `schema`, which is caffe_pb2."""
+    """Put the parameters of other Caffes' layers into `schema`, which is caffe_pb2, and the fields of own layers."""
+    fragments: list[Path] = []
     try:
         found.modules = [*_installed(), *_listed()]
         fragments = [module.path.with_suffix('.proto') for module in found.modules]
-        present = [path for path in fragments if path.exists()]
-        if present:
-            _extend(schema, present)
+        _extend(schema, [path for path in fragments if path.exists()])
     except CaffeError as error:
         note(error)
+        _extend(schema, [])
 
 
 def _installed() -> Iterator[OwnModule]:
@@ -86,6 +87,7 @@ def _listed() -> Iterator[OwnModule]:
 def _extend(schema: ModuleType, fragments: list[Path]) -> None:
     file = descriptor_pb2.FileDescriptorProto()
     schema.DESCRIPTOR.CopyToProto(file)
+    add_foreign_layers(file)
     pool = descriptor_pool.DescriptorPool()
     try:
         for path in fragments:

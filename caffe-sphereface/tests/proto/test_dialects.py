@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 import caffe
 from caffe import process_state
@@ -156,13 +157,32 @@ def test_all_other_fields_stay_where_they_are_and_keep_their_lines(capsys, shown
     assert capsys.readouterr().err.count('\n') == 1
 
 
-def test_parameters_of_layers_that_are_not_here_are_refused_with_layer_and_forks():
-    with pytest.raises(
-        CaffeError,
-        match=r"^net.prototxt:5: layer 'r' \(DenseCRF\): dense_crf_param: not "
-        r'implemented; forks that have it: pspnet, synopsys',
-    ):
-        read(NET % ('', '', '') + 'layer { name: "r" type: "DenseCRF" dense_crf_param { max_iter: 3 } }')
+def test_parameters_of_layers_that_are_not_here_are_read_and_written_whole():
+    text = 'layer { name: "r" type: "Proposal" proposal_param { feat_stride: 16 ratio: 0.5 ratio: 1 anchor_ratio: 2 } }'
+    net = read(NET % ('', '', '') + text)
+    again = read(text_format.MessageToString(net))
+    assert again == net and list(again.layer[-1].proposal_param.ratio) == [0.5, 1]
+
+
+def test_layers_that_are_not_here_are_refused_with_the_forks_that_have_them_when_a_net_is_built():
+    net = read('layer { name: "r" type: "DenseCRF" dense_crf_param { max_iter: 3 } } layer { type: "Foo" }')
+    with pytest.raises(CaffeError) as error:
+        caffe.Net(net, caffe.TEST)
+    assert str(error.value).endswith(
+        "layer 'r' has type 'DenseCRF', which is not implemented (further layers are of the unknown types 'Foo'); "
+        'forks that have it: pspnet, synopsys'
+    )
+
+
+def test_a_layer_that_is_here_is_refused_with_the_parameter_of_one_that_is_not():
+    net = read('layer { name: "s" type: "SmoothL1Loss" smoothl1_param { } }')
+    with pytest.raises(CaffeError, match="layer 's' .SmoothL1Loss.: smoothl1_param: not implemented.*caffe-windows"):
+        caffe.Net(net, caffe.TEST)
+
+
+def test_fields_that_no_fork_has_in_such_a_parameter_are_refused_as_ever():
+    with pytest.raises(CaffeError, match='has no field named "no_such"'):
+        read('layer { name: "r" type: "DenseCRF" dense_crf_param { no_such: 3 } }')
 
 
 @pytest.mark.parametrize('dialect', FORKS)

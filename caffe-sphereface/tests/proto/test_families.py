@@ -2,6 +2,7 @@
 
 import pytest
 
+import caffe
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
@@ -83,13 +84,21 @@ SOLVERS = {
     'NVIDIA': SOLVER + '"poly" min_lr: 0.0001 rampup_interval: 500 rampup_lr: 0.01 solver_data_type: FLOAT',
 }
 REFUSED = {
-    'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
-    'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
-    'SegNet for training': (layer('DenseImageData', 'dense_image_data_param { source: "l" }'), 'segnet'),
     'hard examples': (layer('SoftmaxWithLoss', 'softmax_param { hard_ratio: 0.7 }'), 'expected 1; .*caffe-windows'),
     'fused layers of Intel': (CONV % ('Convolution', 'relu: true', ''), 'a ReLU inside the layer.*sophgo, intel'),
     'Intel on many machines': ('bn_stats_batch_size: 32', 'expected 0; .*intel'),
     'quantized values of Synopsys': (CONV % ('Convolution', 'weight_scale: 0.01', ''), 'synopsys'),
+}
+# types whose parameters are read, and which no net can be built of
+NOT_HERE = {
+    'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
+    'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
+    'SegNet for training': (layer('DenseImageData', 'dense_image_data_param { source: "l" }'), 'segnet'),
+    'multiplied margins': (layer('CosinMulm', 'cosin_mul_m_param { m: 3 }'), 'arcface'),
+    'additive margins': (
+        layer('AdditiveMarginInnerProduct', 'additive_margin_inner_product_param { m: 0.3 }'),
+        'arcface',
+    ),
 }
 
 
@@ -109,4 +118,13 @@ def test_what_is_not_here_is_refused_in_a_line(family):
     text, reason = REFUSED[family]
     with pytest.raises(CaffeError, match=f'^{family}:1: .*: not implemented.*{reason}') as caught:
         parse_text(text, caffe_pb2.NetParameter(), family)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('family', NOT_HERE)
+def test_nets_with_layers_that_are_not_here_are_read_but_not_built(family):
+    text, forks = NOT_HERE[family]
+    net = parse_text(text, caffe_pb2.NetParameter(), family)
+    with pytest.raises(CaffeError, match=f'not implemented; forks that have it: {forks}') as caught:
+        caffe.Net(net, caffe.TEST)
     assert '\n' not in str(caught.value)

@@ -11,6 +11,7 @@ from caffe import device as mode
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, own_layers
+from caffe.proto.dialects.foreign_layers import foreign_of, forks_with
 
 # how many bottoms or tops a layer takes: exactly so many, or (min, max) with None for no bound
 BlobCount = int | tuple[int, int | None]
@@ -54,20 +55,34 @@ def layer_types() -> list[str]:
 
 
 def check_types(params: Collection[caffe_pb2.LayerParameter]) -> None:
-    """CaffeError for the first LayerParameter of a type that does not exist, with all other such types of `params`."""
+    """CaffeError for the first LayerParameter of a type that does not exist, with all other such types of `params`.
+
+    Likewise for one of an existing type with a parameter of a layer that does not exist.
+    """
     own_layers.check()
-    unknown: dict[str, str] = {}
+    unknown: dict[str, caffe_pb2.LayerParameter] = {}
     for param in params:
         if param.type not in _types:
-            unknown.setdefault(param.type, param.name)
+            unknown.setdefault(param.type, param)
+        elif foreign_of(param):
+            raise CaffeError(
+                f"layer '{param.name}' ({param.type}): {foreign_of(param)[0]}: not implemented; forks that have it: "
+                f'{", ".join(forks_with(param))}'
+            )
     if not unknown:
         return
-    kind, name = next(iter(unknown.items()))
+    kind, first = next(iter(unknown.items()))
     others = ', '.join(f"'{other}'" for other in [*unknown][1:])
     also = f' (further layers are of the unknown types {others})' if others else ''
     meant = next((known for known in layer_types() if _is_slip(kind.lower(), known.lower())), None)
+    forks = forks_with(first)
+    if forks and (foreign_of(first) or not meant):
+        raise CaffeError(
+            f"layer '{first.name}' has type '{kind}', which is not implemented{also}; forks that have it: "
+            f'{", ".join(forks)}'
+        )
     hint = f"did you mean '{meant}'?" if meant else f'expected one of: {", ".join(layer_types())}'
-    raise CaffeError(f"layer '{name}': unknown type '{kind}'{also}, {hint}")
+    raise CaffeError(f"layer '{first.name}': unknown type '{kind}'{also}, {hint}")
 
 
 def _is_slip(word: str, known: str) -> bool:

@@ -61,7 +61,7 @@ def _strangers(net: 'caffe_pb2.NetParameter') -> int:
     count = 0
     for layer in net.layer:
         # protobuf gives bytes for text that is not UTF-8
-        own = _parameters().get(_plain(layer.type), set()) if isinstance(layer.type, str) else set()
+        own = _parameters().get(table.plain(layer.type), set()) if isinstance(layer.type, str) else set()
         stated = {field.name for field, _ in layer.ListFields() if field.name in _parameter_names()}
         count += bool(own and stated - own - _SHARED)
     return count
@@ -78,7 +78,7 @@ def _parameters() -> dict[str, set[str]]:
     ours = [(f.name, f.message_type.name) for f in caffe_pb2.LayerParameter.DESCRIPTOR.fields if f.message_type]
     for name, message in ours + [(f.field, f.type) for f in table.fields() if f.message == 'LayerParameter']:
         if name.endswith('_param'):
-            for kind in (_plain(name.removesuffix('_param')), _plain(message.removesuffix('Parameter'))):
+            for kind in table.types_named(name, message):
                 found.setdefault(kind, set()).add(name)
     return found
 
@@ -86,7 +86,3 @@ def _parameters() -> dict[str, set[str]]:
 @cache
 def _parameter_names() -> set[str]:
     return {name for names in _parameters().values() for name in names}
-
-
-def _plain(name: str) -> str:
-    return name.replace('_', '').lower()

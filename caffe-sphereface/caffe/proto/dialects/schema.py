@@ -9,12 +9,12 @@ from google.protobuf.message import Message
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.dialects import table
+from caffe.proto.dialects.descriptors import KIND, declare, kinds_in, set_type
 
 OURS = 'sphereface'  # caffe.proto as it is
 _PRIVATE = 10000  # and above: numbers that no fork uses
 _SPHEREFACE = ('margin_inner_product_param', 'inter_class_param', 'normalize_param')
 _ROOTS = ('NetParameter', 'SolverParameter', 'SolverState', 'BlobProtoVector', 'Datum')
-_KIND = descriptor_pb2.FieldDescriptorProto
 _WEIGHTS = {
     'NetParameter': ('layer', 'layers'),
     'LayerParameter': ('name', 'type', 'blobs'),
@@ -67,8 +67,8 @@ def _pool(dialect: str) -> descriptor_pool.DescriptorPool:
         _keep_bvlc(file)
         rows = [field for field in table.fields() if dialect in field.dialects]
         for row in rows:
-            _declare(file, row)
-        kinds = _kinds(file)
+            declare(file, row)
+        kinds = kinds_in(file)
         for row in rows:
             _add(file, row, kinds)
     values_as_bytes(file)
@@ -82,7 +82,7 @@ def values_as_bytes(file: descriptor_pb2.FileDescriptorProto) -> None:
     blob = next(message for message in file.message_type if message.name == 'BlobProto')
     for field in blob.field:
         if field.name in ('data', 'diff', 'double_data', 'double_diff'):
-            field.label, field.type = _KIND.LABEL_OPTIONAL, _KIND.TYPE_BYTES
+            field.label, field.type = KIND.LABEL_OPTIONAL, KIND.TYPE_BYTES
             field.ClearField('options')
 
 
@@ -107,54 +107,15 @@ def _keep_bvlc(file: descriptor_pb2.FileDescriptorProto) -> None:
         file.message_type.remove(message)
 
 
-def _declare(file: descriptor_pb2.FileDescriptorProto, row: table.Field) -> Any:
-    """Make the message, or the enum, that a row belongs to, with those around it."""
-    around, *rest = row.message.split('.')
-    if row.label == 'enum' and not rest:
-        return _named(file.enum_type, around)
-    holder = _named(file.message_type, around)
-    for name in rest[:-1]:
-        holder = _named(holder.nested_type, name)
-    if not rest:
-        return holder
-    return _named(holder.enum_type if row.label == 'enum' else holder.nested_type, rest[-1])
-
-
-def _named(items: Any, name: str) -> Any:
-    """The item of that name, made where there is none."""
-    for item in items:
-        if item.name == name:
-            return item
-    return items.add(name=name)
-
-
-def _kinds(file: descriptor_pb2.FileDescriptorProto) -> dict[str, int]:
-    """{dotted name: TYPE_MESSAGE or TYPE_ENUM} of all messages and enums."""
-    found = {enum.name: _KIND.TYPE_ENUM for enum in file.enum_type}
-    left = [('', message) for message in file.message_type]
-    while left:
-        outer, message = left.pop()
-        name = outer + message.name
-        found[name] = _KIND.TYPE_MESSAGE
-        found.update({f'{name}.{enum.name}': _KIND.TYPE_ENUM for enum in message.enum_type})
-        left += [(f'{name}.', inner) for inner in message.nested_type]
-    return found
-
-
 def _add(file: descriptor_pb2.FileDescriptorProto, row: table.Field, kinds: dict[str, int]) -> None:
     """Put a row's field or enum value in, in place of those of its name or its number."""
-    holder, number = _declare(file, row), int(row.number)
+    holder, number = declare(file, row), int(row.number)
     if row.label == 'enum':
         _replace(holder.value, row.field, number)
         return
     field = _replace(holder.field, row.field, number)
-    field.label = _KIND.Label.Value(f'LABEL_{row.label.upper()}')
-    if row.type in kinds:
-        field.type, field.type_name = kinds[row.type], f'.caffe.{row.type}'
-    else:
-        field.type = _KIND.Type.Value(f'TYPE_{row.type.upper()}')
-    if row.default:
-        field.default_value = row.default
+    field.label = KIND.Label.Value(f'LABEL_{row.label.upper()}')
+    set_type(field, row, kinds)
 
 
 def _replace(items: Any, name: str, number: int) -> Any:

@@ -82,3 +82,13 @@ def settings() -> dict[tuple[str, str], Setting]:
         (message, field): Setting(message, field, treatment, value, tuple(dialects.split(',')), reason)
         for message, field, treatment, value, dialects, reason in _rows('settings.tsv')
     }
+
+
+def plain(name: str) -> str:
+    """A layer type or the name of its parameter in small letters alone, as forks differ in capitals and underscores."""
+    return name.replace('_', '').lower()
+
+
+def types_named(field: str, message: str) -> set[str]:
+    """The layer types, in plain letters, that the field of LayerParameter and its message may belong to."""
+    return {plain(field.removesuffix('_param')), plain(message.removesuffix('Parameter').removesuffix('Paramter'))}
