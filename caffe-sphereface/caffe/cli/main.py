@@ -1,14 +1,15 @@
-"""The `caffe` command: train, test, time, export, import-torch, device_query."""
+"""The `caffe` command: train, test, time, export, import-torch, upgrade_net, device_query."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 import caffe
 from caffe import log
-from caffe.cli import export, timing, train
+from caffe.cli import export, timing, train, upgrade
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weights, need, run
 from caffe.cli.malloc import keep_freed_memory
@@ -26,7 +27,7 @@ _FLAGS = (
     ),
     Flag('processes', 1, 'processes that train together on the CPU (train)'),
     Flag('solver', '', 'the solver prototxt (train)'),
-    Flag('model', '', 'the net prototxt (test, time, export)'),
+    Flag('model', '', 'the net prototxt (test, time, export, upgrade_net)'),
     Flag('phase', '', 'TRAIN or TEST; by default TEST for test and TRAIN for time'),
     Flag('level', 0, "the net state's level"),
     Flag('stage', '', "the net state's stages, separated by commas"),
@@ -39,7 +40,9 @@ _FLAGS = (
     Flag('any_batch', False, 'leave the batch size open in the ONNX file (export)'),
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),
-    Flag('out', '', 'the caffemodel to write (import-torch)'),
+    Flag('out', '', 'the caffemodel (import-torch) or prototxt (upgrade_net) to write'),
+    replace(upgrade.TO, help=f'{upgrade.TO.help} (upgrade_net)'.replace('OUTPUT', '-out')),
+    Flag('output_weights', '', 'the caffemodel to write (upgrade_net; without it beside -out)'),
     Flag(
         'precision',
         'fp32',
@@ -62,7 +65,8 @@ _SPEC = Spec(
         (
             'COMMAND',
             'train -solver S | test -model M -weights W | time -model M | export -onnx OUT.onnx '
-            '-ncnn OUT.param -model M -weights W | import-torch -torch P -map T -model M -out C | device_query -gpu N',
+            '-ncnn OUT.param -model M -weights W | import-torch -torch P -map T -model M -out C | '
+            'upgrade_net -model M -weights W -to bvlc -out OUT.prototxt | device_query -gpu N',
         ),
     ),
 )
@@ -80,6 +84,7 @@ def _dispatch(flags: argparse.Namespace, positionals: list[str]) -> None:
         'time': _time,
         'export': export.export,
         'import-torch': export.import_torch,
+        'upgrade_net': upgrade.upgrade_net,
         'device_query': _device_query,
     }
     if positionals[0] not in commands:

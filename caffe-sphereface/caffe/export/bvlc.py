@@ -6,6 +6,7 @@ import numpy as np
 
 from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
+from caffe.export import bvlc_pictures  # noqa: F401 - its rules
 from caffe.export.bvlc_layers import Replacement, replace
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2, dialects

@@ -1,4 +1,7 @@
-"""What each layer of a fork is in layers of BVLC's Caffe 1.0; one rule for each class."""
+"""What each layer of a fork is in layers of BVLC's Caffe 1.0; one rule for each class.
+
+Those of layers that move and resample values are in bvlc_pictures.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,15 +12,16 @@ from caffe.layers.activation.dropout import Dropout
 from caffe.layers.activation.relu6 import ReLU6
 from caffe.layers.norm.bn import BN, SegNetBN
 from caffe.layers.norm.norm_l2 import NormL2
+from caffe.layers.norm.normalize import Normalize
+from caffe.layers.norm.ssd_normalize import SSDNormalize
 from caffe.layers.product.axpy import Axpy
+from caffe.layers.product.channel_scale import ChannelScale
 from caffe.layers.product.inner_product import InnerProduct
 from caffe.layers.shape.permute import Permute
-from caffe.layers.shape.shuffle_channel import ShuffleChannel
 from caffe.layers.support.registry import Layer, layer_class
 from caffe.layers.vision.convolution_depthwise import ConvolutionDepthwise
 from caffe.layers.vision.pooling import Pooling
 from caffe.layers.vision.pooling_kernels import Geometry
-from caffe.layers.vision.upsample import Upsample
 from caffe.proto import caffe_pb2
 
 BVLC_TYPES = frozenset(
@@ -33,6 +37,8 @@ BVLC_TYPES = frozenset(
 OPENCV_TYPES = frozenset({'Permute', 'PriorBox', 'DetectionOutput', 'Normalize'})
 
 _NORM_L2_EPS = 1e-7
+_NORM_FACE_EPS = 1e-6  # of NormFace's Normalize
+_PRODUCT = {'operation': 'PROD'}
 _PRIOR_VARIANCE = 0.1  # of PriorBox without one
 _ROW_EPS = 1e-6  # of InnerProduct's normalize
 
@@ -73,6 +79,10 @@ class Replacement:
             self.values[new.name] = self.blobs()
         return new
 
+    def copy(self) -> None:
+        """A layer that gives its first bottom as it is."""
+        self.add('Reshape', self.bottoms[:1], reshape_param={'shape': {'dim': [0]}, 'num_axes': 1})
+
     def add(
         self,
         kind: str,
@@ -96,7 +106,9 @@ Rule = Callable[[Replacement, Any], None]  # of (replacement, the layer)
 _RULES: dict[type[Layer] | str, Rule] = {}  # by class, or by type where one class has several
 
 
-def _rule(key: type[Layer] | str) -> Callable[[Rule], Rule]:
+def rule(key: type[Layer] | str) -> Callable[[Rule], Rule]:
+    """Makes a function the rule for a class of layers, or for a type where all of its classes have one rule."""
+
     def add(function: Rule) -> Rule:
         _RULES[key] = function
         return function
@@ -107,11 +119,11 @@ def _rule(key: type[Layer] | str) -> Callable[[Rule], Rule]:
 def replace(made: Replacement, target: str) -> None:
     """Fill a Replacement with layers of the target; CaffeError where its layer cannot be expressed in them."""
     layer = made.layer
-    rule = _RULES.get(type(layer)) or _RULES.get(layer.type)
-    if target == 'opencv' and layer.type in OPENCV_TYPES and not layer.param.HasField('normalize_param'):
-        _state_defaults(made.keep())
-    elif rule:
-        rule(made, layer)
+    found = _RULES.get(type(layer)) or _RULES.get(layer.type)
+    if target == 'opencv' and _is_of_opencv(layer):
+        _state_defaults(made.keep(), layer)
+    elif found:
+        found(made, layer)
     elif layer.type in BVLC_TYPES:
         made.keep().ClearField('true_gradient')
     elif isinstance(layer, layer_class('Convolution')):
@@ -120,8 +132,17 @@ def replace(made: Replacement, target: str) -> None:
         layer.error(f'has no exact form in the layers of {"BVLC Caffe 1.0" if target == "bvlc" else "OpenCV"}')
 
 
-def _state_defaults(new: caffe_pb2.LayerParameter) -> None:
+def _is_of_opencv(layer: Layer) -> bool:
+    """Whether OpenCV has an SSD layer: of the Normalize layers that with a scale for each channel."""
+    if layer.type == 'Normalize':
+        return isinstance(layer, SSDNormalize) and not layer.param.norm_param.channel_shared
+    return layer.type in OPENCV_TYPES
+
+
+def _state_defaults(new: caffe_pb2.LayerParameter, layer: Layer) -> None:
     """OpenCV has no defaults for these fields."""
+    if isinstance(layer, Permute):
+        new.permute_param.order[:] = layer.order
     if new.type == 'DetectionOutput':
         param = new.detection_output_param
         for field in ('share_location', 'background_label_id', 'keep_top_k', 'code_type'):
@@ -132,7 +153,7 @@ def _state_defaults(new: caffe_pb2.LayerParameter) -> None:
         param.variance[:] = param.variance or [_PRIOR_VARIANCE]
 
 
-@_rule(ConvolutionDepthwise)
+@rule(ConvolutionDepthwise)
 def _convolution_depthwise(made: Replacement, layer: ConvolutionDepthwise) -> None:
     new = made.keep(type='Convolution')
     param = new.convolution_param
@@ -144,7 +165,7 @@ def _convolution_depthwise(made: Replacement, layer: ConvolutionDepthwise) -> No
                 param.ClearField(field)
 
 
-@_rule(Pooling)
+@rule(Pooling)
 def _pooling(made: Replacement, layer: Pooling) -> None:
     """Rounding up is BVLC's; rounded down, the row and the column beyond are cut off where there are any."""
     new = made.keep()
@@ -152,6 +173,7 @@ def _pooling(made: Replacement, layer: Pooling) -> None:
     down = param.round_mode == param.FLOOR or not param.ceil_mode
     for field in ('round_mode', 'ceil_mode'):
         param.ClearField(field)
+    param.pool = param.pool  # OpenCV has no default
     if not down or layer.kernel is None:
         return
     up = Geometry(layer.kernel, layer.stride, layer.pad, made.shapes[0][2:])
@@ -167,7 +189,7 @@ def _pooling(made: Replacement, layer: Pooling) -> None:
         made.add('Silence', [f'{layer.name}/beyond{axis}' for axis in beyond], 'silence', tops=[])
 
 
-@_rule(ReLU6)
+@rule(ReLU6)
 def _relu6(made: Replacement, layer: ReLU6) -> None:
     """min(y, 6) = y − max(y − 6, 0), which rounds nowhere."""
     slope = layer.param.relu6_param.negative_slope
@@ -177,7 +199,7 @@ def _relu6(made: Replacement, layer: ReLU6) -> None:
     made.add('Eltwise', [y, over], eltwise_param={'operation': 'SUM', 'coeff': [1, -1]})
 
 
-@_rule('Clip')
+@rule('Clip')
 def _clip(made: Replacement, layer: Layer) -> None:
     param = layer.param.clip_param
     if param.min != 0:
@@ -188,15 +210,15 @@ def _clip(made: Replacement, layer: Layer) -> None:
     made.add('Eltwise', [y, over], eltwise_param={'operation': 'SUM', 'coeff': [1, -1]})
 
 
-@_rule('Swish')
+@rule('Swish')
 def _swish(made: Replacement, layer: Layer) -> None:
     x = made.bottoms[0]
     gate = made.add('Power', [x], 'beta', power_param={'scale': layer.param.swish_param.beta})
     gate = made.add('Sigmoid', [gate], 'gate')
-    made.add('Eltwise', [x, gate], eltwise_param={'operation': 'PROD'})
+    made.add('Eltwise', [x, gate], eltwise_param=_PRODUCT)
 
 
-@_rule(Dropout)
+@rule(Dropout)
 def _dropout(made: Replacement, layer: Dropout) -> None:
     if layer.test_scale == 1:
         made.keep()
@@ -204,7 +226,7 @@ def _dropout(made: Replacement, layer: Dropout) -> None:
         made.add('Power', made.bottoms, power_param={'scale': layer.test_scale})
 
 
-@_rule(BN)
+@rule(BN)
 def _bn(made: Replacement, layer: BN) -> None:
     slope, bias, mean, variance = (values.reshape(-1) for values in made.blobs())
     statistics = {'use_global_stats': True, 'eps': layer.eps}
@@ -213,7 +235,7 @@ def _bn(made: Replacement, layer: BN) -> None:
     made.add('Scale', [x], '', [slope, bias], scale_param={'bias_term': True})
 
 
-@_rule(SegNetBN)
+@rule(SegNetBN)
 def _segnet_bn(made: Replacement, layer: SegNetBN) -> None:
     if not layer.is_fixed:
         layer.error('uses the statistics of its batch, expected bn_mode: INFERENCE')
@@ -221,18 +243,85 @@ def _segnet_bn(made: Replacement, layer: SegNetBN) -> None:
     made.add('Scale', made.bottoms, '', values, scale_param={'bias_term': True})
 
 
-@_rule(NormL2)
+def _sums(made: Replacement, x: str, suffix: str, inputs: int, channels: int) -> str:
+    """At each position Σ over the `inputs` channels of x, in each of `channels` channels."""
+    ones = np.ones((channels, inputs, 1, 1), np.float32)
+    filler = {'type': 'constant', 'value': 1}
+    param = {'num_output': channels, 'kernel_size': [1], 'bias_term': False, 'weight_filler': filler}
+    return made.add('Convolution', [x], suffix, [ones], convolution_param=param)
+
+
+def _normalized(
+    made: Replacement, x: str, suffix: str, power: dict[str, float], absolute: bool = False, of_pictures: bool = False
+) -> str:
+    """x (N, C, H, W) times `power` of its sums of squares, or of absolute values: of positions or of whole pictures."""
+    _, channels, height, width = made.top_shapes[0]
+    size = made.add('AbsVal', [x], 'sizes') if absolute else made.add('Power', [x], 'sizes', power_param={'power': 2})
+    if of_pictures:
+        size = made.add('Pooling', [size], 'means', pooling_param={'pool': 'AVE', 'global_pooling': True})
+        power['scale'] = height * width
+    factor = made.add('Power', [_sums(made, size, 'sums', channels, channels)], 'factor', power_param=power)
+    if not of_pictures:
+        return made.add('Eltwise', [x, factor], suffix, eltwise_param=_PRODUCT)
+    factor = made.add('Reshape', [factor], 'factors', reshape_param={'shape': {'dim': [0, -1]}})
+    return made.add('Scale', [x, factor], suffix, scale_param={'axis': 0})
+
+
+def _as_picture(made: Replacement) -> str:
+    """The bottom in the shape of the top, which has 4 axes."""
+    shape = made.top_shapes[0]
+    if len(shape) != 4:
+        made.layer.error(f'has a bottom of shape {made.shapes[0]}, expected at most 4 axes')
+    if made.shapes[0] == shape:
+        return made.bottoms[0]
+    return made.add('Reshape', made.bottoms, 'picture', reshape_param={'shape': {'dim': [0, *shape[1:]]}})
+
+
+@rule(NormL2)
 def _norm_l2(made: Replacement, layer: NormL2) -> None:
-    x = made.bottoms[0]
-    factor = made.add('Reduction', [x], 'squares', reduction_param={'operation': 'SUMSQ', 'axis': 1})
-    factor = made.add('Power', [factor], 'factor', power_param={'shift': _NORM_L2_EPS, 'power': -0.5})
-    flat = len(made.shapes[0]) < 4
-    y = made.add('Scale', [x, factor], 'scaled' if flat else '', scale_param={'axis': 0})
-    if flat:
-        made.add('Reshape', [y], reshape_param={'shape': {'dim': [0, *made.top_shapes[0][1:]]}})
+    _normalized(made, _as_picture(made), '', {'shift': _NORM_L2_EPS, 'power': -0.5}, of_pictures=True)
 
 
-@_rule(Axpy)
+@rule(Normalize)
+def _normalize(made: Replacement, layer: Normalize) -> None:
+    if len(made.tops) > 1:
+        layer.error('has a top for the norms, expected one top')
+    absolute = layer.kind == 'L1'
+    power = {'shift': _NORM_FACE_EPS, 'power': -1 if absolute else -0.5}
+    _normalized(made, _as_picture(made), '', power, absolute)
+
+
+@rule(SSDNormalize)
+def _ssd_normalize(made: Replacement, layer: SSDNormalize) -> None:
+    param = layer.param.norm_param
+    power = {'shift': param.eps, 'power': -0.5}
+    unit = _normalized(made, _as_picture(made), 'unit', power, of_pictures=param.across_spatial)
+    scales = np.broadcast_to(made.blobs()[0], made.shapes[0][1:2]).copy()
+    made.add('Scale', [unit], '', [scales], scale_param={'filler': param.scale_filler})
+
+
+@rule(ChannelScale)
+def _channel_scale(made: Replacement, layer: ChannelScale) -> None:
+    param, (x, scale) = layer.param.channel_scale_param, made.bottoms
+    if len(made.tops) > 1:
+        layer.error('has a top for its scale, expected one top')
+    if not param.do_forward or param.global_scale:
+        made.add('Silence', [scale], 'unused', tops=[])
+    if not param.do_forward:
+        made.copy()
+    elif param.global_scale:
+        value = float(np.clip(made.blobs()[0][0], param.min_global_scale, param.max_global_scale))
+        made.add('Power', [x], power_param={'scale': value})
+    else:
+        _, channels, *space = made.shapes[0]
+        scale = made.add('Reshape', [scale], 'map', reshape_param={'shape': {'dim': [0, 1, *(space or [1, 1])]}})
+        scale = _sums(made, scale, 'factors', 1, channels)
+        if len(made.shapes[0]) != 4:
+            scale = made.add('Reshape', [scale], 'shaped', reshape_param={'shape': {'dim': [0, *made.shapes[0][1:]]}})
+        made.add('Eltwise', [x, scale], eltwise_param=_PRODUCT)
+
+
+@rule(Axpy)
 def _axpy(made: Replacement, layer: Axpy) -> None:
     factors, x, y = made.bottoms
     if len(made.shapes[0]) > 2:
@@ -241,41 +330,7 @@ def _axpy(made: Replacement, layer: Axpy) -> None:
     made.add('Eltwise', [scaled, y], eltwise_param={'operation': 'SUM'})
 
 
-@_rule(ShuffleChannel)
-def _shuffle_channel(made: Replacement, layer: ShuffleChannel) -> None:
-    """The groups, cut apart, are joined along an axis behind that of their channels."""
-    groups, (_, channels, *space) = layer.param.shuffle_channel_param.group, made.shapes[0]
-    names = [f'{layer.name}/group{i}' for i in range(groups)]
-    if groups == 1:
-        made.add('Reshape', made.bottoms, reshape_param={'shape': {'dim': [0]}, 'num_axes': 1})
-        return
-    made.add('Slice', made.bottoms, 'groups', tops=names, slice_param={'axis': 1})
-    apart = {'shape': {'dim': [0, channels // groups, 1, -1]}}
-    columns = [made.add('Reshape', [name], f'column{i}', reshape_param=apart) for i, name in enumerate(names)]
-    joined = made.add('Concat', columns, 'joined', concat_param={'axis': 2})
-    made.add('Reshape', [joined], reshape_param={'shape': {'dim': [0, channels, *space]}})
-
-
-@_rule(Permute)
-def _permute(made: Replacement, layer: Permute) -> None:
-    """Axes of one value may move anywhere."""
-    shape = made.shapes[0]
-    order = [axis for axis in layer.order if shape[axis] != 1]
-    if order != sorted(order) or made.top_shapes[0][0] != shape[0]:
-        layer.error('moves axes, expected an order that only moves axes of one value')
-    made.add('Reshape', made.bottoms, reshape_param={'shape': {'dim': [0, *made.top_shapes[0][1:]]}})
-
-
-@_rule(Upsample)
-def _upsample(made: Replacement, layer: Upsample) -> None:
-    channels, scale = made.shapes[0][1], layer.scale
-    param = {'num_output': channels, 'group': channels, 'kernel_size': [scale], 'stride': [scale], 'bias_term': False}
-    ones = np.ones((channels, 1, scale, scale), np.float32)
-    filler = {'type': 'constant', 'value': 1}
-    made.add('Deconvolution', made.bottoms, '', [ones], convolution_param={**param, 'weight_filler': filler})
-
-
-@_rule(InnerProduct)
+@rule(InnerProduct)
 def _inner_product(made: Replacement, layer: InnerProduct) -> None:
     new = made.keep()
     new.inner_product_param.ClearField('normalize')

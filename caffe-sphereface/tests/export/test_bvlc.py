@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.cli.upgrade import net_text
+from caffe.cli.main import main
+from caffe.cli.upgrade import net_binary, net_text
 from caffe.errors import CaffeError
 from caffe.export.bvlc import to_bvlc
 from caffe.export.bvlc_layers import BVLC_TYPES
 from caffe.proto import caffe_pb2
-from caffe.proto.files import parse_text
+from caffe.proto.files import parse_text, write_text_message
 
 FILL = 'weight_filler { type: "xavier" } bias_filler { type: "uniform" min: -0.5 max: 0.5 }'
 
@@ -52,6 +53,7 @@ def outputs(net, inputs):
     return {name: np.array(values) for name, values in net.forward().items()}
 
 
+ORDER = 'permute_param { order: 0 order: 2 order: 3 order: 1 }'
 NETS = {
     'DepthwiseConvolution': source(2, 4, 9, 8) + conv('c', 'data', 8, 3, 'group: 4', 'DepthwiseConvolution'),
     'ConvolutionDepthwise': source(2, 4, 9, 8)
@@ -76,12 +78,42 @@ NETS = {
     'Upsample': source(2, 3, 4, 5) + layer('u', 'Upsample', 'data', 'upsample_param { scale: 3 }'),
     'InnerProduct': source(2, 3, 4, 5)
     + layer('i', 'InnerProduct', 'data', 'inner_product_param { num_output: 4 normalize: true }'),
+    'Permute to channels last': source(2, 6, 3, 4) + layer('p', 'Permute', 'data', ORDER),
+    'Permute to channels first': source(2, 3, 4, 6)
+    + layer('p', 'Permute', 'data', 'permute_param { order: 0 order: 3 }'),
+    'Permute of neighbours': source(2, 3, 4, 6)
+    + layer('p', 'Permute', 'data', 'permute_param { order: 0 order: 2 order: 1 }'),
+    'Flip': source(2, 3, 4, 5) + layer('f', 'Flip', 'data'),
+    'Flip of rows and columns': source(2, 3, 4, 5) + layer('f', 'Flip', 'data', 'flip_param { flip_height: true }'),
+    'Flip of nothing': source(2, 3, 4, 5) + layer('f', 'Flip', 'data', 'flip_param { flip_width: false }'),
+    'Normalize': source(3, 7) + layer('n', 'Normalize', 'data'),
+    'Normalize of maps by absolute values': source(3, 4, 5, 6)
+    + layer('n', 'Normalize', 'data', 'normalize_param { normalize_type: "L1" }'),
+    'Normalize of SSD': source(2, 4, 5, 6)
+    + layer('n', 'Normalize', 'data', 'norm_param { across_spatial: false channel_shared: false }'),
+    'Normalize of SSD for pictures': source(2, 4, 5, 6) + layer('n', 'Normalize', 'data', 'norm_param { eps: 0.1 }'),
+    'ChannelScale': source(2, 1, 5, 6, name='s') + source(2, 4, 5, 6) + layer('c', 'ChannelScale', 'data s'),
+    'ChannelScale of vectors': source(2, 1, name='s') + source(2, 4) + layer('c', 'ChannelScale', 'data s'),
+    'ChannelScale for all': source(2, 1, 5, 6, name='s')
+    + source(2, 4, 5, 6)
+    + layer('c', 'ChannelScale', 'data s', 'channel_scale_param { global_scale: true min_global_scale: 0.5 }'),
+    'Interp to twice': source(2, 3, 4, 5) + layer('i', 'Interp', 'data', 'interp_param { zoom_factor: 2 }'),
+    'Interp of a pixel': source(2, 3, 1, 1) + layer('i', 'Interp', 'data', 'interp_param { height: 6 width: 4 }'),
+    'Interp to three times and five': source(2, 3, 3, 3)
+    + layer('i', 'Interp', 'data', 'interp_param { height: 7 width: 11 }'),
+    'Interp to half': source(2, 3, 9, 5) + layer('i', 'Interp', 'data', 'interp_param { shrink_factor: 2 }'),
+    'Interp between pixels': source(2, 3, 6, 6) + layer('i', 'Interp', 'data', 'interp_param { height: 10 width: 9 }'),
+    'Interp that crops': source(2, 3, 6, 6)
+    + layer('i', 'Interp', 'data', 'interp_param { zoom_factor: 2 pad_beg: -1 }'),
+    'Interp of nothing': source(2, 3, 6, 6) + layer('i', 'Interp', 'data', 'interp_param { height: 6 width: 6 }'),
     'pooling of even sizes': source(2, 3, 9, 9)
     + layer('p', 'Pooling', 'data', 'pooling_param { kernel_size: 3 stride: 2 ceil_mode: false }'),
     'pooling of odd height': source(2, 3, 8, 9)
-    + layer('p', 'Pooling', 'data', 'pooling_param { pool: AVE kernel_size: 3 stride: 2 round_mode: FLOOR }'),
+    + layer('p', 'Pooling', 'data', 'pooling_param { pool: AVE kernel_size: 3 stride: 2 round_mode: FLOOR }')
+    + layer('a', 'TanH', 'p'),
     'pooling with a pad': source(2, 3, 8, 10)
-    + layer('p', 'Pooling', 'data', 'pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 ceil_mode: false }'),
+    + layer('p', 'Pooling', 'data', 'pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 ceil_mode: false }')
+    + layer('a', 'TanH', 'p'),
     'pooling of all': source(2, 3, 8, 10) + layer('p', 'Pooling', 'data', 'pooling_param { global_pooling: true }'),
 }
 
@@ -98,6 +130,22 @@ def test_a_layer_in_bvlcs_layers_gives_the_same(case):
     for given, wanted in zip(found.values(), expected.values(), strict=True):
         assert given.shape == wanted.shape
         np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('case', NETS)
+def test_opencv_gives_the_same(case, tmp_path):
+    net = made_net(NETS[case])
+    made = to_bvlc(net, 'opencv')
+    text, weights = str(tmp_path / 'n.prototxt'), str(tmp_path / 'n.caffemodel')
+    write_text_message(text, made.param)
+    made.net().save(weights)
+    opened = cv2.dnn.readNetFromCaffe(text, weights)
+    for name in net.inputs:
+        opened.setInput(net.blobs[name].data, name)
+    found = opened.forward(opened.getUnconnectedOutLayersNames())
+    (expected,) = outputs(net, {}).values()
+    (theirs,) = (one for one in found if one.size == expected.size)  # no Silence there
+    np.testing.assert_allclose(theirs.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_relu6_is_the_same_to_the_last_bit():
@@ -157,7 +205,6 @@ DENSE_NET = (
     + layer('half', 'Pooling', 'concat', 'pooling_param { pool: AVE kernel_size: 2 stride: 2 ceil_mode: false }')
     + layer('fc', 'InnerProduct', 'half', f'inner_product_param {{ num_output: 6 {FILL} }}')
 )
-ORDER = 'permute_param { order: 0 order: 2 order: 3 order: 1 }'
 SSD = (
     source(1, 3, 32, 32)
     + conv('c1', 'data', 8, 3, 'pad: 1 stride: 4')
@@ -208,8 +255,18 @@ def test_opencv_reads_what_the_command_writes(tmp_path, text, to):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (layer('f', 'Flip', 'data'), r"layer 'f' \(Flip\): has no exact form in the layers of BVLC Caffe 1.0"),
-        (layer('p', 'Permute', 'data', ORDER), r"layer 'p' \(Permute\): moves axes, expected an order that only"),
+        (
+            layer('r', 'Reorg', 'data', 'reorg_param { stride: 1 }'),
+            r"layer 'r' \(Reorg\): has no exact form in the layers of BVLC Caffe 1.0",
+        ),
+        (
+            layer('p', 'Permute', 'data', 'permute_param { order: 0 order: 3 order: 2 order: 1 }'),
+            r"layer 'p' \(Permute\): has the order \[0, 3, 2, 1\], expected one that moves a single axis",
+        ),
+        (
+            layer('i', 'Interp', 'data', 'interp_param { height: 700 width: 700 }'),
+            r"layer 'i' \(Interp\): takes values between pixels of 8 x 8 for 700 x 700, expected whole steps",
+        ),
         (layer('c', 'Clip', 'data', 'clip_param { min: -1 max: 1 }'), 'has min -1, expected 0'),
         (layer('b', 'BN', 'data', 'bn_param { bn_mode: LEARN scale_filler { value: 1 } }'), 'statistics of its batch'),
     ],
@@ -229,3 +286,69 @@ def test_the_command_says_what_is_missing_in_a_line(tmp_path, capfd):
     ):
         assert net_text([*flags, *paths]) == 1
         assert message in capfd.readouterr().err and not (tmp_path / 'new.prototxt').exists()
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A folder with the prototxt and the caffemodel of a net that -to changes; the net."""
+    monkeypatch.chdir(tmp_path)
+    net = made_net(NETS['InnerProduct'])
+    (tmp_path / 'net.prototxt').write_text(NETS['InnerProduct'])
+    net.save('net.caffemodel')
+    return net
+
+
+@pytest.mark.parametrize(
+    ('call', 'words', 'weights'),
+    [
+        (main, 'upgrade_net -to bvlc -model net.prototxt -weights net.caffemodel -out new.prototxt', 'new.caffemodel'),
+        (
+            main,
+            'upgrade_net -to opencv -model net.prototxt -weights net.caffemodel -out new.prototxt '
+            '-output_weights w.caffemodel',
+            'w.caffemodel',
+        ),
+        (
+            net_binary,
+            '-to bvlc -model net.prototxt -output_model new.prototxt net.caffemodel w.caffemodel',
+            'w.caffemodel',
+        ),
+    ],
+)
+def test_each_command_writes_prototxt_and_weights_together(written, call, words, weights):
+    assert call(words.split()) == 0
+    inputs = {'data': written.blobs['data'].data.copy()}
+    (expected,) = outputs(written, inputs).values()
+    (found,) = outputs(caffe.Net('new.prototxt', weights, caffe.TEST), inputs).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert 'normalize' not in open('new.prototxt').read()
+
+
+def test_upgrade_net_writes_old_prototxts_in_the_present_form(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'old.prototxt').write_text('layers { name: "r" type: RELU bottom: "x" top: "y" } input: "x"')
+    assert main('upgrade_net -model old.prototxt -out new.prototxt'.split()) == 0
+    assert 'type: "ReLU"' in (tmp_path / 'new.prototxt').read_text()
+
+
+@pytest.mark.parametrize(
+    ('call', 'words', 'message'),
+    [
+        (main, 'upgrade_net -model net.prototxt', '-out is missing'),
+        (main, 'upgrade_net -model net.prototxt -out o -to bvlc', "layer 'i' (InnerProduct): normalizes its weights"),
+        (main, 'upgrade_net -model net.prototxt -out o -weights net.caffemodel', '-weights: expected -to with it'),
+        (main, 'upgrade_net -model net.prototxt -out o -to bvlc -output_weights w', 'expected -weights with it'),
+        (net_binary, '-to bvlc net.caffemodel o', '-to, -model and -output_model go together'),
+        (
+            net_binary,
+            '-to bvlc -dialect ssd -model net.prototxt -output_model o net.caffemodel w',
+            '-dialect: expected it without -to',
+        ),
+    ],
+)
+def test_commands_with_flags_that_do_not_fit_say_so_in_a_line_and_write_nothing(
+    written, tmp_path, capfd, call, words, message
+):
+    assert call(words.split()) == 1
+    assert message in capfd.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {'net.prototxt', 'net.caffemodel'}
