@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from caffe.blobs.blob import Blob
 from caffe.layers.detection import boxes as box_codes
-from caffe.layers.detection.matching import Matches, match, negatives
+from caffe.layers.detection.matching import IGNORED, Matches, is_outside, match, negatives
 from caffe.layers.detection.smooth_l1 import smooth_l1
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import Layer, register
@@ -31,8 +31,14 @@ class MultiBoxLoss(Layer):
 
     Bottoms: locations (N, P · 4), scores (N, P · K), default boxes (1, 2, 4 · P), true boxes (1, 1, G, 8) of image,
     label, instance, xmin, ymin, xmax, ymax, difficult; rows of image −1 are skipped. Each true box takes default boxes
-    as `caffe.layers.detection.matching` says. Location losses sum over those, confidence losses over those and the
-    mined negatives. The normalizer is the number of matched default boxes unless `loss_param` says otherwise.
+    as `caffe.layers.detection.matching` says, or what is predicted for them without `use_prior_for_matching`. Location
+    losses sum over those, confidence losses over those and the mined negatives. The normalizer is the number of matched
+    default boxes unless `loss_param` says otherwise.
+
+    With `share_location: false` locations are (N, P · K · 4), and those of the true box's label count. `bp_inside`
+    leaves out corners beyond the picture, `ignore_cross_boundary_bbox` default boxes that reach beyond it, and
+    `map_object_to_agnostic` makes all objects one class. With `encode_variance_in_target` the loss divides distances by
+    the variances; SSD's gradient does not, and `true_gradient` does.
     """
 
     bottoms = 4
@@ -42,17 +48,19 @@ class MultiBoxLoss(Layer):
     no_diff_bottoms = (2, 3)
     kept = ('_dlocation', '_dscores')
     reads_back = ()
+    has_true_gradient = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.multibox_loss_param
         if not param.num_classes:
             self.error('num_classes is missing, expected at least 1')
-        for name in ('bp_inside', 'map_object_to_agnostic', 'ignore_cross_boundary_bbox'):
-            if getattr(param, name):
-                self.error(f'{name} is not implemented, expected a net without it (SSD has it)')
-        for name in ('share_location', 'use_prior_for_matching'):
-            if not getattr(param, name):
-                self.error(f'{name}: false is not implemented, expected a net with the default, true')
+        if not param.share_location and not param.use_prior_for_matching:
+            self.error('share_location: false with use_prior_for_matching: false is not implemented')
+        if not param.share_location and param.mining_type != param.NONE:
+            self.error('share_location is false, expected mining_type NONE with it')
+        if param.map_object_to_agnostic and param.num_classes != 2:
+            self.error(f'map_object_to_agnostic with num_classes {param.num_classes}, expected 2')
+        self.location_classes = 1 if param.share_location else param.num_classes
         if param.HasField('do_neg_mining') and param.do_neg_mining == (param.mining_type == param.NONE):
             self.error('do_neg_mining contradicts mining_type, expected mining_type alone')
         self.mode = Normalizer(self.param.loss_param).mode
@@ -63,7 +71,7 @@ class MultiBoxLoss(Layer):
             self.error(f'default boxes have shape {prior.shape}, expected (1, 2, 4 · boxes)')
         self.count = prior.shape[2] // 4
         for blob, size in (
-            (location, self.count * 4),
+            (location, self.count * self.location_classes * 4),
             (scores, self.count * self.param.multibox_loss_param.num_classes),
         ):
             if not blob.shape or blob.count != blob.shape[0] * size or blob.shape[0] != location.shape[0]:
@@ -90,25 +98,45 @@ class MultiBoxLoss(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, images = self.param.multibox_loss_param, bottom[0].shape[0]
-        location = bottom[0].tensor.reshape(images, self.count, 4)
+        location = bottom[0].tensor.reshape(images, self.count, self.location_classes, 4)
         scores = bottom[1].tensor.reshape(images, self.count, -1)
         priors, variances = bottom[2].tensor.cpu().numpy().reshape(-1)[: 8 * self.count].reshape(2, self.count, 4)
+        divisors = np.ones_like(variances)
         if param.encode_variance_in_target:
-            variances = np.ones_like(variances)
+            variances, divisors = divisors, variances
         truths = self._truths(bottom[3].tensor.cpu().numpy().reshape(-1, 8), images)
-        threshold = param.overlap_threshold if param.match_type == param.PER_PREDICTION else None
-        matches = [match(one.boxes, priors, threshold) for one in truths]
+        boxes = self._boxes(location, priors, variances)
+        candidates = np.broadcast_to(priors, boxes.shape) if param.use_prior_for_matching else boxes
+        matches = self._matches(truths, candidates)
         targets, labels = self._targets(truths, matches, priors, variances)
-        value, slope = self._location_losses(location, targets, matches)
+        index = (torch.zeros_like(labels) if param.share_location else labels)[..., None, None].expand(-1, -1, 1, 4)
+        corners = ~is_outside(candidates) if param.bp_inside else np.ones(boxes.shape, bool)
+        own = location.gather(2, index).squeeze(2)
+        value, slope = self._location_losses(own, targets, matches, corners, divisors)
+        if param.map_object_to_agnostic:
+            labels = torch.where(labels == param.background_label_id, labels, param.background_label_id + 1)
         each, dscores = self._confidence_losses(scores, labels)
-        boxes = priors
-        if not param.use_prior_for_nms and param.mining_type == param.HARD_EXAMPLE:
-            boxes = box_codes.decode(location.cpu().numpy(), priors, variances, param.code_type)
-        learned, counted = self._selected(matches, value, each, np.broadcast_to(boxes, location.shape))
+        learned, counted = self._selected(matches, value, each, boxes)
         divisor = self._divisor(images, learned)
         top[0].tensor = (param.loc_weight * (value * learned).sum() + (each * counted).sum()) / divisor
-        self._dlocation = slope * learned.unsqueeze(2) * (param.loc_weight / divisor)
+        slope = slope * learned.unsqueeze(2) * (param.loc_weight / divisor)
+        self._dlocation = torch.zeros_like(location).scatter_(2, index, slope.unsqueeze(2))
         self._dscores = dscores * counted.unsqueeze(2) / divisor
+
+    def _matches(self, truths: list[Truth], boxes: np.ndarray) -> list[Matches]:
+        """Which of the boxes (N, P, 4) each image's true boxes take."""
+        param = self.param.multibox_loss_param
+        threshold = param.overlap_threshold if param.match_type == param.PER_PREDICTION else None
+        ignore = param.ignore_cross_boundary_bbox
+        return [match(one.boxes, own, threshold, ignore) for one, own in zip(truths, boxes)]
+
+    def _boxes(self, location: torch.Tensor, priors: np.ndarray, variances: np.ndarray) -> np.ndarray:
+        """The boxes (N, P, 4) that are suppressed, or matched, as if they were the default ones: those predicted."""
+        param = self.param.multibox_loss_param
+        predicted = not param.use_prior_for_nms and param.mining_type == param.HARD_EXAMPLE
+        if not predicted and param.use_prior_for_matching:
+            return np.broadcast_to(priors, (len(location), *priors.shape))
+        return box_codes.decode(location[:, :, 0].cpu().numpy(), priors, variances, param.code_type)
 
     def _targets(
         self, truths: list[Truth], matches: list[Matches], priors: np.ndarray, variances: np.ndarray
@@ -125,15 +153,25 @@ class MultiBoxLoss(Layer):
         return torch.from_numpy(codes).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def _location_losses(
-        self, location: torch.Tensor, targets: torch.Tensor, matches: list[Matches]
+        self,
+        location: torch.Tensor,
+        targets: torch.Tensor,
+        matches: list[Matches],
+        corners: np.ndarray,
+        divisors: np.ndarray,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss (N, P) of each matched default box, 0 of others, and its derivatives (N, P, 4)."""
-        taken = torch.from_numpy(np.stack([one.truth >= 0 for one in matches])).to(location.device)
-        distance = (location - targets) * taken.unsqueeze(2)
+        """The loss (N, P) of each matched default box, 0 of others, and its derivatives (N, P, 4).
+
+        `corners` (N, P, 4) says which numbers count; distances are divided by `divisors` (P, 4).
+        """
+        taken = np.stack([one.truth >= 0 for one in matches])[..., None] & corners
+        scale = torch.from_numpy(1 / divisors).to(location)
+        distance = (location - targets) * torch.from_numpy(taken).to(location.device) * scale
         if self.param.multibox_loss_param.loc_loss_type == self.param.multibox_loss_param.L2:
-            return distance.square().sum(2) / 2, distance
-        value, slope = smooth_l1(distance)
-        return value.sum(2), slope
+            value, slope = distance.square() / 2, distance
+        else:
+            value, slope = smooth_l1(distance)
+        return value.sum(2), slope * scale if self.true_gradient else slope
 
     def _confidence_losses(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss (N, P) of each default box and its derivatives (N, P, K)."""
@@ -159,6 +197,7 @@ class MultiBoxLoss(Layer):
         elif param.mining_type == param.HARD_EXAMPLE:
             counted = np.stack([self._hardest(*one) for one in zip((value + each).cpu().numpy(), boxes)])
             counted &= taken.any(1, keepdims=True)  # SSD's code mines nothing in images without matches
+            counted &= np.stack([one.truth != IGNORED for one in matches])
             taken &= counted
         learned, counted = (torch.from_numpy(mask).to(each) for mask in (taken, counted))
         return learned, counted
