@@ -1,5 +1,7 @@
 """Reconstruction without training: what remaining channels can express is given back exactly."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from masking import outputs, randomize
@@ -13,7 +15,7 @@ from sphereslim.pruning.reconstruct import Fit, readers_of, reconstruct
 from sphereslim.pruning.shortcut import shortcut_of
 from sphereslim.sampling import least_squares
 from sphereslim.sampling import sampler as activations
-from sphereslim.sampling.least_squares import NormalEquations, SampledRows
+from sphereslim.sampling.least_squares import Halves, NormalEquations, SampledRows
 from sphereslim.sampling.linear_layer import LinearLayer
 from sphereslim.sampling.sampler import Sampler
 
@@ -110,6 +112,37 @@ def test_layers_that_share_their_parameters_are_refitted_together(bias):
         np.testing.assert_allclose(after[name], value, atol=0.02 * np.abs(value).max())
 
 
+DEPTHWISE = """
+layer { name: "each" type: "Convolution" bottom: "conv" top: "each"
+        convolution_param { num_output: 8 group: 8 kernel_size: 3 stride: 2 pad: 1 } }
+layer { name: "next" type: "Convolution" bottom: "each" top: "next"
+        convolution_param { num_output: 4 kernel_size: 1 } }
+"""
+
+
+def test_a_depthwise_convolution_makes_up_for_what_each_channel_before_it_lacks():
+    rng = np.random.default_rng(0)
+    proto, feed = parse_net(START + DEPTHWISE), batches(rng)
+    whole, groups = open_net(proto), Groups(proto)
+    randomize(whole, rng)
+    whole.params['conv'][1].data[...] = 20  # so that no activation is cut off by the ReLU
+    kept = {'conv': np.array([0, 2, 3, 5, 6])}
+    (small,), weights = prune([proto], weights_of(whole), kept, groups)
+    pruned = open_net(small, weights)
+    for blob in pruned.params['conv']:  # each channel half as large as it should be
+        blob.data[...] /= 2
+    wrong, fit = read_by_next(pruned, feed[0]), Fit(places=20, ridge=1e-9)
+    assert list(reconstruct(groups, kept, Sampler(whole, feed), Sampler(pruned, feed), ['each'], fit)) == ['each']
+    expected = read_by_next(whole, feed[0])[:, kept['conv']]
+    assert np.abs(wrong - expected).max() > 1
+    np.testing.assert_allclose(read_by_next(pruned, feed[0]), expected, atol=5e-3 * np.abs(expected).max())
+
+
+def read_by_next(net, batch):
+    outputs(net, batch)
+    return np.array(net.blobs['each'].data)
+
+
 def test_only_layers_that_lose_inputs_are_refitted():
     groups = Groups(net_with('convolution'))
     assert readers_of(groups, {'conv': np.arange(8)}) == []
@@ -133,6 +166,21 @@ def test_both_forms_of_the_ridge_solution_agree():
     np.testing.assert_allclose(first, second, atol=1e-5)
     slope = x.T @ (x @ first - y) + 0.1 * (x**2).sum() / 12 * (first - start)
     np.testing.assert_allclose(slope, 0, atol=1e-9)
+
+
+@pytest.mark.parametrize('kind', ['products', 'rows'])
+@pytest.mark.parametrize('rows, noise, expected', [(40, 3.0, (1e-2, 10)), (4000, 1e-3, (0, 1e-5))])
+def test_the_ridge_is_chosen_by_what_it_is_worth_on_other_rows(kind, rows, noise, expected):
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=(30, 2))
+    x = rng.normal(size=(rows, 30))
+    y = x @ true + rng.normal(0, noise, (rows, 2))
+    start = true + rng.normal(0, 0.1, true.shape)
+    halves = Halves(partial(NormalEquations, 30, 2) if kind == 'products' else partial(SampledRows, rows, rng))
+    halves.add(x, y)
+    assert expected[0] <= halves.best_ridge(start) <= expected[1]
+    fixed = np.square(halves.solution(start, 1e-6) - true).sum()
+    assert np.square(halves.solution(start) - true).sum() <= 1.01 * fixed
 
 
 def test_recalibration_measures_what_the_norm_reads():

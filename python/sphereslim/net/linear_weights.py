@@ -84,6 +84,16 @@ class LinearWeights:
         self.bias = self.bias + (weight * shift).sum((2, 3)).ravel()
         self.weight = (weight * factor).reshape(self.weight.shape)
 
+    def mix_outputs(self, basis: Array) -> None:
+        """Make of the outputs y, of one group, now basisᵀ · y; `basis` is (outputs, outputs)."""
+        self.weight = np.einsum('op,goit->gpit', basis, self.weight)
+        self.bias = basis.T @ self.bias
+
+    def mix_inputs(self, basis: Array) -> None:
+        """Read of the input channels x, of one group, now basis · x; `basis` is (channels, channels)."""
+        weight = self._by_channel(len(basis))
+        self.weight = np.einsum('ip,goit->gopt', basis, weight).reshape(self.weight.shape)
+
     def reads(self, channels: int) -> bool:
         """Whether the layer can read so many channels."""
         groups, _, inputs, _ = self.weight.shape

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from sphereslim.engine import caffe
 from sphereslim.net.layer_types import layer_type
 from sphereslim.pruning.shortcut import shortcut_of
 from sphereslim.sampling import least_squares
-from sphereslim.sampling.least_squares import NormalEquations, SampledRows
-from sphereslim.sampling.linear_layer import LinearLayer, sharers
+from sphereslim.sampling.least_squares import Halves, NormalEquations, SampledRows
+from sphereslim.sampling.linear_layer import LinearLayer, outputs_of, sharers
 from sphereslim.sampling.sampler import Sampler, Stop
 
 
@@ -29,12 +30,13 @@ from sphereslim.sampling.sampler import Sampler, Stop
 class Fit:
     """From every picture `places` random outputs of a convolution are taken, all of an inner product.
 
-    `ridge` is relative to the mean square of the inputs. A layer of more than LARGEST_SYSTEM inputs is fitted to a
+    `ridge` is relative to the mean square of the inputs; None finds one for every layer, by which the fit to half of
+    the samples errs least on the other half. A layer of more than LARGEST_SYSTEM inputs is fitted to a
     uniform sample of `rows` of them.
     """
 
     places: int = 10
-    ridge: float = 1e-4
+    ridge: float | None = None
     rows: int = 2048
 
 
@@ -91,12 +93,15 @@ def _refit(
     rng: np.random.Generator,
 ) -> None:
     model, layer = (LinearLayer(trace, names[0], sampler.net) for sampler in (whole, pruned))
-    outputs = np.flatnonzero(mask[trace.made[names[0]].ids])
+    outputs = np.flatnonzero(mask[outputs_of(trace, names[0])])
     added = None if model.has_bias else model.added()
     lift = 0.0 if added is None else added[outputs]
     start = layer.matrices()
     few = len(start[0]) <= least_squares.LARGEST_SYSTEM
-    fits = [NormalEquations(*m.shape) if few else SampledRows(fit.rows, rng) for m in start]
+    fits = [
+        Halves(partial(NormalEquations, *m.shape)) if few else Halves(partial(SampledRows, -(-fit.rows // 2), rng))
+        for m in start
+    ]
     for name in names:
         window = LinearLayer(trace, name, pruned.net)
         for inputs, wanted in _examples(trace, name, outputs, whole, pruned):

@@ -18,13 +18,28 @@ class FollowedNet(Protocol):
 
     layers: dict[str, caffe_pb2.LayerParameter]
     made: dict[str, Any]
+    tops: dict[tuple[str, str], Any]
     readers: dict[tuple[str, str], set[str]]
 
 
 def is_linear(trace: FollowedNet, name: str) -> bool:
     """Whether a layer is one that `LinearLayer` takes."""
     layer = trace.layers.get(name)
-    return layer is not None and layer_type(layer).refittable and name in trace.made
+    return layer is not None and layer_type(layer).refittable and (name in trace.made or is_depthwise(trace, name))
+
+
+def is_depthwise(trace: FollowedNet, name: str) -> bool:
+    """Whether a layer is a convolution with one filter for each channel."""
+    layer = trace.layers[name]
+    size = layer.convolution_param.num_output
+    single = layer_type(layer).convolves and layer.convolution_param.group == size > 1
+    return single and all((name, top) in trace.tops and len(trace.tops[name, top].ids) == size for top in layer.top)
+
+
+def outputs_of(trace: FollowedNet, name: str) -> np.ndarray:
+    """The ids of the channels that a layer `LinearLayer` takes gives."""
+    layer = trace.layers[name]
+    return np.asarray((trace.made[name] if name in trace.made else trace.tops[name, layer.top[0]]).ids)
 
 
 def sharers(trace: FollowedNet, name: str, net: caffe.Net) -> list[str]:
@@ -50,7 +65,7 @@ class LinearLayer:
         if not is_linear(trace, name):
             types = ' or '.join(types_with('refittable'))
             raise SlimError(
-                f"layer '{name}' cannot be reconstructed, expected a layer of type {types} that is not depthwise"
+                f"layer '{name}' cannot be reconstructed, expected a layer of type {types} whose channels are followed"
             )
         self.layer = trace.layers[name]
         self._weights, *bias = net.params[name]
@@ -58,6 +73,8 @@ class LinearLayer:
         found: tuple[Blob | None, float] = (bias[0], 1.0) if bias else _batch_mean(trace, self.layer, net)
         self._added, self._factor = found
         self._groups = self.layer.convolution_param.group if layer_type(self.layer).convolves else 1
+        if is_depthwise(trace, name):  # of which a pruned net has fewer groups than the trace knows of
+            self._groups = len(self._weights.data)
         self._transposed = self.layer.type == 'InnerProduct' and self.layer.inner_product_param.transpose
 
     def added(self) -> np.ndarray | None:

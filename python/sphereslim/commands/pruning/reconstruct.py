@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--selection', nargs='+', required=True, help='the selection.json it was pruned by')
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument(
-        '--ridge', type=not_negative, default=1e-4, help='how much the old weights count (default 1e-4)'
+        '--ridge',
+        type=not_negative,
+        help='how much the old weights count (default: for each layer what serves best on half of the samples)',
     )
     parser.add_argument('--out', required=True, help='caffemodel to write')
     add_net_stages(parser)

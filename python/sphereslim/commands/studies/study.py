@@ -260,7 +260,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--refit-places', type=whole, default=120, help='and outputs a picture of them (default 120)')
     parser.add_argument(
-        '--ridge', type=not_negative, default=1e-3, help='how much the old weights count in that (default 1e-3)'
+        '--ridge',
+        type=not_negative,
+        help='how much the old weights count in that (default: for each layer what serves best on half of the samples)',
     )
     parser.add_argument('--distill', type=budgets, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
