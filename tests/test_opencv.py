@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from masking import outputs, randomize
+from masking import outputs, pruned
 from repository import ROOT
 from sphereslim.channels.groups import Groups
-from sphereslim.net.opened import open_net, weights_of
+from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import parse_net, read_net
 from sphereslim.net.weights import read_weights
-from sphereslim.pruning.model import Model, slim
+from sphereslim.pruning.model import Model
 from sphereslim.rewrite import shrink
 from sphereslim.rewrite.scaled import resized
 from sphereslim.studies.prune_runs import convolution_groups
@@ -51,18 +51,6 @@ pytestmark = pytest.mark.skipif(
     not hasattr(cv2.dnn, 'readNetFromCaffe') or int(cv2.__version__.split('.')[0]) >= 5,
     reason=f'OpenCV {cv2.__version__} has no Caffe importer, 4.x has',
 )
-
-
-def pruned(net, layers, seed=0):
-    """A Model of a net with random weights, of which the groups of `layers` lost half of their channels at random."""
-    rng = np.random.default_rng(seed)
-    opened = open_net(net)
-    randomize(opened, rng)
-    groups = Groups(net)
-    kept = {
-        name: np.sort(rng.permutation(groups.of(name).size)[: max(1, groups.of(name).size // 2)]) for name in layers
-    }
-    return slim(Model(net, weights_of(opened), groups), kept)
 
 
 def in_opencv(model, picture, folder):

@@ -1,6 +1,9 @@
 """What pruning is held against: the whole net run with the removed channels set to zero wherever they occur."""
 
 import numpy as np
+from sphereslim.channels.groups import Groups
+from sphereslim.net.opened import open_net, weights_of
+from sphereslim.pruning.model import Model, slim
 
 
 def masked_outputs(net, groups, mask, inputs):
@@ -51,3 +54,15 @@ def randomize(net, rng):
             blobs[3].data[...] = rng.uniform(0.5, 1.5, blobs[3].data.shape)
         elif kind == 'Scale':
             blobs[0].data[...] = rng.uniform(0.5, 1.5, blobs[0].data.shape)
+
+
+def pruned(net, layers, seed=0):
+    """A Model of a net with random weights, of which the groups of `layers` lost half of their channels at random."""
+    rng = np.random.default_rng(seed)
+    opened = open_net(net)
+    randomize(opened, rng)
+    groups = Groups(net)
+    kept = {
+        name: np.sort(rng.permutation(groups.of(name).size)[: max(1, groups.of(name).size // 2)]) for name in layers
+    }
+    return slim(Model(net, weights_of(opened), groups), kept)
