@@ -65,9 +65,10 @@ def replaced(text, words):
 def script(page, folder, stand_ins):
     """A shell script of the blocks of a page, and the keys of {words: stand-in} that it has used.
 
-    It notes the place of each block in `folder`/place before it runs it.
+    A block of text is a file or what something prints, and is not run. The script notes the place of each block in
+    `folder`/place before it runs it.
     """
-    lines, used = ['set -e -o pipefail'], set()
+    lines, used = [], set()
     for line, kind, text in blocks(page):
         text, found = replaced(text, stand_ins)
         used |= found
@@ -76,8 +77,10 @@ def script(page, folder, stand_ins):
             file = folder / f'{line}.py'
             file.write_text(text)
             text = f'python {file}\n'
+        elif kind == 'text':
+            text = ''
         elif kind != 'sh':
-            text = f'echo \'a block of kind "{kind}", expected sh, python or an indented one\' >&2; exit 1\n'
+            text = f'echo \'a block of kind "{kind}", expected sh, python, text or an indented one\' >&2; exit 1\n'
         lines.append(text)
     return '\n'.join(lines), used
 
@@ -157,7 +160,7 @@ class Walk:
         """Run every block of a page after the shell script `start`; a message names the block that fails."""
         text, used = script(page, self.folder, stand_ins)
         assert used == set(stand_ins), f'{page}: no longer holds {set(stand_ins) - used}, which stand-ins are for'
-        words = ['bash', '-c', f'{start}\n{text}']
+        words = ['bash', '-c', f'set -e -o pipefail\n{start}\n{text}']
         done = subprocess.run(words, cwd=self.home, env=self.variables, capture_output=True, text=True)
         place = (self.folder / 'place').read_text().strip()
         assert done.returncode == 0, (
