@@ -1,5 +1,6 @@
 """The front door: what `import sphereslim` gives, and that importing does nothing else."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import sphereslim as slim
 from masking import randomize
+from sphereslim.commands.arguments.run_settings import DEFAULTS
+from sphereslim.commands.compression.quantize import SCHEME
 from sphereslim.data.pictures import list_images
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.quantization import dequantize
@@ -82,7 +85,13 @@ def test_a_net_is_pruned_refitted_quantized_and_verified(work, net, weights):
     assert read == slim.evaluate(small, better, work / 'faces' / 'pairs.txt', work / 'faces' / 'aligned')
 
 
+def test_the_defaults_are_those_of_the_commands():
+    select, quantize = (inspect.signature(function).parameters for function in (slim.select, slim.quantize))
+    assert select['criterion'].default == DEFAULTS['criterion'] == 'obs'
+    assert quantize['scheme'].default == SCHEME
+
+
 def test_a_criterion_that_runs_the_net_asks_for_pictures(net, weights):
     assert len(slim.select(net, weights, {'conv1': 0.5}, 'l1')['conv1']) == 4
-    with pytest.raises(slim.SlimError, match="criterion 'thinet' runs the net, expected pictures"):
+    with pytest.raises(slim.SlimError, match="criterion 'obs' runs the net, expected pictures"):
         slim.select(net, weights, {'conv1': 0.5})

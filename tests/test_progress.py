@@ -65,8 +65,8 @@ def test_in_a_file_a_passing_one_tells_nothing_unless_it_lasts(shown, monkeypatc
 
 def test_a_command_leaves_no_carriage_returns_in_a_file(tmp_path):
     words = (
-        f'{ROOT}/preprocess/make_faces.py --out {tmp_path}/faces --people 9 --pictures 1 --test-people 2 '
-        '--test-pictures 2 --folds 1 --pairs 1 --workers 1'
+        f'{ROOT}/preprocess/make_faces.py --out {tmp_path}/faces --people 9 --per-person 1 --test-people 2 '
+        '--test-per-person 2 --folds 1 --per-fold 1 --workers 1'
     )
     with open(tmp_path / 'told', 'wb') as told:
         subprocess.run([sys.executable, *words.split()], stderr=told, check=True, stdout=subprocess.DEVNULL)

@@ -57,7 +57,7 @@ def select(
     net: caffe_pb2.NetParameter,
     weights: caffe_pb2.NetParameter,
     rates: Mapping[str, float],
-    criterion: str = 'thinet',
+    criterion: str = 'obs',
     pictures: Sequence[Path] = (),
     form: InputForm | None = None,
     seed: int = 0,

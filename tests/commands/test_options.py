@@ -20,13 +20,10 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--multiple': {'select-filters'},
     '--nets': {'sphereface-prune'},
     '--out': {'list-celeba', 'make-faces', 'select-filters', 'flame'},
-    '--pairs': {'make-faces'},
     '--people': {'list-celeba', 'make-faces'},
-    '--pictures': {'make-faces'},
     '--places': {'study'},
     '--rates': {'sensitivity', 'sphereface-prune', 'study'},
     '--ridge': {'study'},
-    '--folds': {'make-faces'},
     '--seed': {'list-celeba', 'make-faces', 'select-filters'},
     '--settings': {'entropy', 'flame', 'sphereface-prune'},
     '--test-count': {'study'},
@@ -72,5 +69,5 @@ def test_what_is_written_is_named_by_out(found):
 def test_seeds_counts_and_pairs_are_read_alike(found):
     for option in ('--seed', '--count', '--batch', '--workers', '--budget', '--stage'):
         assert len({action.type for _, action in found[option]}) == 1, option
-    with_pairs = {name for name, _ in found['--pairs']} - {'make-list', 'prepare-faces', 'merge-faces', 'make-faces'}
+    with_pairs = {name for name, _ in found['--pairs']} - {'make-list', 'prepare-faces', 'merge-faces'}
     assert with_pairs <= {name for name, _ in found['--pictures']}

@@ -90,3 +90,11 @@ def test_a_shorter_embedding_is_told(run):
     assert note.startswith("note: layer 'fc5' makes what the classifier 'fc6' reads")
     run('select_filters', f'{words} conv1')
     assert not run.notes
+
+
+def test_pictures_that_a_criterion_does_not_look_at_are_told(work, run):
+    words = f'{NET} --layers conv1 --rate 0.5 --out s.json --criterion'
+    run('select_filters', f'{words} l1 --images faces/aligned')
+    assert run.notes == ['note: the criterion l1 looks at no pictures, --images is not used']
+    run('select_filters', f'{words} l1')
+    assert not run.notes

@@ -227,7 +227,7 @@ def command(*arguments):
     )
 
 
-SMALL = ['--people', 1, '--pictures', 1, '--test-people', 2, '--test-pictures', 2, '--folds', 1, '--pairs', 1]
+SMALL = ['--people', 1, '--per-person', 1, '--test-people', 2, '--test-per-person', 2, '--folds', 1, '--per-fold', 1]
 
 
 def test_command(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sphereslim.files import read_json
 
-DEFAULTS = {'criterion': 'greedy_pair', 'rate': 0.5, 'multiple': 1, 'batches': 4, 'seed': 0}
+DEFAULTS = {'criterion': 'obs', 'rate': 0.5, 'multiple': 1, 'batches': 4, 'seed': 0}
 
 
 def run_of(path: str | Path) -> Path | None:

@@ -16,11 +16,22 @@ from sphereslim.facedata.synthetic import dataset
 from sphereslim.files import check_folder
 from sphereslim.progress import counted
 
+# {setting of a set: its option, what it is}
+OPTIONS = {
+    'people': ('--people', 'people to train on'),
+    'pictures': ('--per-person', 'pictures of each of them'),
+    'test_people': ('--test-people', 'people of pairs.txt'),
+    'test_pictures': ('--test-per-person', 'pictures of each of them'),
+    'folds': ('--folds', 'folds of pairs.txt, no person in two of them'),
+    'pairs': ('--per-fold', 'matched pairs per fold, and as many mismatched'),
+    'seed': ('--seed', 'another seed gives other people'),
+}
+
 
 @continues
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
-    settings = dataset.Settings(**{name: getattr(args, name) for name in dataset.Settings.__dataclass_fields__})
+    settings = dataset.Settings(**{name: getattr(args, name) for name in OPTIONS})
     settings.check()
     if dataset.is_finished(args.out, settings):
         print(f'{args.out}: already there, nothing to do')
@@ -33,20 +44,14 @@ def run(args: argparse.Namespace) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = dataset.Settings()
     parser.add_argument('--out', default='data/faces', help='folder to write (default %(default)s)')
-    for name, help_text in {
-        'people': 'people to train on',
-        'pictures': 'pictures of each of them',
-        'test_people': 'people of pairs.txt',
-        'test_pictures': 'pictures of each of them',
-        'folds': 'folds of pairs.txt, no person in two of them',
-        'pairs': 'matched pairs per fold, and as many mismatched',
-        'seed': 'another seed gives other people',
-    }.items():
+    for name, (option, help_text) in OPTIONS.items():
         parser.add_argument(
-            '--' + name.replace('_', '-'),
+            option,
+            dest=name,
+            metavar='N',
             type=seed if name == 'seed' else int,
             default=getattr(default, name),
-            help=help_text + ' (default %(default)s)',
+            help=f'{help_text} (default %(default)s)',
         )
     parser.add_argument(
         '--workers', type=whole, default=os.cpu_count(), help='processes that render (default %(default)s)'

@@ -95,6 +95,8 @@ def make_sampler(
 ) -> Callable[[str], Sampler]:
     """A function (layer) -> Sampler over the net's own data or over --images, over nothing where no picture counts."""
     feed, batches = source(args, net) if criterion.needs_pictures else ((), None)
+    if args.images and not criterion.needs_pictures:
+        print(f'note: the criterion {criterion.name} looks at no pictures, --images is not used', file=sys.stderr)
     caffe.set_random_seed(args.seed)
     phase = phase_of(net, caffe.TRAIN if reads_own_data(net) else caffe.TEST)
     opened = open_net(net, weights, phase, criterion.needs_gradients)
@@ -109,7 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--layers', help='layers that lose channels, separated by commas')
     parser.add_argument('--rate', type=float, help='share of channels to keep (default 0.5)')
     parser.add_argument('--allocation', metavar='JSON', help='{group: channels kept} instead, as allocate.py writes it')
-    parser.add_argument('--criterion', help=f'{", ".join(CRITERIA)} (default greedy_pair)')
+    parser.add_argument('--criterion', help=f'{", ".join(CRITERIA)} (default obs)')
     parser.add_argument('--multiple', type=whole, help='round kept channels up to a multiple, such as 8')
     parser.add_argument('--batches', type=whole, help='batches of the data layer to sample (default 4)')
     parser.add_argument('--out', default='selection.json', help='file to write (default selection.json)')
