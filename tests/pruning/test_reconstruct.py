@@ -8,6 +8,7 @@ from masking import outputs, randomize
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import layer_type
 from sphereslim.net.opened import open_net, weights_of, with_params
 from sphereslim.net.prototxt import parse_net
 from sphereslim.pruning.recalibrate import recalibrate
@@ -25,6 +26,7 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
         convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
 """
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [2, 3, 4, 4] } } }'
 STILL = 'layer { name: "still" type: "Power" bottom: "conv" top: "still" power_param { scale: 0 } }'
 READERS = {
     'convolution': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: [3] stride: 2 pad: 1 }',
@@ -32,6 +34,7 @@ READERS = {
     'inner product': 'type: "InnerProduct" inner_product_param { num_output: 4 }',
     'transposed': 'type: "InnerProduct" inner_product_param { num_output: 4 transpose: true }',
     'before a norm': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 1 bias_term: false }',
+    'before a BN': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 1 bias_term: false }',
     'of two blobs': 'type: "Convolution" convolution_param { num_output: 4 kernel_size: 3 }',
 }
 NORM = """
@@ -40,11 +43,13 @@ layer { name: "norm" type: "BatchNorm" bottom: "next" top: "norm" batch_norm_par
 
 
 def net_with(reader):
-    norm = NORM if reader == 'before a norm' else ''
+    norm = {'before a norm': NORM, 'before a BN': 'layer { name: "norm" type: "BN" bottom: "next" top: "norm" }'}
     if reader == 'of two blobs':  # of which the first says nothing about the weights
         blobs = 'bottom: "still" bottom: "conv" top: "first" top: "next"'
         return parse_net(f'{START} {STILL} layer {{ name: "next" {blobs} {READERS[reader]} }}')
-    return parse_net(f'{START} layer {{ name: "next" bottom: "conv" top: "next" {READERS[reader]} }} {norm}')
+    return parse_net(
+        f'{START} layer {{ name: "next" bottom: "conv" top: "next" {READERS[reader]} }} {norm.get(reader, "")}'
+    )
 
 
 def batches(rng, number=6):
@@ -64,7 +69,9 @@ def pruned_twin(reader, seed=0):
         bias.data[block : block + 2 * half] = 20  # so that no activation is cut off by the ReLU
         bias.data[block + half : block + 2 * half] += rng.normal(0, 1, half)
     if 'norm' in net.params:
-        net.params['norm'][0].data[...] = rng.normal(0, 60, 4)
+        means = 2 if reader == 'before a BN' else 0
+        net.params['norm'][means].data[...] = rng.normal(0, 60, 4).reshape(net.params['norm'][means].data.shape)
+    if reader == 'before a norm':
         net.params['norm'][2].data[...] = 2
     kept = {'conv': np.arange(groups.of('conv').size // 2)}
     (small,), small_weights = prune([proto], weights_of(net), kept, groups)
@@ -183,17 +190,45 @@ def test_the_ridge_is_chosen_by_what_it_is_worth_on_other_rows(kind, rows, noise
     assert np.square(halves.solution(start) - true).sum() <= 1.01 * fixed
 
 
-def test_recalibration_measures_what_the_norm_reads():
+@pytest.mark.parametrize('kind', ['BatchNorm', 'BN'])
+def test_recalibration_measures_what_the_norm_reads(kind):
     rng = np.random.default_rng(0)
     proto, feed = net_with('before a norm'), batches(rng)
+    proto.layer[-1].type = kind
     net = open_net(proto)
     randomize(net, rng)
     found = recalibrate(proto, weights_of(net), feed)
     read = np.concatenate([_next(net, batch) for batch in feed]).transpose(1, 0, 2, 3).reshape(4, -1)
-    mean, variance, factor = (np.array(blob.data) for blob in next(ly for ly in found.layer if ly.name == 'norm').blobs)
+    blobs = [np.array(blob.data) for blob in next(ly for ly in found.layer if ly.name == 'norm').blobs]
+    mean, variance, *factor = blobs if kind == 'BatchNorm' else blobs[2:]
     np.testing.assert_allclose(mean, read.mean(axis=1), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(variance, read.var(axis=1, ddof=1), rtol=1e-4)
-    assert factor.tolist() == [1]
+    np.testing.assert_allclose(variance, read.var(axis=1, ddof=int(kind == 'BatchNorm')), rtol=1e-4)
+    assert [f.tolist() for f in factor] == ([[1]] if kind == 'BatchNorm' else [])
+    if kind == 'BN':  # slope and bias stay what they are
+        np.testing.assert_allclose(blobs[:2], [blob.data.ravel() for blob in net.params['norm'][:2]], rtol=1e-6)
+
+
+def test_two_bn_layers_are_measured_in_one_pass_as_one_after_the_other_would_be():
+    rng = np.random.default_rng(2)
+    text = START.replace('type: "ReLU" bottom: "conv" top: "conv"', 'type: "BN" bottom: "conv" top: "conv"')
+    next_norm = 'layer { name: "norm" type: "BN" bottom: "next" top: "norm" }'
+    proto = parse_net(
+        f'{text} layer {{ name: "next" bottom: "conv" top: "next" {READERS["convolution"]} }} {next_norm}'
+    )
+    net, (batch,) = open_net(proto), batches(rng, 1)
+    randomize(net, rng)
+    found = recalibrate(proto, weights_of(net), [batch])
+    again = open_net(proto, found)
+    normed = outputs(again, batch)['norm'].transpose(1, 0, 2, 3).reshape(4, -1)
+    slope, bias = (blob.data.ravel() for blob in again.params['norm'][:2])
+    np.testing.assert_allclose(normed.mean(1), bias, atol=1e-3)
+    np.testing.assert_allclose(normed.std(1), np.abs(slope), rtol=1e-2)
+
+
+def test_segnets_norm_stores_nothing_to_recalibrate():
+    proto = parse_net(START + 'layer { name: "n" type: "BN" bottom: "conv" top: "n" bn_param { bn_mode: LEARN } }')
+    with pytest.raises(SlimError, match='no BatchNorm layer to recalibrate, nor a BN layer'):
+        recalibrate(proto, weights_of(open_net(proto)), [])
 
 
 def _next(net, batch):
@@ -284,6 +319,9 @@ NORMED, SCALED = 'type: "BatchNorm" bottom: "last" top: "norm"', 'type: "Scale" 
         (NORMED, f'{SCALED} scale_param {{ bias_term: true }}', True),
         (f'{NORMED} batch_norm_param {{ use_global_stats: true }}', SCALED, True),
         (f'{NORMED} batch_norm_param {{ use_global_stats: false }}', SCALED, False),
+        ('type: "BN" bottom: "last" top: "norm"', SCALED, True),
+        ('type: "BN" bottom: "last" top: "norm" bn_param { frozen: false }', SCALED, True),
+        ('type: "BN" bottom: "last" top: "norm" bn_param { bn_mode: LEARN }', SCALED, False),
         (NORMED, f'{SCALED} scale_param {{ num_axes: 2 }}', False),
         (NORMED, f'{SCALED} scale_param {{ num_axes: -1 bias_term: true }}', False),
         (NORMED, f'{SCALED} scale_param {{ num_axes: 0 }}', False),
@@ -291,6 +329,18 @@ NORMED, SCALED = 'type: "BatchNorm" bottom: "last" top: "norm"', 'type: "Scale" 
 )
 def test_a_sum_is_seen_through_what_is_one_factor_a_channel(norm, scale, known):
     assert (shortcut_behind([f'layer {{ name: "norm" {norm} }}', scale]) is not None) == known
+
+
+def test_a_bn_layer_is_seen_as_the_factor_and_the_summand_that_it_computes():
+    text = 'layer { name: "norm" type: "BN" bottom: "x" top: "norm" }'
+    net = open_net(parse_net(f'{INPUT} {text}'))
+    randomize(net, np.random.default_rng(0))
+    layer = parse_net(text).layer[0]
+    factor, summand = layer_type(layer).statistics.affine(layer, [blob.data for blob in net.params['norm']])
+    x = np.random.default_rng(1).normal(size=net.blobs['x'].data.shape)
+    per_channel = (1, -1, 1, 1)
+    expected = x * factor.reshape(per_channel) + summand.reshape(per_channel)
+    np.testing.assert_allclose(outputs(net, {'x': x})['norm'], expected, atol=1e-5)
 
 
 def test_going_on_may_go_back():

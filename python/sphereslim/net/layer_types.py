@@ -5,9 +5,41 @@ How channels pass a type is a rule of `channels`; here is what several rooms ask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from sphereslim.engine import caffe_pb2
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The mean and variance of each channel that a norm stores in its blobs."""
+
+    first: int  # the index of the means among its blobs; variances follow, and what divides both, where it has that
+    param: str  # its message, which has eps
+    switch: str = ''  # the field of it that, when false, makes it use those of each batch in tests too
+    biased: bool = False  # whether variances are of n values, not of n − 1
+
+    def stored(self, blobs: Sequence[Array]) -> tuple[Array, Array] | None:
+        """(mean, variance), each (C), in double precision; None where there are none, or none were taken yet."""
+        values = [np.array(blob, np.float64).ravel() for blob in blobs[self.first :]]
+        divisor = values[2][0] if len(values) > 2 else 1.0
+        return (values[0] / divisor, values[1] / divisor) if values and divisor else None
+
+    def affine(self, layer: caffe_pb2.LayerParameter, blobs: Sequence[Array]) -> tuple[Array, Array] | None:
+        """(factor, summand) of each channel by which a layer with stored statistics changes it; None without them."""
+        param, found = getattr(layer, self.param), self.stored(blobs)
+        if found is None or (self.switch and param.HasField(self.switch) and not getattr(param, self.switch)):
+            return None
+        mean, variance = found
+        own = [np.array(blob, np.float64).ravel() for blob in blobs[: self.first]]
+        factor = (own[0] if own else 1.0) / np.sqrt(variance + param.eps)
+        return factor, (own[1] if own else 0.0) - mean * factor
 
 
 @dataclass(frozen=True)
@@ -25,7 +57,12 @@ class LayerType:
     activation: bool = False  # such a layer that makes a neuron of what a convolution or norm gives
     judge: bool = False  # holds its first input against the labels of classes
     data: bool = False  # feeds the net
-    first_statistic: int | None = None  # the first of its blobs that are statistics, not learned
+    statistics: Statistics | None = None  # what it stores of the values that went through
+
+    @property
+    def first_statistic(self) -> int | None:
+        """The index of the first of its blobs that are statistics, not learned."""
+        return self.statistics.first if self.statistics else None
 
 
 _ACTIVATION = LayerType(per_channel=True, activation=True)
@@ -50,8 +87,8 @@ LAYER_TYPES = {
         ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip', 'ReLU6'), _ACTIVATION
     ),
     **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip'), _PER_CHANNEL),
-    'BatchNorm': LayerType(per_channel=True, first_statistic=0),
-    'BN': LayerType(per_channel=True, first_statistic=2),
+    'BatchNorm': LayerType(per_channel=True, statistics=Statistics(0, 'batch_norm_param', 'use_global_stats')),
+    'BN': LayerType(per_channel=True, statistics=Statistics(2, 'bn_param', biased=True)),
     **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),
     **dict.fromkeys(
         ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE

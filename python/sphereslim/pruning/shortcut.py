@@ -14,6 +14,7 @@ import numpy as np
 
 from sphereslim.channels.trace import Trace
 from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.net.layer_types import layer_type
 
 _LEAST = 1e-6  # of the largest scale: below it a channel says nothing about what its layer gives
 
@@ -66,14 +67,11 @@ def shortcut_of(trace: Trace, name: str, top: str, net: caffe.Net) -> Shortcut |
 
 
 def _affine(layer: caffe_pb2.LayerParameter, net: caffe.Net) -> tuple[np.ndarray, np.ndarray | float] | None:
-    """(factor, summand) per channel of a BatchNorm or Scale, else None."""
+    """(factor, summand) per channel of a norm with stored statistics or of a Scale, else None."""
     values = [np.array(blob.data, np.float64).ravel() for blob in net.params.get(layer.name, ())]
-    param = layer.batch_norm_param
-    own = param.HasField('use_global_stats') and not param.use_global_stats  # statistics of each batch
-    if layer.type == 'BatchNorm' and values[2][0] and not own:
-        mean, variance = values[0] / values[2][0], values[1] / values[2][0]
-        factor = 1 / np.sqrt(variance + param.eps)
-        return factor, -mean * factor
+    statistics = layer_type(layer).statistics
+    if statistics:
+        return statistics.affine(layer, values)
     scale = layer.scale_param
     if layer.type == 'Scale' and len(layer.bottom) == 1 and (scale.axis, scale.num_axes) == (1, 1):
         return values[0], values[1] if len(values) > 1 else 0.0

@@ -58,7 +58,7 @@ def sharers(trace: FollowedNet, name: str, net: caffe.Net) -> list[str]:
 class LinearLayer:
     """The weights of one layer, a matrix per group of a convolution, and what is added to its outputs as a last row.
 
-    Added is the layer's bias, or without one minus the running mean of a BatchNorm if nothing else reads the layer.
+    Added is the layer's bias, or without one minus the running mean of a norm if nothing else reads the layer.
     """
 
     def __init__(self, trace: FollowedNet, name: str, net: caffe.Net) -> None:
@@ -131,10 +131,12 @@ class LinearLayer:
 
 
 def _batch_mean(trace: FollowedNet, layer: caffe_pb2.LayerParameter, net: caffe.Net) -> tuple[Blob | None, float]:
-    """(blob of running means, factor that makes it what is added) of the BatchNorm behind a layer, or (None, 0)."""
+    """(blob of running means, factor that makes it what is added) of the norm behind a layer, or (None, 0)."""
     readers = [trace.layers[name] for name in trace.readers.get((layer.name, layer.top[0]), ())]
-    if len(layer.top) > 1 or len(readers) != 1 or readers[0].type != 'BatchNorm' or readers[0].name not in net.params:
+    statistics = layer_type(readers[0]).statistics if readers else None
+    if len(layer.top) > 1 or len(readers) != 1 or statistics is None or readers[0].name not in net.params:
         return None, 0.0
-    mean, _, count = net.params[readers[0].name]
-    scale = float(count.data.ravel()[0])
-    return (mean, -1.0 / scale) if scale else (None, 0.0)
+    blobs = list(net.params[readers[0].name])[statistics.first :]
+    if statistics.stored([np.ravel(blob.data) for blob in net.params[readers[0].name]]) is None:
+        return None, 0.0
+    return blobs[0], -1.0 / float(blobs[2].data.ravel()[0]) if len(blobs) > 2 else -1.0
