@@ -27,6 +27,7 @@ FLOORS = {
     'training': 3,  # a stage folder and its training
     'logs': 3,  # training logs read, joined, compared
     'quantization': 3,  # weights in a few bits
+    'targets': 3,  # what the programs and chips read that nets are made for
     'criteria': 4,  # which channels to keep
     'rewrite': 4,  # other layers in their place
     'evaluation': 4,  # how good and how fast a net is

@@ -41,7 +41,10 @@ class Blob(Protocol):
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.descriptor import Descriptor
+    from google.protobuf.message import Message
 
     import caffe
     from caffe.layers.support.registry import Layer
@@ -55,6 +58,7 @@ __all__ = [
     'caffe_command',
     'caffe_pb2',
     'caffe_root',
+    'fields_beyond_bvlc',
     'layer_class',
     'named_blobs',
     'without_settings',
@@ -127,6 +131,27 @@ def layer_class(name: str) -> 'type[Layer] | None':
     """
     registry = None if caffe_root() else _load('caffe.layers.support.registry')
     return registry.layer_class(name) if registry and name in registry.layer_types() else None
+
+
+def fields_beyond_bvlc(layer: 'caffe_pb2.LayerParameter') -> list[str]:
+    """The fields that a LayerParameter states and BVLC's schema lacks, such as `pooling_param.ceil_mode`.
+
+    None on a genuine Caffe, whose schema is BVLC's.
+    """
+    if caffe_root():
+        return []
+    from caffe.proto.dialects.schema import message_class
+
+    return list(_beyond(layer, message_class('bvlc', 'LayerParameter').DESCRIPTOR))
+
+
+def _beyond(message: 'Message', known: 'Descriptor') -> 'Iterator[str]':
+    for field, value in message.ListFields():
+        if field.name not in known.fields_by_name:
+            yield field.name
+        elif hasattr(value, 'ListFields'):
+            inner = known.fields_by_name[field.name].message_type
+            yield from (f'{field.name}.{name}' for name in _beyond(value, inner))
 
 
 def without_settings(text: str, descriptor: 'Descriptor', origin: str | Path) -> str:

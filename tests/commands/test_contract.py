@@ -46,6 +46,7 @@ COMMANDS = [
         '--out distilled',
     ),
     ('python/fold.py', '{base}/deploy.prototxt {base}/final.caffemodel --out folded'),
+    ('python/check.py', '{base}/deploy.prototxt {base}/final.caffemodel --for bvlc'),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
     (
         'python/select_filters.py',

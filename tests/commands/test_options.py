@@ -28,7 +28,8 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--settings': {'entropy', 'flame', 'sphereface-prune'},
     '--test-count': {'study'},
 }
-WITHOUT_OUT = {'groups', 'finetune', 'report', 'quantize inspect', 'evaluate-lfw'}  # evaluate-lfw: --json and --roc
+# evaluate-lfw has --json and --roc
+WITHOUT_OUT = {'check', 'groups', 'finetune', 'report', 'quantize inspect', 'evaluate-lfw'}
 
 
 def options(parser, name):

@@ -36,6 +36,11 @@ def converts(*types: str, of: type[Layer] | None = None) -> Callable[[Converter]
     return add
 
 
+def converted_types() -> list[str]:
+    """The sorted types of layers that have a converter."""
+    return sorted(_converters)
+
+
 def converter_of(layer: Layer) -> Callable[..., list[str]]:
     """The converter of a layer's type, or what its class states; CaffeError where ONNX export does not know it."""
     if layer.to_onnx and layer.type not in _converters:
@@ -43,7 +48,7 @@ def converter_of(layer: Layer) -> Callable[..., list[str]]:
     if layer.type not in _converters:
         raise CaffeError(
             f"layer '{layer.name}' ({layer.type}): has no form in ONNX, expected a net for inference "
-            f'of: {", ".join(sorted(_converters))}'
+            f'of: {", ".join(converted_types())}'
         )
     return next(function for of, function in _converters[layer.type] if of is None or isinstance(layer, of))
 

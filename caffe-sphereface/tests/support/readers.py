@@ -24,3 +24,28 @@ def in_ncnn(param, inputs, outputs):
         assert status == 0, name
         made[name] = np.array(mat)
     return made
+
+
+def in_onnxruntime(path, inputs, outputs):
+    """Outputs of an ONNX file."""
+    onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed (pip install onnxruntime)')
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    taken = {value.name for value in session.get_inputs()}
+    made = session.run(list(outputs), {name: array for name, array in inputs.items() if name in taken})
+    return dict(zip(outputs, made))
+
+
+def in_opencv4(prototxt, caffemodel, inputs, outputs):
+    """Outputs of a prototxt and its caffemodel, in OpenCV's importer of Caffe's files."""
+    cv2 = pytest.importorskip('cv2')
+    if int(cv2.__version__.split('.')[0]) >= 5:
+        pytest.skip(f'OpenCV {cv2.__version__} has no Caffe importer, 4.x has')
+    net = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
+    for name, array in inputs.items():
+        net.setInput(array, name)
+    if len(outputs) == 1:
+        return {outputs[0]: net.forward()}
+    made = net.forwardAndRetrieve([*dict.fromkeys(net.getUnconnectedOutLayersNames())])
+    return dict(zip(outputs, [array for of_layer in made for array in of_layer], strict=True))

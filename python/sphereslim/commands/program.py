@@ -21,7 +21,7 @@ from sphereslim.commands.arguments.parser import command_parser
 from sphereslim.commands.ending import run_command
 from sphereslim.errors import SlimError
 
-ROOMS = ('facedata', 'pruning', 'compression', 'evaluation', 'studies')
+ROOMS = ('facedata', 'pruning', 'compression', 'evaluation', 'deployment', 'studies')
 USAGE = """usage: sphereslim COMMAND …
 
 Compress face-recognition networks in Caffe's formats. `sphereslim COMMAND --help` says what a command takes.

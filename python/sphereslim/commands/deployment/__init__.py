@@ -1,0 +1,1 @@
+"""Bring a network onto a device: what the reader there has."""
