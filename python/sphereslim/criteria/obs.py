@@ -29,12 +29,14 @@ class System:
     """A reader's `products` H (inputs × inputs), `weights` W (inputs × outputs) and the group's unit of each input.
 
     Inputs of unit -1, as the bias, stay. `size`: the units of the group, of which a reader may read only some.
+    `reader` is the layer that holds these weights, '' where they only stand for what channels add to outputs.
     """
 
     products: np.ndarray
     weights: np.ndarray
     units: np.ndarray
     size: int
+    reader: str = ''
 
 
 def measure(context: Context, places: int) -> list[System]:
@@ -43,25 +45,55 @@ def measure(context: Context, places: int) -> list[System]:
     Where a reader has too many inputs for that, or is no convolution or inner product, each channel has a single weight
     for the whole of what it adds to an output, as in LASSO channel pruning.
     """
-    members = readers_in(context)
+    return measure_all([context], places)[0]
+
+
+def measure_all(contexts: Sequence[Context], places: int) -> list[list[System]]:
+    """What `measure` gives of every context, from a single pass; they have one sampler."""
+    members = [readers_in(context) for context in contexts]
+    sums = [_Sums(context, own) if _are_small(context, own) else None for context, own in zip(contexts, members)]
+    gathered = [(total, own) for total, own in zip(sums, members) if total]
+    for blobs in inputs_of(contexts[0], [member for _, own in gathered for member in own]) if gathered else ():
+        left = iter(blobs)
+        for total, own in gathered:
+            total.add([next(left) for _ in own], places)
+    return [total.systems() if total else _by_contributions(context, places) for total, context in zip(sums, contexts)]
+
+
+def _are_small(context: Context, members: Sequence[Member]) -> bool:
+    """Whether all readers are such that XᵀX can be gathered."""
     trace, net = context.groups.trace, context.sampler.net
     if not all(is_linear(trace, m.layer) for m in members):
-        return _by_contributions(context, places)
-    layers = [LinearLayer(trace, m.layer, net) for m in members]
-    starts = [layer.matrices() for layer in layers]
-    if max(len(matrix) for start in starts for matrix in start) > LARGEST_SYSTEM:
-        return _by_contributions(context, places)
-    sums = [[NormalEquations(len(matrix), 0) for matrix in start] for start in starts]
-    for blobs in inputs_of(context, members):
-        for layer, equations, read in zip(layers, sums, blobs):
+        return False
+    matrices = [matrix for m in members for matrix in LinearLayer(trace, m.layer, net).matrices()]
+    return max(map(len, matrices)) <= LARGEST_SYSTEM
+
+
+class _Sums:
+    """The products of what a group's readers read, while batches come by."""
+
+    def __init__(self, context: Context, members: Sequence[Member]) -> None:
+        self._context, self._members = context, members
+        self._layers = [LinearLayer(context.groups.trace, m.layer, context.sampler.net) for m in members]
+        self._starts = [layer.matrices() for layer in self._layers]
+        self._sums = [[NormalEquations(len(matrix), 0) for matrix in start] for start in self._starts]
+
+    def add(self, blobs: Sequence[Sequence[np.ndarray]], places: int) -> None:
+        """Take in what each reader reads, a list of blobs."""
+        for layer, equations, read in zip(self._layers, self._sums, blobs):
             for blob in read:
-                for equation, x in zip(equations, layer.read(blob, places, context.rng)[0]):
+                for equation, x in zip(equations, layer.read(blob, places, self._context.rng)[0]):
                     equation.add(x, np.zeros((len(x), 0)))
-    return [
-        System(equation.products, matrix, _units(member, layer, len(matrix)), context.group.size)
-        for member, layer, start, equations in zip(members, layers, starts, sums)
-        for matrix, equation in zip(start, equations)
-    ]
+
+    def systems(self) -> list[System]:
+        """A System per reader and group of it."""
+        return [
+            System(
+                equation.products, matrix, _units(member, layer, len(matrix)), self._context.group.size, member.layer
+            )
+            for member, layer, start, equations in zip(self._members, self._layers, self._starts, self._sums)
+            for matrix, equation in zip(start, equations)
+        ]
 
 
 def _by_contributions(context: Context, places: int) -> list[System]:
@@ -87,6 +119,17 @@ def choose(systems: Sequence[System], keep: int) -> tuple[np.ndarray, np.ndarray
         for state in states:
             state.remove(out)
     return np.flatnonzero(order == size), order
+
+
+def without(system: System, kept: Sequence[int] | np.ndarray) -> np.ndarray:
+    """A reader's weights (inputs × outputs) when only the units `kept` stay: zero for the others, the rest refitted."""
+    stays = (system.units < 0) | np.isin(system.units, kept)
+    result = np.zeros_like(system.weights)
+    products = system.products[np.ix_(stays, stays)]
+    penalty = _RIDGE * np.trace(system.products) / len(system.products) or 1.0
+    given = system.products[stays] @ system.weights + penalty * system.weights[stays]
+    result[stays] = np.linalg.solve(products + penalty * np.eye(len(products)), given)
+    return result
 
 
 class _State:

@@ -97,6 +97,25 @@ class Sampler:
             yield found
         self._held = (last + 1, kept) if size <= LARGEST_HELD else (0, None)
 
+    def states(self, layers: Sequence[str]) -> Iterator[dict[str, Batch]]:
+        """Run the net batch by batch; yields {layer: the blobs that it and those behind it read, as it finds them}."""
+        order = sorted(layers, key=self._number)
+        for batch in self._progress(self._inputs()):
+            self._set_inputs(batch)
+            found: dict[str, Batch] = {}
+            done = 0
+            for name in order:
+                done = self._run_to(done, self._number(name) - 1)
+                read = self._read_after(self._number(name) - 1)
+                found[name] = {blob: np.array(self.net.blobs[blob].data) for blob in read}
+            yield found
+
+    def outputs_from(self, layer: str, state: Batch) -> list[np.ndarray]:
+        """The net's outputs when it goes on from a layer with what `states` gave for it."""
+        self._set_inputs(state)
+        self._run_to(self._number(layer), len(self._index) - 1)
+        return [np.array(self.net.blobs[name].data) for name in self.net.outputs]
+
     def _read_after(self, index: int) -> list[str]:
         """The blobs that layers after number `index` read as they are then."""
         names: dict[str, None] = {}
