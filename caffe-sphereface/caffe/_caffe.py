@@ -2,7 +2,7 @@
 
 from caffe import log
 from caffe.blobs.blob import Blob
-from caffe.device import Timer, set_device, set_mode_cpu, set_mode_gpu
+from caffe.device import Timer, set_cuda_graphs, set_device, set_mode_cpu, set_mode_gpu
 from caffe.layers import layer_types as layer_type_list
 from caffe.layers.python import Layer
 from caffe.log import init_log
@@ -55,6 +55,7 @@ __all__ = [
     'init_log',
     'layer_type_list',
     'log',
+    'set_cuda_graphs',
     'set_device',
     'set_mode_cpu',
     'set_mode_gpu',

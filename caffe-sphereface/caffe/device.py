@@ -1,5 +1,6 @@
-"""Where nets run: one device for the whole process, as in Caffe; and how long its work takes."""
+"""Where nets run, and how: one device for the whole process, as in Caffe; and how long its work takes."""
 
+import os
 import time
 
 import torch
@@ -47,6 +48,24 @@ def set_device(index: int) -> None:
     state.gpu = int(index)
     if device().type == 'cuda':
         set_mode_gpu()
+
+
+def set_cuda_graphs(wanted: bool | None) -> None:
+    """Whether nets on a GPU replay their passes as CUDA graphs where they can; None leaves it to CAFFE_CUDA_GRAPHS.
+
+    That holds for the whole process: for whole passes of nets in the TEST phase and for the iterations of solvers.
+    """
+    state.cuda_graphs = wanted
+
+
+def cuda_graphs() -> bool:
+    """Whether CUDA graphs are wanted: as `set_cuda_graphs` has it, or else the variable CAFFE_CUDA_GRAPHS (0, 1; 0)."""
+    if state.cuda_graphs is None:
+        stated = os.environ.get('CAFFE_CUDA_GRAPHS', '0')
+        if stated not in ('0', '1'):
+            raise CaffeError(f"CAFFE_CUDA_GRAPHS='{stated}': expected 0 or 1")
+        state.cuda_graphs = stated == '1'
+    return state.cuda_graphs
 
 
 class Timer:

@@ -43,8 +43,8 @@ class LogState:
 class ProcessState:
     """`device` is None in a process that was forked from one whose nets run on a GPU, which cannot be used there.
 
-    `gpu` is the number that `set_device` chose, used or not. This process reads the items `rank`, `rank + count`, … of
-    training data.
+    `gpu` is the number that `set_device` chose, used or not. `cuda_graphs` is None as long as the environment decides.
+    This process reads the items `rank`, `rank + count`, … of training data.
     """
 
     device: torch.device | None = CPU
@@ -52,6 +52,7 @@ class ProcessState:
     gpu_works: bool = True
     precision: str = 'fp32'
     gpu_channels_last: bool = False
+    cuda_graphs: bool | None = None
     dialect: str = 'sphereface'
     random: RandomState = field(default_factory=RandomState)
     log: LogState = field(default_factory=LogState)

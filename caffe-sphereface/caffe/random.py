@@ -30,6 +30,13 @@ def _new_generator(device: torch.device) -> torch.Generator:
     return made
 
 
+def renew(device: torch.device, values: torch.Tensor) -> None:
+    """Replace a device's Generator by a new one in the state `values`."""
+    made = torch.Generator(device)
+    made.set_state(values)
+    state.random.of_tensors[device] = made
+
+
 def numpy_generator() -> np.random.Generator:
     """The numpy Generator that shuffles lists and draws crops and mirrors."""
     return state.random.of_data

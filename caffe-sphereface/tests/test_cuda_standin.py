@@ -203,3 +203,74 @@ def test_two_streams_may_read_what_both_came_after(device):
     assert (a + 1).device.type == 'cuda'
     with pytest.raises(RuntimeError, match='did not wait'):
         a.add_(1)
+
+
+def captured(work):
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+        made = work()
+    return graph, made
+
+
+def test_a_capture_has_no_effect_and_a_replay_has(device):
+    a, scale = torch.ones(2, device='cuda'), torch.full((), 2.0, device='cuda')
+    graph, b = captured(lambda: (a.mul_(scale) + 1)[:1])
+    assert a.tolist() == [1, 1] and b.isnan().all()
+    graph.replay()
+    assert a.tolist() == [2, 2] and b.tolist() == [3]
+    scale.fill_(5)
+    graph.replay()
+    assert a.tolist() == [10, 10] and b.tolist() == [11]
+
+
+@pytest.mark.parametrize(
+    'act',
+    [
+        lambda a: float(a.sum()),
+        lambda a: a.tolist(),
+        lambda a: a.nonzero(),
+        lambda a: a[a > 0],
+        lambda a: torch.ones(2).to('cuda:0'),
+        lambda a: torch.empty(2, pin_memory=True).to('cuda:0', non_blocking=True),
+        lambda a: a.to('cpu', non_blocking=True),
+        lambda a: torch.cuda.synchronize(),
+    ],
+)
+def test_a_capture_refuses_what_waits_and_what_copies_from_or_to_the_host(device, act):
+    a = torch.ones(2, device='cuda')
+    with pytest.raises(RuntimeError, match='not permitted when stream is capturing'):
+        captured(lambda: act(a.add_(1)))
+    assert a.tolist() == [1, 1]
+
+
+def test_a_graph_draws_from_the_generators_that_it_knows(device):
+    generator = torch.Generator('cuda').manual_seed(3)
+    expected = [torch.rand(2, device='cuda', generator=generator).tolist() for _ in 'ab']
+    generator.manual_seed(3)
+    with pytest.raises(RuntimeError, match='outside graph capture'):
+        captured(lambda: torch.rand(2, device='cuda', generator=generator))
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        drawn = torch.rand(2, device='cuda', generator=generator)
+    for values in expected:
+        graph.replay()
+        assert drawn.tolist() == values
+
+
+def test_a_graph_does_not_keep_what_it_reads(device):
+    read = [torch.ones(2, device='cuda')]
+    graph, _ = captured(lambda: read[0] + 1)
+    graph.replay()
+    read.clear()
+    with pytest.raises(RuntimeError, match='memory that was given back'):
+        graph.replay()
+
+
+def test_other_streams_wait_for_what_a_graph_writes(device):
+    a, side = torch.ones(2, device='cuda'), torch.cuda.Stream()
+    graph, _ = captured(lambda: a.add_(1))
+    graph.replay()
+    a.record_stream(side)
+    with pytest.raises(RuntimeError, match='did not wait'), torch.cuda.stream(side):
+        a + 1

@@ -25,6 +25,7 @@ FLOORS = {
     'net_spec': 4,  # NetSpec, which writes prototxts
     'coord_map': 5,  # where a blob's pixels lie in another blob
     'blobs': 4,  # values, gradients and where they are kept
+    'cuda_graphs': 5,  # work on blobs that a GPU replays
     'parallel': 5,  # several processes that train one net
     'data.prefetch': 5,  # batches made ahead of time
     'data': 6,  # databases, lists and pictures become batches

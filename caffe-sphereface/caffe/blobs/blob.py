@@ -121,6 +121,10 @@ class Blob:
         """Show a tensor of another blob as the data, without a copy until Python looks at it."""
         self._data.lend(value)
 
+    def guard_data(self) -> None:
+        """Let the tensor of the data stay as it is: whoever writes into the data later does so in a copy."""
+        self._data.guard()
+
     def lend_grad(self, value: torch.Tensor) -> None:
         """Show a tensor that somebody else goes on changing as the diff, without a copy until Python looks at it."""
         self._diff.lend(value)

@@ -16,6 +16,8 @@ _CPU = torch.device('cpu')
 _MOST_PINNED = 1 << 26
 
 Shape = tuple[int, ...]
+# what a memory holds, as `contents` gives it: the tensor, whether it is lent, who computes deferred values
+Contents = tuple['torch.Tensor | None', bool, 'Source | None']
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -160,6 +162,10 @@ class Memory:
         if self._host is not None:
             self._host.stamp = None
 
+    def guard(self) -> None:
+        """Let the present tensor stay as it is for somebody who uses it: it is copied once it would be written into."""
+        self._lent = True
+
     def clear(self) -> None:
         """Make everything zero, without touching memory unless a numpy view must follow."""
         self._source = None
@@ -225,6 +231,42 @@ class Memory:
     def viewed(self) -> bool:
         """Whether Python holds a view, through which the values can change at any time."""
         return self._view is not None and self._view() is not None
+
+    # -- for passes that are replayed ---------------------------------------------------------------------------------
+
+    @property
+    def changes(self) -> int:
+        """Counts what was announced of changes."""
+        return self._changes
+
+    @property
+    def is_on_host(self) -> bool:
+        """Whether a GPU's values are those that Python was shown last, and go back to it with the next read."""
+        return self._host is not None and self._host.is_newest
+
+    def contents(self) -> Contents:
+        """What it holds, by reference, for `restore`."""
+        return self._tensor, self._lent, self._source
+
+    def restore(self, contents: Contents) -> None:
+        """Hold again what it once held, whose values are others by now."""
+        self._tensor, self._lent, self._source = contents
+        self._changes += 1
+        self._forget_host()
+
+    def settle_in(self, place: torch.Tensor) -> None:
+        """Let the values lie in `place`, a tensor of their shape, from here on: they are copied where they do not."""
+        host = self._host
+        if self._tensor is place and self._source is None and not self.is_on_host:
+            return
+        values = self.get(place.shape, place.device)
+        is_mirrored = host is not None and host.stamp is not None and host.stamp.holds()
+        self.before_change()
+        if values is not place:
+            place.copy_(values)
+        self._tensor, self._lent = place, False
+        if host is not None and is_mirrored:
+            host.stamp = self.stamp()
 
     # -- for inference that leaves layers out -------------------------------------------------------------------------
 

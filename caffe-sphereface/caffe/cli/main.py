@@ -50,6 +50,12 @@ _FLAGS = (
         'Deconvolution and InnerProduct (train, test, time)',
     ),
     Flag(
+        'cuda_graphs',
+        False,
+        'replay iterations and forward passes on a GPU as CUDA graphs where they can be; the log says where not, and '
+        'why (train, test)',
+    ),
+    Flag(
         'dialect',
         dialects.OURS,
         f'the Caffe whose numbers the caffemodels that are written have: {", ".join(dialects.names())}',
@@ -90,6 +96,7 @@ def _dispatch(flags: argparse.Namespace, positionals: list[str]) -> None:
     if positionals[0] not in commands:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
+    caffe.set_cuda_graphs(flags.cuda_graphs or None)
     dialects.set_dialect(flags.dialect)
     keep_freed_memory()
     with in_one_line():

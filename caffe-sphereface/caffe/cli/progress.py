@@ -51,7 +51,7 @@ def shown(solver: Solver) -> Iterator[None]:
             )
         bars[0].update(solver.iter - bars[0].n)
 
-    solver.add_callback(move, lambda: None)
+    solver.add_callback(move, '')
     try:
         # lines of the log are written above the bar
         with redirect_stderr(DummyTqdmFile(file)) if on_terminal else nullcontext():

@@ -49,6 +49,7 @@ class PythonLayer(EngineLayer):
     # what the user's code does with its blobs is its own affair
     in_place = True
     _own = frozenset(('param', 'phase', 'blobs', 'param_propagate_down', 'needs_backward', 'user'))
+    no_capture = 'is a program, which may do anything'
 
     def __init__(self, param: caffe_pb2.LayerParameter, phase: int = 0) -> None:
         super().__init__(param, phase)

@@ -30,7 +30,7 @@ def free_while_training(net: 'Net') -> None:
         for blob in unread.get(index, ()):
             blob.free_data()
 
-    net.after_backward(free)
+    net.free_after_backward = free
 
 
 def _shown(net: 'Net') -> list[Blob]:

@@ -72,9 +72,8 @@ class Group:
         self.compute: Function | None = None  # function of the bottom's tensor, over packed weights
         self._packed: Conditions | None = None  # Conditions that `compute` was made for
         self._seen: Conditions | None = None  # Conditions of the last forward that `compute` did not fit
-        self._pending: torch.Tensor | None = (
-            None  # the bottom's tensor from which the hidden blobs of the last run follow
-        )
+        # the bottom's tensor from which the hidden blobs of the last run follow
+        self.pending: torch.Tensor | None = None
 
     def run(self) -> bool:
         """Compute the top from the bottom; False, and nothing done, where the layers have to run one by one."""
@@ -124,13 +123,13 @@ class Group:
 
     def _defer(self, x: torch.Tensor) -> None:
         """Leave the hidden blobs to be computed from `x` on demand."""
-        self._pending = lent(self.bottom, x)
+        self.pending = lent(self.bottom, x)
         for blob in self.hidden:
             blob.defer(self)
 
     def settle(self) -> None:
         """Compute the hidden blobs of the last run, if that was not done yet."""
-        x, self._pending = self._pending, None
+        x, self.pending = self.pending, None
         if x is None:
             return
         wires = [(layer, [source], [top]) for layer, source, top in zip(self.layers, self.blobs, self.tops)]
@@ -148,7 +147,7 @@ def lent(blob: Blob, x: torch.Tensor) -> torch.Tensor:
         return x
     if blob.viewed():
         return x.clone()
-    blob.lend_data(x)
+    blob.guard_data()
     return x
 
 

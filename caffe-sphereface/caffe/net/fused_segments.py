@@ -74,9 +74,8 @@ class Segment:
         self._conditions: Conditions | None = None  # what the three below fit, None while groups are not packed
         self._steps: list[Step] = []  # what `_plan` gives
         self._pictures: int | None = None  # how many pictures make a chunk, None for all at once
-        self._pending: dict[Blob, torch.Tensor] | None = (
-            None  # {bottom: tensor} from which the hidden blobs of the last run follow
-        )
+        # {bottom: tensor} from which the hidden blobs of the last run follow
+        self.pending: dict[Blob, torch.Tensor] | None = None
         self._was_read = False  # somebody read a hidden blob: the groups do the work from now on
 
     def _ends(self) -> tuple[list[Blob], list[Blob]]:
@@ -118,7 +117,7 @@ class Segment:
                 return False
         inputs = [as_channels_last(blob.tensor) for blob in self.bottoms]
         values = self._computed(inputs)
-        self._pending = {blob: lent(blob, x) for blob, x in zip(self.bottoms, inputs)}
+        self.pending = {blob: lent(blob, x) for blob, x in zip(self.bottoms, inputs)}
         for blob in self.hidden:
             blob.defer(self)
         for blob in self.tops:
@@ -203,12 +202,12 @@ class Segment:
 
     def settle(self) -> None:
         """Compute the hidden blobs of the last run for somebody who reads them."""
-        self._was_read = self._was_read or self._pending is not None
+        self._was_read = self._was_read or self.pending is not None
         self.before_change()
 
     def before_change(self) -> None:
         """Compute the hidden blobs of the last run, if that was not done yet, while the parameters are the same."""
-        given, self._pending = self._pending, None
+        given, self.pending = self.pending, None
         if given is None:
             return
         values = replay(self.wires, given)

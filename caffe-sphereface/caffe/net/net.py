@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import torch
 from numpy.typing import ArrayLike
 
 from caffe.blobs.blob import Blob
+from caffe.device import cuda_graphs
 from caffe.errors import CaffeError
 from caffe.layer_errors import COMPUTING_ERRORS, named_after, raise_explained
 from caffe.layers import check_types
 from caffe.layers.source.memory_data import MemoryData
+from caffe.layers.support.registry import Layer
 from caffe.net import batches, construction_log
 from caffe.net import caffemodel as weights
+from caffe.net.captured import CapturedForward
 from caffe.net.debug_info import DebugInfo
 from caffe.net.fused_groups import Group, find_groups
 from caffe.net.fused_segments import Segment, find_segments
@@ -83,6 +86,12 @@ class Net:
         # index of a layer -> blobs to free after its forward, where memory is to be saved; no hook of
         # after_forward, with which all layers would run one by one
         self.free_after_forward: dict[int, list[Blob]] = {}
+        # called with the index of a layer after its backward; no hook, which would keep graphs from replaying the net
+        self.free_after_backward: Hook | None = None
+        self._advancing = [(i, each) for i, each in enumerate(self.layers) if type(each).advance is not Layer.advance]
+        # counts the calls of `run_forward`
+        self.passes = 0
+        self._captured: CapturedForward | None = None
         self.learnable = LearnableParameters(self.layers)
         self._make_index(self.wiring)
         self.debug_info = DebugInfo(self) if net.debug_info else None
@@ -110,9 +119,27 @@ class Net:
     def run_forward(self, start: int = 0, end: int | None = None) -> float | torch.Tensor:
         """Run layers `start` to `end` (inclusive indices); the weighted loss, a number or a tensor without axes."""
         with named_after(self.origin):
-            return self._run_forward(start, len(self.layers) - 1 if end is None else end)
+            last = len(self.layers) - 1 if end is None else end
+            if (start, last) == (0, len(self.layers) - 1) and self.phase == caffe_pb2.TEST and cuda_graphs():
+                self._captured = self._captured or CapturedForward(self)
+                loss = self._captured.run()
+                if loss is not None:
+                    return loss
+            return self._run_forward(start, last)
 
     def _run_forward(self, start: int, last: int) -> float | torch.Tensor:
+        self.passes += 1
+        self.advance(start, last)
+        return self.compute(start, last)
+
+    def advance(self, start: int, last: int, but: Container[int] = ()) -> None:
+        """Count one forward in layers `start` to `last`, those whose indices `but` holds aside."""
+        for i, layer in self._advancing:
+            if start <= i <= last and i not in but:
+                layer.advance()
+
+    def compute(self, start: int, last: int, but: Container[int] = ()) -> float | torch.Tensor:
+        """What `run_forward` does once the layers have counted, without the layers whose indices `but` holds."""
         hooks, i = self._hooks, start
         loss: float | torch.Tensor = 0.0
         fused = {} if hooks['before_forward'] or hooks['after_forward'] else self.fused
@@ -121,9 +148,12 @@ class Net:
             if done_to > i:
                 i = done_to
                 continue
+            if i in but:
+                i += 1
+                continue
             for hook in hooks['before_forward']:
                 hook(i)
-            self._run_layer(i)
+            self.run_layer(i)
             for j, weight in self.wiring.loss_terms[i]:
                 loss = loss + weight * self.wiring.tops[i][j].tensor.sum()
             for hook in hooks['after_forward']:
@@ -143,7 +173,8 @@ class Net:
             raise_explained(self.layers[i], error)
         return i
 
-    def _run_layer(self, i: int) -> None:
+    def run_layer(self, i: int) -> None:
+        """Reshape and run forward layer `i` by itself."""
         layer, bottom, top = self.layers[i], self.wiring.bottoms[i], self.wiring.tops[i]
         try:
             layer.reshape(bottom, top)
@@ -168,6 +199,8 @@ class Net:
                     raise_explained(self.layers[i], error, wiring.bottoms[i])
             for hook in hooks['after_backward']:
                 hook(i)
+            if self.free_after_backward:
+                self.free_after_backward(i)
 
     def _forward(self, start: int, end: int) -> float:
         """Run layers `start` to `end` by index and return the loss as a float."""
@@ -289,6 +322,11 @@ class Net:
         load_hdf5(self, path)
 
     # -- hooks --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether anybody looks at layers while they run."""
+        return any(self._hooks.values())
 
     def before_forward(self, hook: Hook) -> None:
         """Call `hook(layer_index)` before each layer's forward."""

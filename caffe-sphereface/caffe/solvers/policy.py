@@ -79,6 +79,12 @@ def next_step(param: caffe_pb2.SolverParameter, iteration: int, step: int) -> in
     return step
 
 
+def is_steady(param: caffe_pb2.SolverParameter, iteration: int) -> bool:
+    """Whether the rate at `iteration` stays as it is for many iterations, as a rule."""
+    warm = iteration >= max(param.warmup_iter, param.rampup_interval)
+    return warm and param.lr_policy in ('fixed', 'step', 'multistep', 'multifixed')
+
+
 def learning_rate(param: caffe_pb2.SolverParameter, iteration: int, step: int, origin: str | Path = 'solver') -> float:
     """The rate at `iteration` with `step` drops behind it.
 

@@ -2,7 +2,8 @@
 
 A rule takes (w, g, h, s): lists of parameters, gradients and history tensors for one group of parameters that share a
 rate, and the Settings. It changes `w` and `h` and returns the updates that were subtracted from `w`, which become the
-parameters' diffs. `h` holds as many lists as the rule keeps averages, each parallel to `w`.
+parameters' diffs. `h` holds as many lists as the rule keeps averages, each parallel to `w`. The rate may be a tensor
+without axes, which is read on the device alone.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,11 @@ Tensors = list[torch.Tensor]
 
 @dataclass
 class Settings:
-    """What a rule needs: the solver's parameters, the group's rate r and weight decay, and the iteration."""
+    """What a rule needs: the solver's parameters, the group's rate r times its `correction`, and its weight decay."""
 
     param: caffe_pb2.SolverParameter
-    rate: float
+    rate: float | torch.Tensor
     decay: float
-    iteration: int
 
 
 def sgd(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
@@ -33,15 +33,18 @@ def sgd(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
         torch._foreach_sub_(w, h[0])
         return h[0]
     # torch's kernel computes buf = momentum·buf + (1−dampening)·(g + decay·w); w −= lr·buf in one pass over memory
+    rate, decay = s.rate, s.decay
+    if isinstance(rate, torch.Tensor):  # it takes these as numbers alone
+        g, rate, decay = torch._foreach_mul(_decayed(w, g, s), rate), 1.0, 0.0
     fused_sgd(
         w,
         g,
         h[0],
         fused=True,
-        weight_decay=s.decay,
+        weight_decay=decay,
         momentum=s.param.momentum,
         lr=1.0,
-        dampening=1.0 - s.rate,
+        dampening=1.0 - rate,
         nesterov=False,
         maximize=False,
     )
@@ -82,14 +85,21 @@ def adadelta(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
 
 
 def adam(w: Tensors, g: Tensors, h: list[Tensors], s: Settings) -> Tensors:
-    """m, v; w −= r·√(1−β₂^t)/(1−β₁^t)·m/(√v + delta), t = iteration + 1 (Kingma & Ba 2015, with delta outside)."""
+    """m, v; w −= r·m/(√v + delta), r being corrected (Kingma & Ba 2015, with delta outside)."""
     g = _decayed(w, g, s)
-    beta1, beta2, t = s.param.momentum, s.param.momentum2, s.iteration + 1
+    beta1, beta2 = s.param.momentum, s.param.momentum2
     m, v = h
     torch._foreach_lerp_(m, g, 1 - beta1)
     _average_square(v, g, beta2)
-    correction = (1 - beta2**t) ** 0.5 / (1 - beta1**t)
-    return _subtract(w, _over_root(m, v, s.rate * correction, s.param.delta))
+    return _subtract(w, _over_root(m, v, s.rate, s.param.delta))
+
+
+def correction(param: caffe_pb2.SolverParameter, iteration: int) -> float:
+    """What a rule multiplies rates with: √(1−β₂^t)/(1−β₁^t), t = iteration + 1, for Adam, which starts from zeros."""
+    if param.type != 'Adam':
+        return 1.0
+    t = iteration + 1
+    return (1 - param.momentum2**t) ** 0.5 / (1 - param.momentum**t)
 
 
 def _decayed(w: Tensors, g: Tensors, s: Settings) -> Tensors:
@@ -101,7 +111,7 @@ def _average_square(h: Tensors, g: Tensors, keep: float) -> None:
     torch._foreach_addcmul_(h, g, g, value=1 - keep)
 
 
-def _over_root(g: Tensors, h: Tensors, rate: float, delta: float) -> Tensors:
+def _over_root(g: Tensors, h: Tensors, rate: float | torch.Tensor, delta: float) -> Tensors:
     root = torch._foreach_sqrt(h)
     torch._foreach_add_(root, delta)
     scaled = torch._foreach_mul(g, rate)

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from caffe import log, random
+from caffe.device import cuda_graphs
 from caffe.errors import CaffeError
 from caffe.layer_errors import named_after
 from caffe.net.caffemodel import check_dialect
@@ -19,6 +20,7 @@ from caffe.parallel.rank import is_root
 from caffe.proto import caffe_pb2
 from caffe.proto.files import read_solver
 from caffe.solvers import average_precision, policy, report, state_files
+from caffe.solvers.captured_step import CapturedStep
 from caffe.solvers.nets import test_net_params, train_net_param
 from caffe.solvers.update import Updater, check_rule
 
@@ -71,6 +73,8 @@ class Solver:
         # whether the backward that runs is the last one before an update
         self.completes_gradients = False
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self.shows_gradients = False  # to a callback, before each update
+        self._captured: CapturedStep | None = None
         self._losses: deque[torch.Tensor | float] = deque(maxlen=max(1, self.param.average_loss))
         self._last_snapshot: int | None = None  # its iteration
         self._last_state: str | None = None  # the newest .solverstate that was written or restored
@@ -133,15 +137,27 @@ class Solver:
                 on_start()
             if self.debug_info:
                 self.debug_info.active = self.param.debug_info and self._is_display_time()
-            self._losses.append(self._forward_backward())
+            replayed = self._replayed()
+            self._losses.append(self._forward_backward() if replayed is None else replayed)
             if self._is_display_time():
                 report.training(self.net, self.iter, self.smoothed_loss(), clock, self.param.display)
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
-            self.apply_update()
+            if replayed is None:
+                self.apply_update()
+            else:
+                self._take_rate()
+            self.updater.note_clipping(self._is_display_time())
             self.iter += 1
             if self._obey(self.action()):
                 break
+        self.updater.tell_clipping()
+
+    def _replayed(self) -> torch.Tensor | float | None:
+        """The loss of an iteration with its update as a CUDA graph does it; None, and nothing done, without one."""
+        if self._captured is None and cuda_graphs():
+            self._captured = CapturedStep(self)
+        return self._captured.run() if self._captured else None
 
     def _forward_backward(self) -> torch.Tensor | float:
         loss: torch.Tensor | float = 0.0
@@ -175,6 +191,17 @@ class Solver:
 
     def apply_update(self) -> None:
         """Update the parameters from their diffs at the present iteration's rate."""
+        self.updater.set_rate(self._take_rate(), self.iter)
+        self.updater.apply()
+        if self.debug_info:
+            self.debug_info.updated()
+
+    def next_rate(self) -> float:
+        """The learning rate of the next update, where it does not depend on the loss."""
+        return self._rate(policy.next_step(self.param, self.iter, self.current_step))
+
+    def _take_rate(self) -> float:
+        """Go on to the present iteration's learning rate, and log it where that is due."""
         step = self._next_step()
         if self.param.lr_policy in _STEP_WORDS and step != self.current_step:
             log.info(
@@ -184,9 +211,7 @@ class Solver:
         rate = self._rate(step)
         if self._is_display_time():
             log.info('sgd_solver.cpp:105', f'Iteration {self.iter}, lr = {log.number(rate)}')
-        self.updater.apply(rate, self.iter)
-        if self.debug_info:
-            self.debug_info.updated()
+        return rate
 
     def _next_step(self) -> int:
         if self.param.lr_policy == 'plateau' and self._losses:
@@ -308,6 +333,7 @@ class Solver:
             raise CaffeError('add_callback: expected two functions, or an object with on_start and on_gradients_ready')
         else:
             self._callbacks.append((_function(on_start), _function(on_gradients_ready)))
+        self.shows_gradients = self.shows_gradients or on_gradients_ready is None or callable(on_gradients_ready)
 
 
 _STEP_WORDS = {'multistep': 'MultiStep', 'plateau': 'Plateau'}

@@ -8,10 +8,14 @@ import torch
 
 from caffe import log
 from caffe.blobs.memory_format import is_channels_last, to_format_of
+from caffe.blobs.number import Number
 from caffe.errors import CaffeError
 from caffe.net.wiring import LearnableParameters
 from caffe.proto import caffe_pb2
-from caffe.solvers.rules import RULES, Settings, Tensors
+from caffe.solvers.rules import RULES, Settings, Tensors, correction
+
+# norms of gradients that are kept on a GPU until they are logged
+_MOST_NORMS = 1000
 
 
 def check_rule(param: caffe_pb2.SolverParameter, origin: str | Path) -> None:
@@ -37,8 +41,22 @@ class Updater:
         self.param, self.learnable = param, learnable
         self.rule, self._averages = RULES[param.type]
         self.history: Tensors = [torch.zeros(blob.shape) for _ in range(self._averages) for blob in learnable.blobs]
+        self._rates = {lr_mult: Number() for lr_mult in learnable.lr}
+        self._norm: torch.Tensor | None = None  # of the last gradients, on a GPU, where they are clipped
+        self._norms: list[torch.Tensor] = []  # those that are not logged yet
 
-    def apply(self, rate: float, iteration: int) -> None:
+    def rates_lie_on(self, device: torch.device | None) -> None:
+        """Have the rates as tensors on `device` from here on, where their values may change, or as numbers for None."""
+        for number in self._rates.values():
+            number.lie_on(device)
+
+    def set_rate(self, rate: float, iteration: int) -> None:
+        """Choose the learning rate of the next update, that of `iteration`."""
+        factor = correction(self.param, iteration)
+        for lr_mult, number in self._rates.items():
+            number.set(rate * lr_mult * factor)
+
+    def apply(self) -> None:
         """Change every parameter whose lr_mult is not 0; its diff is the update that was subtracted."""
         blobs = self.learnable.blobs
         scale = self._clip_scale() / self.param.iter_size
@@ -53,15 +71,15 @@ class Updater:
             with ExitStack() as changes:
                 w = [_as_it_lies(changes.enter_context(blobs[k].changing())) for k in members]
                 g, decay = self._regularised([_as_it_lies(blobs[k].grad) for k in members], w, scale, decay)
-                settings = Settings(self.param, rate * lr_mult, decay, iteration)
+                settings = Settings(self.param, self._rates[lr_mult].value, decay)
                 updates = self.rule(w, g, self._history_of(members), settings)
             for k, update in zip(members, updates):
                 tensor = blobs[k].tensor
                 blobs[k].lend_grad(update.as_strided(tensor.shape, tensor.stride()))
 
-    def _regularised(self, g: Tensors, w: Tensors, scale: float, decay: float) -> tuple[Tensors, float]:
+    def _regularised(self, g: Tensors, w: Tensors, scale: float | torch.Tensor, decay: float) -> tuple[Tensors, float]:
         """(gradients scaled, with the decay of L1 in them; the decay that is left to the rule)."""
-        if scale != 1:
+        if isinstance(scale, torch.Tensor) or scale != 1:
             g = torch._foreach_mul(g, scale)
         if not decay or self.param.regularization_type != 'L1':
             return g, decay
@@ -90,23 +108,40 @@ class Updater:
         count = len(self.learnable.blobs)
         return [[_as_it_lies(self.history[i * count + k]) for k in members] for i in range(self._averages)]
 
-    def _clip_scale(self) -> float:
-        """The factor that brings the global L2 norm of all diffs down to clip_gradients.
-
-        A GPU is waited for here in every iteration, because the log says when something is clipped, as Caffe's does.
-        """
+    def _clip_scale(self) -> float | torch.Tensor:
+        """The factor that brings the global L2 norm of all diffs down to clip_gradients; on a GPU a tensor there."""
         limit, blobs = self.param.clip_gradients, self.learnable.blobs
         if limit < 0 or not blobs:
             return 1.0
-        norm = float(torch.stack(torch._foreach_norm([blob.grad for blob in blobs])).norm())
-        if not norm > limit:  # not a number is left where it is, and scales no other gradient
-            return 1.0
-        log.info(
-            'sgd_solver.cpp:84',
-            f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
-            f'{log.number(limit)}) by scale factor {log.number(limit / norm)}',
-        )
-        return limit / norm
+        norm = torch.stack(torch._foreach_norm([blob.grad for blob in blobs])).norm()
+        if norm.device.type != 'cpu':
+            self._norm = norm
+            return torch.where(norm > limit, limit / norm, 1.0)
+        value = float(norm)
+        self._log_clipped(value)
+        return limit / value if value > limit else 1.0  # not a number is left where it is, and scales no other gradient
+
+    def note_clipping(self, told: bool) -> None:
+        """After each update, log whether a GPU has clipped; without `told` later, since that waits for the GPU."""
+        if self._norm is not None:
+            self._norms.append(self._norm.clone())
+        if told or len(self._norms) >= _MOST_NORMS:
+            self.tell_clipping()
+
+    def tell_clipping(self) -> None:
+        """Log what was clipped and not logged yet."""
+        norms, self._norms = self._norms, []
+        for norm in torch.stack(norms).tolist() if norms else ():
+            self._log_clipped(norm)
+
+    def _log_clipped(self, norm: float) -> None:
+        limit = self.param.clip_gradients
+        if norm > limit:
+            log.info(
+                'sgd_solver.cpp:84',
+                f'Gradient clipping: scaling down gradients (L2 norm {log.number(norm)} > '
+                f'{log.number(limit)}) by scale factor {log.number(limit / norm)}',
+            )
 
 
 def _as_it_lies(tensor: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,9 @@
 What it shows: that every tensor lies where it has to (an operator that mixes host and device is refused as CUDA
 refuses it, and so is `.numpy()` of a device tensor), that CUDA has the operators that are used, where the host waits
 for the device or copies to it, with the layer and the line, and that streams wait for each other where they share
-memory. An index out of range ends all work of the device without being named, as it does for CUDA, but at once where
-CUDA tells it later. What it cannot show: the numbers of CUDA's kernels, their speed, how much memory they take, and
-host memory that changes while it is being copied.
+memory. CUDA graphs are stood in for as well (cuda_capture). An index out of range ends all work of the device without
+being named, as it does for CUDA, but at once where CUDA tells it later. What it cannot show: the numbers of CUDA's
+kernels, their speed, how much memory they take, and host memory that changes while it is being copied.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 import caffe
 from caffe.layers.support.registry import Layer
+from cuda_capture import Graph, capture
 from cuda_kernels import SYNCHRONISING, exists_on_cuda, is_boolean_index, name_of, takes_host_scalars
 from cuda_streams import Event, Memory, Stream
 from cuda_tensor import DeviceGenerator, DeviceTensor, inner_of, present
@@ -61,11 +62,14 @@ class StandIn(TorchDispatchMode):
         if not on_device:
             return self._on_host(operator, args, kwargs)
         self._check(operator, args, kwargs, tensors, ours)
-        self._use(ours, written_by(operator, args, kwargs))
+        self._use(ours, written_by(operator, args, kwargs), kwargs.get('generator'))
         known = {id(x.inner): x for x in ours}
         memories = {x.inner.untyped_storage()._cdata: x.memory for x in ours}
         args, kwargs = tree_map(inner_of, (args, {**kwargs, **({'device': 'cpu'} if stated is not None else {})}))
-        return tree_map(lambda x: self._wrap(x, known, memories), self._compute(operator, args, kwargs))
+        result = self._compute(operator, args, kwargs)
+        if self.graph:
+            self.graph.note(operator, args, kwargs, result)
+        return tree_map(lambda x: self._wrap(x, known, memories), result)
 
     def _compute(self, operator, args, kwargs):
         if not self._failed:
@@ -89,9 +93,21 @@ class StandIn(TorchDispatchMode):
         memory.use(self.stream(), True)
         return memory
 
-    def _use(self, tensors, written):
+    def _use(self, tensors, written, generator=None):
+        if self.graph:
+            self.graph.before(tensors, written, generator)
+            return
         for x in tensors:
             x.memory.use(self.stream(), id(x) in written)
+
+    @property
+    def graph(self):
+        """The Graph that this thread captures, None most of the time."""
+        return getattr(self._here, 'graph', None)
+
+    @graph.setter
+    def graph(self, graph):
+        self._here.graph = graph
 
     def stream(self):
         """The Stream that this thread's operators go to."""
@@ -147,6 +163,8 @@ class StandIn(TorchDispatchMode):
             self._transfer(isinstance(source, DeviceTensor), isinstance(target, DeviceTensor), patient, source, target)
             self._use([x for x in (target, source) if isinstance(x, DeviceTensor)], {id(target)})
             _aten.copy_.default(inner_of(target), inner_of(source))
+            if self.graph and isinstance(target, DeviceTensor):
+                self.graph.note(_aten.copy_.default, (target.inner, source.inner), {}, target.inner)
         return args[0] if operator is _aten.copy_.default else None
 
     def _to_copy(self, source, kwargs):
@@ -160,11 +178,15 @@ class StandIn(TorchDispatchMode):
             self._pin(copy)
         self._transfer(from_device, to_device, patient, source, copy)
         self._use([source] if from_device else [], ())
+        if self.graph and to_device:
+            self.graph.note(_aten._to_copy.default, (source.inner,), kwargs, copy)
         return DeviceTensor(copy, self._new_memory()) if to_device else copy
 
     def _transfer(self, from_device, to_device, patient, source, target):
         """Note a copy between host and device, unless it is a patient one that a pinned host memory allows."""
         if from_device != to_device:
+            if self.graph:
+                self.graph.refuse('a copy between host and device')
             host = target if from_device else source
             if not (patient and self.is_pinned(host)):
                 self.note('copy to host' if from_device else 'copy to device')
@@ -181,7 +203,9 @@ class StandIn(TorchDispatchMode):
     # -- what the host waits for --------------------------------------------------------------------------------------
 
     def note(self, kind):
-        """Add a Wait at the engine's line that is running."""
+        """Add a Wait at the engine's line that is running; it ends a capture."""
+        if self.graph:
+            self.graph.refuse(kind)
         frame, line, layer = sys._getframe(1), None, None
         while frame and not layer:
             code = frame.f_code
@@ -225,6 +249,8 @@ def cuda_standin():
         'synchronize': lambda *_: device.note('wait'),
         'Stream': lambda *_, **__: Stream(device),
         'Event': lambda *_, **__: Event(device),
+        'CUDAGraph': Graph,
+        'graph': capture,
         'stream': device.on_stream,
         'current_stream': lambda *_: device.stream(),
     }

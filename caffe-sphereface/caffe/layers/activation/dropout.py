@@ -21,6 +21,7 @@ class Dropout(Layer):
     kept = ('_mask',)
     per_channel = True
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.ratio = self.param.dropout_param.dropout_ratio

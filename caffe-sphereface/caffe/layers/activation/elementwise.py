@@ -145,6 +145,7 @@ class Neuron(Layer):
     kept = ('_kept',)
     per_channel = True
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._forward, self._backward, self._saved = _RULES[self.type](self)

@@ -25,6 +25,7 @@ class ReLU(Layer):
     folds_as = 'activation'
     per_channel = True
     reads_back = ('bottom',)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)
@@ -69,6 +70,7 @@ class PReLU(Layer):
     folds_as = 'activation'
     per_channel = True
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.prelu_param

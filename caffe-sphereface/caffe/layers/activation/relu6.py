@@ -25,6 +25,7 @@ class ReLU6(Layer):
     per_channel = True
     kept = ()
     reads_back = ('bottom',)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)

@@ -13,6 +13,7 @@ class Softmax(Layer):
     bottoms = 1
     tops = 1
     in_place = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.along = self.axis(self.param.softmax_param.axis, bottom[0])

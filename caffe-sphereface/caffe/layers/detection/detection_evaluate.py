@@ -27,6 +27,7 @@ class DetectionEvaluate(Layer):
     no_diff_bottoms = (0, 1)
     kept = ()
     reads_back = ()
+    no_capture = 'works on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.detection_evaluate_param

@@ -23,6 +23,7 @@ class DetectionOutput(Layer):
     open_axes = (2,)
     kept = ()
     reads_back = ()
+    no_capture = 'works on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.detection_output_param

@@ -49,6 +49,7 @@ class MultiBoxLoss(Layer):
     kept = ('_dlocation', '_dscores')
     reads_back = ()
     has_true_gradient = True
+    no_capture = 'matches boxes on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.multibox_loss_param

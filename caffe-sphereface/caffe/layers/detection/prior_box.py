@@ -23,6 +23,7 @@ class PriorBox(Layer):
     no_diff_bottoms = (0, 1)
     kept = ()
     reads_back = ()
+    no_capture = 'makes its boxes on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.prior_box_param

@@ -21,6 +21,7 @@ class PSROIPooling(Layer):
     no_diff_bottoms = (1,)
     kept = ('_parts',)
     reads_back = ()
+    no_capture = 'cuts its regions on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.psroi_pooling_param

@@ -20,6 +20,7 @@ class ROIPooling(Layer):
     no_diff_bottoms = (1,)
     kept = ('_places',)
     reads_back = ()
+    no_capture = 'cuts its regions on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.roi_pooling_param

@@ -29,6 +29,7 @@ class _SmoothL1(Layer):
     kept = ('_slope',)
     reads_back = ()
     _slope: torch.Tensor
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for i, blob in enumerate(bottom):

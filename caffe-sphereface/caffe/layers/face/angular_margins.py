@@ -32,6 +32,7 @@ class _AngularMargin(Layer):
     no_diff_bottoms = (1,)
     kept = ('_index', '_slope')
     reads_back = ()
+    no_capture: str | None = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         reshape_like_scores(self, bottom, top)
@@ -97,6 +98,8 @@ class AdaCosAddmScale(_AngularMargin):
     mean over items of Σ exp(scale · c) over classes but the label plus 1, θ the mean angle of all scores, at most π/4.
     Items with a negative label have no margin. Backward takes the scale for a constant.
     """
+
+    no_capture = 'its scale carries over from one forward to the next'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         classes = self.param.adacos_add_m_scale_param.num_classes

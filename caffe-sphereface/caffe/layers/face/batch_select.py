@@ -15,6 +15,7 @@ class BatchReindex(Layer):
 
     bottoms = 2
     tops = 1
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom[1].shape) != 1 or not bottom[0].shape:
@@ -40,6 +41,7 @@ class Filter(Layer):
     bottoms = (2, None)
     tops = (1, None)
     open_axes = (0,)
+    no_capture = 'how many items are left depends on their values'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(top) != len(bottom) - 1:

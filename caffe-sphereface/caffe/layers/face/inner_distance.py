@@ -27,6 +27,7 @@ class InnerDistance(Layer):
     kept = ()
     reads_back = ('bottom',)
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_distance_param

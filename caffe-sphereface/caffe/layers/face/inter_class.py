@@ -5,6 +5,7 @@ from math import prod
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.blobs.number import Number
 from caffe.layers.face.hyperspherical_energy import Energy
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
@@ -29,6 +30,7 @@ class InterClass(Layer):
     tops = 1
     loss = True
     no_diff_bottoms = (1,)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inter_class_param
@@ -37,7 +39,9 @@ class InterClass(Layer):
             self.error('num_output is 0, expected at least 1')
         self.from_axis = self.axis(param.axis, bottom[0])
         self.inputs = prod(bottom[0].shape[self.from_axis :])
-        self.iteration, self.alpha, self._step = param.iteration, 0.0, 0
+        self.iteration, self._step = param.iteration, 0
+        self._alpha = 0.0  # of which `alpha` is the Number
+        self.numbers = (self.alpha,) = (Number(),)
         self._energy = self._make_energy(param) if param.type in (param.MHE, param.MHE_BATCH) else None
         add_parameter(self, (self.outputs, self.inputs), param.weight_filler)
 
@@ -57,18 +61,18 @@ class InterClass(Layer):
             self.error(f'labels of shape {bottom[1].shape}, expected {rows} for features of shape {shape}')
         top[0].reshape()
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Count one iteration and let α follow its schedule."""
         param = self.param.inter_class_param
         self.iteration += 1
         if self.iteration == param.alpha_start_iter:
-            self.alpha = param.alpha_start_value
+            self._alpha = param.alpha_start_value
         if self._step < len(param.alpha_stepvalue) and self.iteration == param.alpha_stepvalue[self._step]:
-            self.alpha += param.alpha_step
+            self._alpha += param.alpha_step
             self._step += 1
+        self.alpha.set(self._alpha)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._advance()
         param, weight = self.param.inter_class_param, self.blobs[0].tensor
         self._label = bottom[1].tensor.long().reshape(-1)
         if self._energy:
@@ -89,17 +93,17 @@ class InterClass(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:
             bottom[0].clear_grad()
-        if not self.param_propagate_down[0] or not self.alpha:
+        if not self.param_propagate_down[0] or self.alpha.is_zero:
             return
-        param, count = self.param.inter_class_param, len(self._label)
+        param, count, alpha = self.param.inter_class_param, len(self._label), self.alpha.value
         if self._energy:
             weight = self.blobs[0].tensor
-            self.blobs[0].add_grad(self._energy.gradient(weight, self._rows(weight)) * (self.alpha * top[0].grad))
+            self.blobs[0].add_grad(self._energy.gradient(weight, self._rows(weight)) * (alpha * top[0].grad))
             return
         if param.type == param.MEAN:
-            rows = (self._mean * (self.alpha / count)).expand_as(self._own)
+            rows = (self._mean * (alpha / count)).expand_as(self._own)
         else:
-            rows = (self._own - self._mean) * (-4 * self.alpha / (count * self._distance.square() + 1e-5))
+            rows = (self._own - self._mean) * (-4 * alpha / (count * self._distance.square() + 1e-5))
         self.blobs[0].add_rows(self._label, rows)
 
     def _rows(self, weight: torch.Tensor) -> torch.Tensor | None:

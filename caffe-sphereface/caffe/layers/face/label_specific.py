@@ -5,6 +5,7 @@ import math
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.blobs.number import Number
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.layers.support.scores import labelled, reshape_like_scores
@@ -26,35 +27,36 @@ class LabelSpecificAdd(Layer):
     no_diff_bottoms = (1,)
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.label_specific_add_param
-        self.iteration, self.bias = param.iteration, param.bias
+        self.iteration = param.iteration
+        self.numbers = (self.bias,) = (Number(param.bias),)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         reshape_like_scores(self, bottom, top)
         if len(top) > 1:
             top[1].reshape(1)
 
-    def _advance(self) -> None:
-        """The bias of this iteration, and one iteration more."""
+    def advance(self) -> None:
+        """In TRAIN the bias of this iteration where it follows a schedule, and one iteration more."""
         param = self.param.label_specific_add_param
-        self.bias = param.bias_base + (1 + param.bias_gamma * self.iteration) ** param.bias_power - 1
-        self.bias = max(min(self.bias, param.bias_max), param.bias_min)
-        self.iteration += 1
+        if self.phase == caffe_pb2.TRAIN and param.HasField('bias_base'):
+            bias = param.bias_base + (1 + param.bias_gamma * self.iteration) ** param.bias_power - 1
+            self.bias.set(max(min(bias, param.bias_max), param.bias_min))
+            self.iteration += 1
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        trains = self.phase == caffe_pb2.TRAIN
-        if trains and self.param.label_specific_add_param.HasField('bias_base'):
-            self._advance()
-        if trains:
+        if self.phase == caffe_pb2.TRAIN:
+            bias = self.bias.value
             scores, index, own, _ = labelled(self, bottom)
-            moved = torch.where(own > -self.bias, own + self.bias, own)
+            moved = torch.where(own > -bias, own + bias, own)
             top[0].tensor = scores.scatter(1, index, moved).reshape(top[0].shape)
         elif top[0] is not bottom[0]:
             top[0].tensor = bottom[0].tensor.clone()
         if len(top) > 1:
-            top[1].tensor = torch.full((1,), self.bias, device=self.device)
+            top[1].tensor = self.bias.as_blob(self.device)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'labels')
@@ -77,6 +79,7 @@ class LabelSpecificMargin(Layer):
     no_diff_bottoms = (1,)
     kept = ('_index', '_slope')
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.label_specific_margin_param
@@ -96,9 +99,11 @@ class LabelSpecificMargin(Layer):
         if len(top) > 1:
             top[1].reshape(1)
 
-    def _advance(self) -> None:
-        """Set the blob to the margin of this iteration, and count one more."""
+    def advance(self) -> None:
+        """Set the blob to the margin of this iteration where it follows a schedule, and count one more."""
         param = self.param.label_specific_margin_param
+        if not param.HasField('margin_base'):
+            return
         margin = param.margin_base + (1 + param.gamma * self.iteration) ** param.power - 1
         if param.HasField('margin_max'):
             margin = min(margin, param.margin_max)
@@ -107,8 +112,6 @@ class LabelSpecificMargin(Layer):
         self.iteration += 1
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if self.param.label_specific_margin_param.HasField('margin_base'):
-            self._advance()
         margin = self.blobs[0].tensor
         self._index = self._slope = None
         if self.phase == caffe_pb2.TRAIN:

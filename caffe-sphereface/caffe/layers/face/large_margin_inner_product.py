@@ -27,11 +27,10 @@ class LargeMarginInnerProduct(MarginProduct):
     reads_back = ()
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.mix = self.count_iteration()
         self._x = bottom[0].tensor.reshape(-1, self.inputs)
         logits = self._x @ self.blobs[0].tensor.t()
         top[0].tensor = logits.reshape(top[0].shape)
-        top[1].tensor = logits.new_full((1,), self.mix)
+        top[1].tensor = self.mix.as_blob(logits.device)
         if self.margin > 1:
             self._apply_margin(bottom, top)
 
@@ -42,7 +41,7 @@ class LargeMarginInnerProduct(MarginProduct):
         of_weight = torch.linalg.vector_norm(self.blobs[0].tensor, dim=1)[self._index]
         self._cos = own / (of_x * of_weight + _TINY)
         self._ratio = (of_x + _TINY) / (of_weight + _TINY)
-        mixed = (self.mix * own + of_x * of_weight * ANGLES[self.margin](self._cos)) / (1 + self.mix)
+        mixed = (self.mix.value * own + of_x * of_weight * ANGLES[self.margin](self._cos)) / self.whole.value
         top[0].tensor = logits.scatter(1, self._index, mixed).reshape(top[0].shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -52,8 +51,8 @@ class LargeMarginInnerProduct(MarginProduct):
         own = None
         if self.margin > 1:
             a, b = SLOPES[self.margin](self._cos)
-            own = dy.gather(1, self._index) / (1 + self.mix)
-            dy = dy.scatter(1, self._index, own * (a + self.mix))
+            own = dy.gather(1, self._index) / self.whole.value
+            dy = dy.scatter(1, self._index, own * (a + self.mix.value))
             own = own * b
         if self.param_propagate_down[0]:
             weight.add_product(dy.t(), self._x)

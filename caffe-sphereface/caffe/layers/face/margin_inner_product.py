@@ -24,7 +24,6 @@ class MarginInnerProduct(MarginProduct):
     kept = ('_x',)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.mix = self.count_iteration()
         with self.blobs[0].changing() as weight:
             weight.div_(torch.linalg.vector_norm(weight, dim=1, keepdim=True))
         self._x = bottom[0].tensor.reshape(-1, self.inputs)
@@ -33,7 +32,7 @@ class MarginInnerProduct(MarginProduct):
             self._apply_margin(logits, bottom[1].tensor.long().reshape(-1, 1))
         top[0].tensor = logits.reshape(top[0].shape)
         if len(top) > 1:
-            top[1].tensor = logits.new_full((1,), self.mix)
+            top[1].tensor = self.mix.as_blob(logits.device)
 
     def _apply_margin(self, logits: torch.Tensor, label: torch.Tensor) -> None:
         """Change the labelled logits in place."""
@@ -42,7 +41,7 @@ class MarginInnerProduct(MarginProduct):
         self._norm = torch.linalg.vector_norm(self._x, dim=1, keepdim=True)
         self._cos = own / self._norm
         psi = ANGLES[self.margin](self._cos)
-        logits.scatter_(1, self._label, (self.mix * own + self._norm * psi) / (1 + self.mix))
+        logits.scatter_(1, self._label, (self.mix.value * own + self._norm * psi) / self.whole.value)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         dy = top[0].grad.reshape(-1, self.outputs)
@@ -57,6 +56,6 @@ class MarginInnerProduct(MarginProduct):
         a, b = SLOPES[self.margin](self._cos)
         b = b / self._norm
         length = torch.hypot(a, b)
-        own = dy.gather(1, self._label) / (1 + self.mix)
-        along_weight = dy.scatter(1, self._label, own * (a / length + self.mix))
+        own = dy.gather(1, self._label) / self.whole.value
+        along_weight = dy.scatter(1, self._label, own * (a / length + self.mix.value))
         return torch.addcmul(along_weight @ self.blobs[0].tensor, own * (b / length), self._x)

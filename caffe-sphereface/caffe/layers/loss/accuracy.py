@@ -18,6 +18,7 @@ class Accuracy(Layer):
 
     bottoms = 2
     tops = (1, 2)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param

@@ -26,6 +26,7 @@ class CenterLoss(Layer):
     kept = ('_label', '_slope')
     reads_back = ()
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.center_loss_param

@@ -15,6 +15,7 @@ class EuclideanLoss(Layer):
     tops = 1
     loss = True
     auto_top = True
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b = bottom
@@ -48,6 +49,7 @@ class ContrastiveLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (2,)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         a, b, similar = bottom

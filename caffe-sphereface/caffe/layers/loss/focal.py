@@ -27,6 +27,7 @@ class FocalLoss(Layer):
     kept = ('_p', '_own', '_index', '_mask', '_divisor')
     reads_back = ()
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.focal_loss_param

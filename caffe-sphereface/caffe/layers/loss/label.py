@@ -20,6 +20,7 @@ class _OneLabelPerItem(Layer):
     auto_top = True
     no_diff_bottoms = (1,)
     extent: Extent
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         check_batch(self, bottom)
@@ -86,6 +87,7 @@ class InfogainLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)

@@ -23,6 +23,7 @@ class SigmoidCrossEntropyLoss(Layer):
     loss = True
     auto_top = True
     no_diff_bottoms = (1,)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param, LossParameter.BATCH_SIZE)

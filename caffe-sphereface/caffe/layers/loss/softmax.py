@@ -28,9 +28,12 @@ class SoftmaxWithLoss(Layer):
     no_diff_bottoms = (1,)
     kept = ('_p',)
     reads_back = ()
+    no_capture: str | None = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)
+        if self.param.loss_param.weight_by_label_freqs:
+            self.no_capture = 'takes the weights of labels from the host'
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         check_batch(self, bottom)

@@ -19,6 +19,7 @@ class TripletLoss(Layer):
     auto_top = True
     kept = ('_counts',)
     reads_back = ('bottom',)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len({blob.shape for blob in bottom}) > 1 or not bottom[0].shape:

@@ -30,6 +30,7 @@ class BatchNorm(Layer):
     folds_as = 'affine'
     per_channel = True
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.batch_norm_param

@@ -39,6 +39,7 @@ class _Normalisation(Layer):
     kept = ('_x', '_mean', '_factor')
     reads_back = ()
     eps: float
+    no_capture = None
 
     def _set_up_channels(self, bottom: list[Blob], *fillers: caffe_pb2.FillerParameter) -> None:
         """One blob (1, C, 1, 1) for each filler."""

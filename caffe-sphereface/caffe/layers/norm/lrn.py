@@ -19,6 +19,7 @@ class LRN(Layer):
     tops = 1
     kept = ('_x', '_bases', '_factors')
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param

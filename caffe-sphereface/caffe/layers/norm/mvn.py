@@ -17,6 +17,7 @@ class MVN(Layer):
     bottoms = 1
     tops = 1
     in_place = True
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape

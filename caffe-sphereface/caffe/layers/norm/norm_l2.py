@@ -17,6 +17,7 @@ class NormL2(Layer):
     tops = 1
     kept = ('_y', '_norm')
     reads_back = ()
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape

@@ -20,6 +20,7 @@ class Normalize(Layer):
     tops = (1, 2)
     in_place = True
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.kind = self.param.normalize_param.normalize_type

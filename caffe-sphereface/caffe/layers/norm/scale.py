@@ -57,6 +57,7 @@ class Scale(Layer):
     kept = ('_x',)
     folds_as = 'affine'
     per_channel = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
@@ -157,6 +158,7 @@ class Bias(Layer):
     kept = ()
     per_channel = True
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.bias_param

@@ -27,6 +27,7 @@ class SSDNormalize(Layer):
     kept = ('_norm',)
     reads_back = ('bottom',)
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.norm_param

@@ -17,6 +17,7 @@ class Axpy(Layer):
     tops = 1
     kept = ()
     reads_back = ('bottom',)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         factors, x, y = (blob.shape for blob in bottom)

@@ -25,6 +25,7 @@ class ChannelScale(Layer):
     kept = ()
     reads_back = ('bottom',)
     has_true_gradient = True
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.channel_scale_param

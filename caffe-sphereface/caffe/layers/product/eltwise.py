@@ -16,6 +16,7 @@ class Eltwise(Layer):
     tops = 1
     kept = ('_x', '_y', '_winner')
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.eltwise_param

@@ -12,6 +12,7 @@ class Embed(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.embed_param

@@ -26,6 +26,7 @@ class InnerProduct(Layer):
     kept = ()
     folds_as = 'product'
     reads_back = ('bottom',)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param

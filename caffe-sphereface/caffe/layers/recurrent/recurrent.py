@@ -37,6 +37,7 @@ class Recurrent(Layer):
         self.bottoms = (2 + self.exposed, 3 + self.exposed)
         self.tops = 1 + self.exposed
         self.no_diff_bottoms = (1,)
+        self.no_capture = None if self.exposed else 'its states carry over from one forward to the next'
         self._states: States = []
 
     def blobs_of_module(self, tensor: Callable[[str], np.ndarray]) -> list[np.ndarray]:
@@ -170,6 +171,7 @@ class LSTMUnit(Layer):
     bottoms = 3
     tops = 2
     no_diff_bottoms = (2,)
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         c, gates, cont = (blob.shape for blob in bottom)

@@ -15,6 +15,7 @@ class Flip(Layer):
     per_channel = True
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.flip_param

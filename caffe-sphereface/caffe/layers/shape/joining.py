@@ -15,6 +15,7 @@ class Concat(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.concat_param
@@ -57,6 +58,7 @@ class Slice(Layer):
 
     bottoms = 1
     tops = (1, None)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.slice_param
@@ -102,6 +104,7 @@ class Split(Layer):
     kept = ()
     reads_back = ()
     passes_bottom_on = True
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob in top:
@@ -129,6 +132,7 @@ class Silence(Layer):
 
     bottoms = (1, None)
     tops = 0
+    no_capture = None
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         pass

@@ -17,6 +17,7 @@ class Permute(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         given, axes = list(self.param.permute_param.order), len(bottom[0].shape)

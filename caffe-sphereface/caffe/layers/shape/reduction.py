@@ -14,6 +14,7 @@ class Reduction(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.reduction_param, bottom[0].shape
@@ -54,6 +55,7 @@ class ArgMax(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.argmax_param, bottom[0].shape

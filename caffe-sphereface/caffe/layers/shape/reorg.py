@@ -19,6 +19,7 @@ class Reorg(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.reorg_param

@@ -21,6 +21,7 @@ class Flatten(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.flatten_param, bottom[0].shape
@@ -42,6 +43,7 @@ class Reshape(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, dims = bottom[0].shape, list(self.param.reshape_param.shape.dim)

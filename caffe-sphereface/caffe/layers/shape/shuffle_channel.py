@@ -15,6 +15,7 @@ class ShuffleChannel(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.group, shape = self.param.shuffle_channel_param.group, bottom[0].shape

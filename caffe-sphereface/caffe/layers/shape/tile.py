@@ -12,6 +12,7 @@ class Tile(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.tiles = self.param.tile_param.tiles

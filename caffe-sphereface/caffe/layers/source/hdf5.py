@@ -51,6 +51,7 @@ class HDF5Output(Layer):
 
     bottoms = 2
     tops = 0
+    no_capture = 'writes files'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.file_name = self.param.hdf5_output_param.file_name

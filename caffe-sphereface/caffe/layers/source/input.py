@@ -30,6 +30,7 @@ class Parameter(Layer):
 
     bottoms = 0
     tops = 1
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.blobs.append(Blob(*self.param.parameter_param.shape.dim, name=self.name))

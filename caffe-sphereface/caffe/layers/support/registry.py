@@ -9,6 +9,7 @@ import torch
 
 from caffe import device as mode
 from caffe.blobs.blob import Blob
+from caffe.blobs.number import Number
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, own_layers
 from caffe.proto.dialects.foreign_layers import foreign_of, forks_with
@@ -128,6 +129,7 @@ class Layer:
 
     - `kept` and `reads_back` let training free what no backward will read;
     - `infer` lets inference run the layer without its blobs;
+    - `no_capture` None lets CUDA graphs replay the layer;
     - `folds_as` lets inference compute it together with its neighbours over weights folded once. State what it is and,
       if that depends on its parameters or the bottom, override `can_fold`. 'affine' (a factor and a shift for each
       channel), 'product' (a matrix over all axes behind the first) and 'convolution' need `linear`, which by default
@@ -175,6 +177,12 @@ class Layer:
     # where the values of a layer without bottoms come from: from whoever runs the net, blob by blob ('caller') or as
     # arrays of many items ('arrays'), from a filler ('filler') or from files ('files')
     values_from: ClassVar[Literal['caller', 'arrays', 'filler', 'files'] | None] = None
+    # why no CUDA graph can replay the layer's passes; None where one can: forward and backward only queue operators,
+    # read no value on the host, keep no tensors for the next pass, and decide in Python by shapes and the prototxt
+    # alone. Whatever else changes from pass to pass is set in `advance`, as a Number where it goes into a formula
+    no_capture: str | None = 'it does not say that its passes can be captured'
+    # the layer's own Numbers, which `advance` sets
+    numbers: Sequence[Number] = ()
     # indices of bottoms that never get a diff, such as labels
     no_diff_bottoms: Sequence[int] = ()
     # whether `true_gradient` is a switch of this layer: what its fork computes is not the derivative of its forward
@@ -238,6 +246,9 @@ class Layer:
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Give the tops their shapes; called before every forward."""
+
+    def advance(self) -> None:
+        """Count one forward, where anything depends on how many there were; called before each."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Compute the tops from the bottoms."""

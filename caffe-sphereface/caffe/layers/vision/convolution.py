@@ -30,6 +30,7 @@ class Convolution(Layer):
     kept = ('_columns',)
     folds_as = 'convolution'
     reads_back = ('bottom',)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param

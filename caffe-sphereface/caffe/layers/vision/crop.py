@@ -16,6 +16,7 @@ class Crop(Layer):
     bottoms = 2
     tops = 1
     no_diff_bottoms = (1,)
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.from_axis = self.axis(self.param.crop_param.axis, bottom[0])

@@ -18,6 +18,7 @@ class Im2col(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.window = Window(self, bottom[0])

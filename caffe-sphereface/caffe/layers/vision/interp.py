@@ -20,6 +20,7 @@ class Interp(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.interp_param

@@ -28,6 +28,7 @@ class Pooling(Layer):
     tops = (1, 2)
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param

@@ -16,6 +16,7 @@ class SPP(Layer):
 
     bottoms = 1
     tops = 1
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.spp_param

@@ -20,6 +20,7 @@ class Upsample(Layer):
     tops = 1
     kept = ()
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.upsample_param
@@ -62,6 +63,7 @@ class MaskedUpsample(Layer):
     no_diff_bottoms = (1,)
     kept = ('_places',)
     reads_back = ()
+    no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.upsample_param
