@@ -50,7 +50,8 @@ MORE = {
     'dropout': (layer('Dropout'), IMAGE),
     'stochastic': (layer('Pooling', extra='pooling_param { pool: STOCHASTIC kernel_size: 2 }'), IMAGE,
                    {'x': np.random.default_rng(0).uniform(size=IMAGE['x'])}),
-    'smooth_l1_of_regions': (layer('SmoothL1LossOHEM', 'x z', 'loss each', 'loss_weight: 1 loss_weight: 0'), IMAGE | {'z': IMAGE['x']}),
+    'smooth_l1_of_regions': (layer('SmoothL1LossOHEM', 'x z', 'loss each', 'loss_weight: 1 loss_weight: 0'),
+                             IMAGE | {'z': IMAGE['x']}),
     'softmax_of_regions': (layer('SoftmaxWithLossOHEM', 'x label', 'loss p each', 'loss_weight: 1 loss_weight: 0 '
                                  'loss_weight: 0'), SCORES),
     'smooth_l1': (layer('SmoothL1Loss', 'x z', 'loss'), IMAGE | {'z': IMAGE['x']}),
