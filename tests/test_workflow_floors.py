@@ -26,13 +26,13 @@ FLOORS = {
     'data': 3,  # pictures, lists, pairs, and how they become inputs
     'training': 3,  # a stage folder and its training
     'logs': 3,  # training logs read, joined, compared
-    'quantization': 3,  # weights in a few bits
     'targets': 3,  # what the programs and chips read that nets are made for
     'criteria': 4,  # which channels to keep
     'rewrite': 4,  # other layers in their place
     'evaluation': 4,  # how good and how fast a net is
     'facedata': 4,  # faces drawn, detected, aligned, listed
     'pruning': 5,  # one net made smaller
+    'quantization': 5,  # weights in a few bits
     'int8': 5,  # a net in int8
     'studies': 6,  # whole runs and their reports
     'api': 6,  # the functions of the front door

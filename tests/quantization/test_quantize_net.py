@@ -137,6 +137,31 @@ def test_the_most_frequent_levels_are_those_that_indices_address():
     assert indices.tolist() == [0, 0, 0, 1, 1, 1] and {e: p.tolist() for e, p in escapes.items()} == {2: [0]}
 
 
+def test_vectors_and_scales_in_half_precision_are_read_as_they_were_rounded(tmp_path):
+    rng = np.random.default_rng(0)
+    net = make_net(conv=rng.normal(size=(6, 5)), fc=rng.normal(size=(4, 7)))
+    plain, half = (quantize_net(net, 5, 'linear-filter', vectors=vectors) for vectors in (None, 'half'))
+    sizes_ = [write_quantized(each, tmp_path / name) for each, name in ((plain, 'plain'), (half, 'half'))]
+    # two bytes less for each of 10 biases and 10 scales
+    assert sizes_[0] - sizes_[1] == 40
+    read = read_quantized(tmp_path / 'half')
+    for number in range(2):
+        for blob in range(2):
+            assert np.array_equal(quantized_blob(read, number, blob), quantized_blob(half, number, blob))
+        bias, exact = (quantized_blob(each, number, 1) for each in (read, plain))
+        assert np.array_equal(bias, exact.astype(np.float16)) and not np.array_equal(bias, exact)
+    assert (tmp_path / 'plain').read_bytes()[2:15] == b'qcaffemodel 1'
+    assert (tmp_path / 'half').read_bytes()[2:15] == b'qcaffemodel 2'
+
+
+def test_what_half_precision_cannot_hold_stays_float32():
+    net = make_net(large=np.full((2, 3), 1e5), small=np.full((2, 3), 1e-7), kept=np.ones((2, 3)))
+    norm = net.layer.add(name='norm', type='BatchNorm')
+    norm.blobs.add().data.extend([0.1, 0.2])
+    quantized = quantize_net(net, {'large': 5, 'small': 5, 'kept': 32}, 'linear-filter', vectors='half')
+    assert not any(blob.half for layer in quantized.layers for blob in layer.blobs)
+
+
 @pytest.mark.parametrize('bits', range(2, 8))
 def test_escaped_weights_leave_their_neighbours_alone(tmp_path, bits):
     rng = np.random.default_rng(bits)

@@ -1,6 +1,7 @@
 """Sweeps, and bits per layer under a budget."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from sphereslim.evaluation.measures import OutputMeasure, accuracy_of_test_phase
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights_check import check_fits
 from sphereslim.quantization import quantize_net, read_caffemodel, read_quantized
-from sphereslim.quantization.bit_allocation import Cost, allocate, layer_cost, lower_hull
+from sphereslim.quantization.bit_allocation import Cost, allocate, layer_cost
 from sphereslim.quantization.bits import parse_range
 from sphereslim.quantization.quantized_net import load_weights
 from sphereslim.quantization.sweep import Rows, combinations, run_point
@@ -103,44 +104,30 @@ def test_distance_by_hand(folder):
 
 def test_layer_cost_leaves_the_net_as_it_was(folder):
     distance = distance_of(folder)
-    cost = layer_cost(read_caffemodel('net.caffemodel'), distance, 'fc', 4, 'linear', 'none')
+    cost = layer_cost(
+        read_caffemodel('net.caffemodel'), distance, 'fc', 4, 'none', partial(quantize_net, scheme='linear')
+    )
     quantized = quantize_net(read_caffemodel('net.caffemodel'), {'fc': 4}, 'linear')
     assert cost.distance > 1e-6 and distance() == pytest.approx(0, abs=1e-12)
     weights, entries = 16 * 8 * 4 * 3, len(quantized.dictionaries[0].values)
     assert cost.bytes == weights // 2 + 4 * entries + 4 * 16
 
 
-@given(cost_tables)
-def test_hull_is_convex_and_falling(tables):
-    for points in as_costs(tables).values():
-        hull = lower_hull(points)
-        slopes = [(a.distance - b.distance) / (b.bytes - a.bytes) for a, b in zip(hull, hull[1:])]
-        assert slopes == sorted(slopes, reverse=True) and all(slope > 0 for slope in slopes)
-        for point in points:
-            assert any(kept.bytes <= point.bytes for kept in hull)
-
-
 @settings(max_examples=200)
 @given(cost_tables, st.floats(0, 1))
-def test_allocation_is_optimal_for_the_bytes_it_uses(tables, share):
+def test_no_other_choice_within_the_budget_is_better(tables, share):
     costs = as_costs(tables)
     least, most = (sum(pick(c.bytes for c in points) for points in costs.values()) for pick in (min, max))
     budget = int(least + share * (most - least))
     bits = allocate(costs, budget, 0)
     chosen = {name: next(c for c in costs[name] if c.bits == bits[name]) for name in costs}
-    used, harm = sum(c.bytes for c in chosen.values()), sum(c.distance for c in chosen.values())
-    assert used <= budget
-    # Hull points bound what any choice of fewer bytes can reach, up to the one step that did not fit.
+    assert sum(c.bytes for c in chosen.values()) <= budget
     best = min(
         sum(c.distance for c in choice)
         for choice in itertools.product(*costs.values())
         if sum(c.bytes for c in choice) <= budget
     )
-    largest_step = max(
-        (a.distance - b.distance for points in costs.values() for a, b in itertools.pairwise(lower_hull(points))),
-        default=0,
-    )
-    assert best <= harm <= best + largest_step
+    assert sum(c.distance for c in chosen.values()) == best
 
 
 def test_a_budget_too_small_names_the_smallest():

@@ -104,13 +104,13 @@ def _refit(
     ]
     for name in names:
         window = LinearLayer(trace, name, pruned.net)
-        for inputs, wanted in _examples(trace, name, outputs, whole, pruned):
+        for inputs, wanted in examples(trace, name, outputs, whole, pruned):
             for equations, (x, y) in zip(fits, window.rows(inputs, wanted, lift, fit.places, rng)):
                 equations.add(x, y)
     layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])
 
 
-def _examples(
+def examples(
     trace: Trace, name: str, outputs: np.ndarray, whole: Sampler, pruned: Sampler
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(what the pruned net's layer reads, what it should give) of every batch, for each blob that it reads."""

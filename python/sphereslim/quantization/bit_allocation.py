@@ -2,14 +2,13 @@
 
 Every layer is quantized alone at every width and the distance of the outputs is measured. Distances of single
 layers are taken to add up (Zhou et al., Adaptive Quantization for Deep Neural Network, AAAI 2018). Under that
-assumption the widths that minimise the sum for a number of bytes are found on the convex hulls of the layers'
-(bytes, distance) curves, by taking the steepest step first (Shoham and Gersho, Efficient bit allocation for an
-arbitrary set of quantizers, IEEE Trans. ASSP 1988).
+assumption the widths that minimise the sum for a number of bytes are found by dynamic programming: layer by layer the
+least sum for every number of bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +19,7 @@ from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile
 from sphereslim.quantization.file import pack_network, to_bytes
 from sphereslim.quantization.indices import CODINGS
+from sphereslim.quantization.inspect import blob_bytes
 from sphereslim.quantization.quantize_net import quantize_net
 from sphereslim.quantization.quantized_net import QuantizedNet, blob_values
 
@@ -30,6 +30,10 @@ class Cost(NamedTuple):
     bits: int
     bytes: int
     distance: float
+
+
+Quantizer = Callable[[caffe_pb2.NetParameter, Mapping[str, int]], QuantizedNet]  # of weights and {layer: bits}
+PLACES = 100_000  # steps of the dynamic programming: of 550,000 bytes one is 6
 
 
 class NetDistance(Protocol):
@@ -47,14 +51,14 @@ def quantizable_layers(net: caffe_pb2.NetParameter, scheme: str = 'log', only: s
 
 
 def layer_cost(
-    net: caffe_pb2.NetParameter, distance: NetDistance, name: str, bits: int, scheme: str, coding: str
+    net: caffe_pb2.NetParameter, distance: NetDistance, name: str, bits: int, coding: str, quantize: Quantizer
 ) -> Cost:
-    """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer.
+    """Cost of layer `name` of the NetParameter `net`, as float32 but for this layer, which `quantize` rounds.
 
     `distance()` is that of the weights that the `caffe.Net` `distance.net` holds; they are the same after as before. A
     layer that only the weights have, such as the classifier of the training, costs no distance at any width.
     """
-    quantized = quantize_net(_alone(net, name), {name: bits}, scheme)
+    quantized = quantize(_alone(net, name), {name: bits})
     values = [blob_values(quantized, blob) for blob in quantized.layers[0].blobs]
     if name not in distance.net.params:
         return Cost(bits, _bytes(quantized, coding), 0.0)
@@ -71,8 +75,8 @@ def measure_costs(
     distance: NetDistance,
     layers: Sequence[str],
     widths: Sequence[int],
-    scheme: str,
     coding: str,
+    quantize: Quantizer,
     cache: str | Path,
     subject: Mapping[str, Any],
     progress: Callable[[Iterable[Any]], Iterable[Any]],
@@ -88,7 +92,7 @@ def measure_costs(
         (name, bits) for name in layers for bits in widths if bits not in {cost.bits for cost in known.get(name, [])}
     ]
     for position, (name, bits) in enumerate(progress(missing)):
-        known.setdefault(name, []).append(layer_cost(net, distance, name, bits, scheme, coding))
+        known.setdefault(name, []).append(layer_cost(net, distance, name, bits, coding, quantize))
         if position + 1 == len(missing) or missing[position + 1][0] != name:
             kept.keep(name, known[name])
     return {name: [cost for cost in known[name] if cost.bits in widths] for name in layers}
@@ -97,68 +101,65 @@ def measure_costs(
 def allocate(costs: Mapping[str, Sequence[Cost]], budget: int, overhead: int) -> dict[str, int]:
     """{layer: bits} for {layer: [Cost]}: least sum of distances with overhead + sum of bytes <= budget.
 
+    Bytes above a layer's smallest width are counted in steps of a PLACES-th of what is left for them, rounded up.
     Raises SlimError when even the smallest widths do not fit.
     """
-    hulls = {name: lower_hull(points) for name, points in costs.items()}
-    place = dict.fromkeys(hulls, 0)
-    used = overhead + sum(hull[0].bytes for hull in hulls.values())
-    if used > budget:
-        raise SlimError(f'budget {budget} bytes: the smallest widths take {used} bytes')
-    steps = sorted(_steps(hulls), key=lambda step: -step[0])
-    for _, name, number, extra in steps:
-        # A step is only open when the one before it on the same hull was taken.
-        if place[name] == number and used + extra <= budget:
-            place[name], used = number + 1, used + extra
-    return {name: hulls[name][i].bits for name, i in place.items()}
+    least = {name: min(cost.bytes for cost in points) for name, points in costs.items()}
+    free = budget - overhead - sum(least.values())
+    if free < 0:
+        raise SlimError(f'budget {budget} bytes: the smallest widths take {budget - free} bytes')
+    step = max(1, -(-free // PLACES))
+    sums = np.zeros(free // step + 1)
+    chosen: dict[str, np.ndarray] = {}
+    for name, points in costs.items():
+        sums, chosen[name] = _add_layer(sums, [(-(-(c.bytes - least[name]) // step), c.distance) for c in points])
+    place, bits = len(sums) - 1, dict.fromkeys(costs, 0)
+    for name in list(costs)[::-1]:
+        number = int(chosen[name][place])
+        bits[name] = costs[name][number].bits
+        place -= -(-(costs[name][number].bytes - least[name]) // step)
+    return bits
+
+
+def _add_layer(sums: np.ndarray, points: Sequence[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """(least sums with one more layer, number of its point) for every number of steps that may be used.
+
+    `sums` are the least sums of the layers so far, `points` (steps, distance) of the layer.
+    """
+    found = np.full((len(points), len(sums)), np.inf)
+    for row, (steps, distance) in zip(found, points):
+        if steps < len(sums):
+            row[steps:] = sums[: len(sums) - steps] + distance
+    chosen = found.argmin(axis=0)
+    return found[chosen, np.arange(len(sums))], chosen.astype(np.uint8)
 
 
 def fit_budget(
-    net: caffe_pb2.NetParameter,
     costs: Mapping[str, Sequence[Cost]],
     budget: int,
-    scheme: str,
     coding: str,
-    vectors: int | None = None,
+    outline: Callable[[dict[str, int]], QuantizedNet],
+    build: Callable[[dict[str, int]], QuantizedNet],
+    tell: Callable[[int], object] = lambda size: None,
 ) -> tuple[QuantizedNet, dict[str, int]]:
-    """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes."""
+    """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes; `build` makes the net of {layer: bits}.
 
-    def build(bits: Mapping[str, int]) -> tuple[QuantizedNet, int]:
-        quantized = quantize_net(net, {**bits}, scheme, vectors=vectors)
-        return quantized, len(to_bytes(quantized, coding))
-
-    smallest = {name: min(points, key=lambda point: point.bytes) for name, points in costs.items()}
-    overhead = build({name: cost.bits for name, cost in smallest.items()})[1] - sum(c.bytes for c in smallest.values())
+    `outline` makes one of about the same size at once, which says what a file takes beside the layers. `tell` is
+    called with the size of a file that is still too large, before another try.
+    """
+    least = {name: min(points, key=lambda point: point.bytes) for name, points in costs.items()}
+    smallest = outline({name: cost.bits for name, cost in least.items()})
+    overhead = len(to_bytes(smallest, coding)) - sum(cost.bytes for cost in least.values())
     slack = 0
     while True:
         bits = allocate(costs, budget - slack, overhead)
-        quantized, size = build(bits)
+        quantized = build(bits)
+        size = len(to_bytes(quantized, coding))
         if size <= budget:
             return quantized, bits
-        # Varint lengths grow with the parts they count: a few bytes more than the overhead foresees.
+        tell(size)
+        # Lengths of fields grow with what they count, and coded indices are not as long in another net.
         slack += size - budget
-
-
-def lower_hull(points: Iterable[Cost]) -> list[Cost]:
-    """The points of the lower convex hull of (bytes, distance), bytes ascending and distance falling."""
-    hull: list[Cost] = []
-    for point in sorted(points, key=lambda p: (p.bytes, p.distance)):
-        if hull and point.distance >= hull[-1].distance:
-            continue
-        while len(hull) > 1 and _slope(hull[-1], point) >= _slope(hull[-2], hull[-1]):
-            hull.pop()
-        hull.append(point)
-    return hull
-
-
-def _slope(a: Cost, b: Cost) -> float:
-    """Distance saved per byte on the way from a to b."""
-    return (a.distance - b.distance) / max(b.bytes - a.bytes, 1e-9)
-
-
-def _steps(hulls: Mapping[str, Sequence[Cost]]) -> Iterator[tuple[float, str, int, int]]:
-    for name, hull in hulls.items():
-        for number, (a, b) in enumerate(zip(hull, hull[1:])):
-            yield _slope(a, b), name, number, b.bytes - a.bytes
 
 
 def _alone(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.NetParameter:
@@ -172,9 +173,7 @@ def _alone(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.NetParameter:
 def _bytes(quantized: QuantizedNet, coding: str) -> int:
     network = pack_network(quantized, CODINGS[coding])
     return sum(len(d.values) for d in network.dictionary) + sum(
-        len(b.indices) + len(b.scales) + len(b.floats) + sum(len(e.positions) for e in b.escape)
-        for layer in network.layer
-        for b in layer.blob
+        blob_bytes(blob) for layer in network.layer for blob in layer.blob
     )
 
 

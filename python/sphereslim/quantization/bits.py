@@ -9,6 +9,7 @@ from sphereslim.quantization.schemes import SCHEMES
 MAX_BITS = 16
 FLOAT_BITS = 32
 FILTER = 'linear-filter'
+HALF = 'half'  # of vectors: half precision
 
 
 def is_convolution(layer_type: str) -> bool:

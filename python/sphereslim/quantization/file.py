@@ -15,7 +15,9 @@ from sphereslim.quantization.indices import CODINGS, decode, encode
 from sphereslim.quantization.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet
 
 FORMAT = 'qcaffemodel 1'
+FORMAT_HALF = 'qcaffemodel 2'  # where a blob holds something in half precision; the same otherwise
 _FLOATS = np.dtype('<f4')
+_HALVES = np.dtype('<f2')
 _POSITIONS = np.dtype('<u4')
 
 
@@ -41,8 +43,8 @@ def read_network(path: str | Path) -> pb.Network:
         raise SlimError(f'{path}: not a qcaffemodel or cut short ({len(data)} bytes)') from None
     if not file.format.startswith('qcaffemodel'):
         raise SlimError(f'{path}: not a qcaffemodel ({len(data)} bytes)')
-    if file.format != FORMAT:
-        raise SlimError(f'{path}: format "{file.format}", expected "{FORMAT}"')
+    if file.format not in (FORMAT, FORMAT_HALF):
+        raise SlimError(f'{path}: format "{file.format}", expected "{FORMAT}" or "{FORMAT_HALF}"')
     intact = hashlib.sha256(file.network).digest() == file.sha256
     file.DiscardUnknownFields()
     if not intact or file.SerializeToString() != data:
@@ -56,7 +58,8 @@ def to_bytes(net: QuantizedNet, coding: str = 'none') -> bytes:
         raise SlimError(f'coding {coding}: expected one of {", ".join(CODINGS)}')
     network = pack_network(net, CODINGS[coding]).SerializeToString(deterministic=True)
     digest = hashlib.sha256(network).digest()
-    return pb.QCaffeModel(format=FORMAT, sha256=digest, network=network).SerializeToString()
+    half = any(blob.half for layer in net.layers for blob in layer.blobs)
+    return pb.QCaffeModel(format=FORMAT_HALF if half else FORMAT, sha256=digest, network=network).SerializeToString()
 
 
 def pack_network(net: QuantizedNet, coding: int) -> pb.Network:
@@ -92,13 +95,18 @@ def unpack_network(network: pb.Network, path: str | Path) -> QuantizedNet:
 def _pack_blob(net: QuantizedNet, blob: QuantizedBlob, coding: int) -> pb.Blob:
     message = pb.Blob(dim=blob.shape, legacy=blob.legacy)
     if blob.dictionary is None:
-        message.floats = np.asarray(blob.floats, _FLOATS).tobytes()
+        if blob.half:
+            message.halves = np.asarray(blob.floats, _HALVES).tobytes()
+        else:
+            message.floats = np.asarray(blob.floats, _FLOATS).tobytes()
         return message
     bits = net.dictionaries[blob.dictionary].bits
     message.error = blob.error
     message.dictionary = blob.dictionary + 1
     message.coding, message.indices = encode(np.asarray(blob.indices), bits, coding)
-    if blob.scales is not None:
+    if blob.scales is not None and blob.half:
+        message.half_scales = blob.scales.astype(_HALVES).tobytes()
+    elif blob.scales is not None:
         message.scales = blob.scales.astype(_FLOATS).tobytes()
     for entry, positions in sorted(blob.escapes.items()):
         message.escape.append(_pack_escape(entry, positions, blob.count))
@@ -115,9 +123,10 @@ def _pack_escape(entry: int, positions: np.ndarray, count: int) -> pb.Escape:
 
 
 def _unpack_blob(dictionaries: Sequence[Dictionary], message: pb.Blob) -> QuantizedBlob:
-    blob = QuantizedBlob(tuple(message.dim), message.legacy, error=message.error)
+    half = bool(message.halves or message.half_scales)
+    blob = QuantizedBlob(tuple(message.dim), message.legacy, error=message.error, half=half)
     if not message.dictionary:
-        blob.floats = np.frombuffer(message.floats, _FLOATS)
+        blob.floats = _numbers(message.floats, message.halves)
         _expect(len(blob.floats) == blob.count, f'{len(blob.floats)} values, expected shape {blob.shape}')
         return blob
     _expect(message.dictionary <= len(dictionaries), f'dictionary {message.dictionary} of {len(dictionaries)}')
@@ -125,13 +134,18 @@ def _unpack_blob(dictionaries: Sequence[Dictionary], message: pb.Blob) -> Quanti
     dictionary = dictionaries[blob.dictionary]
     blob.indices = decode(message.coding, message.indices, blob.count, dictionary.bits)
     _expect(blob.count == 0 or blob.indices.max() < len(dictionary.values), 'an index beyond its dictionary')
-    if message.scales:
-        blob.scales = np.frombuffer(message.scales, _FLOATS)
+    if message.scales or message.half_scales:
+        blob.scales = _numbers(message.scales, message.half_scales)
         _expect(blob.count % len(blob.scales) == 0, f'{len(blob.scales)} scales, expected one per filter')
     for escape in message.escape:
         _expect(escape.entry < len(dictionary.values), 'an escape beyond its dictionary')
         blob.escapes[escape.entry] = _unpack_escape(escape, blob.count)
     return blob
+
+
+def _numbers(floats: bytes, halves: bytes) -> np.ndarray:
+    """The float32 numbers in one of two fields, of which the other is empty."""
+    return np.frombuffer(halves, _HALVES).astype(np.float32) if halves else np.frombuffer(floats, _FLOATS)
 
 
 def _unpack_escape(escape: pb.Escape, count: int) -> np.ndarray:

@@ -15,8 +15,8 @@ from sphereslim.report.text_tables import text_table
 
 @dataclass(frozen=True)
 class BlobRow:
-    """One blob: `bits` per weight (32 for float32), `entries` of its dictionary, `data` bytes on disk of its
-    indices, scales, escapes or floats, and the relative `error`."""
+    """One blob: `bits` per weight (32 for float32, 16 for float16), `entries` of its dictionary, `data` bytes on disk
+    of its indices, scales, escapes or floats, and the relative `error`."""
 
     layer: str
     blob: int
@@ -50,14 +50,20 @@ def blob_rows(network: pb.Network) -> list[BlobRow]:
     ]
 
 
+def blob_bytes(blob: pb.Blob) -> int:
+    """What the numbers of a Blob message take: indices, scales, escapes or floats."""
+    fields = (blob.indices, blob.scales, blob.half_scales, blob.floats, blob.halves)
+    return sum(map(len, fields)) + sum(len(escape.positions) for escape in blob.escape)
+
+
 def sizes(network: pb.Network, file_bytes: int) -> Sizes:
     """Sizes of a Network message that came from a file of `file_bytes` bytes."""
     blobs = [blob for layer in network.layer for blob in layer.blob]
     parts = [
         sum(len(b.indices) for b in blobs),
-        sum(len(b.scales) for b in blobs),
+        sum(len(b.scales) + len(b.half_scales) for b in blobs),
         sum(len(e.positions) for b in blobs for e in b.escape),
-        sum(len(b.floats) for b in blobs),
+        sum(len(b.floats) + len(b.halves) for b in blobs),
         sum(len(d.values) for d in network.dictionary),
         len(network.deploy),
     ]
@@ -84,17 +90,17 @@ def inspect_text(path: str | Path) -> str:
 def _row(network: pb.Network, layer: str, number: int, blob: pb.Blob) -> BlobRow:
     count = math.prod(blob.dim)
     dictionary = network.dictionary[blob.dictionary - 1] if blob.dictionary else None
-    data = len(blob.indices) + len(blob.scales) + len(blob.floats) + sum(len(e.positions) for e in blob.escape)
+    plain = 16 if blob.halves else 32
     return BlobRow(
         layer,
         number,
         tuple(blob.dim),
         count,
-        dictionary.bits if dictionary else 32,
+        dictionary.bits if dictionary else plain,
         blob.dictionary,
         len(dictionary.values) // 4 if dictionary else 0,
-        pb.Coding.Name(blob.coding).lower() if dictionary else 'float32',
-        data,
+        pb.Coding.Name(blob.coding).lower() if dictionary else f'float{plain}',
+        blob_bytes(blob),
         blob.error,
     )
 

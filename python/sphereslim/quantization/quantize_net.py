@@ -10,10 +10,17 @@ import numpy as np
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.weights import fill_blob, finite_array, is_legacy, net_layers, type_name
-from sphereslim.quantization.bits import FILTER, bits_of_layers, check_bits, is_vector
+from sphereslim.quantization.bits import FILTER, FLOAT_BITS, HALF, bits_of_layers, check_bits, is_vector
 from sphereslim.quantization.indices import build_dictionary, index, index_type
 from sphereslim.quantization.quantized_net import Dictionary, QuantizedBlob, QuantizedLayer, QuantizedNet, blob_values
-from sphereslim.quantization.schemes import SCHEMES, filter_codes, filter_levels, merge_spans
+from sphereslim.quantization.schemes import (
+    SCHEMES,
+    filter_codes,
+    filter_levels,
+    fits_half,
+    merge_spans,
+    scales_fit_half,
+)
 
 
 class _Target(NamedTuple):
@@ -30,7 +37,7 @@ def quantize_net(
     scheme: str = 'log',
     scope: str = 'layer',
     only: str = 'all',
-    vectors: int | None = None,
+    vectors: int | str | None = None,
 ) -> QuantizedNet:
     """A QuantizedNet of the NetParameter `net`.
 
@@ -39,18 +46,24 @@ def quantize_net(
     magnitude of each filter, 1 bit).
     scope: 'layer' gives every blob its own range and dictionary, 'network' one range for all.
     only: 'conv' quantizes convolution layers alone, 'all' every layer.
-    vectors: bits for biases, slopes and norm statistics, which stay float32 when it is None.
+    vectors: bits for biases, slopes and norm statistics, which stay float32 when it is None; or 'half', which puts the
+    vectors of all layers but BatchNorm's statistics, and scales, into half precision as far as that holds them.
     Raises SlimError.
     """
     if scope not in ('layer', 'network'):
         raise SlimError(f'scope {scope}: expected layer or network')
-    if vectors is not None:
+    half = vectors == HALF
+    if isinstance(vectors, int):
         check_bits(vectors, scheme, 'bits of vectors')
+    elif vectors is not None and not half:
+        raise SlimError(f'vectors {vectors}: expected a number of bits or {HALF}')
     with_blobs = [layer for layer in net_layers(net) if layer.blobs]
     widths = bits_of_layers(bits, [(layer.name, type_name(layer)) for layer in with_blobs], scheme, only)
     layers, targets = [], []
     for layer in with_blobs:
         quantized, wanted = _plan_layer(layer, widths.get(layer.name), vectors)
+        if half and quantized.type != 'BatchNorm' and _asked(bits, layer.name) != FLOAT_BITS:
+            _halve(quantized.blobs)
         layers.append(quantized)
         targets += wanted
     result = QuantizedNet(net.name, scheme, scope, [], layers)
@@ -58,7 +71,7 @@ def quantize_net(
         if scheme == 'binary':
             _binarize(result, group)
         elif scheme == FILTER:
-            _quantize_filters(result, group)
+            _quantize_filters(result, group, half)
         else:
             _quantize(result, group, targets)
     for target in targets:
@@ -83,7 +96,7 @@ def dequantize(quantized: QuantizedNet) -> caffe_pb2.NetParameter:
 
 
 def _plan_layer(
-    layer: caffe_pb2.LayerParameter, bits: int | None, vectors: int | None
+    layer: caffe_pb2.LayerParameter, bits: int | None, vectors: int | str | None
 ) -> tuple[QuantizedLayer, list[_Target]]:
     blobs, targets = [], []
     for number, proto in enumerate(layer.blobs):
@@ -91,11 +104,23 @@ def _plan_layer(
         width = vectors if is_vector(weights.shape) else bits
         blob = QuantizedBlob(weights.shape, is_legacy(proto))
         blobs.append(blob)
-        if bits is None or width is None or not weights.size:
+        if bits is None or not isinstance(width, int) or not weights.size:
             blob.floats = weights.reshape(-1)
         else:
             targets.append(_Target(blob, weights, width))
     return QuantizedLayer(layer.name, type_name(layer), blobs), targets
+
+
+def _asked(bits: Mapping[str, int] | int, name: str) -> int | None:
+    """What is asked for a layer by its name."""
+    return None if isinstance(bits, int) else bits.get(name)
+
+
+def _halve(blobs: Sequence[QuantizedBlob]) -> None:
+    """Put vectors that are kept as they are into half precision where that holds them."""
+    for blob in blobs:
+        if blob.floats is not None and is_vector(blob.shape) and fits_half(blob.floats):
+            blob.half, blob.floats = True, blob.floats.astype(np.float16).astype(np.float32)
 
 
 def _groups(targets: list[_Target], scheme: str, scope: str) -> list[list[_Target]]:
@@ -120,10 +145,11 @@ def _quantize(result: QuantizedNet, group: Sequence[_Target], everything: Sequen
     result.dictionaries.append(dictionary)
 
 
-def _quantize_filters(result: QuantizedNet, group: Sequence[_Target]) -> None:
+def _quantize_filters(result: QuantizedNet, group: Sequence[_Target], half: bool) -> None:
     bits = group[0].bits
     for target in group:
-        codes, target.blob.scales = filter_codes(target.weights, bits)
+        target.blob.half = half and scales_fit_half(target.weights, bits)
+        codes, target.blob.scales = filter_codes(target.weights, bits, target.blob.half)
         target.blob.indices = codes.astype(index_type(bits))
         target.blob.dictionary = len(result.dictionaries)
     result.dictionaries.append(Dictionary(bits, filter_levels(bits)))

@@ -23,6 +23,7 @@ class QuantizedBlob:
 
     `escapes` maps a dictionary entry of 2^bits or more to the ascending positions that take it. `scales`, when
     there are any, multiply the dictionary's values: one per filter (slice of axis 0) or one for the blob.
+    With `half` a file keeps `floats`, or `scales`, in half precision, which their values fit.
     `error` is |Q(x) - x| / |x| with Euclidean norms.
     """
 
@@ -34,6 +35,7 @@ class QuantizedBlob:
     escapes: dict[int, np.ndarray] = field(default_factory=dict)
     scales: np.ndarray | None = None
     error: float = 0.0
+    half: bool = False
 
     @property
     def count(self) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 
 NO_SPAN = (np.inf, -np.inf)
 CLIPS = np.linspace(1, 0.5, 21)
+SMALLEST_HALF, LARGEST_HALF = float(np.finfo(np.float16).tiny), float(np.finfo(np.float16).max)
 
 
 Span = tuple[float, float]  # the lowest and the highest
@@ -119,29 +120,52 @@ def quantized(x: np.ndarray, scheme: str, bits: int) -> np.ndarray:
 
 def filter_levels(bits: int) -> np.ndarray:
     """The float32 levels -n .. n of 2 bits or more."""
-    n = _largest(bits)
+    n = largest_level(bits)
     return np.arange(-n, n + 1).astype(np.float32)
 
 
-def filter_codes(weights: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+def filter_codes(weights: np.ndarray, bits: int, half: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """(positions in `filter_levels`, flat; float32 scale of each filter, that is slice of axis 0) of an array.
 
-    A vector is one filter.
+    A vector is one filter. With `half` scales are numbers that half precision holds.
     """
-    rows = _rows(weights)
-    n = _largest(bits)
-    peak = np.abs(rows).max(axis=1, keepdims=True)
-    scale = np.zeros_like(peak)
-    least = np.full_like(peak, np.inf)
-    for clip in CLIPS:
-        tried = (clip * peak / n).astype(np.float32).astype(np.float64)
-        error = ((tried * _rounded(rows, tried, n) - rows) ** 2).sum(axis=1, keepdims=True)
-        scale, least = np.where(error < least, tried, scale), np.minimum(error, least)
+    rows, n = _rows(weights), largest_level(bits)
+    scale = least_error_scales(rows, n, half)
     codes = (_rounded(rows, scale, n) + n).astype(np.int32)
     return codes.reshape(-1), scale.reshape(-1).astype(np.float32)
 
 
-def _largest(bits: int) -> int:
+def least_error_scales(
+    rows: np.ndarray, n: int, half: bool = False, importance: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """The scale (filters, 1) of each row (filters, weights) whose levels -n .. n leave the least squared error.
+
+    The squares are weighted by `importance`, an array that broadcasts to the rows.
+    """
+    peak = np.abs(rows).max(axis=1, keepdims=True)
+    scale = np.zeros_like(peak)
+    least = np.full_like(peak, np.inf)
+    for clip in CLIPS:
+        tried = (clip * peak / n).astype(np.float16 if half else np.float32).astype(np.float64)
+        error = (importance * (tried * _rounded(rows, tried, n) - rows) ** 2).sum(axis=1, keepdims=True)
+        scale, least = np.where(error < least, tried, scale), np.minimum(error, least)
+    return scale
+
+
+def fits_half(values: np.ndarray) -> bool:
+    """Whether half precision holds all of these numbers to within 2^-11 of the largest."""
+    largest = np.abs(values).max(initial=0.0)
+    return bool(largest == 0 or SMALLEST_HALF <= largest <= LARGEST_HALF)
+
+
+def scales_fit_half(weights: np.ndarray, bits: int) -> bool:
+    """Whether half precision holds the scale of every filter of an array to within 2^-11 of itself."""
+    peaks = np.abs(_rows(weights)).max(axis=1) / largest_level(bits)
+    return fits_half(peaks) and fits_half(peaks[peaks > 0].min(initial=1.0) * CLIPS.min())
+
+
+def largest_level(bits: int) -> int:
+    """n of the levels -n .. n."""
     return 2 ** (bits - 1) - 1
 
 

@@ -125,7 +125,11 @@ class Halves(Generic[Equations]):
     def solution(self, start: np.ndarray, ridge: float | None = None) -> np.ndarray:
         """W for W0 = `start` from all rows, with the λ under which either half's W errs least on the other half."""
         ridge = self.best_ridge(start) if ridge is None else ridge
-        return self._first.joined(self._second).solution(start, ridge)
+        return self.joined().solution(start, ridge)
+
+    def joined(self) -> Equations:
+        """The equations of all rows."""
+        return self._first.joined(self._second)
 
     def best_ridge(self, start: np.ndarray) -> float:
         """The best of RIDGES for a half, halved as the rows of both are twice as many."""

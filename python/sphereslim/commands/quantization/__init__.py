@@ -1,0 +1,1 @@
+"""What `sphereslim quantize` can do, a module for each of its commands."""
