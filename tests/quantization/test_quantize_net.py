@@ -155,9 +155,10 @@ def test_vectors_and_scales_in_half_precision_are_read_as_they_were_rounded(tmp_
 
 
 def test_what_half_precision_cannot_hold_stays_float32():
-    net = make_net(large=np.full((2, 3), 1e5), small=np.full((2, 3), 1e-7), kept=np.ones((2, 3)))
+    net = make_net(large=np.full((2, 3), 1e7), small=np.full((2, 3), 1e-7), kept=np.ones((2, 3)))
     norm = net.layer.add(name='norm', type='BatchNorm')
-    norm.blobs.add().data.extend([0.1, 0.2])
+    statistics = norm.blobs.add(data=[0.1, 0.2])
+    statistics.shape.dim.append(2)
     quantized = quantize_net(net, {'large': 5, 'small': 5, 'kept': 32}, 'linear-filter', vectors='half')
     assert not any(blob.half for layer in quantized.layers for blob in layer.blobs)
 
