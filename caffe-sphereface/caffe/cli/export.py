@@ -19,6 +19,8 @@ def export(flags: argparse.Namespace) -> None:
     """Write the net and weights that `flags` name to the file -onnx, the files -ncnn or all of them."""
     if not (flags.onnx or flags.ncnn):
         raise CaffeError('-onnx and -ncnn are missing, expected one of them at least (see caffe --help)')
+    if flags.calibration and not flags.ncnn:
+        raise CaffeError('-calibration goes with -ncnn (sphereslim calibrate writes int8 ONNX itself)')
     net = _net(flags)
     for path in named_weights(flags):
         net.copy_from(path)
@@ -27,8 +29,7 @@ def export(flags: argparse.Namespace) -> None:
         export_onnx(net, flags.onnx, flags.any_batch)
         print(f'{flags.onnx}: {ends}')
     if flags.ncnn:
-        weights = export_ncnn(net, flags.ncnn)
-        print(f'{flags.ncnn}, {weights}: {ends}')
+        print(f'{", ".join(export_ncnn(net, flags.ncnn, flags.calibration))}: {ends}')
 
 
 @log.warnings_only()

@@ -37,6 +37,7 @@ _FLAGS = (
     Flag('iterations', 50, 'how many iterations to run (test, time)'),
     Flag('onnx', '', 'the ONNX file to write (export)'),
     Flag('ncnn', '', 'the .param of ncnn to write, and the .bin beside it (export)'),
+    Flag('calibration', '', 'a file of sphereslim calibrate --reader ncnn: in int8 what it names (export -ncnn)'),
     Flag('any_batch', False, 'leave the batch size open in the ONNX file (export)'),
     Flag('torch', '', 'a file with a PyTorch state_dict (import-torch)'),
     Flag('map', '', 'a text file with a line "LAYER MODULE" for each layer with parameters (import-torch)'),

@@ -16,8 +16,9 @@ def in_ncnn(param, inputs, outputs):
     assert net.load_param(str(param)) == 0
     assert net.load_model(str(param.with_suffix('.bin'))) == 0
     extractor = net.create_extractor()
-    for name, (item,) in inputs.items():
-        assert extractor.input(name, ncnn.Mat(np.ascontiguousarray(item, np.float32)).clone()) == 0
+    kept = {name: np.ascontiguousarray(item, np.float32) for name, (item,) in inputs.items()}  # a Mat only points
+    for name, item in kept.items():
+        assert extractor.input(name, ncnn.Mat(item)) == 0
     made = {}
     for name in outputs:
         status, mat = extractor.extract(name)

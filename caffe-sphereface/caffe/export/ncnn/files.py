@@ -11,6 +11,7 @@ from caffe.export.ncnn.graph import (
     to_bytes,
     to_text,
 )
+from caffe.export.ncnn.int8 import read_thresholds, to_int8
 from caffe.net.net import Net
 from caffe.proto.caffe_pb2 import TEST
 from caffe.proto.files import write_bytes
@@ -18,8 +19,11 @@ from caffe.proto.files import write_bytes
 _SUFFIX = '.param'
 
 
-def export_ncnn(net: Net, path: str) -> str:
-    """Write a TEST net as `path`, a .param, and the .bin beside it, whose path is returned.
+def export_ncnn(net: Net, path: str, calibration: str = '') -> list[str]:
+    """Write a TEST net as `path`, a .param, and the .bin beside it; the paths of both.
+
+    With a `calibration` file for ncnn the layers that it names compute in int8, and ncnn's calibration table is written
+    as a third file, .table, for ncnn's own tools.
 
     Inputs, outputs and the last value of every other blob carry the names of Caffe's blobs, layers those of Caffe's
     layers; white space in them becomes `_`. One item is computed at a time. Sizes of the input follow from what the
@@ -28,11 +32,15 @@ def export_ncnn(net: Net, path: str) -> str:
     """
     if not path.endswith(_SUFFIX):
         raise CaffeError(f'{path}: expected a name that ends in {_SUFFIX}; the weights go into the .bin beside it')
-    weights = path.removesuffix(_SUFFIX) + '.bin'
+    begin = path.removesuffix(_SUFFIX)
     layers = to_ncnn(net)
-    write_bytes(weights, to_bytes(layers))
-    write_bytes(path, to_text(layers).encode())
-    return weights
+    table = to_int8(layers, read_thresholds(calibration), calibration) if calibration else ''
+    files = {f'{begin}.bin': to_bytes(layers), path: to_text(layers).encode()}
+    if calibration:
+        files[f'{begin}.table'] = table.encode()
+    for name, content in files.items():
+        write_bytes(name, content)
+    return [path, *sorted({*files} - {path})]
 
 
 def to_ncnn(net: Net) -> list[NcnnLayer]:
