@@ -75,11 +75,12 @@ def _rounded(layer: NcnnLayer, found: Thresholds, origin: str) -> tuple[np.ndarr
     rows = values.reshape(len(found.filters), -1) if values.size % max(1, len(found.filters)) == 0 else None
     if rows is None or len(found.filters) != layer.params[0] or np.any(np.abs(rows).max(1) > found.filters * _SLACK):
         raise CaffeError(f"{origin}: layer '{layer.name}' has other weights than were calibrated, calibrate again")
-    group = layer.params.get(_GROUP, 1) if layer.type == 'ConvolutionDepthWise' else len(found.filters)
-    reach = found.filters.reshape(group, -1).max(1)
+    parts = layer.params[_GROUP] if layer.type == 'ConvolutionDepthWise' else len(found.filters)
+    assert isinstance(parts, int)
+    reach = found.filters.reshape(parts, -1).max(1)
     scales = _scales(reach)
-    whole = np.rint(values.reshape(group, -1) * scales[:, None]).clip(-_MOST, _MOST).astype(np.int8)
-    bottom = _scales(np.float32([found.bottom]))
+    whole = np.rint(values.reshape(parts, -1) * scales[:, None]).clip(-_MOST, _MOST).astype(np.int8)
+    bottom = _scales(np.array([found.bottom], np.float32))
     layer.weights = [Weight(whole, flagged=True), *bias, Weight(scales), Weight(bottom)]
     layer.params[_SCALE_TERM] = _SCALES[layer.type]
     return scales, bottom
