@@ -60,7 +60,7 @@ def test_a_dry_run_goes_through_every_part_without_gpu_lmdb_and_published_data(t
     assert all(f'| {name} |' in table for name in PARTS)
 
 
-@pytest.mark.parametrize('name', ['parity', 'pictures', 'full_scale'])
+@pytest.mark.parametrize('name', ['parity', 'graphs', 'pictures', 'full_scale'])
 def test_what_a_part_asks_of_the_engine_runs_in_gpu_mode(name, tmp_path, monkeypatch):
     monkeypatch.setenv('CAFFE_DATA_WORKERS', '1')
     sent = []
