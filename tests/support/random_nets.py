@@ -1,4 +1,4 @@
-"""Random small nets with sums, concats, slices, groups, depthwise convolutions and norms."""
+"""Random small nets with sums, concats, slices, groups, depthwise convolutions, norms, and all layers of forks."""
 
 from hypothesis import strategies as st
 from sphereslim.engine import caffe_pb2
@@ -31,7 +31,16 @@ MOVES = (
     'axpy',
     'axpy',
     'unit',
+    'zoom',
+    'unpool',
+    'regions',
+    'gate of places',
+    'neuron',
+    'head',
+    'detector',
 )
+# moves whose layers have no form in ONNX
+NOT_IN_ONNX = ('regions',)
 
 
 class Builder:
@@ -108,8 +117,8 @@ def _play(builder, move, blob, number):
     elif move == 'slice' and channels > 1:
         _slice(builder, blob, number)
     elif move == 'flat':
-        flat = builder.layer('Flatten', [name])
-        builder.layer('BatchNorm', [flat], [flat])
+        # not in place, which would write into whatever else reads the blob, as in genuine Caffe
+        flat = builder.layer('BatchNorm', [builder.layer('Flatten', [name])])
         builder.heads.append(builder.layer('InnerProduct', [flat], inner_product_param={'num_output': 3}))
     elif move == 'gate':
         pooled = builder.layer('Pooling', [name], pooling_param={'global_pooling': True})
@@ -123,6 +132,8 @@ def _play(builder, move, blob, number):
         blob[0] = builder.layer('ShuffleChannel', [name], shuffle_channel_param={'group': group})
     elif move == 'axpy':
         _axpy(builder, blob, number)
+    elif move in _OF_FORKS:
+        _OF_FORKS[move](builder, blob, number)
     else:
         _per_channel(builder, blob, move, number)
 
@@ -147,6 +158,105 @@ def _axpy(builder, blob, number):
     gate = builder.layer('Convolution', [pooled], convolution_param=param)
     builder.layer('Sigmoid', [gate], [gate])
     blob[0] = builder.layer('Axpy', [gate, name, pair[0]])
+
+
+def _constant(builder, value, *shape):
+    """A blob (2, …) that is one value everywhere, made of the data so that the net has no other input."""
+    rest = 3 * SIZE * SIZE // (shape[0] if shape else 1)
+    dims = [0, *shape, rest]
+    rows = builder.layer('Reshape', ['data'], reshape_param={'shape': {'dim': dims}})
+    summed = builder.layer('Reduction', [rows], reduction_param={'axis': len(dims) - 1})
+    return builder.layer('Power', [summed], power_param={'scale': 0, 'shift': value})
+
+
+def _zoom(builder, blob, number):
+    """A larger picture, and back to SIZE with four times the channels by Reorg, or by a pooling."""
+    name, channels = blob
+    fields = {'upsample_param': {'scale': 2}} if number % 2 else {'interp_param': {'height': 10, 'width': 10}}
+    large = builder.layer(('Interp', 'Upsample')[number % 2], [name], **fields)
+    if number % 3 == 0 and channels % 4 == 0:
+        builder.blobs.append([builder.layer('Reorg', [large], reorg_param={'stride': 2}), 4 * channels])
+    else:
+        kernel = {'kernel_size': 2 + number % 2, 'stride': 2, 'ceil_mode': number % 2 == 1}
+        blob[0] = builder.layer('Pooling', [large], pooling_param=kernel)
+
+
+def _unpool(builder, blob, number):
+    """SegNet's pooling and its inverse."""
+    tops = [f'pooled{len(builder.net.layer)}', f'mask{len(builder.net.layer)}']
+    builder.layer('Pooling', [blob[0]], tops, pooling_param={'kernel_size': 2, 'stride': 2})
+    blob[0] = builder.layer('Upsample', tops, upsample_param={'upsample_h': SIZE, 'upsample_w': SIZE})
+
+
+def _regions(builder, blob, number):
+    """Both poolings of regions, of which there are as many as pictures."""
+    name, channels = blob
+    regions = _constant(builder, number % 2, 5)
+    if number % 3 and channels % 4 == 0:
+        fields = {'output_dim': channels // 4, 'group_size': 2, 'spatial_scale': 1}
+        small = builder.layer('PSROIPooling', [name, regions], psroi_pooling_param=fields)
+        fields = {'height': SIZE, 'width': SIZE}
+        builder.blobs.append([builder.layer('Interp', [small], interp_param=fields), channels // 4])
+    else:
+        fields = {'pooled_h': SIZE, 'pooled_w': SIZE}
+        blob[0] = builder.layer('ROIPooling', [name, regions], roi_pooling_param=fields)
+
+
+def _gate_of_places(builder, blob, number):
+    """A factor for each place, which all channels share."""
+    param = {'num_output': 1, 'kernel_size': [1]}
+    gate = builder.layer('Convolution', [builder.pick(number)[0]], convolution_param=param)
+    blob[0] = builder.layer('ChannelScale', [blob[0], gate])
+
+
+def _neuron(builder, blob, number):
+    kind, fields = (
+        ('Swish', {}),
+        ('Clip', {'clip_param': {'min': -0.5, 'max': 0.7}}),
+        ('NormL2', {}),
+        ('Normalize', {'normalize_param': {}}),
+    )[number % 4]
+    blob[0] = builder.layer(kind, [blob[0]], **fields)
+
+
+def _head(builder, blob, number):
+    """A head of face recognition in the phase TEST, or distances from centres."""
+    flat = builder.layer('Flatten', [blob[0]])
+    if number % 4 == 0:
+        builder.heads.append(builder.layer('InnerDistance', [flat], inner_distance_param={'num_output': 3}))
+        return
+    hidden = builder.layer('InnerProduct', [flat], inner_product_param={'num_output': 6})
+    unit = builder.layer('Normalize', [hidden], normalize_param={})
+    cosines = builder.layer('InnerProduct', [unit], inner_product_param={'num_output': 3, 'normalize': True})
+    kind = ('LabelSpecificAdd', 'CosinAddm', 'CombinedMargin')[number % 3]
+    fields = {'combined_margin_param': {'m1': 1, 'm2': 0.3, 'm3': 0.2}} if kind == 'CombinedMargin' else {}
+    builder.heads.append(builder.layer(kind, [cosines, _constant(builder, 1)], **fields))
+
+
+def _detector(builder, blob, number):
+    """SSD's head over a map: an output of its own, as the number of rows follows from what is found."""
+    name = blob[0]
+    parts = []
+    for outputs in (4, 3):
+        conv = builder.layer('Convolution', [name], convolution_param={'num_output': outputs, 'kernel_size': [1]})
+        moved = builder.layer('Permute', [conv], permute_param={'order': [0, 2, 3, 1]})
+        parts.append(builder.layer('Flatten', [moved]))
+    rows = builder.layer('Reshape', [parts[1]], reshape_param={'shape': {'dim': [0, -1, 3]}})
+    scores = builder.layer('Flatten', [builder.layer('Softmax', [rows], softmax_param={'axis': 2})])
+    priors = builder.layer('PriorBox', [name, 'data'], prior_box_param={'min_size': [2]})
+    fields = {'num_classes': 3, 'code_type': caffe_pb2.PriorBoxParameter.CENTER_SIZE, 'keep_top_k': 5}
+    builder.layer('DetectionOutput', [parts[0], scores, priors], detection_output_param=fields)
+
+
+_OF_FORKS = {
+    'zoom': _zoom,
+    'unpool': _unpool,
+    'regions': _regions,
+    'gate of places': _gate_of_places,
+    'neuron': _neuron,
+    'head': _head,
+    'detector': _detector,
+}
 
 
 def _slice(builder, blob, number):
@@ -186,6 +296,11 @@ def _per_channel(builder, blob, move, number):
         blob[0] = builder.layer(('ReLU', 'ReLU6')[number % 2], [name])
 
 
-NETS = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 11), st.integers(0, 11)), min_size=2, max_size=9).map(
-    build
-)
+def nets_of(*left_out):
+    """NETS without some moves."""
+    moves = [move for move in MOVES if move not in left_out]
+    steps = st.tuples(st.sampled_from(moves), st.integers(0, 11), st.integers(0, 11))
+    return st.lists(steps, min_size=2, max_size=9).map(build)
+
+
+NETS = nets_of()

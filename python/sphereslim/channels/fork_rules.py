@@ -67,6 +67,7 @@ def _norm_l2(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flo
 def _bn(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flows:
     """Blobs (1, C, 1, 1): PSPNet's slope, bias, mean and variance, or SegNet's scale and shift."""
     is_segnet = any(map(layer.bn_param.HasField, ('scale_filler', 'shift_filler', 'bn_mode')))
+    is_segnet = is_segnet and not layer.bn_param.moving_average  # PSPNet's first form has SegNet's fillers
     if flows[0] is not None:
         for blob in range(2 if is_segnet else 4):
             trace.axis(layer, blob, 0, flows[0], 'output', ndim=1)
