@@ -37,10 +37,11 @@ MOVES = (
     'gate of places',
     'neuron',
     'head',
+    'margin',
     'detector',
 )
 # moves whose layers have no form in ONNX
-NOT_IN_ONNX = ('regions',)
+NOT_IN_ONNX = ('regions', 'margin')
 
 
 class Builder:
@@ -220,14 +221,19 @@ def _neuron(builder, blob, number):
 
 
 def _head(builder, blob, number):
-    """A head of face recognition in the phase TEST, or distances from centres."""
+    """Cosines between unit vectors and unit centres, or distances from centres."""
     flat = builder.layer('Flatten', [blob[0]])
-    if number % 4 == 0:
-        builder.heads.append(builder.layer('InnerDistance', [flat], inner_distance_param={'num_output': 3}))
-        return
+    if number % 3 == 0:
+        return builder.layer('InnerDistance', [flat], inner_distance_param={'num_output': 3})
     hidden = builder.layer('InnerProduct', [flat], inner_product_param={'num_output': 6})
     unit = builder.layer('Normalize', [hidden], normalize_param={})
-    cosines = builder.layer('InnerProduct', [unit], inner_product_param={'num_output': 3, 'normalize': True})
+    fields = {'num_output': 3, 'normalize': True, 'bias_term': False}
+    return builder.layer('InnerProduct', [unit], inner_product_param=fields)
+
+
+def _margin(builder, blob, number):
+    """A margin on cosines, some of which there are in the phase TEST, too."""
+    cosines = _head(builder, blob, 1)
     kind = ('LabelSpecificAdd', 'CosinAddm', 'CombinedMargin')[number % 3]
     fields = {'combined_margin_param': {'m1': 1, 'm2': 0.3, 'm3': 0.2}} if kind == 'CombinedMargin' else {}
     builder.heads.append(builder.layer(kind, [cosines, _constant(builder, 1)], **fields))
@@ -254,7 +260,8 @@ _OF_FORKS = {
     'regions': _regions,
     'gate of places': _gate_of_places,
     'neuron': _neuron,
-    'head': _head,
+    'head': lambda *of: of[0].heads.append(_head(*of)),
+    'margin': _margin,
     'detector': _detector,
 }
 
