@@ -12,7 +12,7 @@ from caffe.export.ncnn.files import export_ncnn
 from caffe.export.ncnn.graph import converted_types as ncnn_types
 from caffe.export.onnx_file import export_onnx
 from golden_cases import CASES, GOLDENS, TRAINING, golden_net, named
-from readers import in_ncnn, in_onnxruntime, in_opencv4
+from readers import in_ncnn, in_onnxruntime, in_opencv4, in_other_environment
 
 NOTHING_COMPUTED = {'Split', 'Silence'}  # made by the engine, or without a top
 
@@ -35,7 +35,14 @@ def through_opencv4(net, text, folder):
     return in_opencv4(folder / 'net.prototxt', folder / 'net.caffemodel', inputs, net.outputs)
 
 
-READERS = {'ncnn': through_ncnn, 'onnxruntime': through_onnxruntime, 'opencv4': through_opencv4}
+def through_opencv5(net, text, folder):
+    export_onnx(net, str(folder / 'net.onnx'))
+    inputs = {name: net.blobs[name].data for name in net.inputs}
+    return in_other_environment('opencv5', folder / 'net.onnx', inputs, net.outputs)
+
+
+INSTALLED = {'ncnn': through_ncnn, 'onnxruntime': through_onnxruntime, 'opencv4': through_opencv4}
+READERS = INSTALLED | {'opencv5': through_opencv5}
 
 
 def assert_agrees(reader, net, text, folder):
@@ -77,7 +84,7 @@ def test_every_measured_type_of_opencv_has_a_net_or_is_in_the_goldens():
 
 @pytest.mark.skipif(not CASES, reason=f'no goldens in {GOLDENS} (set SHARED to the folder that holds them)')
 @pytest.mark.parametrize('case', [case for case in CASES if not case.name.startswith(TRAINING)], ids=named)
-@pytest.mark.parametrize('reader', READERS)
+@pytest.mark.parametrize('reader', INSTALLED)
 def test_a_net_without_obstacles_gives_the_same_outputs_in_the_reader(reader, case, tmp_path):
     prototxt = f'{case}.prototxt'
     if [f for f in check(read_net(prototxt), read_target(reader)) if f.kind == OBSTACLE]:

@@ -3,8 +3,13 @@
 A test of a reader that is not installed is skipped; requirements-test.txt and docs/deploy.md say how to have them all.
 """
 
+import os
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
+from repository import ROOT
 
 
 def in_ncnn(param, inputs, outputs):
@@ -50,3 +55,29 @@ def in_opencv4(prototxt, caffemodel, inputs, outputs):
         return {outputs[0]: net.forward()}
     made = net.forwardAndRetrieve([*dict.fromkeys(net.getUnconnectedOutLayersNames())])
     return dict(zip(outputs, [array for of_layer in made for array in of_layer], strict=True))
+
+
+def in_opencv(path, inputs, outputs):
+    """Outputs of an ONNX file in the OpenCV of the tests."""
+    cv2 = pytest.importorskip('cv2')
+    net = cv2.dnn.readNetFromONNX(str(path))
+    for name, array in inputs.items():
+        net.setInput(array, name)
+    return {name: net.forward(name) for name in outputs}
+
+
+def in_other_environment(reader, path, inputs, outputs):
+    """Outputs of an ONNX file in a reader ('opencv5', 'openvino') of requirements-readers.txt, by a process of its own.
+
+    The environment is the folder that READERS_VENV names, .venv-readers of the checkout without it.
+    """
+    venv = Path(os.environ.get('READERS_VENV', ROOT / '.venv-readers'))
+    if not (venv / 'bin/python').exists():
+        pytest.skip(
+            f'no environment with OpenCV 5 and OpenVINO in {venv}, requirements-readers.txt says how to make it'
+        )
+    given, made = path.with_suffix('.in.npz'), path.with_suffix('.out.npz')
+    np.savez(given, outputs=np.array(list(outputs)), **inputs)
+    script = ROOT / 'tests/support/onnx_reader.py'
+    subprocess.run([venv / 'bin/python', script, reader, path, given, made], check=True)
+    return dict(np.load(made))
