@@ -14,6 +14,7 @@ from sphereslim.rewrite.distill import (
     PREFIX,
     add_embedding_loss,
     add_logits_loss,
+    add_map_loss,
     join_weights,
     with_teacher,
     without_teacher,
@@ -194,3 +195,38 @@ def test_command_writes_what_caffe_trains(tmp_path):
     assert not caffe_pb2.NetParameter.FromString((tmp_path / 'student.caffemodel').read_bytes()).layer
     failed = subprocess.run([*command, '--out', tmp_path / 'out'], capture_output=True, text=True)
     assert failed.returncode == 1 and '--logits or --embedding' in failed.stderr
+
+
+@pytest.mark.parametrize('kept', [[0, 2], [0, 1, 2, 3]])
+def test_the_map_loss_is_the_share_of_the_kept_channels_that_the_student_lacks(kept):
+    def net(channels):
+        return parse_net(f"""
+            layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: [5, 3, 4, 4] }} }} }}
+            layer {{ name: "map" type: "Convolution" bottom: "data" top: "map"
+                     convolution_param {{ num_output: {channels} kernel_size: 1 }} }}""")
+
+    rng = np.random.default_rng(0)
+    student, teacher = open_net(net(len(kept))), open_net(net(4))
+    for opened in (student, teacher):
+        for blob in opened.params['map']:
+            blob.data[...] = rng.normal(0, 1, blob.data.shape)
+    both = with_teacher(net(len(kept)), net(4))
+    data = rng.normal(0, 1, (5, 3, 4, 4))
+    maps = {}
+    for name, opened in (('student', student), ('teacher', teacher)):
+        opened.blobs['data'].data[...] = data
+        maps[name] = np.array(opened.forward()['map'], np.float64)
+    wanted = maps['teacher'][:, kept]
+    joined, scale = join_weights(weights_of(student), weights_of(teacher)), float((wanted**2).sum() / 5)
+    both, joined = add_map_loss(both, joined, 'map', np.array(kept), 4, scale, 0.3)
+    opened = open_net(both, joined, caffe.TRAIN, backward=True)
+    opened.blobs['data'].data[...] = data
+    opened.forward()
+    weighted = opened.blobs['distill_map_loss'].data * opened.blob_loss_weights['distill_map_loss']
+    assert float(weighted.item()) == pytest.approx(
+        0.3 * ((maps['student'] - wanted) ** 2).sum() / (wanted**2).sum(), rel=1e-4
+    )
+    opened.backward()
+    expected = 0.3 * 2 * (maps['student'] - wanted) / (wanted**2).sum()
+    np.testing.assert_allclose(opened.blobs['map'].diff, expected, rtol=1e-3, atol=1e-7)
+    assert weights_of(student).layer == without_teacher(joined).layer

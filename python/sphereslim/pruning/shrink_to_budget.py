@@ -32,7 +32,7 @@ from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.trials import Trials, outputs_of
 from sphereslim.rewrite.rotate import covariance, linear_trunks, principal_components, rotate
 
-_MOST_OF_A_GROUP = 16  # a step takes at most one in so many of the channels that a group had at first
+_MOST_OF_A_GROUP = 1.25  # a step takes at most so many times its `stride` of the channels that a group had at first
 _LEAST_LEFT = 8  # and leaves one in so many
 _LEAST_LOSS = 1e-6  # of a cut that seems to gain: then the one that saves most is best
 
@@ -192,7 +192,7 @@ class Shrinking:
     def _fewer(self, now: int, first: int) -> int:
         """The channels left of `now` after a step, in a group that had `first`."""
         multiple = self._settings.multiple
-        wanted = now - max(first // _MOST_OF_A_GROUP, 1)
+        wanted = now - max(int(_MOST_OF_A_GROUP * self._settings.stride * first), 1)
         return min(now, max(wanted // multiple * multiple, _least(first, multiple)))
 
     def _just_enough(self, model: Model, taken: dict[str, int], name: str, count: int, limit: float) -> int:

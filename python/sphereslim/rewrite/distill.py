@@ -4,6 +4,10 @@ The softened cross entropy (Hinton et al. 2015) is -w T^2 mean_n sum_c p_c log q
 teacher's and the student's logits over T; its gradient in the student's logits is w T (q - p) / N. Caffe has no loss
 for soft labels, so it is made of Power, Softmax, Log, Eltwise PROD and Reduction MEAN, whose loss_weight is -w T^2
 times the classes. The embedding loss is w / (2 N) sum_n |u_n - v_n|^2 of the L2-normalised features u and v.
+
+The map loss is w sum_n |s_n - P t_n|^2 / sum_n |P t_n|^2 of two maps inside the nets, where a frozen 1x1 convolution P
+takes the channels that the student kept of the teacher's (hints as in FitNets, Romero et al. 2015); the lower sum is a
+constant.
 """
 
 from __future__ import annotations
@@ -11,15 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.inputs import input_shape, is_data, with_inputs
 from sphereslim.net.messages import copy_of
 from sphereslim.net.roles import DATA, LOSS, opened_layers, parts
-from sphereslim.net.weights import weight_layers
+from sphereslim.net.weights import fill_blob, weight_layers
 
 PREFIX = 'teacher_'
+_FROZEN = {'lr_mult': 0.0, 'decay_mult': 0.0}
 _TINY = 1e-10  # keeps log and division off zero
 
 
@@ -109,6 +116,32 @@ def add_embedding_loss(
     return result
 
 
+def add_map_loss(
+    net: caffe_pb2.NetParameter,
+    weights: caffe_pb2.NetParameter,
+    blob: str,
+    kept: np.ndarray,
+    size: int,
+    scale: float,
+    weight: float,
+) -> tuple[caffe_pb2.NetParameter, caffe_pb2.NetParameter]:
+    """(net, weights) with the squared distance of a student's map `blob` (N, C, …) from the teacher's of that name.
+
+    The student's channels are those numbered `kept` among the teacher's `size`; `scale` is the mean squared length of
+    that part of the teacher's map for one picture, so that the loss is `weight` where the student gives nothing.
+    """
+    result, held = copy_of(net), copy_of(weights)
+    chosen = f'{PREFIX}{blob}'
+    if len(kept) < size:
+        name = f'{PREFIX}chosen_{blob}'
+        param = {'num_output': len(kept), 'kernel_size': [1], 'bias_term': False}
+        chosen = _add(result, name, 'Convolution', [chosen], convolution_param=param, param=[_FROZEN])
+        selector = held.layer.add(name=name, type='Convolution').blobs.add()
+        fill_blob(selector, np.eye(size)[kept][:, :, None, None], legacy=False)
+    _add(result, f'distill_{blob}_loss', 'EuclideanLoss', [blob, chosen], loss_weight=[2 * weight / scale])
+    return result, held
+
+
 def join_weights(student: caffe_pb2.NetParameter | None, teacher: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     """A NetParameter with the teacher's weights under PREFIX, and the student's, which may be None."""
     result = copy_of(student) if student is not None else caffe_pb2.NetParameter()
@@ -169,7 +202,7 @@ def _frozen(layer: caffe_pb2.LayerParameter, blobs: int) -> caffe_pb2.LayerParam
     layer.ClearField('include')
     layer.ClearField('exclude')
     for _ in range(blobs):
-        layer.param.add(lr_mult=0, decay_mult=0)
+        layer.param.add(**_FROZEN)
     if layer.type == 'BatchNorm':
         layer.batch_norm_param.use_global_stats = True
     return layer

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.linalg import solve
 
 LARGEST_SYSTEM = 5000  # inputs up to which XᵀX is gathered; 200 MB
+_PLENTY = 200  # rows for each input, from which on no ridge is worth a search
 RIDGES = tuple(10.0**power for power in range(-6, 2))  # that are tried where none is given
 
 
@@ -27,9 +28,16 @@ class NormalEquations:
 
     def solution(self, start: np.ndarray, ridge: float) -> np.ndarray:
         """W for W0 = `start` (inputs × outputs) and λ = `ridge` · mean of XᵀX's diagonal."""
-        penalty = ridge * np.trace(self.products) / len(self.products)
+        penalty = ridge * np.trace(self.products) / len(self.products) or 1.0
         system = self.products + penalty * np.eye(len(self.products))
         return start + solve(system, self._xy - self.products @ start, assume_a='pos')
+
+    def solutions(self, start: np.ndarray, ridges: Sequence[float]) -> Iterator[np.ndarray]:
+        """What `solution` gives for each of several ridges, from one decomposition."""
+        values, vectors = np.linalg.eigh(self.products)
+        turned = vectors.T @ (self._xy - self.products @ start)
+        for ridge in ridges:
+            yield start + vectors @ (turned / (np.maximum(values, 0) + (ridge * values.mean() or 1.0))[:, None])
 
     def error(self, weights: np.ndarray) -> float:
         """Σ |y − xW|² less Σ |y|², which no W changes."""
@@ -87,6 +95,10 @@ class SampledRows:
         penalty = ridge * np.trace(products) / x.shape[1]
         return start + x.T @ solve(products + penalty * np.eye(len(x)), y - x @ start, assume_a='pos')
 
+    def solutions(self, start: np.ndarray, ridges: Sequence[float]) -> Iterator[np.ndarray]:
+        """What `solution` gives for each of several ridges."""
+        return (self.solution(start, ridge) for ridge in ridges)
+
     def error(self, weights: np.ndarray) -> float:
         """Σ |y − xW|² over the sample."""
         x, y = np.split(self._rows.rows().astype(np.float64), [self._inputs], axis=1)
@@ -114,9 +126,11 @@ class Halves(Generic[Equations]):
     def __init__(self, make: Callable[[], Equations]) -> None:
         self._first: Equations = make()
         self._second: Equations = make()
+        self._rows = 0
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
         """Take in rows of inputs and of wanted outputs."""
+        self._rows += len(x)
         middle = (len(x) + 1) // 2
         self._first.add(x[:middle], y[:middle])
         if len(x) > middle:
@@ -132,9 +146,9 @@ class Halves(Generic[Equations]):
         return self._first.joined(self._second)
 
     def best_ridge(self, start: np.ndarray) -> float:
-        """The best of RIDGES for a half, halved as the rows of both are twice as many."""
-        return min(RIDGES, key=lambda ridge: self._error(start, ridge)) / 2
-
-    def _error(self, start: np.ndarray, ridge: float) -> float:
+        """The best of RIDGES for a half, halved as the rows of both are twice as many; the least for very many rows."""
+        if self._rows > _PLENTY * len(start):
+            return RIDGES[0]
         pairs = (self._first, self._second), (self._second, self._first)
-        return sum(judge.error(learner.solution(start, ridge)) for learner, judge in pairs)
+        errors = [[judge.error(weights) for weights in learner.solutions(start, RIDGES)] for learner, judge in pairs]
+        return RIDGES[int(np.sum(errors, axis=0).argmin())] / 2

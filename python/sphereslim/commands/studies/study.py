@@ -30,6 +30,7 @@ from sphereslim.files import check_folder, check_writable, only_one
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.prototxt import read_solver
 from sphereslim.progress import bar
+from sphereslim.pruning import distillation
 from sphereslim.pruning.allocation import curves
 from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import Model, cost, open_model
@@ -40,7 +41,7 @@ from sphereslim.report.cells import accuracy_text
 from sphereslim.report.drawing import png
 from sphereslim.report.markdown import table_text
 from sphereslim.report.write import write_report
-from sphereslim.studies.one_shot import distillation, page
+from sphereslim.studies.one_shot import page
 from sphereslim.studies.one_shot.study import Study, percent
 from sphereslim.training.stage import Stage, train_with_bar
 

@@ -1,10 +1,16 @@
-"""Label-free distillation of a pruned deploy net: the whole net teaches it the embedding of every picture."""
+"""Label-free distillation of a pruned deploy net: the whole net teaches it the embedding of every picture.
+
+Where it is known which channels the pruned net kept, it learns the sums at the ends of the residual trunks as well.
+"""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sphereslim.channels.groups import Groups
+import numpy as np
+
+from sphereslim.channels.groups import Groups, Kept
+from sphereslim.data.feed import Feed, feed_for
 from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.files import write_bytes
@@ -16,11 +22,20 @@ from sphereslim.net.opened import load_net
 from sphereslim.net.prototxt import write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.pruning.model import Model
-from sphereslim.rewrite.distill import PREFIX, add_embedding_loss, join_weights, with_teacher, without_teacher
+from sphereslim.rewrite.distill import (
+    PREFIX,
+    add_embedding_loss,
+    add_map_loss,
+    join_weights,
+    with_teacher,
+    without_teacher,
+)
 from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
+TRUNK_WEIGHT = 0.1  # of the loss at each trunk, which is 1 for a trunk of zeros; that of the embedding is 1 - cosine
+_SCALED_ON = 64  # pictures
 
 
 def check(model: Model, form: InputForm) -> None:
@@ -38,27 +53,47 @@ def emit(
     student: Model,
     teacher: Model,
     form: InputForm,
-    paths: Iterable[str | Path],
+    paths: Sequence[str | Path],
     minutes: float,
     base_lr: float,
     batch: int,
     seed: int,
+    kept: Kept | None = None,
 ) -> int:
     """Write a stage that distils for `minutes` of CPU time on picture files `paths`; returns its iterations.
 
-    The rate falls tenfold after 70 % and again after 90 % of the iterations.
+    With `kept` = {group: units of the teacher that the student has} the student learns the teacher's trunks too. The
+    rate falls to 0 in a straight line.
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
     pictures = stage.folder / 'pictures.txt'
     write_bytes(pictures, ''.join(f'{path} 0\n' for path in paths).encode())
     net = training_net(student.net, teacher.net, form, pictures, batch)
+    weights = join_weights(student.weights, teacher.weights)
+    if kept is not None:
+        feed = feed_for(teacher.net, paths[:_SCALED_ON], form)
+        for blob, places, size, scale in _trunk_ends(teacher, kept, feed):
+            net, weights = add_map_loss(net, weights, blob, places, size, scale, TRUNK_WEIGHT)
     write_prototxt(stage.train, net)
     write_prototxt(stage.deploy, student.net)
-    write_bytes(stage.init, join_weights(student.weights, teacher.weights).SerializeToString())
+    write_bytes(stage.init, weights.SerializeToString())
     iterations = max(10, int(60 * minutes * SHARE / cpu_seconds(stage.train, stage.init)))
-    schedule = Schedule(iterations, base_lr, batch, (int(0.7 * iterations), int(0.9 * iterations)), display=5)
+    falling = {'lr_policy': 'poly', 'power': 1.0}
+    schedule = Schedule(iterations, base_lr, batch, display=5, extra=falling)
     write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
     return iterations
+
+
+def _trunk_ends(teacher: Model, kept: Kept, feed: Feed) -> Iterator[tuple[str, np.ndarray, int, float]]:
+    """(blob, places of the channels that stay, channels, mean of their sum of squares) of each trunk's last sum."""
+    sampler = teacher.sampler(feed)
+    for group in teacher.groups:
+        if group.is_trunk and group.prunable and group.points:
+            layer, top = group.points[-1]
+            units = teacher.groups.units_of(group, layer, top)
+            places = np.flatnonzero(np.isin(units, kept.get(group.name, np.arange(group.size))))
+            squares = [np.square(blob[:, places]).sum() for (blob,) in sampler.blobs([sampler.after(layer, top)])]
+            yield top, places, len(units), float(sum(squares)) / len(feed.paths)
 
 
 def training_net(
