@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -173,6 +174,23 @@ def test_a_stage_that_is_killed_loses_what_came_after_the_last_safety_snapshot(t
     stage.run(watch=look, harvest=harvested.update)
     assert states[-1] and max(map(len, states)) < 10
     assert sorted(harvested) == [40] and stage.is_trained()
+
+
+def test_a_command_that_is_killed_leaves_no_training_behind(tmp_path):
+    stage = make_stage(tmp_path / 'one')
+    solver = read_solver(stage.solver)
+    solver.max_iter, solver.display = 10**7, 10**6  # it would not soon notice that nobody reads its log
+    write_prototxt(stage.solver, solver)
+    child = os.fork()
+    if not child:
+        stage.run(watch=lambda progress: os.kill(os.getpid(), signal.SIGKILL))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while subprocess.run(['pgrep', '-f', f'train --solver={stage.solver}'], stdout=subprocess.DEVNULL).returncode == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert stage.log.read_text().count('Iteration 0 ') == 1 and not stage.is_trained()
 
 
 def test_a_solver_with_snapshots_elsewhere_is_told_before_it_trains(tmp_path):

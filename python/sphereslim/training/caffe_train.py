@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from sphereslim.errors import SlimError
 from sphereslim.logs.lines import fatal_message
 from sphereslim.logs.parser import displayed_loss
 
+_LIBC, _END_WITH_PARENT = ctypes.CDLL(None), 1  # Linux's prctl and its PR_SET_PDEATHSIG
 SAFETY_SECONDS = 300  # what a training can lose that is killed
 EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
 
@@ -79,7 +81,7 @@ def train(
         text=True,
         start_new_session=True,
         env=environment,
-        preexec_fn=_ignore_hangup,
+        preexec_fn=_prepare,
     )
     try:
         last = _follow(process, log, watch, solver, safety)
@@ -93,9 +95,11 @@ def train(
         raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
 
 
-def _ignore_hangup() -> None:
-    """Let a request for a snapshot that comes before or after the training itself pass without effect."""
+def _prepare() -> None:
+    """Let a request for a snapshot that comes before or after the training itself pass without effect, and the process
+    end when this one is killed: the next run goes on from the last snapshot, beside no other."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _LIBC.prctl(_END_WITH_PARENT, signal.SIGKILL)
 
 
 def _follow(

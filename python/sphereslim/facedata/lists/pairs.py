@@ -45,6 +45,6 @@ def _some(options: Sequence[Pair], count: int, kind: str, rng: np.random.Generat
     if len(options) < count:
         raise SlimError(
             f'a fold has only {len(options)} {kind} pairs, expected at least {count}: '
-            'more test people or pictures, or fewer folds or pairs'
+            'more test people or pictures, or fewer --folds or --per-fold'
         )
     return [options[k] for k in sorted(rng.choice(len(options), count, replace=False))]
