@@ -225,3 +225,23 @@ def test_costs_of_the_forks_layers():
     assert (stats['e'].weights, stats['e'].parameters, stats['e'].macs) == (72, 80, 72 * 12 * 2)
     assert (stats['p'].parameters, stats['p'].statistics) == (16, 16)
     assert (stats['s'].parameters, stats['s'].statistics) == (16, 0)
+
+
+SSD = """
+layer { name: "d" type: "AnnotatedData" top: "data" top: "boxes"
+        transform_param { resize_param { height: 8 width: 6 } } data_param { source: "none" } }
+layer { name: "l" type: "Convolution" bottom: "data" top: "l" convolution_param { num_output: 4 kernel_size: 1 } }
+layer { name: "lp" type: "Permute" bottom: "l" top: "lp" permute_param { order: [0, 2, 3, 1] } }
+layer { name: "lf" type: "Flatten" bottom: "lp" top: "lf" }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 3 kernel_size: 1 } }
+layer { name: "cp" type: "Permute" bottom: "c" top: "cp" permute_param { order: [0, 2, 3, 1] } }
+layer { name: "cf" type: "Flatten" bottom: "cp" top: "cf" }
+layer { name: "p" type: "PriorBox" bottom: "c" bottom: "data" top: "p" prior_box_param { min_size: 2 } }
+layer { name: "loss" type: "MultiBoxLoss" bottom: "lf" bottom: "cf" bottom: "p" bottom: "boxes" top: "loss"
+        multibox_loss_param { num_classes: 3 } }
+"""
+
+
+def test_a_detector_that_is_trained_from_a_database_is_measured_without_it():
+    macs = {stats.name: stats.macs for stats in measure(parse_net(SSD))}
+    assert (macs['l'], macs['c']) == (8 * 6 * 3 * 4, 8 * 6 * 3 * 3)

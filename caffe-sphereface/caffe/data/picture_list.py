@@ -23,7 +23,7 @@ class PathList:
 
 @dataclass(frozen=True)
 class PictureList(PathList):
-    """A list with labels (N,) in float32."""
+    """A list with labels (N,), or (N, L) where each picture has L, in float32."""
 
     labels: np.ndarray
 
@@ -71,19 +71,45 @@ def read_list(source: str) -> PictureList:
     return PictureList(str(source), paths, lines, np.array(labels, np.float32))
 
 
+def read_multi_label_list(source: str, count: int | None = None) -> PictureList:
+    """Read a list of `path label label …` lines, paths without spaces, with labels (N, count).
+
+    Without `count` there are as many as in the first line, and they may be any numbers. Raises CaffeError naming file
+    and line for a line of another form.
+    """
+    words = _words_of_lines(source)
+    labels: list[list[float]] = []
+    wanted = count
+    for number, (_, *stated) in words:
+        try:
+            values = [whole_number(word) if count else float(word) for word in stated]
+        except ValueError:
+            values = []
+        wanted = wanted or len(values)
+        if not values or len(values) != wanted:
+            kind = 'whole numbers' if count else 'numbers, as many as in every line'
+            line = ' '.join(stated)[:60]
+            raise CaffeError(f"{source}:{number}: labels '{line}', expected {wanted or 'one or more'} {kind}")
+        labels.append(values)
+    paths, lines = [path for _, (path, *_) in words], [number for number, _ in words]
+    return PictureList(str(source), paths, lines, np.array(labels, np.float32))
+
+
 def read_annotated_list(source: str) -> AnnotatedList:
     """Read a list of `picture annotation` lines, paths without spaces; CaffeError naming file and line for others."""
-    paths: list[str] = []
-    annotations: list[str] = []
-    lines: list[int] = []
-    for number, line in enumerate(read_bytes(source).decode(errors='surrogateescape').split('\n'), 1):
-        words = line.split()
-        if words and len(words) != 2:
-            raise CaffeError(f"{source}:{number}: '{line.strip()[:80]}', expected the paths of a picture and its boxes")
-        if words:
-            paths.append(words[0])
-            annotations.append(words[1])
-            lines.append(number)
-    if not paths:
-        raise CaffeError(f'{source}: lists no pictures, expected lines of the paths of a picture and its boxes')
-    return AnnotatedList(str(source), paths, lines, annotations)
+    words = _words_of_lines(source)
+    for number, line in words:
+        if len(line) != 2:
+            text = ' '.join(line)[:80]
+            raise CaffeError(f"{source}:{number}: '{text}', expected the paths of a picture and its boxes")
+    lines = [number for number, _ in words]
+    return AnnotatedList(str(source), [picture for _, (picture, _) in words], lines, [boxes for _, (_, boxes) in words])
+
+
+def _words_of_lines(source: str) -> list[tuple[int, list[str]]]:
+    """[(number, words)] of the lines of a file that are not blank; CaffeError where there is none."""
+    lines = read_bytes(source).decode(errors='surrogateescape').split('\n')
+    found = [(number, words) for number, line in enumerate(lines, 1) if (words := line.split())]
+    if not found:
+        raise CaffeError(f'{source}: lists no pictures, expected a line for each')
+    return found

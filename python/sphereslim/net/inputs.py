@@ -58,6 +58,9 @@ def _data_shape(layer: caffe_pb2.LayerParameter) -> tuple[int, ...] | None:
         return tuple(layer.dummy_data_param.shape[0].dim)
     if crop:
         return (1, channels, crop, crop)
+    resize = getattr(layer.transform_param, 'resize_param', None)  # a field of the SSD forks only
+    if resize is not None and resize.height and resize.width:
+        return (1, channels, resize.height, resize.width)
     return (1, channels, image.new_height, image.new_width) if image.new_height and image.new_width else None
 
 
@@ -66,12 +69,13 @@ def _input_layer(
 ) -> caffe_pb2.LayerParameter:
     """An Input with the tops not in `seen`: the first of `shape`, the others as they are or one label per image.
 
-    What came in batches of `before` comes in those of `batch`.
+    Where labels are boxes there is one. What came in batches of `before` comes in those of `batch`.
     """
     own = [[batch, *s.dim[1:]] if s.dim[:1] == [before] else list(s.dim) for s in layer.input_param.shape]
     if len(own) == 1:
         own *= len(layer.top)
-    shapes = own or [[batch]] * len(layer.top)
+    label = [1, 1, 1, 8] if layer.type == 'AnnotatedData' else [batch]
+    shapes = own or [label] * len(layer.top)
     if shape is not None:
         shapes = [list(shape), *shapes[1:]]
     new = [(top, dims) for top, dims in zip(layer.top, shapes) if top not in seen]

@@ -6,9 +6,9 @@ from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
 from caffe.data.feed import Feed, Order, make_transformer, own_generator
-from caffe.data.picture_list import PictureList, read_list
+from caffe.data.picture_list import PictureList, read_list, read_multi_label_list
 from caffe.data.pictures import read_picture
-from caffe.data.prefetch.batch import NewRow
+from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 from caffe.proto.caffe_pb2 import ImageDataParameter
@@ -18,6 +18,7 @@ from caffe.proto.caffe_pb2 import ImageDataParameter
 class ImageData(Layer):
     """Batches of the pictures (N, C, H, W) and labels (N,) of a list of `path label` lines, over and over.
 
+    With `label_dim` L, of Caffe-ZF, lines have L labels behind a path without spaces, and labels are (N, L).
     All pictures of a batch must have one size, which may change from batch to batch, unless they are resized
     (`new_height`, `new_width`) or cropped.
     """
@@ -32,7 +33,7 @@ class ImageData(Layer):
             self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
         try:
             log.info('image_data_layer.cpp:38', f'Opening file {param.source}')
-            listing = read_list(param.source)
+            listing = self._read(param)
         except CaffeError as error:
             self.error(str(error))
         log.info('image_data_layer.cpp:63', f'A total of {len(listing.paths)} images.')
@@ -42,20 +43,36 @@ class ImageData(Layer):
             self.error(f'rand_skip {param.rand_skip} skipped {skip} lines, {param.source} has {len(listing.paths)}')
         order = Order(len(listing.paths), param.shuffle, skip, generator)
         load = _loader(listing, param, transformer)
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator)
+        divisible = listing.labels.ndim == 1
+        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=divisible)
         self._feed.shape_tops(self, top, order.peek())
         log.info('image_data_layer.cpp:90', f'output data size: {",".join(map(str, top[0].shape))}')
+
+    def _read(self, param: ImageDataParameter) -> PictureList:
+        """The list of pictures, with the labels that this kind of layer gives."""
+        return read_multi_label_list(param.source, param.label_dim) if param.label_dim > 1 else read_list(param.source)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._feed.forward(self, top)
 
 
+@register('MultiLabelImageData')
+class MultiLabelImageData(ImageData):
+    """ImageData of caffe-windows' fork whose labels (N, L) are the L numbers behind each path, such as landmarks.
+
+    L is what the first line has.
+    """
+
+    def _read(self, param: ImageDataParameter) -> PictureList:
+        return read_multi_label_list(param.source)
+
+
 def _loader(
     listing: PictureList, param: ImageDataParameter, transformer: Transformer
-) -> Callable[[int, Draw, NewRow], int]:
+) -> Callable[[int, Draw, NewRow], Label]:
     root, color, height, width = param.root_folder, param.is_color, param.new_height, param.new_width
 
-    def load(index: int, draw: Draw, new_row: NewRow) -> int:
+    def load(index: int, draw: Draw, new_row: NewRow) -> Label:
         try:
             image = read_picture(root + listing.paths[index], color, height, width)
             transformer.place(image, draw, new_row)

@@ -225,3 +225,55 @@ def test_genuine_batches(case, tmp_path, monkeypatch):
     for k, (data, label) in enumerate(batches(made, 2)):
         assert np.array_equal(label, expected[f'{case}/{k}/label'])
         assert np.abs(data - expected[f'{case}/{k}/data']).max() <= tolerance
+
+
+def multi(kind, lines, image_data=''):
+    """A net that reads the pictures of folder p with several labels each."""
+    Path('p').mkdir(exist_ok=True)
+    for i in range(3):
+        cv2.imwrite(f'p/{i}.png', np.full((4, 5, 3), i, np.uint8))
+    Path('multi.txt').write_text(lines)
+    text = f'''layer {{ name: "d" type: "{kind}" top: "data" top: "label"
+               image_data_param {{ source: "multi.txt" batch_size: 2 root_folder: "p/" {image_data} }} }}'''
+    return caffe.Net(parse_text(text, caffe_pb2.NetParameter(), 'test'), caffe.TEST)
+
+
+@pytest.mark.parametrize(
+    'kind, lines, image_data, labels',
+    [
+        ('ImageData', '0.png 1 2 -3\n1.png 4 5 6\n\n2.png 7 8 9\n', 'label_dim: 3', [[1, 2, -3], [4, 5, 6], [7, 8, 9]]),
+        ('MultiLabelImageData', '0.png 0.5 2\n1.png -1e-3 5\n2.png 7 8\n', '', [[0.5, 2], [-0.001, 5], [7, 8]]),
+        ('MultiLabelImageData', '0.png 4\n1.png 5\n2.png 6\n', '', [[4], [5], [6]]),
+    ],
+)
+def test_a_picture_may_have_several_labels(folder, kind, lines, image_data, labels):
+    made = multi(kind, lines, image_data)
+    assert made.blobs['label'].shape == (2, len(labels[0]))
+    got = [label for _, label in batches(made, 3)]
+    assert np.allclose(np.concatenate(got), np.resize(labels, (6, len(labels[0]))))
+
+
+@pytest.mark.parametrize(
+    'kind, lines, image_data, message',
+    [
+        ('ImageData', '0.png 1 2\n', 'label_dim: 3', "multi.txt:1: labels '1 2', expected 3 whole numbers"),
+        ('ImageData', '0.png 1 2 3\n1.png 1 2 x\n', 'label_dim: 3', 'multi.txt:2: .*expected 3 whole'),
+        ('MultiLabelImageData', '0.png 1 2\n1.png 1\n', '', "multi.txt:2: labels '1', expected 2 numbers"),
+        ('MultiLabelImageData', '0.png\n', '', 'expected one or more numbers'),
+        ('MultiLabelImageData', '\n', '', 'lists no pictures'),
+    ],
+)
+def test_lists_with_other_numbers_of_labels_are_refused(folder, kind, lines, image_data, message):
+    with pytest.raises(CaffeError, match=message) as error:
+        multi(kind, lines, image_data)
+    assert "layer 'd'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'field', ['face_transform: true', 'balance_class: true', 'label_cut_start: 1', 'short_side: 256']
+)
+def test_fields_that_change_which_pictures_a_net_gets_are_refused_with_their_forks(field):
+    with pytest.raises(
+        CaffeError, match=f'image_data_param.{field.replace(":", "")}: not implemented.*(caffe-windows|nvcaffe)'
+    ):
+        net(field)
