@@ -220,6 +220,8 @@ def _swish(made: Replacement, layer: Layer) -> None:
 
 @rule(Dropout)
 def _dropout(made: Replacement, layer: Dropout) -> None:
+    if not layer.is_test:
+        layer.error('draws in the TEST phase, expected it without sample_weights_test')
     if layer.test_scale == 1:
         made.keep()
     else:

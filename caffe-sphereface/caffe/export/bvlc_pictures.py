@@ -10,6 +10,8 @@ from caffe.layers.shape.flip import Flip
 from caffe.layers.shape.permute import Permute
 from caffe.layers.shape.shuffle_channel import ShuffleChannel
 from caffe.layers.vision.interp import Interp
+from caffe.layers.vision.sided_convolution import SidedConvolution
+from caffe.layers.vision.sided_pooling import SidedPooling
 from caffe.layers.vision.upsample import Upsample
 
 _LARGEST_MATRIX = 2**24  # weights of an Interp that becomes an InnerProduct
@@ -72,6 +74,32 @@ def _flip(made: Replacement, layer: Flip) -> None:
         made.add('Slice', [x], f'lines{axis}', tops=lines, slice_param={'axis': axis})
         suffix = '' if axis == mirrored[-1] else f'mirrored{axis}'
         x = made.add('Concat', lines[::-1], suffix, concat_param={'axis': axis})
+
+
+@rule(SidedConvolution)
+def _sided_convolution(made: Replacement, layer: SidedConvolution) -> None:
+    """Padding alike on both sides; zeros in front of the weights, or behind them, take the rest."""
+    if not made.has_weights:
+        layer.error('pads each side in its own way and gets other weights, expected -weights')
+    left, right, above, below = layer.margins
+    weight, *bias = made.blobs()
+    gaps = ((below - above, layer.window.dilation[0]), (right - left, layer.window.dilation[1]))
+    if any(gap % dilation for gap, dilation in gaps):
+        layer.error(f'pads {layer.margins} with dilation {layer.window.dilation}, expected steps of the dilation')
+    more = [(max(0, gap // dilation), max(0, -gap // dilation)) for gap, dilation in gaps]
+    new = made.keep()
+    param = new.convolution_param
+    for field in ('pad', 'kernel_size', 'pad_l', 'pad_r', 'pad_t', 'pad_b', 'pad_type'):
+        param.ClearField(field)
+    param.pad_h, param.pad_w = max(above, below), max(left, right)
+    weight = np.pad(weight, ((0, 0), (0, 0), *more))
+    param.kernel_h, param.kernel_w = weight.shape[2:]
+    made.values[new.name] = [weight, *bias]
+
+
+@rule(SidedPooling)
+def _sided_pooling(made: Replacement, layer: SidedPooling) -> None:
+    layer.error('pads each side in its own way or leaves padding out of means, expected pad, pad_h and pad_w only')
 
 
 @rule(Upsample)

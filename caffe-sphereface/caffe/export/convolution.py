@@ -8,6 +8,7 @@ from caffe.export.graph import Graph, Shapes, converts, parameter
 from caffe.layers.product.inner_product import InnerProduct
 from caffe.layers.vision.convolution import Convolution
 from caffe.layers.vision.im2col import Im2col
+from caffe.layers.vision.sided_convolution import SidedConvolution
 
 
 def window_attributes(layer: Convolution | Im2col, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -22,8 +23,15 @@ def window_attributes(layer: Convolution | Im2col, shape: tuple[int, ...]) -> di
         'kernel_shape': window.kernel,
         'strides': window.stride,
         'dilations': window.dilation,
-        'pads': window.pad * 2,
+        'pads': _pads(layer),
     }
+
+
+def _pads(layer: Convolution | Im2col) -> tuple[int, ...]:
+    if isinstance(layer, SidedConvolution):
+        left, right, above, below = layer.margins
+        return above, left, below, right
+    return layer.window.pad * 2
 
 
 @converts('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionDepthwise')

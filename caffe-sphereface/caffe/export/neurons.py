@@ -78,6 +78,8 @@ def power(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes
 @converts('Dropout')
 def dropout(graph: Graph, layer: Dropout, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """The bottom, or its multiple where the scale of training is made up for."""
+    if not layer.is_test:
+        layer.error('draws in the TEST phase, expected it without sample_weights_test')
     return [graph.scaled(x[0], layer.test_scale)]
 
 

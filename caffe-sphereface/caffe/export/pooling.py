@@ -6,6 +6,7 @@ from caffe.export.graph import Graph, Shapes, converts
 from caffe.layers.norm.lrn import LRN
 from caffe.layers.vision.pooling import Pooling
 from caffe.layers.vision.pooling_kernels import Geometry, MaxPool
+from caffe.layers.vision.sided_pooling import SidedPooling
 from caffe.layers.vision.spp import SPP
 
 
@@ -61,9 +62,21 @@ def _expectation(graph: Graph, x: str, geometry: Geometry) -> str:
     return graph.op('Div', squares, graph.op('Max', _average(graph, x, geometry), least))
 
 
+def _sided(graph: Graph, x: str, layer: SidedPooling, shape: tuple[int, ...]) -> str:
+    left, right, above, below = (max(0, margin) for margin in layer.around)
+    window = {'kernel_shape': layer.kernel, 'strides': layer.stride, 'pads': [above, left, below, right]}
+    if layer.is_max:
+        return graph.op('MaxPool', x, **window)
+    whole = layer.kernel[0] * layer.kernel[1]
+    y = graph.op('AveragePool', x, count_include_pad=1, **window)
+    return graph.op('Mul', y, graph.constant(whole / layer.areas(shape[2:]).numpy(), 'areas'))
+
+
 @converts('Pooling')
-def pooling(graph: Graph, layer: Pooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+def pooling(graph: Graph, layer: Pooling | SidedPooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """MaxPool or AveragePool with Caffe's window rules."""
+    if isinstance(layer, SidedPooling):
+        return [_sided(graph, x[0], layer, shapes[0])]
     geometry = layer.geometry
     if layer.is_max:
         return _maximum(graph, x[0], geometry, mask=len(layer.param.top) > 1)

@@ -2,6 +2,7 @@
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.proto.upgrade_forks import upgrade_forks
 from caffe.proto.upgrade_v0 import is_v0, upgrade_v0
 from caffe.proto.upgrade_v1 import upgrade_v1
 
@@ -33,6 +34,7 @@ def _upgrade(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter
     for layer in net.layer:
         if layer.type == 'BatchNorm' and len(layer.param) == 3:
             _freeze(layer)
+        upgrade_forks(layer)
     return net
 
 

@@ -14,6 +14,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, dialects, wire
 from caffe.proto.dialects import guess, schema, settings, table
 from caffe.proto.files import parse_text
+from caffe.proto.upgrade import upgrade_net
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
@@ -117,17 +118,18 @@ def test_what_would_change_numbers_is_refused_with_the_forks_that_have_it(line):
 SIDES = 'pad_l: %d pad_r: %d pad_t: %d pad_b: %d'
 
 
-def test_padding_of_each_side_is_read_where_opposite_sides_are_equal():
-    net = read(NET % ('', SIDES % (2, 2, 1, 1), 'pool: MAX ' + SIDES % (1, 1, 0, 0)))
+def upgraded(text):
+    return upgrade_net(read(text), 'net.prototxt')
+
+
+def test_padding_of_each_side_is_plain_where_opposite_sides_are_equal():
+    net = upgraded(NET % ('', SIDES % (2, 2, 1, 1), 'pool: AVE ' + SIDES % (1, 1, 0, 0)))
     conv, pool = net.layer[1].convolution_param, net.layer[2].pooling_param
     assert (conv.pad_w, conv.pad_h, pool.pad_w, pool.pad_h) == (2, 1, 1, 0)
-    for conv, pool, shown in (
-        (SIDES % (2, 1, 1, 1), '', 'convolution_param.pad_l 2'),
-        ('pad_l: 1 pad_r: 1', '', 'convolution_param.pad_l 1'),
-        ('', 'pool: AVE ' + SIDES % (1, 1, 1, 1), 'pooling_param.pad_l 1'),
-    ):
-        with pytest.raises(CaffeError, match=f'{shown}: not implemented .padding of one side'):
-            read(NET % ('', conv, pool))
+    assert not (conv.HasField('pad_l') or pool.HasField('pad_b'))
+    net = upgraded(NET % ('', SIDES % (2, 1, 1, 1), 'pad: 1 ' + SIDES % (0, 0, 0, 0)))
+    conv, pool = net.layer[1].convolution_param, net.layer[2].pooling_param
+    assert (conv.pad_l, conv.pad_r, conv.HasField('pad_h'), pool.pad, pool.HasField('pad_h')) == (2, 1, False, 1, False)
 
 
 def test_settings_name_fields_that_caffe_proto_has_not():

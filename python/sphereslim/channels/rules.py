@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from sphereslim.channels.trace import Flow, Trace
 from sphereslim.engine import caffe_pb2, layer_class
 from sphereslim.errors import SlimError
-from sphereslim.net.layer_types import types_with
+from sphereslim.net.layer_types import is_padded, types_with
 
 _SINKS = ('Accuracy', 'HDF5Output')  # besides the losses
 Flows = Sequence[Flow | None]  # of the bottoms of a layer
@@ -95,8 +95,8 @@ def _pooling(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Top
     flow = flows[0]
     if flow is not None:
         param = layer.pooling_param
-        padded = param.pad or param.pad_h or param.pad_w
-        flow = Flow(flow.ids, flow.flat, single=param.global_pooling or flow.single and not padded)
+        single = param.global_pooling or flow.single and not is_padded(param)
+        flow = Flow(flow.ids, flow.flat, single=single)
     return [flow] * len(layer.top)
 
 

@@ -8,6 +8,7 @@ from sphereslim.channels.rules import Flows, Tops, resized, rule, stop
 from sphereslim.channels.trace import Flow, Trace
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import is_padded
 
 
 @rule('Convolution', 'Deconvolution', 'DepthwiseConvolution')
@@ -22,8 +23,7 @@ def _convolution(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) ->
 def stays_single(param: caffe_pb2.ConvolutionParameter, flow: Flow | None) -> bool:
     """Whether a convolution of one value per channel makes such a blob again."""
     kernel = [*param.kernel_size, *([param.kernel_h, param.kernel_w] if param.HasField('kernel_h') else ())]
-    padded = any(param.pad) or param.pad_h or param.pad_w
-    return flow is not None and flow.single and all(size == 1 for size in kernel) and not padded
+    return flow is not None and flow.single and all(size == 1 for size in kernel) and not is_padded(param)
 
 
 def _convolve(trace: Trace, layer: caffe_pb2.LayerParameter, flow: Flow | None) -> Flow:

@@ -107,3 +107,18 @@ def layer_type(layer: caffe_pb2.LayerParameter) -> LayerType:
 def types_with(trait: str) -> tuple[str, ...]:
     """The types that have a trait, in the order of the table."""
     return tuple(name for name, known in LAYER_TYPES.items() if getattr(known, trait))
+
+
+# of Synopsys' Caffe; a genuine one's messages have none of them
+_SIDES = ('pad_l', 'pad_r', 'pad_t', 'pad_b', 'pad_type')
+
+
+def pads_sides(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter) -> bool:
+    """Whether the padding of each side is stated, or follows from the size of the bottom (`pad_type`)."""
+    return any(getattr(param, side, 0) for side in _SIDES)
+
+
+def is_padded(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter) -> bool:
+    """Whether there is padding on any side."""
+    pads = param.pad if isinstance(param, caffe_pb2.ConvolutionParameter) else [param.pad]
+    return any(pads) or bool(param.pad_h or param.pad_w) or pads_sides(param)

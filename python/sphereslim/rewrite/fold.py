@@ -12,6 +12,7 @@ import numpy as np
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import is_padded
 from sphereslim.net.linear_weights import LinearWeights, takes_affine
 from sphereslim.net.messages import copy_of
 from sphereslim.net.phases import TEST, layers_in
@@ -221,7 +222,7 @@ def _is_mean(layer: caffe_pb2.LayerParameter) -> bool:
     """Whether a layer gives means over places of a channel, whose windows never count a padding."""
     param = layer.pooling_param
     means = layer.type == 'Pooling' and param.pool == param.AVE
-    return means and not (param.pad or param.pad_h or param.pad_w) and not any(layer.loss_weight)
+    return means and not is_padded(param) and not any(layer.loss_weight)
 
 
 def _constant(layer: caffe_pb2.LayerParameter, blob: str) -> float | None:
@@ -242,7 +243,7 @@ def _check_reads(layer: caffe_pb2.LayerParameter, linear: LinearWeights, affine:
     if layer.type == 'InnerProduct' or not affine.shift.any():
         return
     param = layer.convolution_param
-    if any(param.pad) or param.pad_h or param.pad_w:
+    if is_padded(param):
         raise NotFoldableError(f"'{layer.name}' behind it pads with zeros, to which its shift would not be added")
     strides = (*param.stride, param.stride_h or 1, param.stride_w or 1)
     if layer.type == 'Deconvolution' and (linear.weight.shape[3] > 1 or max(strides) > 1):

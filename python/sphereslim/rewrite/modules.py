@@ -13,6 +13,7 @@ from typing import Any
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import pads_sides
 
 S_RATIO = 0.125
 Layers = list[Any]  # LayerParameters
@@ -177,7 +178,8 @@ def check_site(conv: caffe_pb2.LayerParameter, module: str) -> None:
             f"layer '{conv.name}': its parameter '{shared}' may be shared by name, expected a Convolution "
             'with parameters of its own'
         )
-    if any(d != 1 for d in param.dilation) or param.kernel_h or param.pad_h or param.pad_w or param.stride_h:
+    uneven = param.kernel_h or param.pad_h or param.pad_w or param.stride_h or pads_sides(param)
+    if any(d != 1 for d in param.dilation) or uneven:
         raise SlimError(f"layer '{conv.name}': expected a square kernel without dilation")
     kernel, pad = list(param.kernel_size)[:1] or [0], list(param.pad)[:1] or [0]
     if kernel[0] < 2:

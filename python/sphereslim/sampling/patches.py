@@ -8,6 +8,7 @@ import numpy as np
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.net.layer_types import pads_sides
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ def window_of(layer: caffe_pb2.LayerParameter) -> Window:
     param = layer.convolution_param
     if any(len(getattr(param, name)) > 2 for name in ('kernel_size', 'stride', 'pad', 'dilation')):
         raise SlimError(f"layer '{layer.name}' ({layer.type}): expected two spatial dimensions")
+    if pads_sides(param):
+        raise SlimError(f"layer '{layer.name}' ({layer.type}): pads each side in its own way, expected pad")
     return Window(
         _pair(param, 'kernel_size', 'kernel', 1),
         _pair(param, 'stride', 'stride', 1),

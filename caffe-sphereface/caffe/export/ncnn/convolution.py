@@ -6,6 +6,7 @@ from caffe.export.graph import parameter
 from caffe.export.ncnn.graph import NcnnGraph, Parameters, Shapes, Weight, converts
 from caffe.layers.product.inner_product import InnerProduct
 from caffe.layers.vision.convolution import Convolution
+from caffe.layers.vision.sided_convolution import SidedConvolution
 
 # indices of the parameters for (height, width)
 _KERNEL, _DILATION, _STRIDE, _PAD = (11, 1), (12, 2), (13, 3), (14, 4)
@@ -13,6 +14,8 @@ _KERNEL, _DILATION, _STRIDE, _PAD = (11, 1), (12, 2), (13, 3), (14, 4)
 
 def _window(layer: Convolution) -> Parameters:
     window = layer.window
+    if isinstance(layer, SidedConvolution):
+        layer.error('pads each side in its own way, expected pad, pad_h and pad_w only')
     if window.axis != 1 or len(window.kernel) != 2:
         layer.error(f'has {len(window.kernel)} spatial axes from axis {window.axis} on, expected 2 behind the channels')
     fields = (

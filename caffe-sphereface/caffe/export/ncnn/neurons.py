@@ -82,6 +82,8 @@ def power(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Sh
 @converts('Dropout')
 def dropout(graph: NcnnGraph, layer: Dropout, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Dropout, which at inference multiplies by its scale."""
+    if not layer.is_test:
+        layer.error('draws in the TEST phase, expected it without sample_weights_test')
     return graph.op('Dropout', x, {0: float(layer.test_scale)})
 
 

@@ -4,6 +4,7 @@ from caffe.export.ncnn.graph import NcnnGraph, Parameters, Shapes, converts
 from caffe.layers.norm.lrn import LRN
 from caffe.layers.vision.pooling import Pooling
 from caffe.layers.vision.pooling_kernels import Geometry
+from caffe.layers.vision.sided_pooling import SidedPooling
 
 _MAX, _AVERAGE = 0, 1
 _UP, _DOWN = 0, 1  # how ncnn rounds the number of windows
@@ -11,8 +12,10 @@ _ACROSS, _WITHIN = 0, 1
 
 
 @converts('Pooling')
-def pooling(graph: NcnnGraph, layer: Pooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+def pooling(graph: NcnnGraph, layer: Pooling | SidedPooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Pooling with Caffe's window rules."""
+    if isinstance(layer, SidedPooling):
+        layer.error('pads each side in its own way, expected pad, pad_h and pad_w only')
     if layer.stochastic or len(tops) > 1:
         layer.error('has pool: STOCHASTIC or a mask, expected pool: MAX or AVE with one top for ncnn')
     kind = _MAX if layer.is_max else _AVERAGE

@@ -29,13 +29,13 @@ class Convolution(Layer):
     tops: BlobCount = (1, None)
     kept = ('_columns',)
     folds_as = 'convolution'
-    reads_back = ('bottom',)
+    reads_back: Sequence[str] = ('bottom',)
     no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
         self.transposed = self.type == 'Deconvolution'
-        self.window = Window(self, bottom[0])
+        self.window = self._window_over(bottom[0])
         self.channels = bottom[0].shape[self.window.axis]
         self.outputs, self.group = self._filters()
         if len(bottom) != len(top):
@@ -50,6 +50,9 @@ class Convolution(Layer):
         self.geometry = self._arguments()
         self._fit(bottom)
         self._make_blobs(param)
+
+    def _window_over(self, blob: Blob) -> Window:
+        return Window(self, blob)
 
     def _filters(self) -> tuple[int, int]:
         """(number of outputs, number of groups)."""

@@ -14,10 +14,6 @@ from caffe.proto.dialects import table
 from caffe.proto.error_position import layer_around
 
 _TOKEN = re.compile(r"""\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[-+\w.]+|[{}<>\[\]:;,]|\S""")
-
-
-# what stands for the padding of a side, as Synopsys' Caffe has it, where the opposite side has the same
-_SIDES = {'pad_l': 'pad_w', 'pad_r': '', 'pad_t': 'pad_h', 'pad_b': ''}
 _NAME = re.compile(r'\w+', re.ASCII)
 
 
@@ -28,9 +24,8 @@ class _Malformed(Exception):
 def without_settings(text: str, descriptor: Descriptor, origin: str | Path) -> str:
     """The prototxt `text` of a message without the settings of other Caffes that change no number.
 
-    What is taken out becomes blanks, so that lines stay where they are; a warning names it. Padding that is stated for
-    each side, equal on opposite ones, becomes pad_h and pad_w. Raises CaffeError, which names `origin`, line, layer,
-    field and the Caffes that have it, for a field that would change numbers.
+    What is taken out becomes blanks, so that lines stay where they are; a warning names it. Raises CaffeError, which
+    names `origin`, line, layer, field and the Caffes that have it, for a field that would change numbers.
     """
     walk = _Walk(text, origin)
     try:
@@ -70,20 +65,19 @@ class _Walk:
         self.tokens = [match for match in _TOKEN.finditer(text) if not match.group().startswith('#')]
         self.position = 0
         self.ignored: Counter[str] = Counter()
-        self._spans: list[tuple[int, int, str]] = []  # (start, end, what stands there instead)
+        self._spans: list[tuple[int, int]] = []
 
     def rest(self) -> str:
         """The text with blanks in place of all that is ignored."""
         parts: list[str] = []
         end = 0
-        for start, stop, instead in sorted(self._spans):
-            parts += self.text[end:start], instead or re.sub(r'[^\n]', ' ', self.text[start:stop])
+        for start, stop in sorted(self._spans):
+            parts += self.text[end:start], re.sub(r'[^\n]', ' ', self.text[start:stop])
             end = stop
         return ''.join(parts) + self.text[end:]
 
     def message(self, descriptor: Descriptor | None, path: str) -> None:
         """Walk over fields up to the end of their message; those of a `descriptor` None are not looked at."""
-        fields: list[_Stated] = []
         while self._peek() not in ('', '}', '>'):
             start, name = self.tokens[self.position].start(), self._next()
             if not _NAME.fullmatch(name):
@@ -94,29 +88,9 @@ class _Walk:
             values = self._value(field.message_type if field else None, f'{path}{name}.')
             if self._peek() in (',', ';'):
                 self._next()
-            stated = _Stated(name, field, values, start, self.tokens[self.position - 1].end())
-            fields.append(stated)
-            if descriptor and name not in _SIDES:
-                self._judge(descriptor, stated, path)
-        if descriptor and not self._settle_padding(fields):
-            for stated in fields:
-                if stated.name in _SIDES:
-                    self._judge(descriptor, stated, path)
-
-    def _settle_padding(self, fields: list['_Stated']) -> bool:
-        """Whether all four sides are stated and opposite ones are equal: they become pad_h and pad_w.
-
-        A mean over windows is left alone, as forks differ in how it counts what is padded.
-        """
-        values = {stated.name: stated.values for stated in fields}
-        left, right, above, below = (values.get(side) for side in _SIDES)
-        if left is None or above is None or left != right or above != below or values.get('pool', ['MAX']) != ['MAX']:
-            return False
-        for stated in fields:
-            if stated.name in _SIDES:
-                whole = _SIDES[stated.name]
-                self._spans.append((stated.start, stated.stop, f'{whole}: {stated.values[0]}' if whole else ''))
-        return True
+            if descriptor:
+                stop = self.tokens[self.position - 1].end()
+                self._judge(descriptor, _Stated(name, field, values, start, stop), path)
 
     def _judge(self, descriptor: Descriptor, stated: '_Stated', outer: str) -> None:
         name, field, values, start, stop = stated
@@ -131,7 +105,7 @@ class _Walk:
         if key is None or not self._is_accepted(key, values, path, start):
             return
         self.ignored[_short(path) if field is None else f'{_short(path)} {key[1]}'] += 1
-        self._spans.append((start, stop, ''))
+        self._spans.append((start, stop))
 
     def _is_accepted(self, key: tuple[str, str], values: list[str], path: str, start: int) -> bool:
         """Whether a fork is known to have the field or enum value `key`, and it changes no number."""
