@@ -30,7 +30,7 @@ class Convolution(Layer):
     kept = ('_columns',)
     folds_as = 'convolution'
     reads_back: Sequence[str] = ('bottom',)
-    no_capture = None
+    no_capture: str | None = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param

@@ -20,6 +20,7 @@ class SidedConvolution(Convolution):
     bottoms = 1
     tops = 1
     reads_back = ()
+    no_capture = 'it keeps the padded bottom for its backward'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
