@@ -97,7 +97,18 @@ def test_settings_that_change_no_number_are_named_in_one_warning(line, capsys, s
     kind, text = statement(line)
     assert parse_text(text, kind(), 'file').ByteSize() <= 20
     (warning,) = capsys.readouterr().err.splitlines()
-    assert 'file: without effect here' in warning and line.field in warning
+    asks = line.reason.startswith('precision')
+    assert f'file: {"computed in 32 bits here" if asks else "without effect here"}' in warning and line.field in warning
+
+
+def test_int8_of_intel_is_told_apart_from_what_changes_no_number(capsys, shown_log):
+    conv = 'layer { type: "Convolution" convolution_param { conv_algorithm: "a" } quantization_param { bw_params: 8 } }'
+    read(f'{conv} {conv}')
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.endswith(
+        'without effect here, as it changes no number: convolution_param.conv_algorithm (2 times); '
+        'computed in 32 bits here, whatever asks for fewer: quantization_param (2 times)'
+    )
 
 
 @pytest.mark.parametrize('line', lines_of('unless'))

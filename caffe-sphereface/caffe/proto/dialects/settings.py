@@ -33,12 +33,22 @@ def without_settings(text: str, descriptor: Descriptor, origin: str | Path) -> s
     except (_Malformed, RecursionError):
         return text
     if walk.ignored:
-        names = ', '.join(f'{name} ({count} times)' if count > 1 else name for name, count in walk.ignored.items())
-        _warn(
-            f'{origin}: without effect here, as {"they change" if len(walk.ignored) > 1 else "it changes"} '
-            f'no number: {names}'
-        )
+        _warn(f'{origin}: {_told(walk.ignored, walk.precise)}')
     return walk.rest()
+
+
+def _told(ignored: Counter[str], precise: set[str]) -> str:
+    """What is ignored; `precise` are those that would have some layers computed with fewer than 32 bits."""
+    plain, parts = [name for name in ignored if name not in precise], []
+    change = 'they change' if len(plain) > 1 else 'it changes'
+    for names, about in (
+        (plain, f'without effect here, as {change} no number'),
+        ([name for name in ignored if name in precise], 'computed in 32 bits here, whatever asks for fewer'),
+    ):
+        if names:
+            counted = (f'{name} ({ignored[name]} times)' if ignored[name] > 1 else name for name in names)
+            parts.append(f'{about}: {", ".join(counted)}')
+    return '; '.join(parts)
 
 
 @cache
@@ -65,6 +75,7 @@ class _Walk:
         self.tokens = [match for match in _TOKEN.finditer(text) if not match.group().startswith('#')]
         self.position = 0
         self.ignored: Counter[str] = Counter()
+        self.precise: set[str] = set()  # those of them that ask for fewer bits
         self._spans: list[tuple[int, int]] = []
 
     def rest(self) -> str:
@@ -104,7 +115,11 @@ class _Walk:
             key = (_plain(field.enum_type), unknown[0]) if unknown else None
         if key is None or not self._is_accepted(key, values, path, start):
             return
-        self.ignored[_short(path) if field is None else f'{_short(path)} {key[1]}'] += 1
+        shown = _short(path) if field is None else f'{_short(path)} {key[1]}'
+        self.ignored[shown] += 1
+        setting = table.setting(*key)
+        if setting and setting.reason.startswith('precision'):
+            self.precise.add(shown)
         self._spans.append((start, stop))
 
     def _is_accepted(self, key: tuple[str, str], values: list[str], path: str, start: int) -> bool:
