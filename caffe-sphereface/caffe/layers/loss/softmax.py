@@ -19,6 +19,9 @@ class SoftmaxWithLoss(Layer):
 
     With `weight_by_label_freqs`, of SegNet's fork, each item's loss is multiplied by the `class_weighting` of its
     label or, without that, divided by the number of the batch's items of the label; the divisor stays as it is.
+    `label_smoothing` s, of Intel's fork, is in the gradient alone: with n values for each item and e = s / n it is
+    (1 − e) p − e, and at the label (1 − e) p − (1 − s). `normalize_type` L1 or L2, of caffe-windows, takes for p the
+    scores over their norm, as NormFace's Normalize, and leaves the gradient p − onehot.
     """
 
     bottoms = 2
@@ -32,6 +35,11 @@ class SoftmaxWithLoss(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.normalizer = Normalizer(self.param.loss_param)
+        self.kind = self.param.softmax_param.normalize_type
+        if self.kind not in ('Softmax', 'L1', 'L2'):
+            self.error(f"normalize_type is '{self.kind}', expected Softmax, L1 or L2")
+        if not 0 <= self.param.loss_param.label_smoothing < 1:
+            self.error(f'label_smoothing is {self.param.loss_param.label_smoothing:g}, expected 0 or more and below 1')
         if self.param.loss_param.weight_by_label_freqs:
             self.no_capture = 'takes the weights of labels from the host'
 
@@ -45,7 +53,7 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         outer, _, inner = self.extent
-        self._p = softmax(bottom[0].tensor, self.extent)
+        self._p = self._likelihoods(bottom[0].tensor)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
         self._index, self._mask = self.normalizer.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, self._mask)
@@ -55,6 +63,15 @@ class SoftmaxWithLoss(Layer):
         losses = log.neg_() if self._mask is None else log * -self._mask
         top[0].tensor = losses.sum() / self._divisor
         self.give_items(top, losses)
+
+    def _likelihoods(self, scores: torch.Tensor) -> torch.Tensor:
+        """What stands for the probability of each class, in the shape of the extent."""
+        if self.kind == 'Softmax':
+            return softmax(scores, self.extent)
+        x = scores.reshape(self.extent)
+        return x / (
+            x.square().sum(1, True).add_(1e-6).sqrt_() if self.kind == 'L2' else x.abs().sum(1, True).add_(1e-6)
+        )
 
     def give_items(self, top: list[Blob], losses: torch.Tensor) -> None:
         """Fill tops behind the first from the `losses` of all labels and the probabilities."""
@@ -73,8 +90,11 @@ class SoftmaxWithLoss(Layer):
         if propagate_down[0]:
             scale = top[0].grad / self._divisor
             scale = scale if self._mask is None else scale * self._mask
-            grad = self._p * scale
-            grad.scatter_add_(1, self._index, -scale.expand(self._index.shape))
+            smoothing = self.param.loss_param.label_smoothing
+            share = smoothing / (self.extent[1] * self.extent[2])
+            grad = (self._p * (1 - share)).sub_(share).mul_(scale) if smoothing else self._p * scale
+            step = scale * (1 - smoothing - share) if smoothing else scale
+            grad.scatter_add_(1, self._index, -step.expand(self._index.shape))
             bottom[0].grad = grad.reshape(bottom[0].shape)
 
 

@@ -273,3 +273,49 @@ def test_accuracy_takes_the_least_distance_where_less_is_better():
     net.blobs['label'].data[...] = [0, 1, 2]
     net.forward()
     assert net.blobs['right'].data == pytest.approx(2 / 3)
+
+
+def softmax_gradient(extra, x, labels):
+    """(loss, gradient of the scores) of a SoftmaxWithLoss."""
+    net = make_net(layer('SoftmaxWithLoss', 'x label', 'loss', extra), {'x': x.shape, 'label': labels.shape})
+    net.blobs['x'].data[...], net.blobs['label'].data[...] = x, labels
+    net.forward()
+    net.backward()
+    return float(net.blobs['loss'].data), net.blobs['x'].diff.astype('d')
+
+
+def test_smoothed_labels_are_in_the_gradient_alone():
+    random = np.random.default_rng(1)
+    x, labels = random.normal(size=(5, 4)).astype('f'), np.array([0, 3, 9, 1, 3])
+    plain, smooth = (
+        softmax_gradient(f'loss_param {{ ignore_label: 9 label_smoothing: {s} }}', x, labels) for s in (0, 0.2)
+    )
+    p = np.exp(x.astype('d')) / np.exp(x.astype('d')).sum(1, keepdims=True)
+    wanted = p * (1 - 0.2 / 4) - 0.2 / 4
+    counted = labels < 9
+    wanted[counted, labels[counted]] += 0.2 / 4 - (1 - 0.2)
+    assert smooth[0] == plain[0]
+    np.testing.assert_allclose(smooth[1], np.where(counted[:, None], wanted, 0) / 4, atol=1e-6)
+    # the rows of softened targets that sum to 1 are pushed by what sums to 0
+    np.testing.assert_allclose(smooth[1].sum(1), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['L1', 'L2'])
+def test_scores_over_their_norm_may_stand_for_probabilities(kind):
+    x, labels = np.random.default_rng(1).uniform(0.1, 1, (3, 4)).astype('f'), np.array([0, 3, 1])
+    loss, gradient = softmax_gradient(f'softmax_param {{ normalize_type: "{kind}" }}', x, labels)
+    p = x / (x.sum(1, keepdims=True) if kind == 'L1' else np.sqrt((x**2).sum(1, keepdims=True)))
+    assert loss == pytest.approx(-np.log(p[range(3), labels]).mean(), rel=1e-5)
+    np.testing.assert_allclose(gradient, (p - np.eye(4)[labels]) / 3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'extra, message',
+    [
+        ('softmax_param { normalize_type: "L3" }', "normalize_type is 'L3'"),
+        ('loss_param { label_smoothing: 1 }', 'label_smoothing is 1'),
+    ],
+)
+def test_other_ways_to_normalise_or_smooth_are_refused(extra, message):
+    with pytest.raises(caffe.CaffeError, match=message):
+        softmax_gradient(extra, np.zeros((2, 3)), np.zeros(2))
