@@ -1,0 +1,286 @@
+"""docs/public-nets.md: what public nets have beyond BVLC's Caffe is built or refused as it says, in nets of our own."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.data.datum import planes_to_datum
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from caffe.proto.files import parse_text
+from databases import write
+from layer_case import layer
+
+PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'public-nets.md'
+pytestmark = pytest.mark.skipif(not PAGE.exists(), reason='needs docs/public-nets.md of the whole repository')
+SHAPES = {
+    'x': (2, 4, 6, 6),
+    'label': (2,),
+    'f': (2, 9),
+    'gate': (2, 4, 1, 1),
+    'positions': (2, 1, 6, 6),
+    'rois': (3, 5),
+    'each': (3, 1, 1, 1),
+    'marks': (3,),
+    'weights': (3, 8),
+    'loc': (1, 16),
+    'conf': (1, 8),
+    'truth': (1, 1, 2, 8),
+    'found': (1, 1, 2, 7),
+    'picture': (1, 3, 24, 24),
+    'cells': (1, 2, 2, 2),
+    'boxes': (1, 16, 2, 2),
+}
+INPUTS = '\n'.join(
+    f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+    + ' '.join(f'dim: {size}' for size in shape)
+    + ' } } }'
+    for name, shape in SHAPES.items()
+)
+PRIORS = (
+    'layer { name: "p" type: "PriorBox" bottom: "cells" bottom: "picture" top: "p" prior_box_param { min_size: 8 '
+    'variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 } }\n'
+)
+CONV = 'convolution_param {{ num_output: 4 kernel_size: 3 {} }}'
+POOL = 'pooling_param {{ kernel_size: 3 stride: 2 {} }}'
+MASK = (
+    'layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m" pooling_param { kernel_size: 2 stride: 2 } }\n'
+    'layer { name: "layer" type: "Upsample" bottom: "p" bottom: "m" top: "y" upsample_param { scale: 2 } }'
+)
+BUILT = {
+    'DepthwiseConvolution': layer('DepthwiseConvolution', extra=CONV.format('group: 4')),
+    'pad_l': layer('Convolution', extra=CONV.format('stride: 2 pad_r: 1 pad_b: 1')),
+    'pad_type': layer('Convolution', extra=CONV.format('stride: 2 pad_type: 1')),
+    'quantization_param': layer('Convolution', extra=CONV.format('') + ' quantization_param { bw_params: 8 }'),
+    'AVE_TF': layer('Pooling', extra=POOL.format('pool: AVE_TF pad_type: 1')),
+    'AVE_EXC_PAD': layer('Pooling', extra=POOL.format('pool: AVE_EXC_PAD pad: 1')),
+    'ceil_mode': layer('Pooling', extra=POOL.format('ceil_mode: false')),
+    'relu6': layer('ReLU', extra='relu_param { relu6: true }'),
+    'ReLU6': layer('ReLU6'),
+    'Normalize.NormFace': layer('Normalize', 'x', 'y n', 'normalize_param { bp_norm: true }'),
+    'Normalize.SSD': layer('Normalize', extra='norm_param { across_spatial: false channel_shared: false }'),
+    'NormL2': layer('NormL2', 'f'),
+    'BN.PSPNet': layer('BN', extra='bn_param { slope_filler { value: 1 } frozen: true engine: CUDNN }'),
+    'BN.moving_average': layer('BN', extra='bn_param { moving_average: true decay: 0.05 }'),
+    'BN.SegNet': layer('BN', extra='bn_param { scale_filler { value: 1 } shift_filler { value: 0 } }'),
+    'Axpy': layer('Axpy', 'gate x x'),
+    'ChannelScale': layer('ChannelScale', 'x positions'),
+    'Flip': layer('Flip', extra='flip_param { flip_width: true }'),
+    'Permute': layer('Permute', extra='permute_param { order: 0 order: 2 order: 3 order: 1 }'),
+    'Interp': layer('Interp', extra='interp_param { height: 11 width: 11 }'),
+    'ShuffleChannel': layer('ShuffleChannel', extra='shuffle_channel_param { group: 2 }'),
+    'Upsample.repetition': layer('Upsample', extra='upsample_param { scale: 2 }'),
+    'Upsample.mask': MASK,
+    'Dropout.scale_train': layer('Dropout', extra='dropout_param { dropout_ratio: 0.1 scale_train: false }'),
+    'Dropout.sample_weights_test': layer('Dropout', extra='dropout_param { sample_weights_test: true }'),
+    'Scale.min_value': layer('Scale', 'f', extra='scale_param { num_axes: 0 min_value: 1 max_value: 60 }'),
+    'InnerProduct.normalize': layer('InnerProduct', 'f', extra='inner_product_param { num_output: 3 normalize: true }'),
+    'filler.gaussian_unitball': layer(
+        'InnerProduct', 'f', extra='inner_product_param { num_output: 3 weight_filler { type: "gaussian_unitball" } }'
+    ),
+    'InnerDistance': layer('InnerDistance', 'f', extra='inner_distance_param { num_output: 3 }'),
+    'MarginInnerProduct': layer(
+        'MarginInnerProduct', 'f label', 'y lambda', 'margin_inner_product_param { num_output: 3 type: QUADRUPLE }'
+    ),
+    'LargeMarginInnerProduct': layer(
+        'LargeMarginInnerProduct', 'f label', 'y lambda', 'largemargin_inner_product_param { num_output: 3 }'
+    ),
+    'InterClass': layer('InterClass', 'f label', extra='inter_class_param { num_output: 3 type: MEAN }'),
+    'LabelSpecificAdd': layer('LabelSpecificAdd', 'f label', extra='label_specific_add_param { bias: -0.35 }'),
+    'CosinAddm': layer('CosinAddm', 'f label', extra='cosin_add_m_param { m: 0.5 }'),
+    'AdaCosAddmScale': layer('AdaCosAddmScale', 'f label', extra='adacos_add_m_scale_param { num_classes: 9 }'),
+    'FocalLoss': layer('FocalLoss', 'f label', extra='focal_loss_param { gamma: 2 alpha: 0.25 }'),
+    'softmax.normalize_type': layer('SoftmaxWithLoss', 'f label', extra='softmax_param { normalize_type: "Softmax" }'),
+    'class_weighting': layer(
+        'SoftmaxWithLoss',
+        'f label',
+        extra=f'loss_param {{ weight_by_label_freqs: true class_weighting: {[0.5] * 9} }}',
+    ),
+    'PRE_FIXED': layer(
+        'SoftmaxWithLoss', 'f label', extra='loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 128 }'
+    ),
+    'Accuracy.min_is_better': layer('Accuracy', 'f label', extra='accuracy_param { min_is_better: true }'),
+    'SmoothL1Loss.FastRCNN': layer('SmoothL1Loss', 'f f f f', extra='smooth_l1_loss_param { sigma: 3 }'),
+    'SmoothL1LossOHEM': layer('SmoothL1LossOHEM', 'f f', 'y z', 'loss_weight: [1, 0]'),
+    'SoftmaxWithLossOHEM': layer('SoftmaxWithLossOHEM', 'f label', 'y p z', 'loss_weight: [1, 0, 0]'),
+    'BoxAnnotatorOHEM': layer(
+        'BoxAnnotatorOHEM', 'rois each marks weights', 'y z', 'box_annotator_ohem_param { roi_per_img: 2 }'
+    ),
+    'ROIPooling': layer('ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 2 pooled_w: 2 }'),
+    'PSROIPooling': layer(
+        'PSROIPooling', 'x rois', extra='psroi_pooling_param { spatial_scale: 1 output_dim: 1 group_size: 2 }'
+    ),
+    'Python': layer('Python', extra=f'python_param {{ module: "{__name__}" layer: "Doubled" }}'),
+    'PriorBox': PRIORS,
+    'MultiBoxLoss': PRIORS
+    + layer('MultiBoxLoss', 'loc conf p truth', extra='multibox_loss_param { num_classes: 2 code_type: CENTER_SIZE }'),
+    'DetectionOutput': PRIORS
+    + layer('DetectionOutput', 'loc conf p', extra='detection_output_param { num_classes: 2 keep_top_k: 5 }'),
+    'DetectionEvaluate': layer('DetectionEvaluate', 'found truth', extra='detection_evaluate_param { num_classes: 2 }'),
+    'YoloDetectionOutput': layer(
+        'YoloDetectionOutput',
+        'boxes',
+        extra='yolo_detection_output_param { num_classes: 3 num_box: 2 biases: [1, 2, 0.5, 0.7] }',
+    ),
+    'Yolov3DetectionOutput': layer(
+        'Yolov3DetectionOutput',
+        'boxes',
+        extra='yolov3_detection_output_param { num_classes: 3 num_box: 2 biases: [10, 20, 30, 15] mask: [0, 1] '
+        'anchors_scale: 8 mask_group_num: 1 }',
+    ),
+    'AnnotatedData': 'layer { name: "data" type: "AnnotatedData" top: "y" top: "z" '
+    'transform_param { mirror: true mean_value: 104 resize_param { height: 9 width: 9 } emit_constraint { } '
+    'expand_param { prob: 0.5 max_expand_ratio: 4 } distort_param { hue_prob: 0.5 hue_delta: 18 } } '
+    'data_param { source: "boxes_lmdb" batch_size: 1 backend: LMDB } annotated_data_param { batch_sampler { '
+    'max_sample: 1 max_trials: 2 sampler { min_scale: 0.3 } sample_constraint { min_jaccard_overlap: 0.1 } } } }',
+}
+NOT_HERE = "layer 'layer' has type '{}', which is not implemented; forks that have it: "
+UNKNOWN = "layer 'layer': unknown type '{}', expected one of: "
+REFUSED = {
+    'Yolov3': (layer('Yolov3', extra='yolov3_param { num_class: 20 mask: 0 }'), NOT_HERE + 'mobilenet-yolo'),
+    'RegionLoss': (layer('RegionLoss', extra='region_loss_param { side: 13 }'), NOT_HERE),
+    'YoloSeg': (layer('YoloSeg'), NOT_HERE + 'mobilenet-yolo'),
+    'GlobalLSEMargin': (layer('GlobalLSEMargin'), UNKNOWN),
+    'GeneralContrastiveLoss': (layer('GeneralContrastiveLoss', 'f label'), NOT_HERE + 'caffe-windows'),
+    'GeneralTripletLoss': (
+        layer('GeneralTripletLoss', 'f label', extra='general_triplet_loss_param { margin: 1 }'),
+        NOT_HERE + 'arcface, caffe-windows',
+    ),
+    'LabelSpecificRescale': (layer('LabelSpecificRescale', 'f label'), NOT_HERE + 'caffe-windows'),
+    'Insanity': (layer('Insanity', extra='insanity_param { lb: 3 ub: 8 }'), NOT_HERE + 'caffe-windows'),
+    'MultiBoxFocalLoss': (layer('MultiBoxFocalLoss', extra='multibox_loss_param { num_classes: 2 }'), UNKNOWN),
+    'BoxOutput': (layer('BoxOutput', extra='box_output_param { fg_thr: 0.1 }'), 'no field named "box_output_param"'),
+    'VideoData': (layer('VideoData', ''), NOT_HERE),
+    'DenseImageData': (
+        layer('DenseImageData', '', extra='dense_image_data_param { source: "l" }'),
+        NOT_HERE + 'segnet',
+    ),
+    'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
+    'ImageSegData': (
+        layer('ImageSegData', '', extra='image_data_param { source: "l" label_type: PIXEL }'),
+        'image_data_param.label_type PIXEL: not implemented (labels that are pictures); forks that have it: pspnet',
+    ),
+    'scale_factors': (
+        layer('Data', '', extra='transform_param { scale_factors: 0.75 } data_param { source: "l" }'),
+        'transform_param.scale_factors 0.75: not implemented (which pixels a net is given); forks that have it: pspnet',
+    ),
+    'SegAccuracy': (layer('SegAccuracy', extra='seg_accuracy_param { ignore_label: 255 }'), NOT_HERE + 'pspnet'),
+    'SeLu': (layer('SeLu'), NOT_HERE + 'synopsys'),
+    'SeLuDropout': (layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'), NOT_HERE + 'synopsys'),
+    'SoftmaxCrossEntropyLoss': (layer('SoftmaxCrossEntropyLoss'), UNKNOWN),
+    'CPMData': (
+        layer('CPMData', '', extra='cpm_transform_param { stride: 8 }'),
+        'no field named "cpm_transform_param"',
+    ),
+    'Convolution3D': (
+        layer('Convolution3D', extra=CONV.format('kernel_depth: 3')),
+        '"caffe.ConvolutionParameter" has no field named "kernel_depth"',
+    ),
+    'SqueezeDetLoss': (layer('SqueezeDetLoss'), UNKNOWN),
+    'ConvolutionFixed': (
+        layer('ConvolutionFixed', extra=CONV.format('') + ' fixed_param { bit_width: 8 }'),
+        'no field named "fixed_param"',
+    ),
+    'ResizeBilinear': (layer('ResizeBilinear', extra='resize_bilinear_param { align_corners: true }'), NOT_HERE),
+    'ROI_POOLING': (
+        'layers { name: "layer" type: ROI_POOLING bottom: "x" bottom: "rois" top: "y" '
+        'roi_pooling_param { pooled_w: 6 pooled_h: 6 } }',
+        "layer 'layer' (ROI_POOLING): roi_pooling_param: not implemented; forks that have it: caffe-windows",
+    ),
+    'bn_stats_batch_size': (
+        'bn_stats_batch_size: 32',
+        'bn_stats_batch_size 32: not implemented (statistics of parts of the batch), expected 0; forks that have it: ',
+    ),
+    'random_aspect_ratio_param': (
+        layer('Data', '', extra='transform_param { random_aspect_ratio_param { min_area_ratio: 0.08 } }'),
+        'transform_param.random_aspect_ratio_param: not implemented (which pixels a net is given); forks that',
+    ),
+}
+
+
+class Doubled(caffe.Layer):
+    """A Python layer of this module."""
+
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = 2 * bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] = 2 * top[0].diff
+
+
+def rows():
+    """[repository, number of nets, keys, 'read' or 'refused'] for each line of the tables by family."""
+    found = []
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        if line.startswith('| ') and cells[-1] in ('read', 'refused') and len(cells) == 5:
+            found.append((cells[0], int(cells[1]), re.findall('`(.+?)`', cells[3]), cells[4], cells[3]))
+    return found
+
+
+def write_boxes():
+    """The database `boxes_lmdb` of a grey picture with a box in it."""
+    datum = caffe_pb2.AnnotatedDatum(type=caffe_pb2.AnnotatedDatum.BBOX)
+    datum.datum.CopyFrom(planes_to_datum(np.full((3, 20, 30), 90, np.uint8), 0))
+    box = datum.annotation_group.add(group_label=1).annotation.add().bbox
+    box.xmin, box.ymin, box.xmax, box.ymax = 0.2, 0.2, 0.7, 0.8
+    write('boxes_lmdb', [datum.SerializeToString()])
+
+
+def shown(message, key):
+    """How the page has the message of an error: without the layer's name, and what could be there instead."""
+    message = message.format(key).replace("layer 'layer'", 'layer').removesuffix(', expected one of: ')
+    return message.split('; forks')[0].replace('layer: ', '')
+
+
+@pytest.mark.parametrize('key', BUILT)
+def test_what_public_nets_have_is_built(key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_boxes()
+    net = caffe.Net(parse_text(INPUTS + BUILT[key], caffe_pb2.NetParameter(), key), caffe.TRAIN)
+    assert len(net.layers) > len(SHAPES)
+
+
+@pytest.mark.parametrize('key', REFUSED)
+def test_what_is_not_here_is_refused_in_a_line(key):
+    text, message = REFUSED[key]
+    with pytest.raises(CaffeError) as caught:
+        inputs = '' if text.startswith('layers') else INPUTS
+        caffe.Net(parse_text(inputs + text, caffe_pb2.NetParameter(), key), caffe.TRAIN)
+    assert message.format(key) in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_the_page_says_what_these_tests_show():
+    keys = set()
+    for repository, _, names, verdict, cell in rows():
+        keys |= set(names)
+        refused = 'not looked at' in cell or not set(names) <= set(BUILT)
+        assert verdict == ('refused' if refused else 'read'), (repository, cell)
+    assert keys == set(BUILT) | set(REFUSED)
+    section = PAGE.read_text().split('## What is refused')[1]
+    assert dict(re.findall(r'^\| `(\w+)` \| \d+ \| (.*) \|$', section, re.MULTILINE)) == {
+        key: shown(message, key) for key, (_, message) in REFUSED.items()
+    }
+
+
+def test_the_rates_on_the_page_are_those_of_its_tables():
+    text = ' '.join(PAGE.read_text().split())
+    repositories = {row[0]: [0, 0] for row in rows()}
+    for repository, nets, _, verdict, _ in rows():
+        repositories[repository][0] += nets
+        repositories[repository][1] += nets * (verdict == 'read')
+    total, read = (sum(counts) for counts in zip(*repositories.values()))
+    assert f'{total} prototxts of nets in {len(repositories)} public repositories' in text
+    assert f'**{read} are read and built, {read / total:.1%}**' in text
+    mean = sum(part / whole for whole, part in repositories.values()) / len(repositories)
+    assert f'it is {mean:.1%}' in text
+    assert f'all nets of {sum(a == b for a, b in repositories.values())} repositories' in text
