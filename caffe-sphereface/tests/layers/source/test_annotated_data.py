@@ -1,5 +1,7 @@
 """AnnotatedData: what becomes of the boxes of a picture that is cut, resized, mirrored or laid into a larger one."""
 
+from contextlib import nullcontext
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from caffe.data.annotation_files import ObjectBox
 from caffe.data.annotations import annotated
 from caffe.errors import CaffeError
 from databases import net, write
+from gpu_mode import gpu_mode
 
 HEIGHT, WIDTH = 40, 60
 
@@ -171,6 +174,21 @@ def test_the_same_seed_gives_the_same_batches_whatever_the_number_of_workers(dat
         loaded.forward()
         runs.append((loaded.blobs['data'].data.copy(), loaded.blobs['label'].data.copy()))
     assert all(np.array_equal(one, other) for one, other in zip(*runs))
+
+
+def test_a_gpu_gets_the_same_batches(database):
+    database(*[record([(12 + i, 10, 40, 30)] * (i % 3)) for i in range(7)])
+    transform = 'mirror: true mean_value: 10 scale: 0.5 resize_param { height: 32 width: 32 } crop_size: 30'
+    runs = []
+    for mode in (nullcontext, gpu_mode):
+        with mode():
+            caffe.set_random_seed(5)
+            loaded = made(transform, batch=3)
+            for _ in range(3):
+                loaded.forward()
+                runs.append((loaded.blobs['data'].data.copy(), loaded.blobs['label'].data.copy()))
+    for one, other in zip(runs[:3], runs[3:]):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other))
 
 
 @pytest.mark.parametrize(
