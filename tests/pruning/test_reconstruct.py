@@ -264,22 +264,25 @@ layer { name: "next" type: "Convolution" bottom: "sum" top: "next"
 """
 
 
-def test_the_last_layer_of_a_block_makes_up_for_its_shortcut():
+ASIDE = 'layer { name: "aside" type: "Power" bottom: "trunk" top: "aside" }\n'  # Caffe splits what two layers read
+
+
+@pytest.mark.parametrize('aside, last_batch', [('', 16), (ASIDE, 16), (ASIDE, 5)])
+def test_the_last_layer_of_a_block_makes_up_for_its_shortcut(aside, last_batch):
     rng = np.random.default_rng(0)
-    proto = parse_net(BLOCK)
+    proto = parse_net(BLOCK.replace('layer { name: "inner"', f'{aside}layer {{ name: "inner"'))
     net, groups = open_net(proto), Groups(proto)
     randomize(net, rng)
     # the ReLU never cuts, so that what the trunk loses is linear in the picture, which the inner layer passes on
     net.params['one'][1].data[...] = 50
-    feed = [{'data': rng.normal(0, 1, (16, 3, 6, 6)).astype('f')} for _ in range(4)]
+    feed = [{'data': rng.normal(0, 1, (size, 3, 6, 6)).astype('f')} for size in (16, 16, 16, last_batch)]
     kept = {'one': [0], 'inner': np.arange(8)}
     (small,), weights = prune([proto], weights_of(net), kept, groups)
     pruned = open_net(small, weights)
     expected = outputs(net, feed[0])['next']
-    assert list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), fit=Fit(20, 1e-9))) == [
-        'trunk',
-        'last',
-    ]
+    assert readers_of(groups, kept) == ['trunk', 'last']
+    layers = ['trunk', 'inner', 'last']
+    list(reconstruct(groups, kept, Sampler(net, feed), Sampler(pruned, feed), layers, Fit(20, 1e-9)))
     found = outputs(open_net(small, with_params(weights, pruned)), feed[0])['next']
     np.testing.assert_allclose(found, expected, atol=5e-3 * np.abs(expected).max())
 

@@ -17,10 +17,11 @@ from sphereslim.files import write_bytes
 from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.engine_check import check_engine
 from sphereslim.net.inputs import is_data
+from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import load_net
 from sphereslim.net.prototxt import write_prototxt
-from sphereslim.net.weights import read_weights
+from sphereslim.net.weights import blob_array, read_weights, weight_layers
 from sphereslim.pruning.model import Model
 from sphereslim.rewrite.distill import (
     PREFIX,
@@ -63,7 +64,8 @@ def emit(
     """Write a stage that distils for `minutes` of CPU time on picture files `paths`; returns its iterations.
 
     With `kept` = {group: units of the teacher that the student has} the student learns the teacher's trunks too. The
-    rate falls to 0 in a straight line.
+    rate falls to 0 in a straight line; `base_lr` is the first step of a weight as a share of the root mean square of
+    its blob: Adam moves all weights alike, and those of folded layers differ by orders of magnitude.
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
     pictures = stage.folder / 'pictures.txt'
@@ -74,7 +76,7 @@ def emit(
         feed = feed_for(teacher.net, paths[:_SCALED_ON], form)
         for blob, places, size, scale in _trunk_ends(teacher, kept, feed):
             net, weights = add_map_loss(net, weights, blob, places, size, scale, TRUNK_WEIGHT)
-    write_prototxt(stage.train, net)
+    write_prototxt(stage.train, _paced(net, student.weights))
     write_prototxt(stage.deploy, student.net)
     write_bytes(stage.init, weights.SerializeToString())
     iterations = max(10, int(60 * minutes * SHARE / cpu_seconds(stage.train, stage.init)))
@@ -82,6 +84,20 @@ def emit(
     schedule = Schedule(iterations, base_lr, batch, display=5, extra=falling)
     write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
     return iterations
+
+
+def _paced(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
+    """The train net in which every blob of the student learns in proportion to its root mean square."""
+    result, held = copy_of(net), weight_layers(weights)
+    for layer in result.layer:
+        blobs = held[layer.name].blobs if layer.name in held else ()
+        learned = [blob_array(blob) for blob in blobs[: layer_type(layer).first_statistic]]
+        if learned:
+            sizes = [float(np.sqrt(np.mean(np.square(blob, dtype=np.float64)))) or 1.0 for blob in learned]
+            rates = sizes + [0.0] * (len(blobs) - len(learned))
+            del layer.param[:]
+            layer.param.extend(caffe_pb2.ParamSpec(lr_mult=rate, decay_mult=0) for rate in rates)
+    return result
 
 
 def _trunk_ends(teacher: Model, kept: Kept, feed: Feed) -> Iterator[tuple[str, np.ndarray, int, float]]:

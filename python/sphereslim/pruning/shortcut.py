@@ -93,12 +93,13 @@ def _sum(
     before = set(order[: order.index(name)])
     coefficients = list(layer.eltwise_param.coeff) or [1.0] * len(layer.bottom)
     own, others = 0.0, []
-    for coefficient, blob in zip(coefficients, layer.bottom):
+    read = net.bottom_names[layer.name]  # what Caffe's Split layers made of the names in the prototxt
+    for coefficient, blob, version in zip(coefficients, layer.bottom, read):
         if blob == here[1]:
             own = coefficient
             continue
         makers = [maker for (maker, top), readers in trace.readers.items() if top == blob and layer.name in readers]
         if not before.issuperset(makers):
             return None
-        others.append((coefficient, blob))
+        others.append((coefficient, version))
     return Shortcut(layer.name, layer.top[0], own, scale, shift, tuple(others)) if own else None

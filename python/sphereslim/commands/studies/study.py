@@ -267,7 +267,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--distill', type=budgets, help='budgets to distil, of --budgets')
     parser.add_argument('--cpu-minutes', type=float, default=10, help='CPU time of one distillation (default 10)')
-    parser.add_argument('--base-lr', type=float, default=5e-4, help='learning rate of the distillation (default 5e-4)')
+    parser.add_argument(
+        '--base-lr',
+        type=float,
+        default=5e-3,
+        help='first steps of the distillation, as a share of the root mean square of a blob (default 5e-3)',
+    )
     parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')
