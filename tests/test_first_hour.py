@@ -3,6 +3,8 @@
 import re
 import tempfile
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from quick_python import quick_python
@@ -104,7 +106,7 @@ def test_every_block_from_your_own_photos_to_a_pruned_net_runs(reader, tmp_path)
 
 
 def write_engine_files(folder, page):
-    """What the engine's page names: nets, a solver, weights, a PyTorch file and the table of its names."""
+    """What the engine's page names: nets, a solver, weights, a PyTorch file and its names, a face and its box."""
     (table,) = (text for _, kind, text in blocks(page) if kind == 'text')
     net = DATA + LAYERS.replace('FC', 'fc6') + LOSS
     deploy = INPUT + LAYERS.replace('FC', 'fc5')
@@ -114,8 +116,12 @@ def write_engine_files(folder, page):
         'deploy.prototxt': deploy,
         'solver.prototxt': solver,
         'names.txt': table,
+        'labels.prototxt': 'item { name: "face" label: 1 }',
+        'train.txt': 'face.png face.txt\n',
+        'face.txt': '1 2 2 9 9\n',
     }.items():
         (folder / name).write_text(text)
+    cv2.imwrite(str(folder / 'face.png'), np.zeros((12, 12, 3), np.uint8))
     trained, small = (caffe.Net(str(folder / f'{name}.prototxt'), caffe.TEST) for name in ('net', 'deploy'))
     for name in ('a', 'b', 'old'):
         trained.save(str(folder / f'{name}.caffemodel'))
