@@ -47,6 +47,10 @@ COMMANDS = [
     ),
     ('python/fold.py', '{base}/deploy.prototxt {base}/final.caffemodel --out folded'),
     ('python/check.py', '{base}/deploy.prototxt {base}/final.caffemodel --for bvlc'),
+    (
+        'python/calibrate.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 --test-count 2 --out int8',
+    ),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
     (
         'python/select_filters.py',

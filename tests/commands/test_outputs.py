@@ -20,6 +20,7 @@ COMMANDS = {
     'substitute': 'none.prototxt --module fire --out',
     'distill': '--student none --teacher none --teacher-weights none --logits fc --out',
     'distill --extract none': '--out',
+    'calibrate': f'{NONE} --images none --out',
     'fold': f'{NONE} --out',
     'study': f'{NONE} --images none --pairs none --pictures none --out',
     'prune_pipeline': '--settings none --faces none --out',

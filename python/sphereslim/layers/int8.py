@@ -84,6 +84,7 @@ class FakeQuantize(Layer):
     def to_onnx(self, graph: Graph, x: list[str], bottoms: Shapes, tops: Shapes) -> list[str]:
         """QuantizeLinear and DequantizeLinear of uint8."""
         step, zero = self.grid()
+        graph.prefix = _short_prefix(graph)
         grid = graph.constant(step, 's'), graph.constant(zero, 'z', np.uint8)
         return [graph.op('DequantizeLinear', graph.op('QuantizeLinear', x[0], *grid), *grid)]
 
@@ -158,18 +159,27 @@ class Int8InnerProduct(InnerProduct):
         return [graph.op('Gemm', flat, *weights, transB=int(not self.transpose))]
 
 
+def _short_prefix(graph: Graph) -> str:
+    """A prefix of names for what belongs to one layer: its own name, many times over, would be a tenth of the file."""
+    return f'q{len(graph.nodes)}'
+
+
 def _int8_constants(layer: Layer, graph: Graph, x: str, axis: int = 0) -> list[str]:
     """The names of the weight, from int8, and of the bias where there is one, from int32 at the step of x · weight."""
     number, step = rounded(layer.blobs[0].tensor, axis)
     values, steps = (tensor.detach().cpu().numpy() for tensor in (number, step.reshape(-1)))
-    scale = graph.constant(steps, 's')
-    names = [graph.op('DequantizeLinear', graph.constant(values, 'w', np.int8), scale, axis=axis)]
+    graph.prefix = _short_prefix(graph)
+    grid = [graph.constant(steps, 's')]
+    if values.ndim == 2:  # onnxruntime's QGemm asks for it
+        grid.append(graph.constant(np.zeros(len(steps)), 'z', np.int8))
+    names = [graph.op('DequantizeLinear', graph.constant(values, 'w', np.int8), *grid, axis=axis)]
     if len(layer.blobs) > 1:
         product = steps * graph.value_of(_grid_of(layer, graph, x)[0])
         bias = np.rint(parameter(layer.blobs[1]).astype(np.float64) / product).clip(-(2**31), 2**31 - 1)
         names.append(
             graph.op('DequantizeLinear', graph.constant(bias, 'b', np.int32), graph.constant(product, 'p'), axis=0)
         )
+    graph.prefix = layer.name
     return names
 
 
