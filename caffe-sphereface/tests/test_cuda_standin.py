@@ -238,17 +238,28 @@ def test_a_capture_has_no_effect_and_a_replay_has(device):
 )
 def test_a_capture_refuses_what_waits_and_what_copies_from_or_to_the_host(device, act):
     a = torch.ones(2, device='cuda')
-    with pytest.raises(RuntimeError, match='not permitted when stream is capturing'):
-        captured(lambda: act(a.add_(1)))
+    with torch.cuda.stream(torch.cuda.current_stream()):
+        with pytest.raises(RuntimeError, match='previous error during capture') as failure:
+            captured(lambda: act(a.add_(1)))
+    assert 'not permitted when stream is capturing' in str(failure.value.__context__)
     assert a.tolist() == [1, 1]
+
+
+def test_a_capture_that_fails_leaves_its_stream_behind(device):
+    a = torch.ones(2, device='cuda')
+    with pytest.raises(RuntimeError, match='previous error during capture'):
+        captured(lambda: float(a.sum()))
+    with pytest.raises(RuntimeError, match='record_stream'):
+        a + 1
 
 
 def test_a_graph_draws_from_the_generators_that_it_knows(device):
     generator = torch.Generator('cuda').manual_seed(3)
     expected = [torch.rand(2, device='cuda', generator=generator).tolist() for _ in 'ab']
     generator.manual_seed(3)
-    with pytest.raises(RuntimeError, match='outside graph capture'):
+    with torch.cuda.stream(torch.cuda.current_stream()), pytest.raises(RuntimeError) as failure:
         captured(lambda: torch.rand(2, device='cuda', generator=generator))
+    assert 'outside graph capture' in str(failure.value.__context__)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
     with torch.cuda.graph(graph):

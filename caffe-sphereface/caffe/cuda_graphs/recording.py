@@ -51,7 +51,10 @@ class Recording:
         stay = {each for each in everything if before[each][0] is not None and each.contents()[0] is before[each][0]}
         self._lasting = list({**dict(places), **{memory: before[memory][0] for memory in stay}}.items())
         self._written = [memory for memory in stay if memory.changes != before[memory][1]]
-        self._left = [(memory, memory.contents()) for memory in everything if memory not in stay]
+        self._guarded = [memory for memory in stay if memory.contents()[1]]
+        # what the work never touches is left to whoever else writes there
+        gone = [each for each in everything if each not in stay and _is_touched(each, *before[each])]
+        self._left = [(memory, memory.contents()) for memory in gone]
         self._pending = [(each, each.pending) for each in deferring if each.pending is not None]
 
     def replay(self) -> None:
@@ -64,6 +67,8 @@ class Recording:
         self._graph.replay()
         for memory in self._written:
             memory.end_change()
+        for memory in self._guarded:
+            memory.guard()
         for memory, contents in self._left:
             memory.restore(contents)
         for each, pending in self._pending:
@@ -76,16 +81,24 @@ def _moved(memory: Memory, place: torch.Tensor | None) -> bool:
     return present is not None and present is not place
 
 
+def _is_touched(memory: Memory, tensor: torch.Tensor | None, changes: int) -> bool:
+    """Whether anything has happened to a memory that held `tensor` after so many changes."""
+    present, _, source = memory.contents()
+    return present is not tensor or source is not None or memory.changes != changes
+
+
 def _captured(work: Callable[[], None], device: torch.device) -> torch.cuda.CUDAGraph:
     generator = random.generator(device)
     state = generator.get_state()
     graph = torch.cuda.CUDAGraph()
     try:
         graph.register_generator_state(generator)
-        # other threads go on uploading batches meanwhile
-        with torch.cuda.graph(graph, capture_error_mode='thread_local'):
-            work()
+        # a capture that fails leaves its own stream behind as the current one; other threads go on uploading batches
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            with torch.cuda.graph(graph, capture_error_mode='thread_local'):
+                work()
     except RuntimeError as error:
         random.renew(device, state)  # whatever the capture has left the old one in
-        raise CaffeError(first_line(error)) from error
+        cause = error.__context__ or error  # the end of a capture that has failed says nothing of why
+        raise CaffeError(first_line(cause)) from cause
     return graph

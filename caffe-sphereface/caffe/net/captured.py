@@ -31,7 +31,7 @@ class CapturedPass:
 
     `what` is its name in the log. Layers that feed the net run as they are written before each pass, and so do those
     behind them that cannot be captured; their tops are copied to where the graph reads them. `tensors` gives the list
-    of what the work changes in place besides blobs.
+    of what the work changes in place besides blobs; `goes_back` says whether it changes diffs.
     """
 
     def __init__(
@@ -40,17 +40,16 @@ class CapturedPass:
         what: str,
         work: Callable[[], torch.Tensor | float],
         tensors: Callable[[], list[torch.Tensor]] = list,
+        goes_back: bool = True,
     ) -> None:
-        self.net, self.what = net, what
+        self.net, self.what, self.goes_back = net, what, goes_back
         self._tensors = tensors
         self._held: list[torch.Tensor] = []  # those of them that the recording reads and writes
         self.ahead = _ahead(net)
         self._work = work
         self._fused = [each for candidates in net.fused.values() for each in candidates]
-        self._conditions: Conditions | None = (
-            None  # those of the last passes, and with `_key` what they were called with
-        )
-        self._key: object = None
+        self._conditions: Conditions | None = None  # those of the last passes
+        self._key: object = None  # what they were called with
         self._passes = 0  # under these conditions
         self._others = 0  # passes of the net that others have run by the end of the last one
         self._recording: Recording | None = None
@@ -135,7 +134,8 @@ class CapturedPass:
         lasting = {blob.data_memory: blob.tensor for blob in [*inputs, *parameters]}
         self._fetch_from_host()
         self._held = list(self._tensors())
-        memories = [memory for blob in self._blobs() for memory in (blob.data_memory, blob.diff_memory)]
+        memories = [blob.data_memory for blob in self._blobs()]
+        memories += [blob.diff_memory for blob in self._blobs() if self.goes_back]
         try:
             self._recording = Recording(self._recorded, device.device(), memories, lasting, self._fused)
         except CaffeError as error:
@@ -159,7 +159,7 @@ class CapturedPass:
         for blob in self._blobs():
             if blob.data_memory.is_on_host:
                 _ = blob.tensor
-            if blob.diff_memory.is_on_host:
+            if blob.diff_memory.is_on_host and self.goes_back:
                 _ = blob.grad
 
     def _tell(self, what: str) -> None:
@@ -172,7 +172,8 @@ class CapturedForward:
     """The whole forward of a net in the TEST phase."""
 
     def __init__(self, net: Net) -> None:
-        self._net, self._pass = net, CapturedPass(net, f"forward of net '{net.name}'", self._forward)
+        self._net = net
+        self._pass = CapturedPass(net, f"forward of net '{net.name}'", self._forward, goes_back=False)
 
     def run(self) -> torch.Tensor | float | None:
         """Run it, replayed once that is possible: the loss; None, and nothing done, where it can never be captured."""

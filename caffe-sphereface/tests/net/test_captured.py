@@ -144,6 +144,14 @@ def write_inside(net, number):
         net.blobs['norm'].data[...] = 3
 
 
+def write_input_in_place(net, number):
+    """What is not computed yet follows from the input of its own pass."""
+    if number == 9:
+        with net.blobs['data'].changing() as tensor:
+            tensor.zero_()
+        assert net.blobs['conv1'].data.std() > 0.1
+
+
 def hook(net, number):
     if number == 6:
         net.after_forward(lambda index: None)
@@ -166,6 +174,7 @@ def other_device(net, number):
         (other_batch, 6),
         (parts_of_the_net, 3),
         (write_inside, 6),
+        (write_input_in_place, 10),
         (hook, 2),
         (other_device, 4),
     ],
@@ -237,6 +246,22 @@ def test_a_wrong_value_of_the_variable_is_told(folder, monkeypatch):
     set_cuda_graphs(None)
     with pytest.raises(caffe.CaffeError, match="CAFFE_CUDA_GRAPHS='yes': expected 0 or 1"):
         deployed().forward()
+
+
+def test_backward_follows_a_replayed_forward(folder, replays):
+    def diffs(graphs):
+        with gpu_mode():
+            set_cuda_graphs(graphs)
+            net, seen = deployed('force_backward: true ' + NET), {}
+            for number in range(10):
+                net.blobs['fc'].diff[...] = np.arange(10).reshape(2, 5)  # stated before the forward
+                net.forward(data=np.random.default_rng(number).standard_normal(net.blobs['data'].shape))
+                net.backward()
+                seen[str(number)] = net.blobs['data'].diff.copy()
+        return seen
+
+    assert_equal(diffs(False), diffs(True))
+    assert len(replays) >= 6
 
 
 def test_nets_that_train_are_left_to_their_solvers(folder, replays):

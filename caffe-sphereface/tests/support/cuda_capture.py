@@ -19,7 +19,7 @@ _aten = torch.ops.aten
 
 
 class Graph:
-    """As torch.cuda.CUDAGraph is."""
+    """As torch.cuda.CUDAGraph is; `home` is the stream that what it makes belongs to."""
 
     def __init__(self):
         self._tape, self._made, self._outside, self._saved, self._generators = [], {}, {}, {}, {}
@@ -94,13 +94,18 @@ def _storages(tree):
 
 @contextlib.contextmanager
 def capture(graph, capture_error_mode='global', **_):
-    """As torch.cuda.graph is."""
+    """As torch.cuda.graph is: a failure inside is one of the end as well, and leaves the capture's stream behind."""
     device = present[-1]
     device.note('wait')
-    device.graph = graph
+    graph.home = device.use_stream(torch.cuda.Stream())
+    device.graph, is_whole = graph, False
     try:
         yield
+        is_whole = True
     finally:
         device.graph = None
         with torch.utils._python_dispatch._disable_current_modes():
             graph.end()
+        if not is_whole:
+            raise RuntimeError('CUDA error: operation failed due to a previous error during capture')
+        device.use_stream(graph.home)

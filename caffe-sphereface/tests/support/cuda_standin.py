@@ -89,8 +89,9 @@ class StandIn(TorchDispatchMode):
         return known[id(value)] if id(value) in known else DeviceTensor(value, memory or self._new_memory())
 
     def _new_memory(self):
-        memory = Memory(self.stream())
-        memory.use(self.stream(), True)
+        stream = self.graph.home if self.graph else self.stream()
+        memory = Memory(stream)
+        memory.use(stream, True)
         return memory
 
     def _use(self, tensors, written, generator=None):
@@ -116,11 +117,16 @@ class StandIn(TorchDispatchMode):
     @contextlib.contextmanager
     def on_stream(self, stream):
         """Send this thread's operators to `stream` inside, as torch.cuda.stream does."""
-        before, self._here.stream = self.stream(), stream
+        before = self.use_stream(stream)
         try:
             yield
         finally:
-            self._here.stream = before
+            self.use_stream(before)
+
+    def use_stream(self, stream):
+        """Send this thread's operators to `stream` from here on; the one that they went to before."""
+        before, self._here.stream = self.stream(), stream
+        return before
 
     def _on_host(self, operator, args, kwargs):
         if operator is _aten.is_pinned.default:
