@@ -34,6 +34,7 @@ FLOORS = {
     'pruning': 5,  # one net made smaller
     'quantization': 5,  # weights in a few bits
     'int8': 5,  # a net in int8
+    'compression': 6,  # one net from end to end
     'studies': 6,  # whole runs and their reports
     'api': 6,  # the functions of the front door
     '': 6,  # the front door

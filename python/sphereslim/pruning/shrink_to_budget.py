@@ -158,9 +158,13 @@ class Shrinking:
             'seed': settings.seed,
         }
 
-    def _check_reach(self, target: float) -> None:
+    def least_price(self) -> float:
+        """What the net costs with as few channels as every group may keep."""
         least = {group.name: _least(group.size, self._settings.multiple) for group in self._original.groups.prunable()}
-        price = _price_of(self._original, least, self._settings.price)
+        return _price_of(self._original, least, self._settings.price)
+
+    def _check_reach(self, target: float) -> None:
+        price = self.least_price()
         if price > target:
             raise SlimError(
                 f'budget of {target:,.0f}: no choice of channels costs as little, expected at least {price:,.0f}'

@@ -2,35 +2,11 @@
 
 import argparse
 import re
-from dataclasses import dataclass
 
-from sphereslim.errors import SlimError
+from sphereslim.compression.budgets import EXPECTED, Budget
 
 _FORM = re.compile(r'(\d+\.?\d*(?:e\d+)?|\.\d+) ?(%|[kmg]?)b?', re.I)
 _UNITS = {'': 1, 'k': 10**3, 'm': 10**6, 'g': 10**9}
-EXPECTED = 'a share such as 0.7 or 70%, or an amount such as 350M'
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A share of the whole (0 to 1) or an amount, and the words that said so."""
-
-    text: str
-    share: float | None
-    amount: float | None
-
-    def of(self, whole: float, what: str) -> float:
-        """The amount that may remain of `whole`, which counts `what`; SlimError where it is not less than all of it."""
-        if self.share is not None:
-            return self.share * whole
-        assert self.amount is not None
-        if self.amount > whole:
-            raise SlimError(f'budget {self.text}: there are only {whole:,.0f} {what}, expected {EXPECTED}')
-        return self.amount
-
-    def share_of(self, whole: float, what: str) -> float:
-        """The share of `whole` that may remain; SlimError as `of`."""
-        return self.share if self.share is not None else self.of(whole, what) / whole
 
 
 def budget(text: str) -> Budget:

@@ -1,0 +1,104 @@
+"""Make a network smaller in one command: fewer channels, refitted and distilled, fewer bits, with a report.
+
+Without a budget the trade-off is told: nets of 90 to 40 % of the multiply-accumulates, and what they lose. Budgets may
+be given together. Channels leave step by step, those first whose loss is least, judged on the pictures of --images
+without labels; the result is refitted by least squares, on request distilled by the original, and its weights are
+rounded in view of the pictures. The folder then holds result/ with deploy.prototxt, weights.caffemodel,
+weights.qcaffemodel and net.onnx, report.html, and commands.sh with the commands that repeat each step by hand.
+
+A run that was stopped goes on where it was; with other budgets in the same folder, steps that are there are taken over.
+
+examples:
+  sphereslim compress deploy.prototxt net.caffemodel --images faces/ --out slim/
+  sphereslim compress deploy.prototxt net.caffemodel --images faces/ --macs 50% --train-minutes 30 --out slim/
+  sphereslim compress deploy.prototxt net.caffemodel --images faces/ --keep-accuracy 99.2 --pairs pairs.txt \\
+      --pictures lfw/ --out slim/
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sphereslim.commands.arguments.budgets import budget
+from sphereslim.commands.arguments.compared import ENDS, tell_softmax
+from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, form_of, sets_of
+from sphereslim.commands.arguments.values import not_negative, positive, whole
+from sphereslim.compression.budgets import Budget, Budgets
+from sphereslim.compression.report import nets_table
+from sphereslim.compression.request import Counts, Request
+from sphereslim.compression.run import compress
+from sphereslim.net.prototxt import read_net
+from sphereslim.report.markdown import table_text
+
+
+def run(args: argparse.Namespace) -> None:
+    request = request_of(args)
+    tell_softmax(read_net(request.deploy), ENDS)
+    found = compress(request, lambda line: print(line, flush=True))
+    print(table_text(nets_table(found['rows'])))
+    print(f'report: {found["report"]}')
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """The Request that the arguments say."""
+    budgets = Budgets(args.macs, args.parameters, args.bytes, args.milliseconds, args.keep_accuracy)
+    return Request(
+        args.deploy,
+        args.weights,
+        Path(args.images),
+        args.out,
+        budgets,
+        tuple(sets_of(args)),
+        form_of(args),
+        args.mirror,
+        Path(args.not_in) if args.not_in else None,
+        args.multiple,
+        args.train_minutes,
+        Counts(args.judge_count, args.test_count, args.count),
+        args.batch,
+        args.seed,
+        args.gpu,
+    )
+
+
+def milliseconds(text: str) -> Budget:
+    """The type of a time: a share in percent, or milliseconds."""
+    if text.endswith('%'):
+        return budget(text)
+    return Budget(text, None, positive(text))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('deploy', type=Path, help='deploy prototxt')
+    parser.add_argument('weights', type=Path, help='its caffemodel')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the result')
+    for name, what in (('macs', 'multiply-accumulates'), ('parameters', 'parameters'), ('bytes', 'bytes of the file')):
+        parser.add_argument(
+            f'--{name}', type=budget, metavar='BUDGET', help=f'{what} that may remain, such as 50%% or 200M'
+        )
+    parser.add_argument(
+        '--milliseconds',
+        type=milliseconds,
+        metavar='BUDGET',
+        help='forward time of a picture that may remain, by `caffe time` on this machine, such as 60%% or 4.5',
+    )
+    parser.add_argument(
+        '--keep-accuracy',
+        type=positive,
+        metavar='PERCENT',
+        help='the least accuracy on the first --pairs: channels leave only as long as it is kept',
+    )
+    parser.add_argument('--multiple', type=whole, default=1, help='numbers of channels as multiples, such as of 8')
+    parser.add_argument(
+        '--train-minutes',
+        type=not_negative,
+        default=0.0,
+        metavar='N',
+        help='distil the result by the original for so many minutes of CPU time (default 0: no training)',
+    )
+    parser.add_argument('--gpu', help='GPU number for that')
+    parser.add_argument('--judge-count', type=whole, default=96, help='pictures to judge channels on (default 96)')
+    parser.add_argument('--test-count', type=whole, default=64, help='pictures to measure losses on (default 64)')
+    add_pairs(parser, required=False, several=True)
+    add_pictures(parser, count=512)

@@ -1,0 +1,225 @@
+"""The steps from an original to a smaller net with its files, its figures and its report.
+
+<out>/original/    the original, norms folded into its weights
+<out>/channels/    steps of fewer channels
+<out>/trained/     distillations
+<out>/bits/        what fewer bits cost in each layer
+<out>/result/      deploy.prototxt, weights.caffemodel, weights.qcaffemodel, dequantized.caffemodel, net.onnx
+<out>/results.json what was measured; <out>/commands.sh every step by hand; <out>/report.html
+
+A run that is stopped goes on where it was, and one with other budgets takes over the steps that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sphereslim.channels.groups import Groups
+from sphereslim.compression.bits import quantized, quantized_to, write_bits
+from sphereslim.compression.channels import Channels
+from sphereslim.compression.files import command_of, export_onnx, write_commands
+from sphereslim.compression.measured import Figures, size_of
+from sphereslim.compression.report import write as write_page
+from sphereslim.compression.request import Request
+from sphereslim.compression.training import trained
+from sphereslim.data.feed import Feed, feed_for
+from sphereslim.data.pictures import sample_pictures
+from sphereslim.errors import SlimError
+from sphereslim.files import ResultsFile, check_folder, file_digest, only_one
+from sphereslim.net.engine_check import check_engine
+from sphereslim.progress import bar
+from sphereslim.pruning.measures import OutputShift
+from sphereslim.pruning.model import Model, open_model
+from sphereslim.pruning.shrink_to_budget import Step
+from sphereslim.rewrite.fold import fold
+
+Row = dict[str, Any]  # the figures of a net
+
+
+class Compression:
+    """A Request being carried out; `tell` is called with a line as each part begins."""
+
+    def __init__(self, request: Request, tell: Callable[[str], object] = print) -> None:
+        request.check()
+        check_folder(request.out)
+        check_engine([request.deploy])
+        self.request, self._tell, self._part = request, tell, 0
+        self.original = open_model(request.deploy, request.weights)
+        counts = [request.counts.judge, request.counts.test, request.counts.refit]
+        judge, test, more = sample_pictures(request.images, counts, request.seed, request.not_in)
+        self.judge, self.test, self.refit = (self._feed(paths) for paths in (judge, test, (*judge, *more)))
+        self._loss: list[OutputShift] = []
+
+    def run(self) -> dict[str, Any]:
+        """Carry out what is missing; plain values: `rows` of figures, the `steps` tried, what is `kept`, and `bits`."""
+        request = self.request
+        with only_one(request.out):
+            kept = ResultsFile(request.out / 'results.json', request.subject())
+            figures = Figures(request, kept, lambda batches: bar(batches, 'verifying', leave=False))
+            self._begin('folding norms into weights')
+            folded = self._folded()
+            channels = Channels(folded, self.judge, self.test, request.out / 'channels', request.multiple, request.seed)
+            if request.budgets.is_empty():
+                return self._curve(channels, figures)
+            return self._result(folded, channels, figures)
+
+    def _feed(self, paths: Sequence[Path]) -> Feed:
+        return feed_for(self.original.net, paths, self.request.form, self.request.batch)
+
+    def _begin(self, words: str) -> None:
+        self._part += 1
+        self._tell(f'[{self._part}/{self._parts()}] {words}')
+
+    def _parts(self) -> int:
+        return 3 if self.request.budgets.is_empty() else 5 + bool(self.request.train_minutes)
+
+    def _folded(self) -> Model:
+        folder = self.request.out / 'original'
+        if not (folder / 'deploy.prototxt').is_file():
+            folding = fold(self.original.net, self.original.weights)
+            Model(folding.net, folding.weights, Groups(folding.net)).save(folder)
+        return open_model(*_files_in(folder))
+
+    def _curve(self, channels: Channels, figures: Figures) -> dict[str, Any]:
+        self._begin('fewer channels, step by step')
+        steps = list(channels.curve())
+        self._begin('measuring')
+        shown = [step for step in steps if channels.is_on_curve(step)]
+        times = figures.milliseconds(self.request.deploy, *(_files_in(step.folder)[0] for step in shown))
+        rows = [self._original_row(figures, times[0])]
+        for step, milliseconds in zip(shown, times[1:]):
+            name = f'{100 * step.price:.0f} % of the MACs'
+            rows.append(self._row(name, _files_in(step.folder), figures, milliseconds, step.loss))
+        return {'rows': rows, 'steps': [_tried(step) for step in steps], 'kept': {}, 'bits': {}}
+
+    def _result(self, folded: Model, channels: Channels, figures: Figures) -> dict[str, Any]:
+        limits = self.request.budgets.counted(self.original.net)
+        self._begin('fewer channels, step by step')
+        step = self._fewer_channels(channels, limits, figures)
+        model, rows = folded, []
+        if step:
+            self._begin('refitting on more pictures')
+            step = channels.refined(limits, step, self.refit)
+            model = step.model()
+            rows.append(('fewer channels, refitted', _files_in(step.folder)))
+        else:
+            self._begin('all channels stay')
+        if self.request.train_minutes and step:
+            self._begin(f'distilling for {self.request.train_minutes:g} minutes')
+            name = f'{Path(step.folder).name}-{self.request.train_minutes:g}-minutes'
+            model = trained(self.request, model, folded, self.request.out / 'trained' / name)
+            rows.append(('distilled', model.save(self.request.out / 'trained' / f'{name}-net')))
+        result = model.save(self.request.out / 'result')
+        self._begin('fewer bits')
+        bits = self._fewer_bits(model, result)
+        rows.append(('in fewer bits', (result[0], result[0].with_name('dequantized.caffemodel'))))
+        self._begin('measuring')
+        before, after = figures.milliseconds(self.request.deploy, result[0])
+        found = [self._original_row(figures, before)]
+        found += [self._row(name, files, figures, after, None) for name, files in rows]
+        found[-1]['bytes'] = result[0].with_name('weights.qcaffemodel').stat().st_size
+        steps = channels.known(limits)
+        kept = {name: [len(own), folded.groups.of(name).size] for name, own in step.kept.items()} if step else {}
+        return {'rows': found, 'steps': [_tried(each) for each in steps], 'kept': kept, 'bits': bits}
+
+    def _fewer_channels(self, channels: Channels, limits: dict[str, float], figures: Figures) -> Step | None:
+        """The Step that meets the budgets, None where none of them asks for fewer channels."""
+        budgets = self.request.budgets
+        if budgets.milliseconds is None and budgets.accuracy is None:
+            return channels.within(limits) if limits else None
+        step, is_met = channels.tried(
+            limits, lambda step: self._is_fast(step, figures), lambda step: self._is_accurate(step, figures)
+        )
+        asks_for_less = bool(limits or budgets.milliseconds)
+        if step is None or (asks_for_less and not is_met):
+            raise SlimError(f'{self.request.out}: {self._shortfall(step, figures)}')
+        return step
+
+    def _is_fast(self, step: Step, figures: Figures) -> bool:
+        asked = self.request.budgets.milliseconds
+        if asked is None:
+            return True
+        before, after = figures.milliseconds(self.request.deploy, _files_in(step.folder)[0])
+        return after <= asked.of(before, 'milliseconds')
+
+    def _is_accurate(self, step: Step, figures: Figures) -> bool:
+        asked = self.request.budgets.accuracy
+        return asked is None or self._first_accuracy(_files_in(step.folder), figures) >= asked
+
+    def _first_accuracy(self, files: tuple[Path, Path], figures: Figures) -> float:
+        return next(iter(figures.accuracies(*files).values()))['accuracy']
+
+    def _shortfall(self, step: Step | None, figures: Figures) -> str:
+        """Why no step meets the budgets."""
+        floor = self.request.budgets.accuracy
+        if step is None:
+            return f'no step keeps an accuracy of {floor:g} %, expected a lower one'
+        reached = f'{step.macs:,} MACs and {step.parameters:,} parameters'
+        if floor is None:
+            return f'the smallest net, of {reached}, still takes too long, expected more milliseconds'
+        accuracy = self._first_accuracy(_files_in(step.folder), figures)
+        return (
+            f'the budgets are not reached with an accuracy of {floor:g} %, which ends at {reached} with '
+            f'{accuracy:.2f} %; expected a lower accuracy or larger budgets'
+        )
+
+    def _fewer_bits(self, model: Model, files: tuple[Path, Path]) -> dict[str, int]:
+        """Write the quantized file; {layer: bits}."""
+        asked, folder = self.request.budgets.bytes, self.request.out / 'bits' / file_digest(*files)
+        if asked is None:
+            return write_bits(quantized(model, files[0], self.refit, self.request.seed), files[0].parent)
+        size = int(asked.of(self.request.weights.stat().st_size, 'bytes'))
+        return write_bits(
+            quantized_to(size, model, files, self.refit, self.test, self.request.seed, folder), files[0].parent
+        )
+
+    def _original_row(self, figures: Figures, milliseconds: float) -> Row:
+        return self._row('original', (self.request.deploy, self.request.weights), figures, milliseconds, 0.0)
+
+    def _row(
+        self, name: str, files: tuple[Path, Path], figures: Figures, milliseconds: float, loss: float | None
+    ) -> Row:
+        if loss is None:
+            self._loss = self._loss or [OutputShift(self.original, self.test)]
+            loss = self._loss[0](open_model(*files))
+        return {
+            'name': name,
+            **size_of(*files),
+            'milliseconds': milliseconds,
+            'loss': loss,
+            'accuracies': figures.accuracies(*files),
+        }
+
+
+def _files_in(folder: str | Path) -> tuple[Path, Path]:
+    return Path(folder) / 'deploy.prototxt', Path(folder) / 'weights.caffemodel'
+
+
+def _tried(step: Step) -> dict[str, Any]:
+    """The figures of a Step."""
+    values = asdict(step)
+    return {name: values[name] for name in ('folder', 'limit', 'price', 'macs', 'parameters', 'loss')}
+
+
+def compress(request: Request, tell: Callable[[str], object] = print) -> dict[str, Any]:
+    """Carry out a Request and write the report, the commands and, of a result, the ONNX file.
+
+    What `Compression.run` gives, and as `report` the path of the page.
+    """
+    compression = Compression(request, tell)
+    found = compression.run()
+    result = request.out / 'result'
+    if not request.budgets.is_empty():
+        reason = export_onnx(result / 'deploy.prototxt', result / 'weights.caffemodel', result / 'net.onnx')
+        tell(f'note: no net.onnx: {reason}' if reason else f'{result}: the files of the smaller net')
+        tell(f'{write_commands(request)}: every step by hand')
+    facts = [
+        ('net', f'{request.deploy}, {request.weights}'),
+        ('in view of', f'{len(compression.refit.paths)} pictures of {request.images}'),
+        ('run with', command_of(request)),
+    ]
+    page = write_page(found, request.out, f'{request.weights.stem} made smaller', facts)
+    return found | {'report': str(page)}
