@@ -11,7 +11,7 @@ import pytest
 import sphereslim as slim
 from masking import randomize
 from sphereslim.commands.arguments.run_settings import DEFAULTS
-from sphereslim.commands.compression.quantize import SCHEME
+from sphereslim.commands.quantization.options import SCHEME
 from sphereslim.data.pictures import list_images
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.quantization import dequantize

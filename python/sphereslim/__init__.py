@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sphereslim.api import (
         Groups,
         InputForm,
+        compress,
         evaluate,
         fold,
         prune,
@@ -29,6 +30,7 @@ __all__ = [
     'Groups',
     'InputForm',
     'SlimError',
+    'compress',
     'evaluate',
     'fold',
     'prune',

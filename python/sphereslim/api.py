@@ -14,13 +14,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
+from sphereslim.compression import run as compression
+from sphereslim.compression.budgets import Budget, Budgets
+from sphereslim.compression.request import Request
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.feed import feed_for
+from sphereslim.data.pairs import pair_sets
 from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
@@ -40,6 +45,7 @@ __all__ = [
     'Groups',
     'InputForm',
     'SlimError',
+    'compress',
     'evaluate',
     'fold',
     'prune',
@@ -129,3 +135,50 @@ def evaluate(
         else:
             write_weights(caffemodel, weights)
         return verification.evaluate(deploy, caffemodel, pairs, pictures, form=form, mirror=mirror)
+
+
+def compress(
+    deploy: str | Path,
+    weights: str | Path,
+    images: str | Path,
+    out: str | Path,
+    *,
+    macs: float | None = None,
+    parameters: float | None = None,
+    size: float | None = None,
+    milliseconds: float | None = None,
+    keep_accuracy: float | None = None,
+    pairs: Sequence[str | Path] = (),
+    pictures: Sequence[str | Path] = (),
+    form: InputForm | None = None,
+    multiple: int = 1,
+    train_minutes: float = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Make the net of two files smaller in view of the pictures in `images`, as `sphereslim compress` does.
+
+    Budgets are shares up to 1, or amounts: of MACs, of parameters, of bytes of the quantized file (`size`), of forward
+    milliseconds. `keep_accuracy` is the least accuracy in percent on the first of `pairs`, lists over the folders
+    `pictures` (one for each, or one for all). Without any, a curve of trade-offs. The files are in the folder `out`;
+    `rows` of what is returned holds the figures of every net, `report` the path of the page.
+    """
+    asked = [None if value is None else _budget(value) for value in (macs, parameters, size, milliseconds)]
+    sets = pair_sets(pairs, pictures) if pairs else []
+    return compression.compress(
+        Request(
+            Path(deploy),
+            Path(weights),
+            Path(images),
+            Path(out),
+            Budgets(asked[0], asked[1], asked[2], asked[3], keep_accuracy),
+            tuple(sets),
+            form or InputForm(),
+            multiple=multiple,
+            train_minutes=train_minutes,
+            seed=seed,
+        )
+    )
+
+
+def _budget(value: float) -> Budget:
+    return Budget(f'{value:g}', *((value, None) if value <= 1 else (None, value)))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -36,7 +36,7 @@ _MOST_OF_A_GROUP = 1.25  # a step takes at most so many times its `stride` of th
 _LEAST_LEFT = 8  # and leaves one in so many
 _LEAST_LOSS = 1e-6  # of a cut that seems to gain: then the one that saves most is best
 
-Price = Callable[[caffe_pb2.NetParameter], float]
+Price: TypeAlias = 'Callable[[caffe_pb2.NetParameter], float]'
 
 
 def macs_of(net: caffe_pb2.NetParameter) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Cost(NamedTuple):
     distance: float
 
 
-Quantizer = Callable[[caffe_pb2.NetParameter, Mapping[str, int]], QuantizedNet]  # of weights and {layer: bits}
+Quantizer: TypeAlias = 'Callable[[caffe_pb2.NetParameter, Mapping[str, int]], QuantizedNet]'  # weights, {layer: bits}
 PLACES = 100_000  # steps of the dynamic programming: of 550,000 bytes one is 6
 
 
