@@ -49,10 +49,10 @@ class Budgets:
         """Whether nothing is asked: then a curve of trade-offs is what to find."""
         return self == Budgets()
 
-    def counted(self, net: caffe_pb2.NetParameter) -> dict[str, float]:
-        """{macs or parameters: how many may remain} of a deploy NetParameter, as channels can be cut for.
+    def counted(self, net: caffe_pb2.NetParameter, size: int) -> dict[str, float]:
+        """{macs or parameters: how many may remain} of a deploy NetParameter with a caffemodel of `size` bytes.
 
-        A size in bytes asks for fewer parameters only where each would have less than BYTES_PER_PARAMETER.
+        A budget of bytes asks for fewer parameters only where each would have less than BYTES_PER_PARAMETER.
         """
         macs, parameters = cost(net)
         found = {}
@@ -61,7 +61,7 @@ class Budgets:
         if self.parameters:
             found['parameters'] = self.parameters.of(parameters, 'parameters')
         if self.bytes:
-            most = self.bytes.of(4 * parameters, 'bytes') / BYTES_PER_PARAMETER
+            most = self.bytes.of(size, 'bytes') / BYTES_PER_PARAMETER
             if most < parameters:
                 found['parameters'] = min(most, found.get('parameters', most))
         return found

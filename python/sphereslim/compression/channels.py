@@ -44,6 +44,10 @@ class Channels:
         """A Step whose layers are refitted once more, on the pictures of another feed."""
         return self._shrinking(limits).refined(step, feed)
 
+    def whole(self, limits: Mapping[str, float]) -> Model:
+        """The original in the basis that the channels of the steps are numbered in."""
+        return self._shrinking(limits).whole()
+
     def known(self, limits: Mapping[str, float]) -> list[Step]:
         """The Steps on the way to `limits` that are there."""
         path = self._folder / self._name(limits) / 'steps.json'

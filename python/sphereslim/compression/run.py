@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sphereslim.channels.groups import Groups
 from sphereslim.compression.bits import quantized, quantized_to, write_bits
 from sphereslim.compression.channels import Channels
@@ -96,7 +98,7 @@ class Compression:
         return {'rows': rows, 'steps': [_tried(step) for step in steps], 'kept': {}, 'bits': {}}
 
     def _result(self, folded: Model, channels: Channels, figures: Figures) -> dict[str, Any]:
-        limits = self.request.budgets.counted(self.original.net)
+        limits = self.request.budgets.counted(self.original.net, self.request.weights.stat().st_size)
         self._begin('fewer channels, step by step')
         step = self._fewer_channels(channels, limits, figures)
         model, rows = folded, []
@@ -110,7 +112,9 @@ class Compression:
         if self.request.train_minutes and step:
             self._begin(f'distilling for {self.request.train_minutes:g} minutes')
             name = f'{Path(step.folder).name}-{self.request.train_minutes:g}-minutes'
-            model = trained(self.request, model, folded, self.request.out / 'trained' / name)
+            units, test = {group: np.array(own) for group, own in step.kept.items()}, set(map(Path, self.test.paths))
+            folder = self.request.out / 'trained' / name
+            model = trained(self.request, model, channels.whole(limits), units, test, folder)
             rows.append(('distilled', model.save(self.request.out / 'trained' / f'{name}-net')))
         result = model.save(self.request.out / 'result')
         self._begin('fewer bits')

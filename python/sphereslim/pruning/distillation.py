@@ -3,6 +3,8 @@
 Where it is known which channels the pruned net kept, it learns the sums at the ends of the residual trunks as well.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
