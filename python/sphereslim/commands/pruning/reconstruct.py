@@ -1,6 +1,7 @@
 """Refit the layers that read pruned channels by least squares to what they gave in the original, without training.
 
 Takes both deploy nets with their weights and the selection between them; writes a new caffemodel for the pruned net.
+Without a selection every layer is refitted, as for a net whose neurons `substitute --module relu` replaced.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from sphereslim.commands.arguments.values import not_negative, whole
 from sphereslim.errors import SlimError
 from sphereslim.files import check_writable, write_bytes
 from sphereslim.progress import bar
-from sphereslim.pruning.model import open_model, refit
+from sphereslim.pruning.model import open_model, refit, refittable
 from sphereslim.pruning.reconstruct import Fit, readers_of
 from sphereslim.pruning.selection import read_selections
 
@@ -25,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
     lacking = {layer.name for layer in whole_net.net.layer} - {layer.name for layer in pruned.net.layer}
     if lacking:
         raise SlimError(f"{args.pruned_deploy}: has no layer '{min(lacking)}', expected the layers of {args.deploy}")
-    kept = read_selections(args.selection)
-    layers = readers_of(whole_net.groups, kept)
+    kept = read_selections(args.selection or [])
+    layers = readers_of(whole_net.groups, kept) if kept else refittable(whole_net)
     for name, indices in kept.items():
         size = pruned.groups.of(name).size
         if size != len(indices):
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
         Fit(args.places, args.ridge),
         args.seed,
         lambda done: bar(done, desc='refitting', total=len(layers), unit='layer'),
+        every=not kept,
     )
     write_bytes(args.out, refitted.weights.SerializeToString())
     print(f'{args.out}: {len(layers)} layers refitted on {len(feed.paths)} pictures')
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('weights', help="the original's caffemodel")
     parser.add_argument('pruned_deploy', help='the pruned deploy prototxt')
     parser.add_argument('pruned_weights', help='its caffemodel')
-    parser.add_argument('--selection', nargs='+', required=True, help='the selection.json it was pruned by')
+    parser.add_argument('--selection', nargs='+', help='the selection.json it was pruned by')
     parser.add_argument('--places', type=whole, default=40, help='outputs a picture to refit on (default 40)')
     parser.add_argument(
         '--ridge',
