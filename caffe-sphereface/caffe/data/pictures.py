@@ -16,12 +16,14 @@ if 'OPENCV_LOG_LEVEL' not in os.environ:
     (getattr(cv2, 'setLogLevel', None) or cv2.utils.logging.setLogLevel)(0)  # type: ignore[attr-defined]
 
 
-def read_picture(path: str, color: bool = True, height: int = 0, width: int = 0) -> np.ndarray:
+def read_picture(
+    path: str, color: bool = True, height: int = 0, width: int = 0, interpolation: int = cv2.INTER_LINEAR
+) -> np.ndarray:
     """The picture of a file as uint8 (height, width, 3) in BGR, or (height, width) when `color` is False.
 
-    It is resized bilinearly where `height` and `width` are given. CaffeError naming the file when it is missing, no
-    picture, or to become larger than memory. One that is cut short is read as Caffe does, what is missing of it grey,
-    with one warning.
+    It is resized, bilinearly unless told otherwise, where `height` and `width` are given. CaffeError naming the file
+    when it is missing, no picture, or to become larger than memory. One that is cut short is read as Caffe does, what
+    is missing of it grey, with one warning.
     """
     content = read_small(path)
     cut_short = is_cut_short(content)
@@ -32,7 +34,7 @@ def read_picture(path: str, color: bool = True, height: int = 0, width: int = 0)
         log.warning('io.cpp:73', f'{path}: is cut short; the rest of the picture is grey')
     if height and width and image.shape[:2] != (height, width):
         try:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            image = cv2.resize(image, (width, height), interpolation=interpolation)
         except (cv2.error, OverflowError):
             raise CaffeError(f'{path}: cannot be resized to {height}x{width} (height x width)') from None
     return image

@@ -93,7 +93,6 @@ REFUSED = {
 NOT_HERE = {
     'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
     'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
-    'SegNet for training': (layer('DenseImageData', 'dense_image_data_param { source: "l" }'), 'segnet'),
     'multiplied margins': (layer('CosinMulm', 'cosin_mul_m_param { m: 3 }'), 'arcface'),
     'additive margins': (
         layer('AdditiveMarginInnerProduct', 'additive_margin_inner_product_param { m: 0.3 }'),

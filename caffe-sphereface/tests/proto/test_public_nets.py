@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -136,6 +137,9 @@ BUILT = {
     'expand_param { prob: 0.5 max_expand_ratio: 4 } distort_param { hue_prob: 0.5 hue_delta: 18 } } '
     'data_param { source: "boxes_lmdb" batch_size: 1 backend: LMDB } annotated_data_param { batch_sampler { '
     'max_sample: 1 max_trials: 2 sampler { min_scale: 0.3 } sample_constraint { min_jaccard_overlap: 0.1 } } } }',
+    'DenseImageData': layer(
+        'DenseImageData', '', 'y z', 'dense_image_data_param { source: "pairs.txt" batch_size: 1 shuffle: true }'
+    ),
 }
 NOT_HERE = "layer 'layer' has type '{}', which is not implemented; forks that have it: "
 UNKNOWN = "layer 'layer': unknown type '{}', expected one of: "
@@ -154,10 +158,6 @@ REFUSED = {
     'MultiBoxFocalLoss': (layer('MultiBoxFocalLoss', extra='multibox_loss_param { num_classes: 2 }'), UNKNOWN),
     'BoxOutput': (layer('BoxOutput', extra='box_output_param { fg_thr: 0.1 }'), 'no field named "box_output_param"'),
     'VideoData': (layer('VideoData', ''), NOT_HERE),
-    'DenseImageData': (
-        layer('DenseImageData', '', extra='dense_image_data_param { source: "l" }'),
-        NOT_HERE + 'segnet',
-    ),
     'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
     'ImageSegData': (
         layer('ImageSegData', '', extra='image_data_param { source: "l" label_type: PIXEL }'),
@@ -236,6 +236,13 @@ def write_boxes():
     write('boxes_lmdb', [datum.SerializeToString()])
 
 
+def write_pairs():
+    """The list `pairs.txt` of a grey picture and one of its pixels' labels."""
+    for name in ('picture.png', 'labels.png'):
+        cv2.imwrite(name, np.zeros((8, 8), np.uint8))
+    Path('pairs.txt').write_text('picture.png labels.png\n')
+
+
 def shown(message, key):
     """How the page has the message of an error: without the layer's name, and what could be there instead."""
     message = message.format(key).replace("layer 'layer'", 'layer').removesuffix(', expected one of: ')
@@ -246,6 +253,7 @@ def shown(message, key):
 def test_what_public_nets_have_is_built(key, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_boxes()
+    write_pairs()
     net = caffe.Net(parse_text(INPUTS + BUILT[key], caffe_pb2.NetParameter(), key), caffe.TRAIN)
     assert len(net.layers) > len(SHAPES)
 

@@ -94,7 +94,7 @@ LAYER_TYPES = {
         ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE
     ),
     **dict.fromkeys(('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input'), _DATA),
-    **dict.fromkeys(('MultiLabelImageData', 'AnnotatedData'), _DATA),
+    **dict.fromkeys(('MultiLabelImageData', 'DenseImageData', 'AnnotatedData'), _DATA),
 }
 _NOTHING_KNOWN = LayerType()
 

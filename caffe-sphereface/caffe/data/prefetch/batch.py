@@ -13,7 +13,7 @@ from caffe.errors import CaffeError
 
 # what a source has many of: the number of a line, a record, …
 Item = TypeVar('Item')
-# what an item is labelled with: a number, an array (L,) of as many for each item, or rows (K, W)
+# what an item is labelled with: a number, an array (L,) or (1, H, W) of one shape for all items, or rows (K, W)
 Label = float | np.ndarray
 # gives the array of a shape and dtype that one item of a batch is written into
 NewRow = Callable[[tuple[int, ...], np.dtype], np.ndarray]
@@ -25,9 +25,9 @@ Allocate = Callable[[tuple[int, ...], torch.dtype], tuple[torch.Tensor, torch.Te
 class Batch:
     """`data` (N, ...), uint8 or float32, and `labels`, float32, as tensors on the host.
 
-    Labels are (N,), or (N, L) where items have L of them. Where an item has rows of labels, as those of boxes, they
-    are (R, 1 + W): the item's number in the batch, and its row of W values, for all items. Their memory may be filled
-    again once nothing refers to them, or to a view of them.
+    Labels are (N,), or (N, L) where items have L of them, or (N, 1, H, W) where they are pictures. Where an item has
+    rows of labels, as those of boxes, they are (R, 1 + W): the item's number in the batch, and its row of W values, for
+    all items. Their memory may be filled again once nothing refers to them, or to a view of them.
     """
 
     data: torch.Tensor
@@ -80,7 +80,7 @@ class Filling(Generic[Item]):
         arrays = [self._label_arrays[index] for index in sorted(self._label_arrays)]
         if not arrays:
             return Batch(self.data, self.labels)
-        if arrays[0].ndim == 1:
+        if arrays[0].ndim != 2:
             return Batch(self.data, torch.from_numpy(np.stack(arrays)))
         rows = [np.insert(rows, 0, index, axis=1) for index, rows in enumerate(arrays)]
         return Batch(self.data, torch.from_numpy(np.concatenate(rows)))
