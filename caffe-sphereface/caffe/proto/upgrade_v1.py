@@ -35,6 +35,7 @@ _TYPES = {
     'POOLING': 'Pooling',
     'POWER': 'Power',
     'RELU': 'ReLU',
+    'ROI_POOLING': 'ROIPooling',  # of the first nets of Fast R-CNN
     'SIGMOID': 'Sigmoid',
     'SIGMOID_CROSS_ENTROPY_LOSS': 'SigmoidCrossEntropyLoss',
     'SILENCE': 'Silence',

@@ -292,3 +292,11 @@ def test_what_stands_outside_of_layers_names_none():
         text_net(SCALED + '\nbottom: "x"')
     with pytest.raises(CaffeError, match=r'named "bottom"\. \(expected a NetParameter\)'):
         text_net(SCALED + ' bottom: "x" ' + SCALED)
+
+
+def test_layers_of_version_1_may_be_those_of_the_first_fast_rcnn_nets():
+    text = (
+        'layers { name: "r" type: ROI_POOLING bottom: "x" bottom: "rois" top: "y" roi_pooling_param { pooled_h: 6 } }'
+    )
+    net = read_net(parse_text(text, caffe_pb2.NetParameter(), 'test'))
+    assert net.layer[0].type == 'ROIPooling' and net.layer[0].roi_pooling_param.pooled_h == 6
