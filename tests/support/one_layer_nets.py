@@ -38,6 +38,7 @@ NETS = {
     'Power': 'power_param { power: 2 scale: 0.5 shift: 3 }',
     'ReLU': 'relu_param { negative_slope: 0.1 }',
     'ReLU6': '',
+    'Insanity': '',
     'Reduction': 'reduction_param { axis: 1 operation: MEAN }',
     'Reorg': 'reorg_param { stride: 2 }',
     'Reshape': 'reshape_param { shape { dim: [0, 8, -1, 4] } }',

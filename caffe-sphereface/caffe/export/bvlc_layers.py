@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caffe.layers.activation.dropout import Dropout
+from caffe.layers.activation.insanity import Insanity
 from caffe.layers.activation.relu6 import ReLU6
 from caffe.layers.norm.bn import BN, SegNetBN
 from caffe.layers.norm.norm_l2 import NormL2
@@ -187,6 +188,11 @@ def _pooling(made: Replacement, layer: Pooling) -> None:
         made.add('Slice', [whole], f'cut{axis}', tops=[made.tops[0], rest], slice_param=cut)
     if beyond:
         made.add('Silence', [f'{layer.name}/beyond{axis}' for axis in beyond], 'silence', tops=[])
+
+
+@rule(Insanity)
+def _insanity(made: Replacement, layer: Insanity) -> None:
+    made.add('ReLU', made.bottoms, relu_param={'negative_slope': layer.slope})
 
 
 @rule(ReLU6)

@@ -162,6 +162,8 @@ def prior_box(graph: Graph, layer: PriorBox, x: list[str], shapes: Shapes, tops:
 @converts('ROIPooling')
 def roi_pooling(graph: Graph, layer: ROIPooling, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """MaxRoiPool."""
+    if layer.param.roi_pooling_param.pad_ratio:
+        layer.error('has a pad_ratio, expected 0 for ONNX')
     scale = layer.param.roi_pooling_param.spatial_scale
     regions = graph.op('Reshape', x[1], graph.integers([-1, 5], 'shape'))
     return [graph.op('MaxRoiPool', x[0], regions, pooled_shape=layer.bins, spatial_scale=scale)]

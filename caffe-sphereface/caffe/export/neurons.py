@@ -4,6 +4,7 @@ import math
 
 from caffe.export.graph import Graph, Shapes, converts, parameter
 from caffe.layers.activation.dropout import Dropout
+from caffe.layers.activation.insanity import Insanity
 from caffe.layers.support.registry import Layer
 
 
@@ -18,6 +19,12 @@ def relu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes)
     """Relu, or LeakyRelu with a slope."""
     slope = layer.param.relu_param.negative_slope
     return [graph.op('LeakyRelu', x[0], alpha=slope) if slope else graph.op('Relu', x[0])]
+
+
+@converts('Insanity')
+def insanity(graph: Graph, layer: Insanity, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """LeakyRelu with the slope of the TEST phase."""
+    return [graph.op('LeakyRelu', x[0], alpha=layer.slope)]
 
 
 @converts('PReLU')

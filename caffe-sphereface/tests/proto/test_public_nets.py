@@ -121,6 +121,18 @@ BUILT = {
     'DetectionOutput': PRIORS
     + layer('DetectionOutput', 'loc conf p', extra='detection_output_param { num_classes: 2 keep_top_k: 5 }'),
     'DetectionEvaluate': layer('DetectionEvaluate', 'found truth', extra='detection_evaluate_param { num_classes: 2 }'),
+    'BoxOutput': layer(
+        'BoxOutput',
+        'boxes boxes',
+        'y z',
+        'box_output_param { fg_thr: -3 iou_thr: 0.65 field_w: [20, 40] field_h: [20, 40] downsample_rate: [8, 8] '
+        'field_whr: 4 field_xyr: 1 min_size: 5 max_nms_num: 9 } bbox_reg_param { bbox_mean: [0, 0, 0, 0] '
+        'bbox_std: [0.1, 0.1, 0.2, 0.2] }',
+    ),
+    'ROIPooling.pad_ratio': layer(
+        'ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 2 pooled_w: 2 pad_ratio: 0.25 }'
+    ),
+    'Insanity': layer('Insanity', extra='insanity_param { lb: 3 ub: 8 }'),
     'YoloDetectionOutput': layer(
         'YoloDetectionOutput',
         'boxes',
@@ -157,9 +169,18 @@ REFUSED = {
         NOT_HERE + 'arcface, caffe-windows',
     ),
     'LabelSpecificRescale': (layer('LabelSpecificRescale', 'f label'), NOT_HERE + 'caffe-windows'),
-    'Insanity': (layer('Insanity', extra='insanity_param { lb: 3 ub: 8 }'), NOT_HERE + 'caffe-windows'),
     'MultiBoxFocalLoss': (layer('MultiBoxFocalLoss', extra='multibox_loss_param { num_classes: 2 }'), UNKNOWN),
-    'BoxOutput': (layer('BoxOutput', extra='box_output_param { fg_thr: 0.1 }'), 'no field named "box_output_param"'),
+    'ROIAlign': (layer('ROIAlign', 'x rois', extra='roi_pooling_param { pooled_w: 5 pooled_h: 5 }'), NOT_HERE),
+    'DecodeBBox': (layer('DecodeBBox', 'boxes rois', extra='bbox_reg_param { bbox_mean: 0 }'), UNKNOWN),
+    'ImageGtData': (layer('ImageGtData', '', extra='image_gt_data_param { }'), 'no field named "image_gt_data_param"'),
+    'DetectionLoss': (
+        layer('DetectionLoss', 'boxes truth', extra='detection_loss_param { cls_num: 5 }'),
+        '"caffe.DetectionLossParameter" has no field named "cls_num"',
+    ),
+    'weighted_loss': (
+        layer('EuclideanLoss', 'f f f'),
+        "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
+    ),
     'VideoData': (layer('VideoData', ''), NOT_HERE),
     'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
     'ImageSegData': (
@@ -261,8 +282,7 @@ def test_what_public_nets_have_is_built(key, tmp_path, monkeypatch):
 def test_what_is_not_here_is_refused_in_a_line(key):
     text, message = REFUSED[key]
     with pytest.raises(CaffeError) as caught:
-        inputs = '' if text.startswith('layers') else INPUTS
-        caffe.Net(parse_text(inputs + text, caffe_pb2.NetParameter(), key), caffe.TRAIN)
+        caffe.Net(parse_text(INPUTS + text, caffe_pb2.NetParameter(), key), caffe.TRAIN)
     assert message.format(key) in str(caught.value) and '\n' not in str(caught.value)
 
 

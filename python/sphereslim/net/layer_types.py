@@ -86,7 +86,7 @@ LAYER_TYPES = {
     **dict.fromkeys(
         ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip', 'ReLU6'), _ACTIVATION
     ),
-    **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip'), _PER_CHANNEL),
+    **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip', 'Insanity'), _PER_CHANNEL),
     'BatchNorm': LayerType(per_channel=True, statistics=Statistics(0, 'batch_norm_param', 'use_global_stats')),
     'BN': LayerType(per_channel=True, statistics=Statistics(2, 'bn_param', biased=True)),
     **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),

@@ -3,6 +3,7 @@
 from caffe.export.graph import parameter
 from caffe.export.ncnn.graph import NcnnGraph, Shapes, Weight, behind_batch, converts
 from caffe.layers.activation.dropout import Dropout
+from caffe.layers.activation.insanity import Insanity
 from caffe.layers.activation.softmax import Softmax
 from caffe.layers.support.registry import Layer
 
@@ -18,6 +19,12 @@ def relu(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Sha
     """ReLU, with its slope."""
     slope = layer.param.relu_param.negative_slope
     return graph.op('ReLU', x, {0: float(slope)} if slope else {})
+
+
+@converts('Insanity')
+def insanity(graph: NcnnGraph, layer: Insanity, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """ReLU with the slope of the TEST phase."""
+    return graph.op('ReLU', x, {0: layer.slope})
 
 
 @converts('PReLU')

@@ -11,7 +11,8 @@ from caffe.layers.support.registry import Layer, register
 class ROIPooling(Layer):
     """Bottoms x (N, C, H, W) and regions (R, 5): image, x1, y1, x2, y2; top (R, C, pooled_h, pooled_w).
 
-    Corners are rounded after spatial_scale and belong to the region. Bins without a value in the picture are 0. The
+    Corners are rounded after spatial_scale and belong to the region, which MS-CNN's `pad_ratio` widens on each side by
+    as much of its width and height. Bins without a value in the picture are 0. The
     diff goes to the first maximum of each bin, summed over regions (Fast R-CNN's fork, on the CPU as in Caffe-ZF).
     """
 
@@ -42,8 +43,9 @@ class ROIPooling(Layer):
         images = regions[:, 0].astype(int)
         if len(images) and not 0 <= images.min() <= images.max() < shape[0]:
             self.error(f'has regions of images {images.min()} to {images.max()}, expected 0 to {shape[0] - 1}')
-        scale = np.float32(self.param.roi_pooling_param.spatial_scale)
-        corners = _rounded(regions[:, 1:].astype(np.float32) * scale)
+        param, corners = self.param.roi_pooling_param, regions[:, 1:].astype(np.float32)
+        around = (corners[:, 2:] - corners[:, :2] + 1) * np.float32(param.pad_ratio)
+        corners = _rounded((corners + np.hstack([-around, around])) * np.float32(param.spatial_scale))
         return [
             (int(image), _bins(upper, lower, self.bins[0], shape[2]), _bins(left, right, self.bins[1], shape[3]))
             for image, (left, upper, right, lower) in zip(images, corners)
