@@ -135,7 +135,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'layers read, alike on both sides of 0',
     )
     parser.add_argument(
-        '--method', choices=METHODS, default='mse', help='how far the steps of a blob reach (default mse)'
+        '--method', choices=METHODS, default='percentile', help='how far the steps of a blob reach (default percentile)'
     )
     parser.add_argument(
         '--equalize',
