@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from sphereslim.data.pairs import write_few
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net
+from sphereslim.net.weights import blob_array, read_weights, weight_layers
 from sphereslim.rewrite.distill import PREFIX
 from sphereslim.studies.one_shot.page import MARKS, write_into
 from sphereslim.studies.one_shot.study import percent
@@ -74,6 +76,7 @@ def test_study_fills_its_tables_and_distils(work, run):
     assert set(results) == {
         'original',
         'headline-60',
+        'stepwise-60',
         'distilled-60',
         'random-60-cut',
         'random-60-refitted',
@@ -84,6 +87,11 @@ def test_study_fills_its_tables_and_distils(work, run):
     assert results['headline-60']['shift'] <= results['random-60-cut']['shift']
     net = read_net(work / 'study' / 'distilled-60' / 'train.prototxt')
     assert any(layer.name == f'{PREFIX}conv1' for layer in net.layer)
+    rates = {layer.name: [spec.lr_mult for spec in layer.param] for layer in net.layer if layer.param}
+    start = weight_layers(read_weights(work / 'study' / 'distilled-60' / 'init.caffemodel'))
+    for name, held in start.items():
+        sizes = [np.sqrt(np.square(blob_array(blob)).mean()) or 1 for blob in held.blobs]
+        assert rates[name] == pytest.approx([0] * len(sizes) if name.startswith(PREFIX) else sizes, rel=1e-4)
     taught = (work / 'study' / 'distilled-60' / 'pictures.txt').read_text().splitlines()
     assert len(taught) == len(list((work / 'faces' / 'aligned').rglob('*.*g'))) - 4  # those of distances stay unseen
     assert (work / 'page.md').read_text().count(MARKS[0]) == 1 and (work / 'page.png').is_file()

@@ -2,8 +2,8 @@
 
 Budgets of MACs are spent over groups by their sensitivity; each criterion then chooses the channels, which are cut in
 one shot, with and without refitting the readers (least squares, no training). The best one of every budget is refitted
-on more pictures, verified on all pairs, and where asked for distilled without labels by the original. Run it again to
-continue after an interruption.
+on more pictures and verified on all pairs. So is the net that is made smaller step by step, each step measured anew,
+which where asked for is distilled without labels by the original. Run it again to continue after an interruption.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> None:
         best = table(args, job, criteria)
         for budget in args.budgets:
             tell(f'{budget:.0%} of the MACs, {best[budget]}, refitted', job.headline(best[budget], budget, more)['all'])
+        for found in job.stepwise(args.budgets, more):
+            tell(f'{found["budget"]:.0%} of the MACs, step by step', found['all'])
         for budget in args.distill:
             distil(args, job, budget)
         report(args, job, out)
@@ -156,12 +158,14 @@ def table(args: argparse.Namespace, job: Study, criteria: Sequence[str]) -> dict
 
 
 def distil(args: argparse.Namespace, job: Study, budget: float) -> None:
-    """Distil the refitted net of a budget within the CPU time allowed."""
+    """Distil the net of a budget that was made smaller step by step, within the CPU time allowed."""
     name = f'distilled-{percent(budget)}'
     if name not in job.results():
-        headline = job.results()[f'headline-{percent(budget)}']
-        folder = Path(headline['folder'])
-        student = open_model(folder / 'deploy.prototxt', folder / 'weights.caffemodel')
+        start = job.results()[f'stepwise-{percent(budget)}']
+        student, teacher = (
+            open_model(folder / 'deploy.prototxt', folder / 'weights.caffemodel')
+            for folder in (Path(start['folder']), job.folder / 'steps' / 'whole')
+        )
         stage = Stage(job.folder / name)
         if not stage.is_emitted():
             measured_on = set(job.test_feed.paths)
@@ -173,18 +177,18 @@ def distil(args: argparse.Namespace, job: Study, budget: float) -> None:
             distillation.emit(
                 stage,
                 student,
-                job.model,
+                teacher,
                 form_of(args),
                 paths,
                 args.cpu_minutes,
                 args.base_lr,
                 args.distill_batch,
                 args.seed,
+                start['kept'],
             )
         before = cpu_of_children()
         train_with_bar(stage, name, args.gpu)
         more = {
-            'criterion': headline['criterion'],
             'cpu_seconds': cpu_of_children() - before,
             'iterations': read_solver(stage.solver).max_iter,
             'batch': args.distill_batch,

@@ -24,12 +24,8 @@ def _headline(results: dict[str, Any]) -> ReportTable:
     whole = results['original']
     rows = [_row('original', whole, whole, 0.0)]
     for name, result in results.items():
-        if name.startswith(('headline-', 'distilled-')):
-            words = (
-                f'{result["criterion"]}, refitted'
-                if name.startswith('headline')
-                else f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes'
-            )
+        words = _words(name, result)
+        if words:
             rows.append(_row(f'{_percent(result, whole)} of the MACs, {words}', result, whole, result['shift']))
     columns = ['net', 'MACs', 'kept', 'parameters', '1 − cos', 'accuracy', 'lost']
     columns += [word for name in whole.get('sets', {}) for word in (name, 'lost')]
@@ -41,6 +37,15 @@ def _headline(results: dict[str, Any]) -> ReportTable:
         'people in no pair. Lost: points of accuracy against the original, with the standard error over the same '
         'pairs.',
     )
+
+
+def _words(name: str, result: dict[str, Any]) -> str:
+    """How a net of the first table was made, '' for a result of another table."""
+    if name.startswith('headline-'):
+        return f'{result["criterion"]}, refitted'
+    if name.startswith('stepwise-'):
+        return 'step by step, refitted'
+    return f'distilled {result["cpu_seconds"] / 60:.1f} CPU-minutes' if name.startswith('distilled-') else ''
 
 
 def _row(name: str, result: dict[str, Any], whole: dict[str, Any], shift: float) -> list[ReportCell]:
@@ -133,6 +138,7 @@ def _draw(results: dict[str, Any]) -> Any:
             )
     for start, style, words in (
         ('headline', 'k*-', 'refitted on more pictures, all pairs'),
+        ('stepwise', 'b*-', 'step by step, all pairs'),
         ('distilled', 'r*-', 'distilled, all pairs'),
     ):
         points = sorted(

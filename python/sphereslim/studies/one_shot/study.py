@@ -1,11 +1,12 @@
 """The steps of a study; every result is kept in results.json, and what is there is not computed again."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sphereslim.channels.groups import Groups
 from sphereslim.data.feed import Feed
 from sphereslim.data.pairs import PairSet
 from sphereslim.data.preparation import InputForm
@@ -17,6 +18,8 @@ from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import Model, cost, cost_of_counts, cut_and_refit, evidence, selections
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.selection import Selection
+from sphereslim.pruning.shrink_to_budget import Settings, Shrinking, Step
+from sphereslim.rewrite.fold import fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,27 @@ class Study:
             )
 
         return self._kept(f'headline-{percent(budget)}', compute)
+
+    def stepwise(self, budgets: Sequence[float], feed: Feed) -> Iterator[dict[str, Any]]:
+        """The result on all pairs of the model made smaller step by step, at each share of the MACs.
+
+        The model is folded before, so that its trunks can be turned, and refitted at last by `fit_more` over `feed`.
+        """
+        folded = fold(self.model.net, self.model.weights)
+        model = Model(folded.net, folded.weights, Groups(folded.net))
+        settings = Settings(fit=self.fit, seed=self.seed)
+        shrinking = Shrinking(model, self.fit_feed, self.test_feed, self.folder / 'steps', settings)
+        limits = {budget * cost(model.net)[0]: budget for budget in budgets}
+        for step in shrinking.steps(list(limits)):
+            if step.limit in limits:
+                yield self._stepwise_result(limits[step.limit], shrinking.refined(step, feed, self.fit_more))
+
+    def _stepwise_result(self, budget: float, step: Step) -> dict[str, Any]:
+        model, about = step.model(), {'budget': budget, 'folder': step.folder, 'kept': step.kept}
+        return self._kept(
+            f'stepwise-{percent(budget)}',
+            lambda: about | self._costs(model) | {'shift': self._distance(model)} | self._all(model),
+        )
 
     def final(self, name: str, budget: float, model: Model, more: dict[str, Any]) -> dict[str, Any]:
         """The result of a model that training ended with, on all pairs, with the values `more`."""
