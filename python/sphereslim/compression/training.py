@@ -11,8 +11,6 @@ from sphereslim.pruning import distillation
 from sphereslim.pruning.model import Model
 from sphereslim.training.stage import Stage, train_with_bar
 
-BASE_LR, BATCH = 5e-4, 16
-
 
 def trained(request: Request, student: Model, teacher: Model, kept: Kept, test: set[Path], folder: Path) -> Model:
     """The `student` after the minutes of the Request on its pictures but those of `test`.
@@ -23,7 +21,7 @@ def trained(request: Request, student: Model, teacher: Model, kept: Kept, test: 
     if not stage.is_emitted():
         every = shuffled_pictures(request.images, request.seed, request.not_in)
         paths = [path.resolve() for path in every if path not in test]
-        how = (request.train_minutes, BASE_LR, BATCH, request.seed)
+        how = (request.train_minutes, distillation.BASE_LR, distillation.BATCH, request.seed)
         distillation.emit(stage, student, teacher, request.form, paths, *how, kept=kept)
     train_with_bar(stage, 'distilling', request.gpu)
     return distillation.distilled(stage, student)

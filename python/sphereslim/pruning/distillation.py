@@ -37,6 +37,7 @@ from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
+BASE_LR, BATCH = 5e-3, 32  # what MobileFaceNet was distilled with, see docs/mobilefacenet.md
 TRUNK_WEIGHT = 0.1  # of the loss at each trunk, which is 1 for a trunk of zeros; that of the embedding is 1 - cosine
 _SCALED_ON = 64  # pictures
 

@@ -274,10 +274,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--base-lr',
         type=float,
-        default=5e-3,
-        help='first steps of the distillation, as a share of the root mean square of a blob (default 5e-3)',
+        default=distillation.BASE_LR,
+        help='first steps of the distillation, as a share of the root mean square of a blob (default %(default)s)',
     )
-    parser.add_argument('--distill-batch', type=whole, default=16, help='its pictures at a time (default 16)')
+    parser.add_argument(
+        '--distill-batch', type=whole, default=distillation.BATCH, help='its pictures at a time (default %(default)s)'
+    )
     parser.add_argument('--doc', help='Markdown file that gets the tables and, beside it, the plot')
     parser.add_argument('--gpu', help='GPU number for the distillation')
     add_net_stages(parser)
