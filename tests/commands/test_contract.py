@@ -46,6 +46,11 @@ COMMANDS = [
         '--out distilled',
     ),
     ('python/fold.py', '{base}/deploy.prototxt {base}/final.caffemodel --out folded'),
+    (
+        'python/compress.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 6 --judge-count 6 '
+        '--test-count 4 --macs 80% --bytes 20000 --out slim',
+    ),
     ('python/check.py', '{base}/deploy.prototxt {base}/final.caffemodel --for bvlc'),
     (
         'python/calibrate.py',
