@@ -15,7 +15,7 @@ from sphereslim.pruning.model import Model, open_model
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.quantization import dequantize, quantize_net, read_quantized
 from sphereslim.quantization.by_pictures import RoundedAlone, round_by_pictures
-from sphereslim.quantization.second_order import round_matrix
+from sphereslim.quantization.second_order import SecondOrder
 
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 12 dim: 10 } } }
@@ -42,7 +42,7 @@ def error_of(weights, levels, scale, products):
 def test_rounding_one_weight_moves_what_the_other_ones_become():
     # both inputs are always equal, so that only the sum of the weights counts: 0.6 + 0.6 is 1 + 0, not 1 + 1
     weights, products = np.array([[0.6], [0.6], [3.0]]), np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
-    found = round_matrix(weights, products, 3, has_added=False)
+    found = SecondOrder(products, has_added=False).round(weights, 3)
     assert 0.8 < found.scale < 1.1 and sorted(found.levels[:2].ravel()) == [0, 1]
 
 
@@ -50,7 +50,7 @@ def test_the_outputs_move_less_than_by_rounding_to_the_nearest_level():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 6)) @ rng.normal(size=(6, 24)) + 0.1 * rng.normal(size=(400, 24))
     weights, products = rng.normal(size=(24, 10)), x.T @ x
-    found = round_matrix(weights, products, 4, has_added=False)
+    found = SecondOrder(products, has_added=False).round(weights, 4)
     nearest = np.clip(np.round(weights / found.scale), -7, 7)
     assert np.abs(found.levels).max() <= 7 and np.array_equal(found.levels, np.round(found.levels))
     assert error_of(weights, found.levels, found.scale, products) < 0.3 * error_of(
@@ -58,11 +58,20 @@ def test_the_outputs_move_less_than_by_rounding_to_the_nearest_level():
     )
 
 
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(2)
+    x, weights = rng.normal(size=(200, 9)) @ rng.normal(size=(9, 9)), rng.normal(size=(9, 5))
+    whole = SecondOrder(x.T @ x, has_added=True).round(weights, 4)
+    monkeypatch.setattr('sphereslim.quantization.second_order.BLOCK', 3)
+    parts = SecondOrder(x.T @ x, has_added=True).round(weights, 4)
+    assert np.array_equal(parts.levels, whole.levels) and np.allclose(parts.added, whole.added)
+
+
 def test_what_is_added_makes_up_for_a_shift_of_the_mean():
     rng = np.random.default_rng(1)
     x = np.concatenate([rng.random((300, 8)) + 1, np.ones((300, 1))], axis=1)
     weights = rng.normal(size=(9, 4))
-    found = round_matrix(weights, x.T @ x, 3, has_added=True)
+    found = SecondOrder(x.T @ x, has_added=True).round(weights, 3)
     shift = (x @ (found.matrix() - weights)).mean(axis=0)
     plain = x[:, :8] @ (found.levels * found.scale - weights[:8])
     assert np.abs(shift).max() < 0.1 * np.abs(plain.mean(axis=0)).max()

@@ -22,7 +22,7 @@ from sphereslim.quantization.indices import index_type
 from sphereslim.quantization.quantize_net import dequantize, quantize_net, relative_error
 from sphereslim.quantization.quantized_net import QuantizedNet, blob_values
 from sphereslim.quantization.schemes import largest_level
-from sphereslim.quantization.second_order import Rounded, round_matrix
+from sphereslim.quantization.second_order import Rounded, SecondOrder
 from sphereslim.sampling import least_squares
 from sphereslim.sampling.least_squares import Halves, NormalEquations
 from sphereslim.sampling.linear_layer import LinearLayer, is_linear, sharers
@@ -52,7 +52,7 @@ def round_by_pictures(
         start, equations = _gather(trace, name, whole, own, fit, rng)
         fitted = [equation.solution(matrix, fit.ridge) for equation, matrix in zip(equations, start)]
         layer = LinearLayer(trace, name, own.net)
-        rounded = _round(quantized, name, fitted, equations, layer.added() is not None)
+        rounded = _round(quantized, name, fitted, _rounders(equations, layer.added() is not None))
         layer.store([part.matrix() for part in rounded])
     _take_vectors(quantized, own.net)
 
@@ -67,18 +67,18 @@ class RoundedAlone:
     def __init__(self, model: Model, feed: Feed, vectors: int | str | None, fit: Fit = FIT, seed: int = 0) -> None:
         self.model, self.fit, self.vectors = model, fit, vectors
         self._rng, self._sampler = np.random.default_rng(seed), model.sampler(feed)
-        self._gathered: tuple[str, Gathered] = ('', [])
+        self._known: tuple[str, list[SecondOrder]] = ('', [])
 
     def __call__(self, weights: caffe_pb2.NetParameter, bits: Mapping[str, int]) -> QuantizedNet:
         quantized = quantize_net(weights, bits, FILTER, vectors=self.vectors)
         ((name, _),) = bits.items()
         trace, net = self.model.groups.trace, self._sampler.net
         if can_be_rounded(trace, name, net):
-            if self._gathered[0] != name:
-                equations = _gather(trace, name, self._sampler, self._sampler, self.fit, self._rng)[1]
-                self._gathered = name, equations
             layer = LinearLayer(trace, name, net)
-            rounded = _round(quantized, name, layer.matrices(), self._gathered[1], layer.added() is not None)
+            if self._known[0] != name:
+                equations = _gather(trace, name, self._sampler, self._sampler, self.fit, self._rng)[1]
+                self._known = name, _rounders(equations, layer.added() is not None)
+            rounded = _round(quantized, name, layer.matrices(), self._known[1])
             if layer.has_bias:
                 bias = quantized.layers[0].blobs[1]
                 bias.floats = np.concatenate([part.added for part in rounded if part.added is not None])
@@ -110,17 +110,18 @@ def _gather(
     return start, equations
 
 
+def _rounders(equations: Gathered, has_added: bool) -> list[SecondOrder]:
+    return [SecondOrder(equation.joined().products, has_added) for equation in equations]
+
+
 def _round(
-    quantized: QuantizedNet, name: str, matrices: list[np.ndarray], equations: Gathered, has_added: bool
+    quantized: QuantizedNet, name: str, matrices: list[np.ndarray], rounders: list[SecondOrder]
 ) -> list[Rounded]:
     """The Rounded of each group of a layer, whose levels and scales are put into `quantized`."""
     blob = next(layer for layer in quantized.layers if layer.name == name).blobs[0]
     assert blob.dictionary is not None
     bits = quantized.dictionaries[blob.dictionary].bits
-    parts = [
-        round_matrix(matrix, equation.joined().products, bits, has_added, blob.half)
-        for matrix, equation in zip(matrices, equations)
-    ]
+    parts = [rounder.round(matrix, bits, blob.half) for matrix, rounder in zip(matrices, rounders)]
     levels = np.concatenate([part.levels for part in parts], axis=1).T + largest_level(bits)
     blob.indices = levels.reshape(-1).astype(index_type(bits))
     blob.scales = np.concatenate([part.scale for part in parts]).astype(np.float32)

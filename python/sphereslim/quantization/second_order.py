@@ -16,6 +16,7 @@ import numpy as np
 from sphereslim.quantization.schemes import largest_level, least_error_scales
 
 DAMPING = 0.01  # relative to the mean of H's diagonal, as in GPTQ
+BLOCK = 64  # inputs whose errors go to all inputs behind them at once
 
 
 class Rounded(NamedTuple):
@@ -32,26 +33,42 @@ class Rounded(NamedTuple):
         return rows if self.added is None else np.concatenate([rows, self.added[None]])
 
 
-def round_matrix(weights: np.ndarray, products: np.ndarray, bits: int, has_added: bool, half: bool = False) -> Rounded:
-    """`weights` (inputs × outputs) rounded to 2^bits - 1 levels times a scale per output.
+class SecondOrder:
+    """Rounds matrices of weights (inputs × outputs) whose inputs have the products H (inputs × inputs).
 
-    `products` is H (inputs × inputs). With `has_added` the last input is always 1 and its weights are what is added.
-    With `half` scales are numbers that half precision holds.
+    With `has_added` the last input is always 1 and its weights are what is added.
     """
-    inputs = len(weights) - has_added
-    importance = np.diag(products)[:inputs]
-    largest = largest_level(bits)
-    scale = least_error_scales(weights[:inputs].T, largest, half, importance / (importance.mean() or 1.0)).ravel()
-    order = np.append(np.argsort(-importance, kind='stable'), np.arange(inputs, len(weights)))
-    left = weights[order]
-    factor = _factor(products[np.ix_(order, order)])
-    levels = np.empty((inputs, weights.shape[1]))
-    divisor = np.where(scale > 0, scale, 1)
-    for place, row in enumerate(order[:inputs]):
-        levels[row] = np.clip(np.round(left[place] / divisor), -largest, largest)
-        error = (left[place] - levels[row] * scale) / factor[place, place]
-        left[place + 1 :] -= factor[place, place + 1 :, None] * error
-    return Rounded(levels, scale, left[-1] if has_added else None)
+
+    def __init__(self, products: np.ndarray, has_added: bool) -> None:
+        self._inputs = len(products) - has_added
+        self._importance = np.diag(products)[: self._inputs]
+        rest = np.arange(self._inputs, len(products))
+        self._order = np.append(np.argsort(-self._importance, kind='stable'), rest)
+        self._factor = _factor(products[np.ix_(self._order, self._order)])
+
+    def round(self, weights: np.ndarray, bits: int, half: bool = False) -> Rounded:
+        """`weights` rounded to 2^bits - 1 levels times a scale per output, which with `half` half precision holds."""
+        inputs, largest = self._inputs, largest_level(bits)
+        importance = self._importance / (self._importance.mean() or 1.0)
+        scale = least_error_scales(weights[:inputs].T, largest, half, importance).ravel()
+        left, levels = weights[self._order], np.empty((inputs, weights.shape[1]))
+        for start in range(0, inputs, BLOCK):
+            block = slice(start, min(start + BLOCK, inputs))
+            levels[self._order[block]], errors = self._round_block(left[block], block, scale, largest)
+            left[block.stop :] -= self._factor[block, block.stop :].T @ errors
+        return Rounded(levels, scale, left[-1] if inputs < len(weights) else None)
+
+    def _round_block(
+        self, left: np.ndarray, block: slice, scale: np.ndarray, largest: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(levels, errors that the inputs behind the block take over) of neighbouring rows, which are worked on."""
+        factor, divisor = self._factor[block, block], np.where(scale > 0, scale, 1)
+        levels, errors = np.empty_like(left), np.empty_like(left)
+        for place in range(len(left)):
+            levels[place] = np.clip(np.round(left[place] / divisor), -largest, largest)
+            errors[place] = (left[place] - levels[place] * scale) / factor[place, place]
+            left[place + 1 :] -= factor[place, place + 1 :, None] * errors[place]
+        return levels, errors
 
 
 def _factor(products: np.ndarray) -> np.ndarray:
