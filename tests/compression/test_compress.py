@@ -11,6 +11,7 @@ from masking import randomize
 from sphereslim.channels.groups import Groups
 from sphereslim.commands.program import find_command
 from sphereslim.compression.budgets import Budget, Budgets
+from sphereslim.compression.files import export_onnx
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.net.opened import open_net, weights_of
@@ -33,10 +34,18 @@ FEW = ('--count', '6', '--judge-count', '6', '--test-count', '4', '--crop', 'res
 PAIRS = ('--pairs', 'faces/pairs.txt', '--pictures', 'faces/aligned')
 
 
+def times(deploys, **_):
+    """Times that follow from the MACs."""
+    return [{'forward': cost(slim.read_net(deploy))[0] / 1e5} for deploy in deploys]
+
+
 @pytest.fixture
 def work(tmp_path, monkeypatch):
-    """A small net with weights, and generated faces, in the current directory."""
+    """A small net with weights, and generated faces, in the current directory; wide steps and no other process."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('sphereslim.compression.channels.STRIDE', 0.1)
+    monkeypatch.setattr('sphereslim.compression.measured.caffe_times', times)
+    monkeypatch.setattr('sphereslim.compression.run.export_onnx', lambda *_: 'not tried')
     write_run(tmp_path)
     Path('net.prototxt').write_text(NET)
     net = open_net(slim.read_net('net.prototxt'))
@@ -55,7 +64,8 @@ def rows(out='slim'):
     return {row['name']: row for row in json.loads(Path(out, 'report.json').read_text())['rows']}
 
 
-def test_a_budget_leaves_every_file_of_a_smaller_net_and_the_loss_on_every_list(work, capsys):
+def test_a_budget_leaves_every_file_of_a_smaller_net_and_the_loss_on_every_list(work, monkeypatch, capsys):
+    monkeypatch.setattr('sphereslim.compression.run.export_onnx', export_onnx)
     compress('--macs', '60%', *PAIRS)
     found = rows()
     original, result = found['original'], found['in fewer bits']
@@ -145,21 +155,17 @@ def test_an_accuracy_is_kept_as_long_as_channels_leave(work, monkeypatch):
 
     monkeypatch.setattr('sphereslim.compression.run.Compression._first_accuracy', accuracy)
     compress('--keep-accuracy', 80, *PAIRS)
-    assert 0.66 < rows()['in fewer bits']['macs'] / rows()['original']['macs'] < 0.75
+    assert 0.6 < rows()['in fewer bits']['macs'] / rows()['original']['macs'] < 0.75
     with pytest.raises(SlimError, match='budgets are not reached with an accuracy of 80 %'):
         compress('--keep-accuracy', 80, '--macs', '40%', *PAIRS)
     with pytest.raises(SlimError, match='no step keeps an accuracy of 99 %'):
         compress('--keep-accuracy', 99, *PAIRS)
 
 
-def test_a_time_is_measured_step_by_step(work, monkeypatch):
-    def times(deploys, **_):
-        return [{'forward': cost(slim.read_net(deploy))[0] / 1e5} for deploy in deploys]
-
-    monkeypatch.setattr('sphereslim.compression.measured.caffe_times', times)
+def test_a_time_is_measured_step_by_step(work):
     compress('--milliseconds', '75%')
     before, after = (rows()[name]['milliseconds'] for name in ('original', 'in fewer bits'))
-    assert 0.65 * before < after <= 0.75 * before
+    assert 0.55 * before < after <= 0.75 * before
     with pytest.raises(SlimError, match='still takes too long'):
         compress('--milliseconds', '0.001')
 

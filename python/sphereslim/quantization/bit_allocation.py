@@ -17,6 +17,7 @@ import numpy as np
 from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile
+from sphereslim.quantization.bits import FILTER
 from sphereslim.quantization.file import pack_network, to_bytes
 from sphereslim.quantization.indices import CODINGS
 from sphereslim.quantization.inspect import blob_bytes
@@ -171,8 +172,10 @@ def _alone(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.NetParameter:
 
 
 def _bytes(quantized: QuantizedNet, coding: str) -> int:
+    """What a layer takes; levels that all layers of equal bits share are no part of it."""
     network = pack_network(quantized, CODINGS[coding])
-    return sum(len(d.values) for d in network.dictionary) + sum(
+    own = () if quantized.scheme == FILTER else network.dictionary
+    return sum(len(dictionary.values) for dictionary in own) + sum(
         blob_bytes(blob) for layer in network.layer for blob in layer.blob
     )
 
