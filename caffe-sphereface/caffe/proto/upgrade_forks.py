@@ -1,6 +1,7 @@
 """Forms in which forks say what BVLC's fields or another layer say as well: brought to those when a net is read."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from caffe.proto import caffe_pb2
 
@@ -10,7 +11,8 @@ _SIDES = ('pad_l', 'pad_r', 'pad_t', 'pad_b')
 def upgrade_forks(layer: caffe_pb2.LayerParameter) -> None:
     """A ReLU with `relu6` becomes ReLU6; padding of each side and SAME pad_h and pad_w where both sides have the same.
 
-    Means without padding are plain ones where there is no padding. All of it is Synopsys'.
+    Means without padding are plain ones where there is no padding, and ResizeBilinear is Interp where its corners are
+    aligned. All of it is Synopsys'.
     """
     if layer.type == 'ReLU' and layer.relu_param.relu6:
         layer.type = 'ReLU6'
@@ -27,6 +29,8 @@ def upgrade_forks(layer: caffe_pb2.LayerParameter) -> None:
         _join_sides(conv, bool(conv.pad or conv.pad_h or conv.pad_w))
     if layer.type == 'Pooling':
         _upgrade_pooling(layer.pooling_param)
+    if layer.type == 'ResizeBilinear':
+        _upgrade_resizing(layer)
 
 
 def _upgrade_pooling(pool: caffe_pb2.PoolingParameter) -> None:
@@ -39,6 +43,20 @@ def _upgrade_pooling(pool: caffe_pb2.PoolingParameter) -> None:
     padded = pool.pad_type or pool.pad or pool.pad_h or pool.pad_w or any(getattr(pool, side) for side in _SIDES)
     if pool.pool in (pool.AVE_EXC_PAD, pool.AVE_TF) and not padded:
         pool.pool = pool.AVE
+
+
+def _upgrade_resizing(layer: caffe_pb2.LayerParameter) -> None:
+    """Make Interp of a ResizeBilinear that has aligned corners, a size and nothing else."""
+    param: Any = getattr(layer, 'resize_bilinear_param')  # noqa: B009 - a parameter that only Synopsys' schema has
+    stated = {field.name for field, _ in param.ListFields()}
+    if (
+        stated == {'align_corners', 'data_format', 'output_height', 'output_width'}
+        and param.align_corners
+        and param.data_format == 'NCHW'
+    ):
+        layer.type = 'Interp'
+        layer.interp_param.height, layer.interp_param.width = param.output_height, param.output_width
+        layer.ClearField('resize_bilinear_param')
 
 
 def _join_sides(param: caffe_pb2.ConvolutionParameter | caffe_pb2.PoolingParameter, stated: bool) -> None:

@@ -72,6 +72,10 @@ BUILT = {
     'Flip': layer('Flip', extra='flip_param { flip_width: true }'),
     'Permute': layer('Permute', extra='permute_param { order: 0 order: 2 order: 3 order: 1 }'),
     'Interp': layer('Interp', extra='interp_param { height: 11 width: 11 }'),
+    'ResizeBilinear': layer(
+        'ResizeBilinear',
+        extra='resize_bilinear_param { align_corners: true data_format: "NCHW" output_height: 9 output_width: 9 }',
+    ),
     'ShuffleChannel': layer('ShuffleChannel', extra='shuffle_channel_param { group: 2 }'),
     'Upsample.repetition': layer('Upsample', extra='upsample_param { scale: 2 }'),
     'Upsample.mask': MASK,
@@ -181,6 +185,7 @@ REFUSED = {
         layer('EuclideanLoss', 'f f f'),
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
+    'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
     'VideoData': (layer('VideoData', ''), NOT_HERE),
     'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
     'ImageSegData': (
@@ -208,7 +213,6 @@ REFUSED = {
         layer('ConvolutionFixed', extra=CONV.format('') + ' fixed_param { bit_width: 8 }'),
         'no field named "fixed_param"',
     ),
-    'ResizeBilinear': (layer('ResizeBilinear', extra='resize_bilinear_param { align_corners: true }'), NOT_HERE),
     'bn_stats_batch_size': (
         'bn_stats_batch_size: 32',
         'bn_stats_batch_size 32: not implemented (statistics of parts of the batch), expected 0; forks that have it: ',

@@ -91,6 +91,14 @@ def test_means_without_pads_count_what_is_in_the_picture():
     [
         (layer('ReLU', extra='relu_param { relu6: true negative_slope: 0.5 }'), 'type: "ReLU6"'),
         (layer('Pooling', extra='pooling_param { pool: AVE_TF kernel_size: 2 pad_l: 0 }'), 'pool: AVE\n'),
+        (
+            layer(
+                'ResizeBilinear',
+                extra='resize_bilinear_param { align_corners: true data_format: "NCHW" '
+                'output_height: 7 output_width: 5 }',
+            ),
+            'interp_param {\n  height: 7\n  width: 5\n',
+        ),
         (layer('Pooling', extra='pooling_param { kernel_h: 3 kernel_w: 5 pad_type: 1 }'), 'pad_h: 1\n  pad_w: 2\n'),
         (
             layer('Convolution', extra='convolution_param { kernel_size: 3 dilation: 2 pad: 0 pad_type: 1 }'),
