@@ -1,7 +1,8 @@
 """The parameters of layers that other Caffes have and this one has not, as fields of caffe.proto.
 
 So their nets are read and written whole, and only who builds one is told which layer is missing. The fields of all
-Caffes that have a layer stand side by side, by name. Their numbers are private and say nothing: no file has them.
+Caffes that have a layer stand side by side, by name. Their numbers are private and may change: text has names, and
+weights are found by the names of layers.
 """
 
 from functools import cache
@@ -35,8 +36,9 @@ def add_foreign_layers(file: descriptor_pb2.FileDescriptorProto) -> None:
         field.label = KIND.LABEL_REPEATED if repeated else KIND.LABEL_OPTIONAL
         set_type(field, row, kinds)
     layer = next(message for message in file.message_type if message.name == 'LayerParameter')
+    present = {field.name for field in layer.field}
     for number, (name, kind) in enumerate(sorted(foreign_parameters().items()), FIRST_NUMBER):
-        if name not in {field.name for field in layer.field}:
+        if name not in present:
             field = layer.field.add(name=name, number=number, label=KIND.LABEL_OPTIONAL)
             field.type, field.type_name = KIND.TYPE_MESSAGE, f'.caffe.{kind}'
 
