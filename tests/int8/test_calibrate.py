@@ -94,27 +94,6 @@ def test_channels_reach_equally_far_once_equalized_and_outputs_stay(model, feed)
     assert reach / taker == pytest.approx(np.full(8, (reach / taker)[0]), rel=1e-3)
 
 
-MEANS = f"""
-layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 1 dim: 3 dim: 16 dim: 16 }} }} }}
-layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" {CONV} }} }}
-layer {{ name: "relu" type: "PReLU" bottom: "conv" top: "conv" }}
-layer {{ name: "mean" type: "Pooling" bottom: "conv" top: "mean" pooling_param {{ pool: AVE global_pooling: true }} }}
-layer {{ name: "fc" type: "InnerProduct" bottom: "mean" top: "fc" inner_product_param {{ num_output: 16 }} }}
-"""
-
-
-def test_means_are_centred_before_an_inner_product_and_outputs_stay(feed):
-    net = parse_net(MEANS)
-    opened = open_net(net)
-    randomize(opened, np.random.default_rng(0))
-    model = net, weights_of(opened)
-    prepared = prepare(*model, feed, method='minmax', corrected=False)
-    assert max(output_difference(model, (prepared.net, prepared.weights)).values()) < 1e-5
-    assert [layer.type for layer in prepared.net.layer][-2:] == ['Scale', 'InnerProduct']
-    low, high = prepared.ranges['fc/centred']
-    assert low == pytest.approx(-high, rel=0.01)
-
-
 def test_moving_biases_brings_the_mean_output_back(model, feed):
     def mean_shift(corrected):
         prepared = prepare(*model, feed, corrected=corrected)

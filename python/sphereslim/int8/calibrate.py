@@ -13,7 +13,7 @@ from sphereslim.evaluation.output_distance import OutputDistance
 from sphereslim.files import ResultsFile
 from sphereslim.int8.calibration import STEPS, Int8Layer
 from sphereslim.int8.points import int8_layers, rounded_blobs
-from sphereslim.int8.prepare import centre, correct_biases, equalize, thresholds
+from sphereslim.int8.prepare import correct_biases, equalize, thresholds
 from sphereslim.int8.ranges import Range, Values, chosen_range, extremes, measure
 from sphereslim.int8.simulate import simulated
 from sphereslim.net.linear_weights import LinearWeights
@@ -86,9 +86,7 @@ def prepare(
     if not layers:
         raise SlimError(f"net '{net.name}': no layer can multiply in int8, expected convolutions or inner products")
     if equalized:
-        before = _values(net, weights, feed, extremes, progress)
-        centre(net, weights, before)
-        equalize(net, weights, before)
+        equalize(net, weights, _values(net, weights, feed, extremes, progress))
     values = _values(net, weights, feed, measure, progress)
     if corrected:
         correct_biases(net, weights, values)

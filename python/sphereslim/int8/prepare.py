@@ -11,8 +11,7 @@ from sphereslim.int8.points import int8_layers
 from sphereslim.int8.ranges import Values
 from sphereslim.net.layer_types import layer_type
 from sphereslim.net.linear_weights import LinearWeights
-from sphereslim.net.messages import copy_of
-from sphereslim.net.weights import fill_blob, weight_layers
+from sphereslim.net.weights import weight_layers
 
 MOST = 127  # of the absolute values of a weight in int8
 _HOMOGENEOUS = ('ReLU', 'PReLU', 'Pooling')  # f(s · x) = s · f(x) for s > 0
@@ -38,47 +37,6 @@ def equalized_pairs(net: caffe_pb2.NetParameter) -> list[tuple[str, str, str]]:
         if len(readers.get(blob, ())) == 1 and readers[blob][0].name in able:
             found.append((name, blob, readers[blob][0].name))
     return found
-
-
-def centre(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter, values: Mapping[str, Values]) -> None:
-    """Put a Scale before each inner product of channels of one value, in place, that centres them; outputs stay.
-
-    Embeddings read means over places that hardly differ from picture to picture: most of the 256 values would be spent
-    on what all pictures have in common. Their ranges are then made alike as by `equalize`. What an int8 layer makes is
-    left as it is.
-    """
-    able = set(int8_layers(net))
-    makers = {top: layer for layer in net.layer for top in layer.top}
-    stored, layers = weight_layers(weights), []
-    for layer in net.layer:
-        if layer.name in able - _sharing(net) and layer.type == 'InnerProduct':
-            blob = layer.bottom[0]
-            if makers[blob].name not in able and values[blob].mean.size == len(values[blob].mean):
-                layers.append(_centring(layer, stored[layer.name], values[blob], weights))
-        layers.append(layer)
-    kept = [copy_of(layer) for layer in layers]
-    del net.layer[:]
-    net.layer.extend(kept)
-
-
-def _centring(
-    layer: caffe_pb2.LayerParameter,
-    stored: caffe_pb2.LayerParameter,
-    values: Values,
-    weights: caffe_pb2.NetParameter,
-) -> caffe_pb2.LayerParameter:
-    """The Scale in front of an inner product, whose weights take it back."""
-    least, most = (np.asarray(array, np.float64).ravel() for array in (values.least, values.most))
-    middle, taker = (most + least) / 2, LinearWeights(layer, stored)
-    factor = _factors((most - least) / 2, _reach_of_inputs(taker, len(middle)), is_depthwise=False)
-    taker.scale_inputs(factor, middle)
-    taker.store()
-    blob, name = layer.bottom[0], f'{layer.name}/centred'
-    held = weights.layer.add(name=name, type='Scale')
-    for array in (1 / factor, -middle / factor):
-        fill_blob(held.blobs.add(), array, legacy=False)
-    layer.bottom[0] = name
-    return caffe_pb2.LayerParameter(name=name, type='Scale', bottom=[blob], top=[name], scale_param={'bias_term': True})
 
 
 def equalize(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter, values: Mapping[str, Values]) -> None:

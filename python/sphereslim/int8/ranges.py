@@ -19,21 +19,15 @@ Range = tuple[float, float]
 class Values:
     """What a blob held over all pictures.
 
-    `mean`, `least` and `most` are of the blob's shape without the pictures; `counts` are those of its values in `BINS`
-    bins from `low` to `high`, which lie on either side of 0.
+    `mean` and `largest` (of the absolute values) are of the blob's shape without the pictures; `counts` are those of
+    its values in `BINS` bins from `low` to `high`, which lie on either side of 0.
     """
 
     low: float
     high: float
     mean: np.ndarray
-    least: np.ndarray
-    most: np.ndarray
+    largest: np.ndarray
     counts: np.ndarray
-
-    @property
-    def largest(self) -> np.ndarray:
-        """The largest absolute values, of the shape of `most`."""
-        return np.maximum(np.abs(self.least), np.abs(self.most))
 
     @property
     def centres(self) -> np.ndarray:
@@ -68,13 +62,13 @@ def measure(sampler: Sampler, stops: Sequence[Stop]) -> list[Values]:
 
 
 def _nothing_of(blob: np.ndarray) -> Values:
-    return Values(0.0, 0.0, np.zeros(blob.shape[1:]), blob[0], blob[0], np.zeros(BINS))
+    return Values(0.0, 0.0, np.zeros(blob.shape[1:]), np.zeros(blob.shape[1:]), np.zeros(BINS))
 
 
 def _extend(values: Values, blob: np.ndarray) -> None:
     values.low, values.high = min(values.low, float(blob.min())), max(values.high, float(blob.max()))
     values.mean += blob.sum(axis=0, dtype=np.float64)
-    values.least, values.most = np.minimum(values.least, blob.min(axis=0)), np.maximum(values.most, blob.max(axis=0))
+    values.largest = np.maximum(values.largest, np.abs(blob).max(axis=0))
 
 
 def chosen_range(values: Values, method: str, steps: int) -> Range:
