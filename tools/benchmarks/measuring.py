@@ -15,7 +15,7 @@ def take_turns(contenders, seconds):
     wall, cpu = ({who: [] for who in contenders} for _ in range(2))
     end = time.monotonic() + seconds
     order = list(contenders)
-    while time.monotonic() < end or len(wall['caffe']) < 5:
+    while time.monotonic() < end or len(wall[order[0]]) < 5:
         for who in order:
             # once without counting: what the one before left in the caches is nobody's merit
             if wall[who] and wall[who][-1] < 50:
