@@ -1,4 +1,7 @@
-"""One training step of SphereFace-20 under PyTorch's profiler: kernels, launches, and gaps between kernels."""
+"""One training step of SphereFace-20 under PyTorch's profiler: kernels, launches, and gaps between kernels.
+
+The first time as it is written, the second time as a CUDA graph.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,10 +9,12 @@ from typing import Any
 
 from benchmarks.nets import training_net
 from benchmarks.peers import engine_step
+from sphereslim.engine import caffe
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from caffe.device import now
+from caffe.net.captured import SETTLED
 from gpu_checks.check import Check
 
 LONGEST = 12  # kernels by the time that they take together
@@ -18,16 +23,17 @@ LONGEST = 12  # kernels by the time that they take together
 def run(check: Check) -> None:
     check.choose()
     name, batches = ('sphereface-4', [2]) if check.tiny else ('sphereface-20', [256, 32])
-    for batch in batches:
+    for batch, graphs in [(batch, graphs) for batch in batches for graphs in (False, True)]:
+        caffe.set_cuda_graphs(graphs)
         step, _ = engine_step(training_net(name, batch))
-        for _ in range(3):
+        for _ in range(SETTLED + 2):
             step()
         now()
         kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if check.device == 'cuda' else [])]
         with profile(activities=kinds) as profiler:
             step()
             now()
-        _state(check, f'{name} {batch}', profiler.events())
+        _state(check, f'{name} {batch}{" graphs" * graphs}', profiler.events())
 
 
 def _state(check: Check, name: str, events: Iterable[Any]) -> None:

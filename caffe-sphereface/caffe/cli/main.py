@@ -9,6 +9,7 @@ import torch
 
 import caffe
 from caffe import log
+from caffe.blobs.memory_format import set_gpu_channels_last
 from caffe.cli import export, timing, train, upgrade
 from caffe.cli.devices import choose_device, named_gpus
 from caffe.cli.flags import Flag, Spec, at_least_one, named_stages, named_weights, need, run
@@ -49,6 +50,11 @@ _FLAGS = (
         'fp32',
         'how products are computed: fp32, tf32 on hardware that has it, or bf16 in Convolution, '
         'Deconvolution and InnerProduct (train, test, time)',
+    ),
+    Flag(
+        'channels_last',
+        False,
+        'keep pictures on a GPU with the channels innermost, as tensor cores read them (train, test, time)',
     ),
     Flag(
         'cuda_graphs',
@@ -98,6 +104,7 @@ def _dispatch(flags: argparse.Namespace, positionals: list[str]) -> None:
         raise CaffeError(f"unknown command '{positionals[0]}', expected one of {', '.join(commands)}")
     caffe.set_precision(flags.precision)
     caffe.set_cuda_graphs(flags.cuda_graphs or None)
+    set_gpu_channels_last(flags.channels_last)
     dialects.set_dialect(flags.dialect)
     keep_freed_memory()
     with in_one_line():

@@ -68,6 +68,7 @@ FALLING = 'base_lr: 0.02 lr_policy: "inv" gamma: 0.1 power: 0.75 '
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(state.log, 'level', 0)
+    monkeypatch.setattr(state, 'gpu_channels_last', False)
     monkeypatch.setenv('CAFFE_DATA_WORKERS', '1')
     yield tmp_path
     set_cuda_graphs(False)
@@ -275,6 +276,14 @@ def test_what_happens_between_iterations_counts(folder, replays, between, net):
     assert len(replays) >= 3
 
 
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_pictures_with_their_channels_innermost_are_replayed_too(folder, replays, monkeypatch, precision):
+    monkeypatch.setattr(state, 'gpu_channels_last', True)
+    monkeypatch.setattr(state, 'precision', precision)
+    assert_equal(*both('margin', STEPPING + SGD))
+    assert len(replays) >= 8
+
+
 def test_pictures_of_another_size_go_through_as_well(folder, replays, monkeypatch):
     monkeypatch.setitem(NETS, 'any size', re.sub('"max" type: "Pooling".*', '"max" type: "Pooling" bottom: "conv" '
                         'top: "max" pooling_param { global_pooling: true } }', NETS['margin']))  # fmt: skip
@@ -394,11 +403,11 @@ def test_the_command_trains_from_pictures_with_graphs(folder, replays, capfd):
         'snapshot: 7 snapshot_prefix: "out" random_seed: 3 solver_mode: GPU',
     )
     weights = []
-    for words in ([], ['-cuda_graphs']):
+    for words in (['-channels_last'], ['-channels_last', '-cuda_graphs']):
         with gpu_mode():
             assert main(['train', '-solver', 'solver.prototxt', *words]) == 0
         weights.append(Path('out_iter_12.caffemodel').read_bytes())
-        assert bool(replays) == bool(words)
+        assert state.gpu_channels_last and bool(replays) == ('-cuda_graphs' in words)
     assert weights[0] == weights[1] or torch.cuda.is_available()
     assert 'the training step is captured' in capfd.readouterr().err
 
