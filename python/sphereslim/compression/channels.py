@@ -60,11 +60,12 @@ class Channels:
         return last
 
     def tried(
-        self, limits: Mapping[str, float], is_met: Callable[[Step], bool], is_kept: Callable[[Step], bool]
+        self, limits: Mapping[str, float], is_met: Callable[[Step], bool] | None, is_kept: Callable[[Step], bool]
     ) -> tuple[Step | None, bool]:
         """(the last Step that `is_kept` holds of, whether it is within `limits` and `is_met` holds of it).
 
         Steps of STRIDE are tried one after another until one meets both, or one is not kept, or no smaller one exists.
+        Without `is_met` they go on as long as they are kept.
         """
         self._check_reach(limits)
         shrinking = self._shrinking(limits)
@@ -77,7 +78,7 @@ class Channels:
             if not is_kept(step):
                 break
             last = step
-            if (target is None or step.limit <= target) and is_met(step):
+            if is_met and (target is None or step.limit <= target) and is_met(step):
                 return step, True
         return last, False
 

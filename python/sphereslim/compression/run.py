@@ -134,11 +134,10 @@ class Compression:
         budgets = self.request.budgets
         if budgets.milliseconds is None and budgets.accuracy is None:
             return channels.within(limits) if limits else None
-        step, is_met = channels.tried(
-            limits, lambda step: self._is_fast(step, figures), lambda step: self._is_accurate(step, figures)
-        )
         asks_for_less = bool(limits or budgets.milliseconds)
-        if step is None or (asks_for_less and not is_met):
+        is_met = (lambda step: self._is_fast(step, figures)) if asks_for_less else None
+        step, met = channels.tried(limits, is_met, lambda step: self._is_accurate(step, figures))
+        if step is None or (asks_for_less and not met):
             raise SlimError(f'{self.request.out}: {self._shortfall(step, figures)}')
         return step
 
