@@ -4,11 +4,17 @@ Whatever is not in `contract` fails as it would with a genuine build: attributes
 STANDIN_WITHOUT names layer types and solver types, with commas, that this build does not have.
 """
 
+import os
+from importlib import metadata
+
 import contract
 import renamed
 
 renamed.hide_modules('caffe', ['caffe.proto', 'caffe.proto.caffe_pb2'])
+os.environ.pop('CAFFE_LAYERS', None)  # no genuine build loads the layers of the project's own Caffe
+_entry_points, metadata.entry_points = metadata.entry_points, lambda **_: ()
 _engine = renamed.load('_engine')
+metadata.entry_points = _entry_points
 _without = contract.left_out()
 
 
