@@ -42,13 +42,14 @@ def ncnn_forward(path, threads):
     net.opt.num_threads = threads
     if net.load_param(str(path)) or net.load_model(str(path.with_suffix('.bin'))):
         raise SlimError(f'{path}: ncnn cannot read it and the .bin beside it')
-    inputs = {name: _random(shape) for name, shape in _inputs(path).items()}
+    arrays = {name: _random(shape) for name, shape in _inputs(path).items()}
+    inputs = {name: ncnn.Mat(array).clone() for name, array in arrays.items()}
     outputs = net.output_names()
 
     def forward():
         extractor = net.create_extractor()
         for name, values in inputs.items():
-            extractor.input(name, ncnn.Mat(values))
+            extractor.input(name, values)
         for name in outputs:
             extractor.extract(name)
 

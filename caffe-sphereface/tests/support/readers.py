@@ -21,9 +21,11 @@ def in_ncnn(param, inputs, outputs):
     assert net.load_param(str(param)) == 0
     assert net.load_model(str(param.with_suffix('.bin'))) == 0
     extractor = net.create_extractor()
-    kept = {name: np.ascontiguousarray(item, np.float32) for name, (item,) in inputs.items()}  # a Mat only points
-    for name, item in kept.items():
-        assert extractor.input(name, ncnn.Mat(item)) == 0
+    kept = {name: np.ascontiguousarray(item, np.float32) for name, (item,) in inputs.items()}
+    # a Mat of an array only points to it, at an address that ncnn may not be able to compute from: its copy is its own
+    mats = {name: ncnn.Mat(item).clone() for name, item in kept.items()}
+    for name, mat in mats.items():
+        assert extractor.input(name, mat) == 0
     made = {}
     for name in outputs:
         status, mat = extractor.extract(name)
