@@ -12,7 +12,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--batch': {'detect', 'study'},
     '--batches': {'recalibrate', 'select-filters'},
     '--bits': {'quantize quantize', 'quantize sweep', 'quantize allocate'},
-    '--count': {'study'},
+    '--count': {'compress', 'study'},
     '--criterion': {'sensitivity', 'sphereface-prune'},
     '--faces': {'flame'},
     '--layers': {'quantize quantize', 'quantize sweep', 'quantize allocate', 'binarize'},

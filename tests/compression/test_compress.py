@@ -155,7 +155,8 @@ def test_an_accuracy_is_kept_as_long_as_channels_leave(work, monkeypatch):
 
     monkeypatch.setattr('sphereslim.compression.run.Compression._first_accuracy', accuracy)
     compress('--keep-accuracy', 80, *PAIRS)
-    assert 0.6 < rows()['in fewer bits']['macs'] / rows()['original']['macs'] < 0.75
+    share = rows()['in fewer bits']['macs'] / rows()['original']['macs']
+    assert 60 + 30 * share >= 80 and share < 0.85  # the first step is at 0.9
     with pytest.raises(SlimError, match='budgets are not reached with an accuracy of 80 %'):
         compress('--keep-accuracy', 80, '--macs', '40%', *PAIRS)
     with pytest.raises(SlimError, match='no step keeps an accuracy of 99 %'):

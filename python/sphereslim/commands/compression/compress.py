@@ -28,11 +28,13 @@ from sphereslim.compression.budgets import Budget, Budgets
 from sphereslim.compression.report import nets_table
 from sphereslim.compression.request import Counts, Request
 from sphereslim.compression.run import compress
+from sphereslim.files import check_folder
 from sphereslim.net.prototxt import read_net
 from sphereslim.report.markdown import table_text
 
 
 def run(args: argparse.Namespace) -> None:
+    check_folder(args.out)
     request = request_of(args)
     tell_softmax(read_net(request.deploy), ENDS)
     found = compress(request, lambda line: print(line, flush=True))
