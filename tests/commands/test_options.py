@@ -26,7 +26,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--ridge': {'study'},
     '--seed': {'list-celeba', 'make-faces', 'select-filters'},
     '--settings': {'entropy', 'flame', 'sphereface-prune'},
-    '--test-count': {'study', 'quantize allocate'},
+    '--test-count': {'compress', 'quantize allocate', 'study'},
 }
 # evaluate-lfw has --json and --roc
 WITHOUT_OUT = {'check', 'groups', 'finetune', 'report', 'quantize inspect', 'evaluate-lfw'}
