@@ -9,7 +9,7 @@ from masking import randomize
 from repository import ROOT
 from sphereslim.commands.program import find_command
 from sphereslim.data.feed import feed_for
-from sphereslim.engine import caffe, caffe_command
+from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
 from sphereslim.int8.calibrate import choose, prepare
 from sphereslim.int8.calibration import read_calibration
@@ -25,6 +25,10 @@ from sphereslim.rewrite.fold import fold
 from sphereslim.rewrite.fold_check import output_difference
 from sphereslim.rewrite.out_of_place import out_of_place
 from sphereslim.sampling.sampler import Sampler
+
+from caffe.export.ncnn.files import export_ncnn
+from caffe.export.onnx_file import export_onnx
+from readers import in_ncnn, in_onnxruntime
 
 CONV = 'convolution_param { num_output: 8 kernel_size: 3 pad: 1 bias_term: false'
 NET = f"""
@@ -178,25 +182,57 @@ def test_files_that_changed_since_or_are_no_calibration_are_told(work, tmp_path)
         read_calibration(tmp_path / 'calibration.json')
 
 
+def embeddings(folder, name, pictures):
+    """Those of `folder`/`name` with the calibrated weights, one row a picture."""
+    net = load_net(folder / name, folder / 'net.caffemodel')
+    net.blobs['data'].reshape(*pictures.shape)
+    net.blobs['data'].data[...] = pictures
+    return net.forward()['fc'].copy()
+
+
+def distances(found, wanted):
+    """‖found − wanted‖ / ‖wanted‖ of every row."""
+    return np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+
+
+def assert_computes_what_was_simulated(found, folder, pictures):
+    """Within the bound of docs/int8.md, and far closer to the simulated net than that is to the one in float32."""
+    simulated, whole = (embeddings(folder, name, pictures) for name in ('simulated.prototxt', 'net.prototxt'))
+    off = distances(found, simulated)
+    assert off.max() < 0.02
+    assert off.mean() < distances(simulated, whole).mean() / 3
+
+
 def test_onnxruntime_computes_in_int8_what_was_simulated(work, tmp_path, feed):
-    ort = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     onnx = pytest.importorskip('onnx', reason='onnx is not installed')
     calibrate(work, tmp_path, '--floor', '1')
-    net = caffe.Net(str(tmp_path / 'simulated.prototxt'), caffe.TEST)
-    net.copy_from(str(tmp_path / 'net.caffemodel'))
-    export_onnx = pytest.importorskip('caffe.export.onnx_file').export_onnx
-    export_onnx(net, str(tmp_path / 'int8.onnx'))
-    options = ort.SessionOptions()
-    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / 'optimized.onnx'), 3
-    session = ort.InferenceSession(str(tmp_path / 'int8.onnx'), options, providers=['CPUExecutionProvider'])
-    kinds = [node.op_type for node in onnx.load(tmp_path / 'optimized.onnx').graph.node]
-    assert kinds.count('QLinearConv') == 4 and 'QGemm' in kinds and 'Conv' not in kinds and 'Gemm' not in kinds
+    path = tmp_path / 'int8.onnx'
+    export_onnx(load_net(tmp_path / 'simulated.prototxt', tmp_path / 'net.caffemodel'), str(path))
     (inputs,) = feed()
-    for picture in inputs['data']:
-        net.blobs['data'].data[...] = picture
-        wanted = net.forward()['fc']
-        (found,) = session.run(None, {'data': picture[None]})
-        assert np.abs(found - wanted).max() < 0.02 * np.abs(wanted).max()
+    found = [in_onnxruntime(path, {'data': picture[None]}, ['fc'])['fc'][0] for picture in inputs['data']]
+    assert_computes_what_was_simulated(np.stack(found), tmp_path, inputs['data'])
+    assert_multiplies_in_int8(onnx, path)
+
+
+def assert_multiplies_in_int8(onnx, path):
+    """onnxruntime has kernels in int8 for all four convolutions and the inner product."""
+    ort = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
+    optimized = path.with_name('optimized.onnx')
+    options = ort.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(optimized), 3
+    ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    kinds = [node.op_type for node in onnx.load(optimized).graph.node]
+    assert kinds.count('QLinearConv') == 4 and 'QGemm' in kinds and 'Conv' not in kinds and 'Gemm' not in kinds
+
+
+def test_ncnn_computes_in_int8_what_was_simulated(work, tmp_path, feed):
+    calibrate(work, tmp_path, '--floor', '1', '--reader', 'ncnn')
+    path = tmp_path / 'int8.param'
+    net = load_net(tmp_path / 'net.prototxt', tmp_path / 'net.caffemodel')
+    export_ncnn(net, str(path), str(tmp_path / 'calibration.json'))
+    (inputs,) = feed()
+    found = [in_ncnn(path, {'data': picture[None]}, ['fc'])['fc'] for picture in inputs['data']]
+    assert_computes_what_was_simulated(np.stack(found), tmp_path, inputs['data'])
 
 
 def test_caffe_train_fine_tunes_the_simulated_net(work, tmp_path):

@@ -19,7 +19,9 @@ def simulated(
 ) -> caffe_pb2.NetParameter:
     """The net with `blobs` {name: (low, high)} rounded where they are made, and `layers` multiplying in int8.
 
-    The weights of the net are its weights. With `learn` the ranges learn in training, at the net's rate.
+    ncnn keeps blobs in float32 and rounds what those layers read: they read a rounded copy, whatever else reads the
+    blob the blob itself. The weights of the net are its weights. With `learn` the ranges learn in training, at the
+    net's rate.
     """
     result = copy_of(net)
     del result.layer[:]
@@ -28,6 +30,7 @@ def simulated(
         made.CopyFrom(layer)
         if layer.name in layers:
             made.type = int8_type(layer) or layer.type
+            made.bottom[0] = _rounded(layer.bottom[0], reader)
         for blob in layer.top:
             if blob in blobs:
                 low, high = blobs[blob]
@@ -35,8 +38,13 @@ def simulated(
                     name=f'{blob}/int8',
                     type='FakeQuantize',
                     bottom=[blob],
-                    top=[blob],
+                    top=[_rounded(blob, reader)],
                     param=[{'lr_mult': float(learn), 'decay_mult': 0}],
                     fake_quantize_param={'low': low, 'high': high, 'steps': STEPS[reader]},
                 )
     return result
+
+
+def _rounded(blob: str, reader: str) -> str:
+    """The name of a blob once it is rounded."""
+    return f'{blob}/int8' if reader == 'ncnn' else blob
