@@ -142,12 +142,12 @@ class Segment:
         if self._conditions and self._conditions.holds([blob.shape for blob in self.blobs]):
             return True
         self._conditions = None
-        if not all(group.is_packed() for group in self.groups):
-            return False
-        for part in self.parts:
+        for part in self.parts:  # in their order: whether a group fits depends on the shapes that come to it
             if isinstance(part, int):
                 layer, bottom, top = self.wires[part]
                 layer.reshape(bottom, top)
+            elif not part.is_packed():
+                return False
         conditions = Conditions.of([blob.shape for blob in self.blobs], self.layers)
         if conditions is None:
             return False

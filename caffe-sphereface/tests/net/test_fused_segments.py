@@ -401,3 +401,29 @@ def test_what_was_not_computed_takes_no_memory(joined):
         joined.forward()
     assert segment_of(joined).run()
     assert not any(blob.data_memory._tensor is not None for blob in segment_of(joined).hidden)
+
+
+def test_a_batch_of_another_size_goes_through_a_segment_that_starts_with_a_layer_without_weights(tmp_path):
+    (tmp_path / 'net.prototxt').write_text("""
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 8 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "first" type: "ReLU" bottom: "data" top: "first" }
+layer { name: "conv1" type: "Convolution" bottom: "first" top: "conv1"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "relu" type: "ReLU" bottom: "conv1" top: "relu" }
+layer { name: "conv2" type: "Convolution" bottom: "relu" top: "conv2"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+""")
+    net, fresh = (caffe.Net(str(tmp_path / 'net.prototxt'), caffe.TEST) for _ in range(2))
+    fresh.share_with(net)
+    values = np.random.default_rng(0).normal(size=(8, 3, 8, 8))
+    for count in (8, 8, 8, 6, 6, 6, 8):
+        net.blobs['data'].reshape(count, 3, 8, 8)
+        net.blobs['data'].data[...] = values[:count]
+        found = net.forward()['conv2']
+        assert found.shape == (count, 4, 4, 4)
+        fresh.blobs['data'].reshape(count, 3, 8, 8)
+        fresh.blobs['data'].data[...] = values[:count]
+        fresh.forward(end='first')  # layers one by one are what a net is compared with
+        for name in ('conv1', 'relu', 'conv2'):
+            fresh.forward(start=name, end=name)
+        np.testing.assert_allclose(found, fresh.blobs['conv2'].data, atol=1e-5)
