@@ -157,7 +157,7 @@ def test_what_the_networks_answer_is_what_genuine_caffe_says(published):
     expected = np.load(golden)
     networks = Networks(published)
     for name in NAMES:
-        net = networks._nets[name]
+        net = networks.nets[name]
         net.blobs['data'].reshape(*expected[f'{name}/in'].shape)
         net.blobs['data'].data[...] = expected[f'{name}/in']
         for blob, values in net.forward().items():

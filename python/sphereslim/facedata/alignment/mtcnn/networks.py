@@ -16,7 +16,7 @@ NAMES = ('det1', 'det2', 'det3')
 class Networks:
     """det1 to det3 with the weights det1.caffemodel to det3.caffemodel of folder `weights`.
 
-    Raises SlimError when one is missing, CaffeError when one does not fit.
+    `nets` are the open ones by name. Raises SlimError when one is missing, CaffeError when one does not fit.
     """
 
     def __init__(self, weights: str | Path) -> None:
@@ -24,11 +24,11 @@ class Networks:
         for path in paths:
             if not path.is_file():
                 raise SlimError(f'{path}: no such file, expected det1, det2 and det3.caffemodel in {weights}')
-        self._nets = {name: load_net(PROTOTXT / f'{name}.prototxt', path) for name, path in zip(NAMES, paths)}
+        self.nets = {name: load_net(PROTOTXT / f'{name}.prototxt', path) for name, path in zip(NAMES, paths)}
 
     def run(self, name: str, images: np.ndarray) -> dict[str, np.ndarray]:
         """{output blob: array} of network `name` for uint8 BGR pictures (N, height, width, 3)."""
-        net = self._nets[name]
+        net = self.nets[name]
         inputs = as_input(images)
         net.blobs['data'].reshape(*inputs.shape)
         net.blobs['data'].data[...] = inputs
