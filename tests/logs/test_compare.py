@@ -172,7 +172,8 @@ def test_a_run_with_the_head_of_a_published_log_is_told_from_it(tmp_path, quick_
     write(tmp_path, 'net.prototxt', f'name: "MobileFaceNet"{AM_SOFTMAX}')
     solver = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "multistep" gamma: 0.1 stepvalue: 16000 display: 100'
     write(tmp_path, 'solver.prototxt', f'{solver} max_iter: 1500 snapshot_prefix: "s" solver_mode: CPU')
-    done = subprocess.run([quick_command, 'train', '-solver=solver.prototxt'], cwd=tmp_path, text=True, stderr=-1)
+    words = [quick_command, 'train', '-solver=solver.prototxt', '-minloglevel=0']
+    done = subprocess.run(words, cwd=tmp_path, text=True, stderr=-1)
     ours = trainings(parse_log(write(tmp_path, 'train.log', done.stderr)), 'ours')[0]
     found = judge(theirs, ours, 0.05, [], 12)
     assert {one['quantity']: one['verdict'] for one in found.verdicts} == {

@@ -235,7 +235,10 @@ def assert_bvlc_patterns_find(run, text):
 def test_our_own_log_and_bvlc_patterns_agree(tmp_path, quick_command):
     write_run(tmp_path)
     done = subprocess.run(
-        [quick_command, 'train', '-solver=net/solver.prototxt'], cwd=tmp_path, text=True, capture_output=True
+        [quick_command, 'train', '-solver=net/solver.prototxt', '-minloglevel=0'],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
     )
     (run,) = parse_log(write(tmp_path, 'train.log', done.stderr))
     assert [row.iteration for row in run.train] == [0, 1, 2, 3] and run.done

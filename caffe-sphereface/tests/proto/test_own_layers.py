@@ -42,7 +42,8 @@ class Gain(Layer):
 
 @pytest.fixture
 def found(monkeypatch):
-    """A process that has looked for no layers of one's own yet."""
+    """A process that has looked for no layers of one's own yet, and in which no installed package has any."""
+    monkeypatch.setattr(own_layers, '_installed', lambda: iter(()))
     monkeypatch.setattr(own_layers, 'found', own_layers.OwnLayers())
     monkeypatch.setattr(registry, '_types', dict(registry._types))
     for name in [name for name in sys.modules if name.startswith('caffe_layers_')]:

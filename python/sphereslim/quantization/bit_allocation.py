@@ -146,21 +146,24 @@ def fit_budget(
     """(QuantizedNet, {layer: bits}) whose file is at most `budget` bytes; `build` makes the net of {layer: bits}.
 
     `outline` makes one of about the same size at once, which says what a file takes beside the layers. `tell` is
-    called with the size of a file that is still too large, before another try.
+    called with the size of a file that is still too large, before another try. SlimError where the smallest widths are.
     """
     least = {name: min(points, key=lambda point: point.bytes) for name, points in costs.items()}
-    smallest = outline({name: cost.bits for name, cost in least.items()})
-    overhead = len(to_bytes(smallest, coding)) - sum(cost.bytes for cost in least.values())
-    slack = 0
+    smallest = {name: cost.bits for name, cost in least.items()}
+    least_size = len(to_bytes(outline(smallest), coding))
+    overhead = least_size - sum(cost.bytes for cost in least.values())
+    allowed = budget
     while True:
-        bits = allocate(costs, budget - slack, overhead)
+        bits = allocate(costs, allowed, overhead)
         quantized = build(bits)
         size = len(to_bytes(quantized, coding))
         if size <= budget:
             return quantized, bits
+        if allowed <= least_size:
+            raise SlimError(f'budget {budget} bytes: the smallest widths take {size} bytes')
         tell(size)
         # Lengths of fields grow with what they count, and coded indices are not as long in another net.
-        slack += size - budget
+        allowed = max(allowed - (size - budget), least_size)
 
 
 def _alone(net: caffe_pb2.NetParameter, name: str) -> caffe_pb2.NetParameter:

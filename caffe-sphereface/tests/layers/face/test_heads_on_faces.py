@@ -139,7 +139,8 @@ def first_losses(head, count):
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_first_losses_and_gradients_are_those_of_the_equations_and_training_goes_on(folder, capfd, head):
+def test_first_losses_and_gradients_are_those_of_the_equations_and_training_goes_on(folder, capfd, monkeypatch, head):
+    monkeypatch.setattr(caffe.process_state.state.log, 'level', 0)  # whatever GLOG_minloglevel hides
     (folder / 'net.prototxt').write_text(NET + HEADS[head])
     (folder / 'solver.prototxt').write_text(SOLVER)
     losses = first_losses(head, 3)
