@@ -168,3 +168,11 @@ def make_transformer(layer: DataLayer) -> Transformer:
         return Transformer(layer.param.transform_param, layer.phase, late=device.device().type == 'cuda')
     except CaffeError as error:
         layer.error(str(error))
+
+
+def forced_color(layer: DataLayer) -> bool | None:
+    """Whether the transform_param of a layer decodes pictures in colour or in grey, None where it leaves them."""
+    transform = layer.param.transform_param
+    if transform.force_color and transform.force_gray:
+        layer.error('has force_color and force_gray, expected one of them')
+    return True if transform.force_color else False if transform.force_gray else None

@@ -11,7 +11,7 @@ from caffe.data.augmentation import Draw, Transformer, picture_generator
 from caffe.data.box_sampling import check_samplers, sampled_window
 from caffe.data.db import open_reader
 from caffe.data.distortion import check_distortion, distorted, expanded
-from caffe.data.feed import Feed, make_transformer, own_generator
+from caffe.data.feed import Feed, forced_color, make_transformer, own_generator
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
@@ -37,8 +37,7 @@ class AnnotatedData(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, transform = self.param.data_param, self.param.transform_param
-        if transform.force_color and transform.force_gray:
-            self.error('has force_color and force_gray, expected one of them')
+        color = forced_color(self)
         try:
             check_samplers(self.param.annotated_data_param.batch_sampler)
             check_distortion(transform.distort_param)
@@ -47,7 +46,7 @@ class AnnotatedData(Layer):
             self.error(str(error))
         transformer = make_transformer(self)
         transformer.seeds_pictures = True
-        load = _Loader(self.param, transformer)
+        load = _Loader(self.param, transformer, color)
         self._feed = Feed(
             self,
             transformer,
@@ -74,13 +73,13 @@ class AnnotatedData(Layer):
 class _Loader:
     """Turns a record into a row of the batch, and gives its boxes (K, 7), or its label where it has no boxes."""
 
-    def __init__(self, param: caffe_pb2.LayerParameter, transformer: Transformer) -> None:
+    def __init__(self, param: caffe_pb2.LayerParameter, transformer: Transformer, color: bool | None) -> None:
         transform, annotated = param.transform_param, param.annotated_data_param
         self.source, self.transformer, self.transform = param.data_param.source, transformer, transform
         self.samplers = list(annotated.batch_sampler)
         self.typed = annotated.HasField('anno_type')
         self.emit = transform.emit_constraint if transform.HasField('emit_constraint') else None
-        self.color = True if transform.force_color else False if transform.force_gray else None
+        self.color = color
         mean = transformer.mean_image
         self.mean = transformer.mean_value if mean is None else mean.mean((1, 2))
 

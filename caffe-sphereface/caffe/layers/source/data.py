@@ -7,7 +7,7 @@ from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
 from caffe.data.datum import datum_picture, datum_planes, parse_datum
 from caffe.data.db import open_reader
-from caffe.data.feed import Feed, make_transformer, own_generator
+from caffe.data.feed import Feed, forced_color, make_transformer, own_generator
 from caffe.data.prefetch.batch import NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
@@ -22,15 +22,12 @@ class Data(Layer):
     tops = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param, transform = self.param.data_param, self.param.transform_param
-        if transform.force_color and transform.force_gray:
-            self.error('has force_color and force_gray, expected one of them')
+        param, color = self.param.data_param, forced_color(self)
         try:
             reader = open_reader(param.source, param.backend)
         except CaffeError as error:
             self.error(str(error))
         transformer = make_transformer(self)
-        color = True if transform.force_color else False if transform.force_gray else None
         load = _loader(param.source, color, transformer)
         self._feed = Feed(
             self,
