@@ -120,6 +120,19 @@ def read_json(path: str | Path) -> Any:
         raise SlimError(f'{path}: is not JSON ({error})') from None
 
 
+def check_claim(mark: Path, known: object, settings: object, refusal: str) -> None:
+    """SlimError unless the folder of `mark` is to be made, or was made with these settings.
+
+    `mark` is the file that tells the settings of what the folder holds, `known` those that it tells, None where it is
+    not there; `refusal` is what is said where they are others. A folder with files but no mark is somebody else's.
+    """
+    folder = mark.parent
+    if known is not None and known != settings:
+        raise SlimError(f'{folder}: {refusal}')
+    if known is None and folder.exists() and any(folder.iterdir()):
+        raise SlimError(f'{folder}: holds other files; name an empty or new folder')
+
+
 @contextmanager
 def only_one(folder: str | Path) -> Iterator[None]:
     """Hold the lock of a folder, which is made where it is missing; SlimError when another process holds it.

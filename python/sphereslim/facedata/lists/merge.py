@@ -19,7 +19,7 @@ import numpy as np
 from sphereslim.data.pairs import people_of
 from sphereslim.errors import SlimError
 from sphereslim.facedata.lists import folders, training_list
-from sphereslim.files import only_one, read_bytes, read_json, write_bytes, write_json
+from sphereslim.files import check_claim, only_one, read_bytes, read_json, write_bytes, write_json
 
 TESTED, FEW = 'in pairs that are tested', 'too few pictures'
 
@@ -141,10 +141,9 @@ def copy(
     out = Path(out)
     mark = out / 'merged.json'
     page = {'settings': json.loads(json.dumps(settings)), 'sources': counts(merged), 'left out': merged.left_out}
-    if mark.is_file() and read_json(mark).get('settings') != page['settings']:
-        raise SlimError(f'{out}: made with other settings ({mark.name}); name another folder or remove it')
-    if not mark.is_file() and out.exists() and any(out.iterdir()):
-        raise SlimError(f'{out}: holds other files; name an empty or new folder')
+    known = read_json(mark).get('settings', {}) if mark.is_file() else None
+    refusal = f'made with other settings ({mark.name}); name another folder or remove it'
+    check_claim(mark, known, page['settings'], refusal)
     with only_one(out):
         write_json(mark, page)
         for person in progress(merged.taken, len(merged.taken)):

@@ -22,7 +22,7 @@ from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.crop import crop
 from sphereslim.facedata.lists import folders, training_list
 from sphereslim.facedata.pictures import encode
-from sphereslim.files import only_one, write_bytes, write_text
+from sphereslim.files import check_claim, only_one, write_bytes, write_text
 
 
 def prepare(
@@ -69,14 +69,13 @@ def _claim(out: Path, faces: str | Path, pairs: str | Path, min_pictures: int, a
         'crop': anchor,
     }
     mark = out / 'prepare.json'
-    if mark.is_file():
-        if json.loads(mark.read_text()) != settings:
-            raise SlimError(
-                f'{out}: made of other faces, pairs or settings ({mark.name}); name another folder '
-                '(--out; with run_all.sh DATA= for it and OUT= for its results) or remove it'
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise SlimError(f'{out}: holds other files; name an empty or new folder')
+    check_claim(
+        mark,
+        json.loads(mark.read_text()) if mark.is_file() else None,
+        settings,
+        f'made of other faces, pairs or settings ({mark.name}); name another folder '
+        '(--out; with run_all.sh DATA= for it and OUT= for its results) or remove it',
+    )
     write_text(mark, json.dumps(settings, indent=1) + '\n')
 
 
