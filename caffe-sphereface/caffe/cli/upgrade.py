@@ -10,7 +10,7 @@ from pathlib import Path
 from caffe import log
 from caffe.cli.flags import Flag, Spec, need, run
 from caffe.errors import CaffeError
-from caffe.export.bvlc import TARGETS, to_bvlc
+from caffe.export.bvlc.conversion import TARGETS, to_bvlc
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2, dialects, wire
 from caffe.proto.files import read_net, read_solver, write_bytes, write_text_message

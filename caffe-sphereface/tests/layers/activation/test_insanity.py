@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.export.bvlc import to_bvlc
+from caffe.export.bvlc.conversion import to_bvlc
 from caffe.export.onnx_file import export_onnx
 from caffe.proto.files import write_text_message
 from gradcheck import check_gradient

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from google.protobuf import text_format
 
 import caffe
-from caffe.export.bvlc import to_bvlc
+from caffe.export.bvlc.conversion import to_bvlc
 from caffe.export.onnx_file import export_onnx
 from caffe.layers.vision.sided_convolution import SidedConvolution
 from caffe.layers.vision.sided_pooling import SidedPooling

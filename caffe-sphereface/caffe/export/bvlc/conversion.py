@@ -6,8 +6,8 @@ import numpy as np
 
 from caffe.blobs.blob import set_values
 from caffe.errors import CaffeError
-from caffe.export import bvlc_pictures  # noqa: F401 - its rules
-from caffe.export.bvlc_layers import Replacement, replace
+from caffe.export.bvlc import activation, norm, pictures, product, vision  # noqa: F401 - their rules
+from caffe.export.bvlc.replacement import Replacement, replace
 from caffe.net.net import Net
 from caffe.proto import caffe_pb2, dialects
 

@@ -8,8 +8,8 @@ import caffe
 from caffe.cli.main import main
 from caffe.cli.upgrade import net_binary, net_text
 from caffe.errors import CaffeError
-from caffe.export.bvlc import to_bvlc
-from caffe.export.bvlc_layers import BVLC_TYPES
+from caffe.export.bvlc.conversion import to_bvlc
+from caffe.export.bvlc.replacement import BVLC_TYPES
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text, write_text_message
 

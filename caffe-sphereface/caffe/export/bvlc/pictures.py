@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from caffe.export.bvlc_layers import Replacement, rule
+from caffe.export.bvlc.replacement import Replacement, rule
 from caffe.layers.shape.flip import Flip
 from caffe.layers.shape.permute import Permute
 from caffe.layers.shape.shuffle_channel import ShuffleChannel

@@ -1,0 +1,1 @@
+"""Nets of forks in layers that every Caffe has: one rule per layer, one family of layers per file."""
