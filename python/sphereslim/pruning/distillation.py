@@ -13,12 +13,12 @@ import numpy as np
 
 from sphereslim.channels.groups import Groups, Kept
 from sphereslim.data.feed import Feed, feed_for
+from sphereslim.data.pictures import read_picture
 from sphereslim.data.preparation import InputForm
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.files import write_bytes
 from sphereslim.net.costs import open_with_inputs
 from sphereslim.net.engine_check import check_engine
-from sphereslim.net.inputs import is_data
 from sphereslim.net.layer_types import layer_type
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import load_net
@@ -33,6 +33,7 @@ from sphereslim.rewrite.distill import (
     with_teacher,
     without_teacher,
 )
+from sphereslim.rewrite.varied_pictures import with_pictures
 from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage
 
@@ -44,7 +45,7 @@ _SCALED_ON = 64  # pictures
 
 def check(model: Model, form: InputForm) -> None:
     """SlimError for layers and the solver of the training that the Caffe in use lacks."""
-    check_engine([training_net(model.net, model.net, form, 'pictures.txt', batch=1)], [solver()])
+    check_engine([training_net(model.net, model.net, form, 'pictures.txt', batch=4, size=(1, 1))], [solver()])
 
 
 def solver() -> caffe_pb2.SolverParameter:
@@ -73,7 +74,7 @@ def emit(
     stage.folder.mkdir(parents=True, exist_ok=True)
     pictures = stage.folder / 'pictures.txt'
     write_bytes(pictures, ''.join(f'{path} 0\n' for path in paths).encode())
-    net = training_net(student.net, teacher.net, form, pictures, batch)
+    net = training_net(student.net, teacher.net, form, pictures, batch, _size(paths[0]))
     weights = join_weights(student.weights, teacher.weights)
     if kept is not None:
         feed = feed_for(teacher.net, paths[:_SCALED_ON], form)
@@ -87,6 +88,12 @@ def emit(
     schedule = Schedule(iterations, base_lr, batch, display=5, extra=falling)
     write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
     return iterations
+
+
+def _size(path: str | Path) -> tuple[int, int]:
+    """(height, width) of a picture file."""
+    height, width = read_picture(path).shape[:2]
+    return height, width
 
 
 def _paced(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
@@ -116,52 +123,21 @@ def _trunk_ends(teacher: Model, kept: Kept, feed: Feed) -> Iterator[tuple[str, n
 
 
 def training_net(
-    student: caffe_pb2.NetParameter, teacher: caffe_pb2.NetParameter, form: InputForm, pictures: str | Path, batch: int
+    student: caffe_pb2.NetParameter,
+    teacher: caffe_pb2.NetParameter,
+    form: InputForm,
+    pictures: str | Path,
+    batch: int,
+    size: tuple[int, int] | None = None,
 ) -> caffe_pb2.NetParameter:
-    """The train NetParameter: pictures from a list, student and frozen teacher, distance of normalised embeddings."""
+    """The train NetParameter: pictures from a list, student and frozen teacher, distance of normalised embeddings.
+
+    Pictures of `size` (height, width) are shifted, stretched and lit as `rewrite.varied_pictures` does it.
+    """
     opened = open_with_inputs(student)
     blob = opened.outputs[0]
     net = add_embedding_loss(with_teacher(student, teacher), blob, PREFIX + blob, 1.0)
-    return with_pictures(net, form, pictures, batch)
-
-
-def with_pictures(
-    net: caffe_pb2.NetParameter, form: InputForm, pictures: str | Path, batch: int
-) -> caffe_pb2.NetParameter:
-    """The net with its Input replaced by mirrored pictures of a list; RGB by slices put together in reverse."""
-    result = copy_of(net)
-    del result.layer[:]
-    for layer in net.layer:
-        if is_data(layer):
-            result.layer.extend(_picture_layers(layer, form, pictures, batch))
-        else:
-            result.layer.add().CopyFrom(layer)
-    return result
-
-
-def _picture_layers(
-    layer: caffe_pb2.LayerParameter, form: InputForm, pictures: str | Path, batch: int
-) -> list[caffe_pb2.LayerParameter]:
-    blob, (channels, height, width) = layer.top[0], layer.input_param.shape[0].dim[1:]
-    source = f'{blob}_bgr' if form.rgb else blob
-    means = list(form.mean) if isinstance(form.mean, tuple) else [form.mean] * channels
-    means = means[::-1] if form.rgb else means
-    data = caffe_pb2.LayerParameter(name=layer.name, type='ImageData', top=[source, f'{blob}_label'])
-    data.transform_param.scale, data.transform_param.mirror = form.scale, True
-    data.transform_param.mean_value.extend(means)
-    image = data.image_data_param
-    image.source, image.batch_size, image.shuffle, image.is_color = str(pictures), batch, True, channels == 3
-    if form.crop == 'resize':
-        image.new_height, image.new_width = height, width
-    elif height == width:
-        data.transform_param.crop_size = height
-    label = caffe_pb2.LayerParameter(name=f'{blob}_unlabelled', type='Silence', bottom=[f'{blob}_label'])
-    if not form.rgb:
-        return [data, label]
-    parts = [f'{blob}_{number}' for number in range(channels)]
-    cut = caffe_pb2.LayerParameter(name=f'{blob}_slice', type='Slice', bottom=[source], top=parts)
-    turned = caffe_pb2.LayerParameter(name=f'{blob}_rgb', type='Concat', bottom=parts[::-1], top=[blob])
-    return [data, label, cut, turned]
+    return with_pictures(net, form, pictures, batch, size)
 
 
 def cpu_seconds(train: str | Path, weights: str | Path, rounds: int = 2) -> float:
