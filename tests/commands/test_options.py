@@ -12,7 +12,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--batch': {'detect', 'study'},
     '--batches': {'recalibrate', 'select-filters'},
     '--bits': {'quantize quantize', 'quantize sweep', 'quantize allocate'},
-    '--count': {'compress', 'study'},
+    '--count': {'compress', 'goals', 'study'},
     '--criterion': {'sensitivity', 'sphereface-prune'},
     '--faces': {'flame'},
     '--layers': {'quantize quantize', 'quantize sweep', 'quantize allocate', 'binarize'},
@@ -25,8 +25,8 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--rates': {'sensitivity', 'sphereface-prune', 'study'},
     '--ridge': {'study'},
     '--seed': {'list-celeba', 'make-faces', 'select-filters'},
-    '--settings': {'entropy', 'flame', 'sphereface-prune'},
-    '--test-count': {'compress', 'quantize allocate', 'study'},
+    '--settings': {'entropy', 'flame', 'goals', 'sphereface-prune'},
+    '--test-count': {'compress', 'goals', 'quantize allocate', 'study'},
 }
 # evaluate-lfw has --json and --roc
 WITHOUT_OUT = {'check', 'groups', 'finetune', 'report', 'quantize inspect', 'evaluate-lfw'}

@@ -23,6 +23,7 @@ COMMANDS = {
     'calibrate': f'{NONE} --images none --out',
     'fold': f'{NONE} --out',
     'compress': f'{NONE} --images none --out',
+    'goals': f'{NONE} --images none --pairs none --pictures none --out',
     'study': f'{NONE} --images none --pairs none --pictures none --out',
     'prune_pipeline': '--settings none --faces none --out',
     'sphereface_plus': '--settings none --faces none --out',

@@ -85,6 +85,8 @@ def test_a_budget_leaves_every_file_of_a_smaller_net_and_the_loss_on_every_list(
     assert Path('slim/result/net.onnx').stat().st_size > 1000
     page = Path('slim/report.html').read_text()
     assert all(words in page for words in ('Beside the original', 'What was tried', 'Channels', 'Bits', 'lost'))
+    spent = json.loads(Path('slim/report.json').read_text())['cpu_seconds']
+    assert min(spent.values()) > 0 and {'refitting on more pictures', 'fewer bits', 'measuring'} <= set(spent)
     told = capsys.readouterr().out
     assert re.findall(r'\[\d/\d\]', told) == ['[1/5]', '[2/5]', '[3/5]', '[4/5]', '[5/5]']
     commands = Path('slim/commands.sh').read_text()

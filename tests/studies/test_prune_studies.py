@@ -8,8 +8,9 @@ from sphereslim.data.pairs import write_few
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
+from sphereslim.report.write import write_into
 from sphereslim.rewrite.distill import PREFIX
-from sphereslim.studies.one_shot.page import MARKS, write_into
+from sphereslim.studies.one_shot.page import MARKS
 from sphereslim.studies.one_shot.study import percent
 from tiny_run import write_run
 
@@ -100,7 +101,7 @@ def test_study_fills_its_tables_and_distils(work, run):
 def test_a_page_keeps_the_words_around_the_tables(tmp_path):
     page = tmp_path / 'page.md'
     page.write_text(f'# Mine\n\n{MARKS[0]}\nold\n{MARKS[1]}\n\nwhat limits it\n')
-    write_into(page, [], [])
+    write_into(page, MARKS, [])
     assert 'old' not in page.read_text() and page.read_text().endswith('\n\nwhat limits it\n')
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from sphereslim.channels.groups import Groups
 from sphereslim.compression.bits import quantized, quantized_to, write_bits
 from sphereslim.compression.channels import Channels
+from sphereslim.compression.cpu_time import CpuTime
 from sphereslim.compression.files import command_of, export_onnx, write_commands
 from sphereslim.compression.measured import Figures, size_of
 from sphereslim.compression.report import write as write_page
@@ -56,23 +57,36 @@ class Compression:
         self._loss: list[OutputShift] = []
 
     def run(self) -> dict[str, Any]:
-        """Carry out what is missing; plain values: `rows` of figures, the `steps` tried, what is `kept`, and `bits`."""
+        """Carry out what is missing; plain values.
+
+        `rows` of figures, the `steps` tried, what is `kept`, `bits`, and the `cpu_seconds` of each part.
+        """
         request = self.request
         with only_one(request.out):
             kept = ResultsFile(request.out / 'results.json', request.subject())
             figures = Figures(request, kept, lambda batches: bar(batches, 'verifying', leave=False))
-            self._begin('folding norms into weights')
-            folded = self._folded()
-            channels = Channels(folded, self.judge, self.test, request.out / 'channels', request.multiple, request.seed)
-            if request.budgets.is_empty():
-                return self._curve(channels, figures)
-            return self._result(folded, channels, figures)
+            self._cpu = CpuTime(kept)
+            try:
+                found = self._found(figures)
+            finally:
+                self._cpu.end()
+            return found | {'cpu_seconds': self._cpu.seconds()}
+
+    def _found(self, figures: Figures) -> dict[str, Any]:
+        request = self.request
+        self._begin('folding norms into weights')
+        folded = self._folded()
+        channels = Channels(folded, self.judge, self.test, request.out / 'channels', request.multiple, request.seed)
+        if request.budgets.is_empty():
+            return self._curve(channels, figures)
+        return self._result(folded, channels, figures)
 
     def _feed(self, paths: Sequence[Path]) -> Feed:
         return feed_for(self.original.net, paths, self.request.form, self.request.batch)
 
     def _begin(self, words: str) -> None:
         self._part += 1
+        self._cpu.begin(words)
         self._tell(f'[{self._part}/{self._parts()}] {words}')
 
     def _parts(self) -> int:
@@ -222,6 +236,7 @@ def compress(request: Request, tell: Callable[[str], object] = print) -> dict[st
     facts = [
         ('net', f'{request.deploy}, {request.weights}'),
         ('in view of', f'{len(compression.refit.paths)} pictures of {request.images}'),
+        ('CPU minutes', ', '.join(f'{part} {used / 60:.1f}' for part, used in found['cpu_seconds'].items())),
         ('run with', command_of(request)),
     ]
     page = write_page(found, request.out, f'{request.weights.stem} made smaller', facts)

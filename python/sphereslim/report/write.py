@@ -1,10 +1,11 @@
 """A report of any run from facts, tables and figures: one page that works offline, Markdown and JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from sphereslim.errors import SlimError
 from sphereslim.files import write_bytes, write_json
 from sphereslim.report.cells import SOURCES, Figure, ReportTable
 from sphereslim.report.drawing import png
@@ -88,3 +89,26 @@ def _html(
         '</div>',
     ]
     return document(title, STYLE, ''.join(parts))
+
+
+def write_into(path: str | Path, marks: tuple[str, str], tables: Iterable[ReportTable], drawn: Drawn = ()) -> None:
+    """Put tables and figures between two marks, lines of the Markdown file `path`, or with them at the end of it.
+
+    The figures' PNGs are written beside it. SlimError where only the first mark is there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = path.read_text() if path.is_file() else '# ' + path.stem + '\n'
+    lines = [line for table in tables for line in table_markdown(table)]
+    for picture, content in drawn:
+        write_bytes(path.parent / f'{picture.name}.png', content)
+        lines += [f'![{picture.text}]({picture.name}.png)', '']
+    part = '\n'.join([marks[0], '', *lines, marks[1]])
+    if marks[0] in text:
+        before, _, rest = text.partition(marks[0])
+        if marks[1] not in rest:
+            raise SlimError(f'{path}: has {marks[0]} without {marks[1]}')
+        text = before + part + rest.partition(marks[1])[2]
+    else:
+        text = f'{text.rstrip()}\n\n{part}\n'
+    write_bytes(path, text.encode())

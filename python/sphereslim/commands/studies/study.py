@@ -9,7 +9,6 @@ which where asked for is distilled without labels by the original. Run it again 
 from __future__ import annotations
 
 import argparse
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sphereslim.commands.arguments.net_stages import add_net_stages
 from sphereslim.commands.arguments.pictures import add_pictures, feeds, form_of, sets_of
 from sphereslim.commands.arguments.values import not_negative, rates, whole
 from sphereslim.commands.command_line import command_line
+from sphereslim.compression.cpu_time import cpu_of_children
 from sphereslim.criteria import CRITERIA
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.feed import Feed
@@ -40,7 +40,7 @@ from sphereslim.pruning.sensitivity_plot import draw
 from sphereslim.report.cells import accuracy_text
 from sphereslim.report.drawing import png
 from sphereslim.report.markdown import table_text
-from sphereslim.report.write import write_report
+from sphereslim.report.write import write_into, write_report
 from sphereslim.studies.one_shot import page
 from sphereslim.studies.one_shot.study import Study, percent
 from sphereslim.training.stage import Stage, train_with_bar
@@ -197,12 +197,6 @@ def distil(args: argparse.Namespace, job: Study, budget: float) -> None:
     tell(f'{budget:.0%} of the MACs, distilled', job.results()[name]['all'])
 
 
-def cpu_of_children() -> float:
-    """Seconds of CPU time, user and system, of all processes that have ended below this one."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def tell(name: str, result: dict[str, Any]) -> None:
     """Print the accuracy of a finished part, percent with its standard error."""
     print(f'{name}: {accuracy_text(result["accuracy"], result["error"])}', flush=True)
@@ -223,7 +217,7 @@ def report(args: argparse.Namespace, job: Study, out: Path) -> None:
     ]
     written = write_report(out, f'{Path(args.weights).stem} pruned', facts, shown, [figure], {'results': results})
     if args.doc:
-        page.write_into(args.doc, shown, [(figure, png(figure.draw()))])
+        write_into(args.doc, page.MARKS, shown, [(figure, png(figure.draw()))])
     for part in shown:
         print(f'\n{part.title}\n{table_text(part)}')
     print(f'\nreport: {written}')

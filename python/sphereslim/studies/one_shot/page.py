@@ -1,15 +1,10 @@
 """A study's report: tables, plot and what was reached, from its results."""
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from sphereslim.errors import SlimError
 from sphereslim.evaluation.paired import lost_text
-from sphereslim.files import write_bytes
 from sphereslim.report.cells import ANALYTIC, MEASURED, Figure, ReportCell, ReportTable, accuracy_text
 from sphereslim.report.drawing import colours, panels
-from sphereslim.report.markdown import table_markdown
 from sphereslim.report.text_tables import with_unit
 
 MARKS = ('<!-- study: written by python/study.py -->', '<!-- end of study -->')
@@ -153,23 +148,3 @@ def _draw(results: dict[str, Any]) -> Any:
     axes.grid(alpha=0.3)
     figure.legend(fontsize=7, loc='outside right upper')
     return figure
-
-
-def write_into(path: str | Path, shown: Iterable[ReportTable], drawn: Iterable[tuple[Figure, bytes]]) -> None:
-    """Put Tables and Figures (drawn as PNG bytes) between MARKS of the Markdown file `path`, or at the end of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.read_text() if path.is_file() else '# ' + path.stem + '\n'
-    lines = [line for table in shown for line in table_markdown(table)]
-    for picture, content in drawn:
-        write_bytes(path.parent / f'{picture.name}.png', content)
-        lines += [f'![{picture.text}]({picture.name}.png)', '']
-    part = '\n'.join([MARKS[0], '', *lines, MARKS[1]])
-    if MARKS[0] in text:
-        before, _, rest = text.partition(MARKS[0])
-        if MARKS[1] not in rest:
-            raise SlimError(f'{path}: has {MARKS[0]} without {MARKS[1]}')
-        text = before + part + rest.partition(MARKS[1])[2]
-    else:
-        text = f'{text.rstrip()}\n\n{part}\n'
-    write_bytes(path, text.encode())
