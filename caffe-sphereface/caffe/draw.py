@@ -24,6 +24,7 @@ _COLOURS = {
     'Convolution': '#FF5050',
     'Deconvolution': '#FF5050',
     'Pooling': '#FF9900',
+    'Pooling3D': '#FF9900',
     'InnerProduct': '#CC33FF',
     'MarginInnerProduct': '#CC33FF',
 }

@@ -60,6 +60,12 @@ LARGER = {
     'Concat': ('x y', 'z', '', {**PICTURE, 'y': (1, 2, 6, 8)}),
     'Crop': ('x y', 'z', 'crop_param { offset: 1 }', {**PICTURE, 'y': (1, 4, 4, 5)}),
     'Eltwise': ('x y', 'z', 'eltwise_param { coeff: [1, -2] }', {**PICTURE, 'y': PICTURE['x']}),
+    'Pooling3D': (
+        'x',
+        'y',
+        'pooling3d_param { pool: AVE kernel_size: 3 kernel_depth: 2 stride: 2 temporal_stride: 2 pad: 1 }',
+        {'x': (1, 4, 4, 6, 8)},
+    ),
     'PriorBox': ('x y', 'z', f'prior_box_param {{ {_BOXES} }}', {'x': (1, 4, 38, 38), 'y': (1, 3, 300, 300)}),
     'ROIPooling': ('x r', 'z', 'roi_pooling_param { pooled_h: 2 pooled_w: 2 }', {**PICTURE, 'r': (1, 5)}),
     'Slice': ('x', 'y z', 'slice_param { slice_point: 1 }', PICTURE),

@@ -171,8 +171,11 @@ def _crop(param: caffe_pb2.TransformationParameter) -> tuple[int, int] | None:
 
 
 def read_mean(path: str) -> np.ndarray:
-    """The mean image of a .binaryproto file as float32 (channels, height, width)."""
+    """The mean image of a .binaryproto file as float32 (channels, height, width).
+
+    The channels of a mean clip (1, channels, time, height, width) are those of its frames, (channels · time).
+    """
     mean = wire.blob_array(wire.parse_raw(path, 'BlobProto'), path)
-    if mean.ndim not in (3, 4) or (mean.ndim == 4 and mean.shape[0] != 1):
+    if mean.ndim not in (3, 4, 5) or (mean.ndim > 3 and mean.shape[0] != 1):
         raise CaffeError(f'{path}: has shape {mean.shape}, expected one mean image (1, channels, height, width)')
-    return mean.reshape(mean.shape[-3:])
+    return mean.reshape(-1, *mean.shape[-2:])

@@ -56,6 +56,22 @@ class Order:
         return index
 
 
+class Listed(Protocol):
+    """What the parameter of a layer states that reads a list."""
+
+    source: str
+    shuffle: bool
+    rand_skip: int
+
+
+def order_of_list(layer: DataLayer, param: Listed, count: int, generator: np.random.Generator) -> Order:
+    """The order of the `count` entries of a layer's list; an error naming the layer where `rand_skip` skips all."""
+    skip = int(generator.integers(param.rand_skip)) if param.rand_skip else 0
+    if skip >= count:
+        layer.error(f'rand_skip {param.rand_skip} skipped {skip} lines, {param.source} has {count}')
+    return Order(count, param.shuffle, skip, generator)
+
+
 def own_generator() -> np.random.Generator:
     """A numpy Generator for one data layer, seeded by the process-wide one.
 

@@ -35,6 +35,18 @@ class AnnotatedList(PathList):
     annotations: list[str]
 
 
+@dataclass(frozen=True)
+class ClipList(PictureList):
+    """A list of clips with a number for each, such as its first frame or how many it has; 0 without one."""
+
+    numbers: list[int]
+
+    def part(self, kept: list[int]) -> 'ClipList':
+        """The list of the entries at the indices `kept`."""
+        paths, lines = [self.paths[i] for i in kept], [self.lines[i] for i in kept]
+        return ClipList(self.source, paths, lines, self.labels[kept], [self.numbers[i] for i in kept])
+
+
 def whole_number(text: str) -> int:
     """The whole number of 32 bits that `text` states; ValueError where it does not."""
     number = int(text)
@@ -93,6 +105,51 @@ def read_multi_label_list(source: str, count: int | None = None) -> PictureList:
         labels.append(values)
     paths, lines = [path for _, (path, *_) in words], [number for number, _ in words]
     return PictureList(str(source), paths, lines, np.array(labels, np.float32))
+
+
+def read_clip_list(source: str, numbered: bool, classes: int = 0) -> ClipList:
+    """Read a list of `path number label` lines, or `path label` where they are not `numbered`; paths without spaces.
+
+    With `classes` a label is a list such as 0,4,7 of those a clip belongs to, and labels are (N, classes) of 0 and 1.
+    Raises CaffeError naming file and line for a line of another form.
+    """
+    words = _words_of_lines(source)
+    numbers: list[int] = []
+    labels: list[np.ndarray] = []
+    for number, (_, *stated) in words:
+        try:
+            if len(stated) != 1 + numbered:
+                raise ValueError('another count of words')
+            numbers.append(whole_number(stated[0]) if numbered else 0)
+            labels.append(_labels_of_clip(stated[-1], classes))
+        except (ValueError, IndexError):
+            expected = f'path, {"a number, " if numbered else ""}{f"classes below {classes}" if classes else "a label"}'
+            raise CaffeError(
+                f"{source}:{number}: '{' '.join(stated)[:60]}' behind the path, expected a {expected}"
+            ) from None
+    paths, lines = [path for _, (path, *_) in words], [number for number, _ in words]
+    return ClipList(str(source), paths, lines, np.array(labels, np.float32), numbers)
+
+
+def _labels_of_clip(text: str, classes: int) -> np.ndarray:
+    """The label that `text` states, or 1 for each of the `classes` in it; ValueError or IndexError for others."""
+    if not classes:
+        return np.array(whole_number(text), np.float32)
+    row = np.zeros(classes, np.float32)
+    for word in text.split(','):
+        if int(word) < 0:
+            raise ValueError('a class below 0')
+        row[int(word)] = 1
+    return row
+
+
+def read_path_list(source: str) -> PathList:
+    """Read a list of paths, one a line, without spaces; CaffeError naming file and line for other lines."""
+    words = _words_of_lines(source)
+    for number, line in words:
+        if len(line) != 1:
+            raise CaffeError(f"{source}:{number}: '{' '.join(line)[:80]}', expected one path")
+    return PathList(str(source), [path for _, (path,) in words], [number for number, _ in words])
 
 
 def read_annotated_list(source: str) -> AnnotatedList:

@@ -1,10 +1,13 @@
 """Pooling, SPP and LRN."""
 
+from math import prod
+
 import numpy as np
 
 from caffe.export.graph import Graph, Shapes, converts
 from caffe.layers.norm.lrn import LRN
 from caffe.layers.vision.pooling import Pooling
+from caffe.layers.vision.pooling3d import Pooling3D
 from caffe.layers.vision.pooling_kernels import Geometry, MaxPool
 from caffe.layers.vision.sided_pooling import SidedPooling
 from caffe.layers.vision.spp import SPP
@@ -81,6 +84,21 @@ def pooling(graph: Graph, layer: Pooling | SidedPooling, x: list[str], shapes: S
     if layer.is_max:
         return _maximum(graph, x[0], geometry, mask=len(layer.param.top) > 1)
     return [(_expectation if layer.stochastic else _average)(graph, x[0], geometry)]
+
+
+@converts('Pooling3D')
+def pooling3d(graph: Graph, layer: Pooling3D, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """MaxPool or AveragePool over time, height and width."""
+    around = layer.around(shapes[0][2:])
+    pads = [*around[-2::-2], *around[::-2]]  # before time, height and width, then behind them
+    if min(pads) < 0 or any(pad >= kernel for pad, kernel in zip(pads, layer.kernel * 2)):
+        layer.error('has windows without a value or values between windows, which ONNX has no pads for')
+    window = {'kernel_shape': layer.kernel, 'strides': layer.stride, 'pads': pads}
+    if layer.is_max:
+        return [graph.op('MaxPool', x[0], **window)]
+    y = graph.op('AveragePool', x[0], count_include_pad=1, **window)
+    whole, areas = prod(layer.kernel), layer.areas(shapes[0][2:]).numpy()
+    return [y if np.all(areas == whole) else graph.op('Mul', y, graph.constant(whole / areas, 'areas'))]
 
 
 @converts('SPP')

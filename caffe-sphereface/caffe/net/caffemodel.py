@@ -101,8 +101,9 @@ def _keys(named: Sequence[tuple[str, Sequence]]) -> list[tuple[str, int]]:
 
 
 def same_shape(saved: Sequence[int], expected: Sequence[int]) -> bool:
-    """True when shapes agree, a legacy 4-axis shape matching the same shape without its leading ones."""
-    return tuple(saved) in (tuple(expected), (1,) * (4 - len(expected)) + tuple(expected))
+    """True when shapes agree, a legacy shape of 4 axes, or 5 of C3D's, matching the same without its leading ones."""
+    padded = ((1,) * (axes - len(expected)) + tuple(expected) for axes in (4, 5))
+    return tuple(saved) in (tuple(expected), *padded)
 
 
 def check_dialect(net: 'Net') -> None:

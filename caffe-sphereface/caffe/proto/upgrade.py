@@ -2,6 +2,7 @@
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.proto.upgrade_c3d import upgrade_c3d
 from caffe.proto.upgrade_forks import upgrade_forks
 from caffe.proto.upgrade_v0 import is_v0, upgrade_v0
 from caffe.proto.upgrade_v1 import upgrade_v1
@@ -35,17 +36,19 @@ def _upgrade(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter
         if layer.type == 'BatchNorm' and len(layer.param) == 3:
             _freeze(layer)
         upgrade_forks(layer)
+        upgrade_c3d(layer)
     return net
 
 
 def _upgrade_input(net: caffe_pb2.NetParameter, origin: str) -> None:
-    """`input` with `input_shape` or four `input_dim` each becomes an Input layer in front of the others.
+    """`input` with `input_shape`, or four (C3D: five) `input_dim` each, becomes an Input layer in front of the others.
 
     Of nets that have both `input_shape` counts, as for Caffe 1.0.
     """
-    fours = [net.input_dim[i : i + 4] for i in range(0, len(net.input_dim), 4)]
-    shapes = [shape.dim for shape in net.input_shape] or fours
-    if shapes and (len(shapes) != len(net.input) or (not net.input_shape and len(net.input_dim) % 4)):
+    axes = 5 if len(net.input_dim) == 5 * len(net.input) else 4
+    parts = [net.input_dim[i : i + axes] for i in range(0, len(net.input_dim), axes)]
+    shapes = [shape.dim for shape in net.input_shape] or parts
+    if shapes and (len(shapes) != len(net.input) or (not net.input_shape and len(net.input_dim) % axes)):
         raise CaffeError(
             f'{origin}: has {len(net.input)} inputs and {len(net.input_shape)} input_shape, '
             f'{len(net.input_dim)} input_dim; expected one input_shape or four input_dim per input'

@@ -13,8 +13,10 @@ _TYPES = {
     'CONCAT': 'Concat',
     'CONTRASTIVE_LOSS': 'ContrastiveLoss',
     'CONVOLUTION': 'Convolution',
+    'CONVOLUTION3D': 'Convolution3D',
     'DATA': 'Data',
     'DECONVOLUTION': 'Deconvolution',
+    'DECONVOLUTION3D': 'Deconvolution3D',
     'DROPOUT': 'Dropout',
     'DUMMY_DATA': 'DummyData',
     'EUCLIDEAN_LOSS': 'EuclideanLoss',
@@ -33,6 +35,7 @@ _TYPES = {
     'MULTINOMIAL_LOGISTIC_LOSS': 'MultinomialLogisticLoss',
     'MVN': 'MVN',
     'POOLING': 'Pooling',
+    'POOLING3D': 'Pooling3D',
     'POWER': 'Power',
     'RELU': 'ReLU',
     'ROI_POOLING': 'ROIPooling',  # of the first nets of Fast R-CNN
@@ -45,10 +48,21 @@ _TYPES = {
     'SPLIT': 'Split',
     'TANH': 'TanH',
     'THRESHOLD': 'Threshold',
+    'VIDEO_DATA': 'VideoData',
+    'VIDEO_SEGMENTATION_DATA': 'VideoSegmentationData',
+    'VIDEO_WITH_VOXEL_TRUTH_DATA': 'VideoWithVoxelTruthData',
+    'VOXEL_SOFTMAX': 'Softmax',
+    'VOXEL_SOFTMAX_LOSS': 'VoxelSoftmaxWithLoss',
     'WINDOW_DATA': 'WindowData',
 }
 _SHARE_MODES = {_V1.STRICT: caffe_pb2.ParamSpec.STRICT, _V1.PERMISSIVE: caffe_pb2.ParamSpec.PERMISSIVE}
-_OWN_PARAMETERS = {'DATA': 'data_param', 'IMAGE_DATA': 'image_data_param', 'WINDOW_DATA': 'window_data_param'}
+_OWN_PARAMETERS = {
+    'DATA': 'data_param',
+    'WINDOW_DATA': 'window_data_param',
+    **dict.fromkeys(
+        ('IMAGE_DATA', 'VIDEO_DATA', 'VIDEO_SEGMENTATION_DATA', 'VIDEO_WITH_VOXEL_TRUTH_DATA'), 'image_data_param'
+    ),
+}
 
 
 def upgrade_v1(net: caffe_pb2.NetParameter, origin: str) -> None:
@@ -71,6 +85,9 @@ def _move_transformation(old: caffe_pb2.V1LayerParameter) -> None:
         if own.HasField(field):
             setattr(old.transform_param, field, getattr(own, field))
             own.ClearField(field)
+    if name == 'image_data_param' and own.HasField('mean_value'):
+        old.transform_param.mean_value.append(own.mean_value)
+        own.ClearField('mean_value')
 
 
 def _convert(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.LayerParameter) -> None:

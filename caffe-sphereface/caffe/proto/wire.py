@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, dialects
@@ -59,6 +60,9 @@ def read_net(path: str | Path, dialect: str | None = None) -> tuple[Any, str]:
 
 def blob_shape(blob: caffe_pb2.BlobProto) -> tuple[int, ...] | None:
     """The shape that a (raw or plain) BlobProto states, old num/channels/height/width form included."""
+    width = _width_of_c3d(blob)
+    if width is not None:
+        return (blob.num, blob.channels, blob.height, blob.width, width)
     if blob.HasField('shape'):
         return tuple(blob.shape.dim)
     if any(blob.HasField(f) for f in ('num', 'channels', 'height', 'width')):
@@ -81,12 +85,26 @@ def blob_array(blob: caffe_pb2.BlobProto, origin: str | Path) -> npt.NDArray[np.
 
 
 def _values(blob: caffe_pb2.BlobProto) -> tuple[bytes, str]:
-    """(the bytes of a raw BlobProto's values, their numpy type), NVIDIA's forms included."""
+    """(the bytes of a raw BlobProto's values, their numpy type), NVIDIA's and C3D's forms included."""
+    if _width_of_c3d(blob) is not None:
+        return blob.diff, '<f4'
     if blob.double_data:
         return blob.double_data, '<f8'
     if blob.raw_data:
         return blob.raw_data, _RAW[blob.raw_data_type]
     return blob.data, '<f4'
+
+
+def _width_of_c3d(blob: caffe_pb2.BlobProto) -> int | None:
+    """The width of a BlobProto of C3D's first version, None for others.
+
+    It has the length behind num and channels, and all that follows under the next number: height is `width` here, the
+    width stands where the values are, and the values where the diff is.
+    """
+    if blob.data or blob.HasField('shape') or not blob.HasField('num'):
+        return None
+    found = [field.data for field in UnknownFieldSet(blob) if (field.field_number, field.wire_type) == (5, 0)]
+    return found[0] if found else None
 
 
 def fill_blob(blob: caffe_pb2.BlobProto, array: npt.NDArray[Any], field: str = 'data') -> None:

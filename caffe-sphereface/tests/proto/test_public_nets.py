@@ -33,6 +33,7 @@ SHAPES = {
     'found': (1, 1, 2, 7),
     'picture': (1, 3, 24, 24),
     'cells': (1, 2, 2, 2),
+    'clip': (1, 2, 4, 6, 6),
     'boxes': (1, 16, 2, 2),
 }
 INPUTS = '\n'.join(
@@ -50,6 +51,10 @@ POOL = 'pooling_param {{ kernel_size: 3 stride: 2 {} }}'
 MASK = (
     'layer { name: "p" type: "Pooling" bottom: "x" top: "p" top: "m" pooling_param { kernel_size: 2 stride: 2 } }\n'
     'layer { name: "layer" type: "Upsample" bottom: "p" bottom: "m" top: "y" upsample_param { scale: 2 } }'
+)
+OLD_CLIP = (
+    'input: "x" input_shape { dim: 1 dim: 2 dim: 4 dim: 6 dim: 6 } '
+    'input: "truth" input_shape { dim: 1 dim: 1 dim: 4 dim: 6 dim: 6 } '
 )
 BUILT = {
     'DepthwiseConvolution': layer('DepthwiseConvolution', extra=CONV.format('group: 4')),
@@ -159,6 +164,41 @@ BUILT = {
     'DenseImageData': layer(
         'DenseImageData', '', 'y z', 'dense_image_data_param { source: "pairs.txt" batch_size: 1 shuffle: true }'
     ),
+    'Convolution3D': layer(
+        'Convolution3D',
+        'clip',
+        extra='convolution3d_param { num_output: 3 kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 }',
+    ),
+    'CONVOLUTION3D': OLD_CLIP
+    + 'layers { name: "layer" type: CONVOLUTION3D bottom: "x" top: "y" convolution_param { num_output: 3 '
+    'kernel_size: 3 kernel_depth: 3 pad: 1 temporal_pad: 1 } }',
+    'Deconvolution3D': OLD_CLIP
+    + 'layers { name: "layer" type: DECONVOLUTION3D bottom: "x" top: "y" convolution_param { num_output: 3 '
+    'kernel_size: 4 kernel_depth: 4 stride: 2 temporal_stride: 2 pad: 1 temporal_pad: 1 } }',
+    'Pooling3D': layer(
+        'Pooling3D', 'clip', extra='pooling3d_param { kernel_size: 2 kernel_depth: 1 stride: 2 temporal_stride: 1 }'
+    ),
+    'POOLING3D': OLD_CLIP
+    + 'layers { name: "layer" type: POOLING3D bottom: "x" top: "y" pooling_param { pool: MAX kernel_size: 2 '
+    'kernel_depth: 1 stride: 2 temporal_stride: 1 } }',
+    'VOXEL_SOFTMAX': OLD_CLIP + 'layers { name: "layer" type: VOXEL_SOFTMAX_LOSS bottom: "x" bottom: "truth" } '
+    'layers { name: "p" type: VOXEL_SOFTMAX bottom: "x" top: "y" }',
+    'VideoData.C3D': layer(
+        'VideoData',
+        '',
+        'y z',
+        'transform_param { crop_size: 4 mirror: true mean_value: [128, 128, 128] } video_data_param { '
+        'source: "clips.txt" new_length: 2 sampling_rate: 2 use_image: true show_data: false batch_size: 1 }',
+    ),
+    'VIDEO_DATA': 'layers { name: "layer" type: VIDEO_DATA top: "y" top: "z" image_data_param { source: "clips.txt" '
+    'use_image: true batch_size: 1 new_length: 2 crop_size: 4 mirror: true show_data: 0 mean_value: 128 } } '
+    'layers { name: "s" type: SILENCE bottom: "y" bottom: "z" }',
+    'VIDEO_SEGMENTATION_DATA': 'layers { name: "layer" type: VIDEO_SEGMENTATION_DATA top: "y" top: "z" '
+    'image_data_param { source: "volumes.txt" batch_size: 1 crop_size: 4 mirror: true } } '
+    'layers { name: "s" type: SILENCE bottom: "y" bottom: "z" }',
+    'VIDEO_WITH_VOXEL_TRUTH_DATA': 'layers { name: "layer" type: VIDEO_WITH_VOXEL_TRUTH_DATA top: "y" top: "z" '
+    'image_data_param { source: "volumes.txt" batch_size: 1 num_truth_channels: 2 is_flow: true truth_scale: 0.125 '
+    'use_byte_input: true } } layers { name: "s" type: SILENCE bottom: "y" bottom: "z" }',
 }
 NOT_HERE = "layer 'layer' has type '{}', which is not implemented; forks that have it: "
 UNKNOWN = "layer 'layer': unknown type '{}', expected one of: "
@@ -186,7 +226,10 @@ REFUSED = {
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
     'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
-    'VideoData': (layer('VideoData', ''), NOT_HERE),
+    'VideoData': (
+        layer('VideoData', '', extra='video_data_param { source: "l" modality: RGB num_segments: 3 }'),
+        'new_length is 0',
+    ),
     'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
     'ImageSegData': (
         layer('ImageSegData', '', extra='image_data_param { source: "l" label_type: PIXEL }'),
@@ -204,9 +247,9 @@ REFUSED = {
         layer('CPMData', '', extra='cpm_transform_param { stride: 8 }'),
         'no field named "cpm_transform_param"',
     ),
-    'Convolution3D': (
-        layer('Convolution3D', extra=CONV.format('kernel_depth: 3')),
-        '"caffe.ConvolutionParameter" has no field named "kernel_depth"',
+    'use_stream': (
+        layer('VideoData', '', extra='image_data_param { source: "l" use_stream: true }'),
+        '"caffe.ImageDataParameter" has no field named "use_stream"',
     ),
     'SqueezeDetLoss': (layer('SqueezeDetLoss'), UNKNOWN),
     'ConvolutionFixed': (
@@ -266,6 +309,16 @@ def write_pairs():
     Path('pairs.txt').write_text('picture.png labels.png\n')
 
 
+def write_clips():
+    """The list `clips.txt` of a folder with four frames, and `volumes.txt` of one file of a clip with its truth."""
+    Path('clip').mkdir()
+    for number in range(1, 5):
+        cv2.imwrite(f'clip/{number:06d}.jpg', np.zeros((8, 8, 3), np.uint8))
+    Path('clips.txt').write_text('clip 1 0\n')
+    Path('volume').write_bytes(np.array([1, 4, 2, 6, 6], '<i4').tobytes() + bytes(4 * 2 * 6 * 6))
+    Path('volumes.txt').write_text('volume\n')
+
+
 def shown(message, key):
     """How the page has the message of an error: without the layer's name, and what could be there instead."""
     message = message.format(key).replace("layer 'layer'", 'layer').removesuffix(', expected one of: ')
@@ -277,6 +330,7 @@ def test_what_public_nets_have_is_built(key, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_boxes()
     write_pairs()
+    write_clips()
     inputs = '' if 'layers {' in BUILT[key] else INPUTS
     net = caffe.Net(parse_text(inputs + BUILT[key], caffe_pb2.NetParameter(), key), caffe.TRAIN)
     assert len(net.layers) > (len(SHAPES) if inputs else 1)

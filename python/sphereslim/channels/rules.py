@@ -100,6 +100,11 @@ def _pooling(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Top
     return [flow] * len(layer.top)
 
 
+@rule('Pooling3D')
+def _pooling3d(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
+    return [resized(flows[0])]
+
+
 @rule('PReLU')
 def _prelu(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     if flows[0] is not None and not layer.prelu_param.channel_shared:

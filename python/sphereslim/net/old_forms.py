@@ -1,7 +1,7 @@
 """Nets of 2013 and 2014, whose prototxt has `layers` with types as an enum, brought to the present form.
 
-The Caffe in use does it, as it does when it loads such a net: the project's own in this process, a genuine build by its
-tool `upgrade_net_proto_text`.
+So are convolutions of C3D's fork, which are BVLC's over three axes. The Caffe in use does it, as it does when it loads
+such a net: the project's own in this process, a genuine build by its tool `upgrade_net_proto_text`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from sphereslim.files import read_bytes, write_bytes
 from sphereslim.net.text import to_text
 
 
+def is_old(net: caffe_pb2.NetParameter) -> bool:
+    """Whether a net has `layers`, or C3D's convolutions."""
+    return bool(net.layers) or any(layer.type in ('Convolution3D', 'Deconvolution3D') for layer in net.layer)
+
+
 def upgraded(net: caffe_pb2.NetParameter, path: str | Path) -> caffe_pb2.NetParameter:
-    """The net with `layer` in place of `layers`; SlimError where it is wrong, naming the file `path` it is from."""
+    """The net in the present form; SlimError where it is wrong, naming the file `path` it is from."""
     root = caffe_root()
     if root:
         return _by_tool(net, path, root / 'build' / 'tools' / 'upgrade_net_proto_text')

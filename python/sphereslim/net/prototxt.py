@@ -13,14 +13,14 @@ from sphereslim.engine import caffe, caffe_pb2, without_settings
 from sphereslim.errors import SlimError
 from sphereslim.files import read_bytes, write_bytes
 from sphereslim.net.messages import M, copy_of
-from sphereslim.net.old_forms import upgraded
+from sphereslim.net.old_forms import is_old, upgraded
 from sphereslim.net.text import to_text
 
 
 def read_net(path: str | Path) -> caffe_pb2.NetParameter:
     """The NetParameter in a prototxt file, of an old one in the present form; SlimError names file, line and reason."""
     net = _parse(path, caffe_pb2.NetParameter())
-    if net.layers:
+    if is_old(net):
         net = upgraded(net, path)
     if not net.layer:
         raise SlimError(f'{path}: holds no layers, expected a net prototxt')
@@ -132,7 +132,8 @@ def _with_input_layers(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     if not net.input:
         return net
     shapes = [list(s.dim) for s in net.input_shape]
-    shapes = shapes or [list(net.input_dim[i : i + 4]) for i in range(0, len(net.input_dim), 4)]
+    axes = 5 if len(net.input_dim) == 5 * len(net.input) else 4  # five of C3D
+    shapes = shapes or [list(net.input_dim[i : i + axes]) for i in range(0, len(net.input_dim), axes)]
     result = copy_of(net)
     for field in ('input', 'input_dim', 'input_shape', 'layer'):
         result.ClearField(field)

@@ -6,6 +6,7 @@ from caffe.blobs.blob import Blob
 from caffe.layers.support.labels import check_batch, pick, positions, softmax
 from caffe.layers.support.loss_normalizer import Normalizer
 from caffe.layers.support.registry import BlobCount, Layer, register
+from caffe.proto.caffe_pb2 import LossParameter
 
 _FLT_MIN = torch.finfo(torch.float32).tiny
 
@@ -55,7 +56,7 @@ class SoftmaxWithLoss(Layer):
         outer, _, inner = self.extent
         self._p = self._likelihoods(bottom[0].tensor)
         labels = bottom[1].tensor.reshape(outer, 1, inner).long()
-        self._index, self._mask = self.normalizer.targets(labels)
+        self._index, self._mask = self.targets(labels)
         self._divisor = self.normalizer.divisor(outer, inner, self._mask)
         log = pick(self, self._p, self._index).clamp_(min=_FLT_MIN).log_()
         if self.param.loss_param.weight_by_label_freqs:
@@ -63,6 +64,10 @@ class SoftmaxWithLoss(Layer):
         losses = log.neg_() if self._mask is None else log * -self._mask
         top[0].tensor = losses.sum() / self._divisor
         self.give_items(top, losses)
+
+    def targets(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(class of each label, with 0 in place of those that do not count; their mask or None)."""
+        return self.normalizer.targets(labels)
 
     def _likelihoods(self, scores: torch.Tensor) -> torch.Tensor:
         """What stands for the probability of each class, in the shape of the extent."""
@@ -115,3 +120,27 @@ class SoftmaxWithLossOfRegions(SoftmaxWithLoss):
     def give_items(self, top: list[Blob], losses: torch.Tensor) -> None:
         for blob, values in zip(top[1:], (self._p, losses)):
             blob.tensor = values.reshape(blob.shape)
+
+
+@register('VoxelSoftmaxWithLoss')
+class VoxelSoftmaxWithLoss(SoftmaxWithLoss):
+    """VOXEL_SOFTMAX_LOSS of C3D's fork: a label that is no class has no loss, and counts in the divisor all the same.
+
+    The gradient of such a label is p, as C3D computes it, or 0 with `true_gradient`.
+    """
+
+    has_true_gradient = True
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().setup(bottom, top)
+        self.normalizer.mode = LossParameter.FULL
+
+    def targets(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        known = labels < self.extent[1]
+        return torch.where(known, labels, 0), known.to(torch.get_default_dtype())
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        super().backward(top, propagate_down, bottom)
+        if propagate_down[0] and self._mask is not None and not self.param.true_gradient:
+            unknown = self._p * (1 - self._mask) * (top[0].grad / self._divisor)
+            bottom[0].grad = bottom[0].grad + unknown.reshape(bottom[0].shape)

@@ -8,7 +8,7 @@ import numpy as np
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
-from caffe.data.feed import Feed, Order, make_transformer, own_generator
+from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
 from caffe.data.picture_list import AnnotatedList, read_annotated_list
 from caffe.data.pictures import read_picture
 from caffe.data.prefetch.batch import Label, NewRow
@@ -43,10 +43,7 @@ class DenseImageData(Layer):
         transformer, generator = make_transformer(self), own_generator()
         if transformer.resizing:
             self.error('has resize_param, expected new_height and new_width, which resize labels, too')
-        skip = int(generator.integers(param.rand_skip)) if param.rand_skip else 0
-        if skip >= len(listing.paths):
-            self.error(f'rand_skip {param.rand_skip} skipped {skip} lines, {param.source} has {len(listing.paths)}')
-        order = Order(len(listing.paths), param.shuffle, skip, generator)
+        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, transformer)
         self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=False)
         self._feed.shape_tops(self, top, order.peek())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
-from caffe.data.feed import Feed, Order, make_transformer, own_generator
+from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
 from caffe.data.picture_list import PictureList, read_list, read_multi_label_list
 from caffe.data.pictures import read_picture
 from caffe.data.prefetch.batch import Label, NewRow
@@ -38,10 +38,7 @@ class ImageData(Layer):
             self.error(str(error))
         log.info('image_data_layer.cpp:63', f'A total of {len(listing.paths)} images.')
         transformer, generator = make_transformer(self), own_generator()
-        skip = int(generator.integers(param.rand_skip)) if param.rand_skip else 0
-        if skip >= len(listing.paths):
-            self.error(f'rand_skip {param.rand_skip} skipped {skip} lines, {param.source} has {len(listing.paths)}')
-        order = Order(len(listing.paths), param.shuffle, skip, generator)
+        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, transformer)
         divisible = listing.labels.ndim == 1
         self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=divisible)

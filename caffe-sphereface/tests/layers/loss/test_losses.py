@@ -319,3 +319,16 @@ def test_scores_over_their_norm_may_stand_for_probabilities(kind):
 def test_other_ways_to_normalise_or_smooth_are_refused(extra, message):
     with pytest.raises(caffe.CaffeError, match=message):
         softmax_gradient(extra, np.zeros((2, 3)), np.zeros(2))
+
+
+@pytest.mark.parametrize('switch, share', [('', 1), (' true_gradient: true', 0)])
+def test_voxels_without_a_class_count_in_the_divisor_and_have_no_loss(switch, share):
+    x = np.random.default_rng(0).normal(size=SPATIAL['x']).astype('f')
+    labels = np.where(LABELS == 2, 255, LABELS)
+    net = loss_of('VoxelSoftmaxWithLoss', 'x label', {'x': x, 'label': labels}, switch)
+    scores = torch.from_numpy(x).requires_grad_()
+    want = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels), ignore_index=255, reduction='sum') / 24
+    want.backward()
+    unknown = torch.from_numpy(labels == 255).unsqueeze(1) * scores.detach().softmax(1) / 24
+    assert float(net.blobs['loss'].data) == pytest.approx(want.item(), rel=1e-5)
+    np.testing.assert_allclose(net.blobs['x'].diff, scores.grad + share * unknown, atol=1e-6)

@@ -1,0 +1,1 @@
+"""Clips: frames of videos, and how they are cropped."""
