@@ -9,6 +9,7 @@
 #
 # FACES=<folder of person folders> PAIRS=<pairs.txt>   real aligned faces instead of synthetic ones
 #   (flame: FACES=<folder of pictures> LISTS=<folder of preprocess/list_celeba.py>)
+# SCALE=faces TEACHER=<deploy>,<weights>[,rgb]         full width on those faces, from what a face model says of them
 # SCALE=full GPU=0      the published schedules          CAFFE_ROOT=<build>   a genuine Caffe in place of ours
 # CROP=left             of pictures wider than 96 the left columns, not the middle
 # OUT, DATA             where results and prepared faces go (work/<name>, data/…)
@@ -27,18 +28,27 @@ case " $* " in
   '  ' | ' -'*) ;;
   *) wrong "'$1' is no source" 'sphereface-prune, sphereface-plus, entropy, flame or nothing' ;;
 esac
-[ -f "python/settings/$name.${SCALE:=small}.json" ] || wrong "SCALE=$SCALE" 'small or full'
+[ -f "python/settings/$name.${SCALE:=small}.json" ] || wrong "SCALE=$SCALE" 'small, faces or full'
 fits CROP 'centre|left' 'centre or left'
 fits GPU 'all|[0-9]+(,[0-9]+)*' 'a number, several with commas, or all'
 fits RUNS '0*[1-9][0-9]*' 'a whole number of at least 1'
 [ "$name" = sphereface-plus ] || [ -z "${RUNS:-}" ] || wrong "RUNS with $name" 'it with sphereface-plus alone'
 [ -n "${FACES:-}" ] || [ -z "${PAIRS:-}${LISTS:-}" ] || wrong 'PAIRS or LISTS without FACES' 'FACES=<folder>'
+[ -n "${FACES:-}" ] || [ -z "${TEACHER:-}" ] || wrong 'TEACHER without FACES' 'FACES=<folder>'
+[ -n "${FACES:-}" ] || [ "$SCALE" != faces ] || wrong 'SCALE=faces without FACES' 'FACES=<folder>, see docs/real-faces.md'
 [ -d "${FACES:-.}" ] || wrong "FACES=$FACES: not there" 'a folder of pictures'
 [ -d "${CAFFE_ROOT:-python}" ] || wrong "CAFFE_ROOT=$CAFFE_ROOT: not there" 'the root of a built Caffe with pycaffe'
 if [ -n "${FACES:-}" ] && [ "$name" = flame ]; then
   [ -f "${LISTS:-}/train.txt" ] || wrong "LISTS=${LISTS:-}: no train.txt in it" 'a folder of preprocess/list_celeba.py'
 elif [ -n "${FACES:-}" ]; then
   [ -f "${PAIRS:-}" ] || wrong "PAIRS=${PAIRS:-}: not there" 'pairs.txt, the list of pairs to verify on'
+fi
+teacher=()
+if [ -n "${TEACHER:-}" ]; then
+  IFS=, read -r deploy weights form <<<"$TEACHER"
+  [ -f "$deploy" ] && [ -f "$weights" ] && [[ $form =~ ^(rgb)?$ ]] ||
+    wrong "TEACHER=$TEACHER" 'deploy.prototxt,net.caffemodel of a face model, and ,rgb behind them where it takes RGB'
+  teacher=(--teacher "$deploy" "$weights" ${form:+--rgb})
 fi
 [ -z "${VERBOSE:-}" ] || export GLOG_minloglevel=0
 
@@ -58,13 +68,17 @@ fi
 
 command=python/${name//-/_}.py
 [ "$name" = sphereface-4 ] && command=python/prune_pipeline.py
-faces=data/faces make=(preprocess/make_faces.py)
-[ -z "${FACES:-}" ] || faces=data/real \
-  make=(preprocess/prepare_faces.py "$FACES" --pairs "${PAIRS:-}" ${CROP:+--crop "$CROP"})
+faces=data/faces make=(preprocess/make_faces.py) kind=${FACES:+-real}
+if [ -n "${FACES:-}" ]; then
+  faces=data/real make=(preprocess/prepare_faces.py "$FACES" --pairs "${PAIRS:-}" ${CROP:+--crop "$CROP"} "${teacher[@]}")
+fi
+if [ "$SCALE" = faces ]; then
+  faces=data/real-faces kind=-faces make+=(--border 4) # pixels, for cuts at random places
+fi
 inputs=(--faces "${DATA:-$faces}")
 [ "$name" = flame ] && inputs=(${FACES:+--pictures "$FACES" --lists "$LISTS"}) # makes faces of its own, 120 pixels wide
 words=("$command" --settings "python/settings/$name.$SCALE.json" "${inputs[@]}"
-  --out "${OUT:-work/$name${FACES:+-real}}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@")
+  --out "${OUT:-work/$name$kind}" ${RUNS:+--runs "$RUNS"} ${GPU:+--gpu "$GPU"} "$@")
 if [ "$name" != flame ]; then
   # a wrong option ends it before the faces are made
   [ $# = 0 ] || "$python" -c 'import sys; from sphereslim.commands.program import check; check(*sys.argv[1:])' "${words[@]}"

@@ -8,7 +8,7 @@ import sys
 import pytest
 from repository import ROOT
 
-NAMES = ('SCALE', 'GPU', 'RUNS', 'CROP', 'FACES', 'PAIRS', 'LISTS', 'DATA', 'OUT', 'CAFFE_ROOT')
+NAMES = ('SCALE', 'GPU', 'RUNS', 'CROP', 'FACES', 'PAIRS', 'LISTS', 'TEACHER', 'DATA', 'OUT', 'CAFFE_ROOT')
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def run_all(tree, *words, **more):
 @pytest.mark.parametrize(
     'source, name, value, expected',
     [
-        ('', 'SCALE', 'huge', 'SCALE=huge; expected small or full'),
+        ('', 'SCALE', 'huge', 'SCALE=huge; expected small, faces or full'),
         ('flame', 'GPU', 'first', 'GPU=first; expected a number, several with commas, or all'),
         ('', 'GPU', '0,', 'GPU=0,; expected a number'),
         ('sphereface-plus', 'RUNS', '0', 'RUNS=0; expected a whole number of at least 1'),
@@ -58,6 +58,8 @@ def run_all(tree, *words, **more):
         ('', 'FACES', 'pictures', 'PAIRS=: not there; expected pairs.txt'),
         ('flame', 'FACES', 'python', 'LISTS=: no train.txt in it'),
         ('', 'PAIRS', 'pairs.txt', 'PAIRS or LISTS without FACES'),
+        ('', 'SCALE', 'faces', 'SCALE=faces without FACES; expected FACES=<folder>'),
+        ('', 'TEACHER', 'net', 'TEACHER without FACES; expected FACES=<folder>'),
         ('', 'CAFFE_ROOT', 'none', 'CAFFE_ROOT=none: not there; expected the root of a built Caffe'),
         ('sphereface', 'GPU', '', "'sphereface' is no source; expected sphereface-prune"),
     ],
@@ -104,6 +106,20 @@ def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
             'sphereface_plus.py --settings python/settings/sphereface-plus.small.json --faces data/real '
             '--out work/sphereface-plus-real --runs 2',
         ),
+        (
+            'sphereface-prune',
+            {
+                'SCALE': 'faces',
+                'FACES': 'pictures',
+                'PAIRS': 'run_all.sh',
+                'TEACHER': 'run_all.sh,pictures/train.txt,rgb',
+                'CROP': 'left',
+            },
+            'prepare_faces.py pictures --pairs run_all.sh --crop left --teacher run_all.sh pictures/train.txt --rgb '
+            '--border 4 --out data/real-faces',
+            'sphereface_prune.py --settings python/settings/sphereface-prune.faces.json --faces data/real-faces '
+            '--out work/sphereface-prune-faces',
+        ),
         ('flame', {}, None, 'flame.py --settings python/settings/flame.small.json --out work/flame'),
         (
             'flame',
@@ -118,6 +134,13 @@ def test_what_is_right_reaches_the_command(tree, words, more, made, run):
     done, calls = run_all(tree, *words.split(), **more)
     assert done.returncode == 0, done.stderr
     assert calls == ['environment', *([f'preprocess/{made}'] if made else []), f'python/{run}']
+
+
+def test_a_teacher_is_two_files_and_perhaps_rgb(tree):
+    for teacher in ('none,run_all.sh', 'run_all.sh', 'run_all.sh,run_all.sh,bgr'):
+        done, calls = run_all(tree, FACES='pictures', PAIRS='run_all.sh', TEACHER=teacher)
+        assert done.returncode == 1 and done.stderr.startswith(f'error: TEACHER={teacher}; expected deploy.prototxt,')
+        assert not calls
 
 
 def test_a_gpu_that_pytorch_does_not_see_is_told_before_faces_are_made(tree):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sphereslim.errors import SlimError
-from sphereslim.files import read_text
+from sphereslim.files import read_text, whole_file, write_text
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,38 @@ def read_labelled(path: str | Path, folder: str | Path | None = None) -> list[tu
     if not rows:
         raise SlimError(f'{path}: is empty, expected lines of `path label`')
     return rows
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a face model says of pictures, whoever is in them: `pictures` an ImageData list below `folder`, whose labels
+    are rows of `directions`, float32 (pictures, dimensions), each of length 1."""
+
+    folder: Path
+    pictures: Path
+    directions: np.ndarray
+
+
+def write_taught(folder: str | Path, pictures: Sequence[str], directions: np.ndarray) -> None:
+    """Write unlabelled.txt and teacher.npy: pictures below aligned/ and what the model says of each, row by row."""
+    folder = Path(folder)
+    write_text(folder / 'unlabelled.txt', ''.join(f'{picture} {row}\n' for row, picture in enumerate(pictures)))
+    with whole_file(folder / 'teacher.npy') as temporary, open(temporary, 'wb') as file:
+        np.save(file, np.asarray(directions, np.float32))
+
+
+def open_taught(folder: str | Path) -> Taught:
+    """The Taught of a folder that was prepared with a teacher; SlimError where there is none, or it does not fit."""
+    folder = Path(folder)
+    pictures, stored = folder / 'unlabelled.txt', folder / 'teacher.npy'
+    if not (pictures.is_file() and stored.is_file()):
+        raise SlimError(
+            f'{stored}: not there, expected faces that were prepared with a teacher (prepare-faces --teacher)'
+        )
+    rows = len(read_labelled(pictures, folder / 'aligned'))
+    directions = np.load(stored)
+    if directions.ndim != 2 or len(directions) != rows:
+        raise SlimError(
+            f'{stored}: has shape {directions.shape}, expected {rows} rows, one for each picture of {pictures}'
+        )
+    return Taught(folder / 'aligned', pictures, directions)

@@ -119,6 +119,58 @@ def _find(folder: Path, person: str, number: int) -> Path:
     raise SlimError(f'{stem}.jpg: no such picture (nor with another ending), but pairs use it')
 
 
+@dataclass(frozen=True)
+class Folds:
+    """Folds of the pairs file `path`, numbered from 1, `folds` None for all; `prefix` stands before its people."""
+
+    path: Path
+    folds: tuple[int, ...] | None = None
+    prefix: str = ''
+
+    def people(self) -> set[str]:
+        """The names in these folds, without the prefix."""
+        _, count, lines = pair_lines(self.path)
+        start, found = 2 * count, set()
+        for fold in self._numbers():
+            for place, (number, words) in enumerate(lines[start * (fold - 1) : start * fold]):
+                found |= {person for person, _ in _names(self.path, number, words, same=place < count)}
+        return found
+
+    def lines(self, count: int) -> list[str]:
+        """The first `count` matched and as many mismatched pairs of each fold, under the prefixed names."""
+        _, whole, lines = pair_lines(self.path)
+        halves = [2 * (fold - 1) + half for fold in self._numbers() for half in (0, 1)]
+        chosen = [words for half in halves for _, words in lines[half * whole : half * whole + count]]
+        return ['\t'.join(_prefixed(words, self.prefix)) for words in chosen]
+
+    @property
+    def count(self) -> int:
+        """Matched pairs of a fold."""
+        return pair_lines(self.path)[1]
+
+    def _numbers(self) -> Sequence[int]:
+        whole = pair_lines(self.path)[0]
+        numbers = self.folds or tuple(range(1, whole + 1))
+        if max(numbers) > whole:
+            raise SlimError(f'{self.path}: has {whole} folds, not {max(numbers)}')
+        return numbers
+
+
+def _prefixed(words: Sequence[str], prefix: str) -> list[str]:
+    """The words of a pair's line with a prefix before its one name or its two."""
+    names = (0,) if len(words) == 3 else (0, 2)
+    return [f'{prefix}{word}' if place in names else word for place, word in enumerate(words)]
+
+
+def write_joined(parts: Sequence[Folds], path: str | Path) -> Path:
+    """Write the folds of several pairs files as one file, each of as many pairs as the smallest fold has."""
+    count = min(part.count for part in parts)
+    lines = [part.lines(count) for part in parts]
+    folds = sum(map(len, lines)) // (2 * count)
+    write_bytes(Path(path), '\n'.join([f'{folds}\t{count}', *(line for part in lines for line in part), '']).encode())
+    return Path(path)
+
+
 def write_few(source: str | Path, path: str | Path, folds: int = 2, count: int = 100) -> Path:
     """Write `folds` folds of `count` matched and as many mismatched pairs from the pairs file `source` to `path`."""
     whole_folds, whole_count, lines = pair_lines(source)

@@ -16,6 +16,7 @@ from sphereslim.channels.surgery import prune
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.lists import Faces
 from sphereslim.data.preparation import InputForm
+from sphereslim.data.random_cuts import with_random_cuts
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
@@ -85,18 +86,17 @@ def keep_settings(plan: Plan) -> None:
 
 
 def emit_base(plan: Plan, stage: Stage) -> None:
-    """Write the prototxts of the base training."""
-    train = with_classes(
-        with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/', plan.base.batch),
-        plan.faces.people,
-    )
-    if plan.fit_start:
+    """Write the prototxts of the base training, which starts from the stage's init where that is there already."""
+    deploy = read_net(plan.net / 'deploy.prototxt')
+    fed = with_data(read_net(plan.net / 'train.prototxt'), plan.faces.train, f'{plan.faces.pictures}/', plan.base.batch)
+    train = with_random_cuts(with_classes(fed, plan.faces.people), deploy, plan.faces)
+    if plan.fit_start and not stage.init.is_file():
         stage.folder.mkdir(parents=True, exist_ok=True)
         write_prototxt(stage.train, train)
         net = seeded_net(stage.train, plan.seed)
         fit_start(net)
         net.save(str(stage.init))
-    _emit(plan, stage, train, read_net(plan.net / 'deploy.prototxt'), plan.base)
+    _emit(plan, stage, train, deploy, plan.base)
 
 
 def emit_pruned(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sphereslim.data.lists import Faces
+from sphereslim.data.random_cuts import with_random_cuts
 from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.files import read_json, write_bytes, write_json
@@ -91,7 +92,8 @@ def emit_run(plan: Plan, margin: Margin, stage: Stage, seed: int, alpha: float) 
 
 def _emit(plan: Plan, stage: Stage, net: caffe_pb2.NetParameter, schedule: Schedule, seed: int) -> None:
     fed = with_data(with_classes(net, plan.faces.people), plan.faces.train, f'{plan.faces.pictures}/', schedule.batch)
-    train, deploy = per_forward(fed, schedule.iter_size), read_net(plan.net / 'deploy.prototxt')
+    deploy = read_net(plan.net / 'deploy.prototxt')
+    train = with_random_cuts(per_forward(fed, schedule.iter_size), deploy, plan.faces)
     stage.emit(train, deploy, plan.net / 'solver.prototxt', schedule, seed)
 
 

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from sphereslim.data.pairs import read_pairs
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.facedata.lists.look_alikes import centres, look_alikes
@@ -140,3 +141,44 @@ def test_sources_are_read_as_name_and_folder(work, run):
     with pytest.raises(SlimError, match='names none of the 4 pictures'):
         (work / 'identity.txt').write_text('other.png 1\n')
         choose([Source('own', work / 'own'), Source('l', work / 'loose', work / 'identity.txt')], Rules(()))
+
+
+@pytest.fixture
+def two_tests(work):
+    """Pairs of two folds over `own`, and of two smaller folds over `more`."""
+    own = ['Ada 1 2', 'Ada 3 4', 'Ada 1 Cy 1', 'Ada 2 Cy 1', 'Bo 1 2', 'Bo 3 4', 'Bo 1 Cy 1', 'Bo 2 Cy 1']
+    (work / 'own.txt').write_text('\n'.join(['2 2', *own, '']))
+    (work / 'more.txt').write_text('2 1\nAda 1 5\nAda 2 Ed 1\nDi 1 2\nDi 3 Ed 3\n')
+    return work
+
+
+def test_folds_of_several_sources_become_one_file_of_pairs(two_tests, run):
+    said = run('merge_faces', 'own --with more=more --verify own.txt:1 --verify more=more.txt:2 --out set')
+    assert (two_tests / 'set/pairs.txt').read_text() == (
+        '2\t1\nAda\t1\t2\nAda\t1\tCy\t1\nmore_Di\t1\t2\nmore_Di\t3\tmore_Ed\t3\n'
+    )
+    assert len(read_pairs(two_tests / 'set/pairs.txt', two_tests / 'set').pictures) == 7
+    # Bo is in the other fold of `own`; Ada of `more` bears the name of somebody who is tested on
+    assert 'set: 4 pictures of 1 people to train on' in said
+    assert 'faces: 4 pictures of 1 people, and 2 people of the pairs' in said
+    assert json.loads((two_tests / 'set/merged.json').read_text())['left out'] == {
+        'more_Ada': 'in pairs that are tested'
+    }
+    run('prepare_faces', 'set --pairs set/pairs.txt --out prepared')
+    assert {line.partition('/')[0] for line in (two_tests / 'prepared/train.txt').read_text().splitlines()} == {'Bo'}
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ('--verify own.txt:3', 'error: own.txt: has 2 folds, not 3'),
+        ('--verify none=own.txt', 'error: pairs of none: no such source, expected one of: faces'),
+        ('--verify own.txt --verify faces=own.txt', 'error: --verify: pairs of faces twice'),
+        ('', 'error: expected --pairs or --verify'),
+    ],
+)
+def test_pairs_to_verify_on_that_do_not_fit_are_refused(two_tests, run, words, message):
+    with pytest.raises(SystemExit) as end:
+        run('merge_faces', f'own {words} --out set')
+    assert str(end.value.code).startswith(message)
+    assert not (two_tests / 'set').exists()

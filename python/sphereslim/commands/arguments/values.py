@@ -11,11 +11,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def seed(text: str) -> int:
-    """The type of a seed of random numbers."""
+def from_zero(text: str) -> int:
+    """The type of a number of at least 0."""
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f'{text}, expected a whole number of at least 0')
     return int(text)
+
+
+seed = from_zero  # of random numbers
 
 
 def not_negative(text: str) -> float:

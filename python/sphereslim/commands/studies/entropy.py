@@ -26,6 +26,7 @@ from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import pipeline
+from sphereslim.studies.distilled import Start, start_base
 from sphereslim.studies.entropy import layer_rows, layer_table, layers_figure, net_rows, net_table
 from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
@@ -42,6 +43,7 @@ NET = {
     'width?': 'positive',
     'size?': 'count',
     'fit_start?': 'switch',
+    'distilled?': 'settings',
     'own?': 'settings',
 }
 SINGLE = {'net': 'text', 'layers': 'texts', 'rate': 'positive', 'seeds': 'wholes', 'fine_tune': 'settings'}
@@ -66,6 +68,10 @@ def run(args: argparse.Namespace) -> None:
         plans = [*(base.plan for base in bases.values()), *(plan for _, _, plan in runs), *tries.values()]
         for plan in plans:
             pipeline.check(plan)
+        for name, base in bases.items():
+            start = Start.from_settings(settings['nets'][name], f'{args.settings}: {name}', args.from_scratch)
+            if start:
+                start_base(start, base.plan, args.gpu, f'{name} ')
         for number, plan in enumerate(plans, 1):
             run_stages(plan, args.gpu, f'run {number} of {len(plans)}, {plan.folder.relative_to(out)} ')
         report(args, settings, list(bases.values()), runs, tries)
@@ -202,4 +208,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--root', type=Path, help="folder that the settings name nets from (default: the project's checkout)"
     )
+    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')

@@ -13,9 +13,11 @@ from sphereslim.data.lists import open_faces
 from sphereslim.files import check_folder, only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
+from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies import pipeline_report as report
+from sphereslim.studies.distilled import Start, start_base
 from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.pipeline_report.collect import collect
 from sphereslim.studies.pipeline_report.tables import stage_table
@@ -32,6 +34,8 @@ SETTINGS = {
     'seed?': 'whole',
     'crop?': 'text',
     'fit_start?': 'switch',
+    'distilled?': 'settings',
+    'lambda_gamma?': 'positive',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
 
@@ -44,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--layers', help='layers to prune in order, separated by commas')
     parser.add_argument('--rate', type=float, help='share of channels to keep')
     parser.add_argument('--criterion', help='how to select channels')
+    parser.add_argument('--from-scratch', action='store_true', help='train the base without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
 
 
@@ -55,9 +60,10 @@ def make_plan(args: argparse.Namespace) -> pipeline.Plan:
     if args.layers:
         values['layers'] = args.layers.split(',')
     values.update({name: Schedule.from_dict(values[name], f'{args.settings}: {name}') for name in TRAININGS})
-    values.update(
-        folder=Path(args.out), net=Path(values['net']), faces=open_faces(args.faces), layers=tuple(values['layers'])
-    )
+    folder = Path(args.out)
+    net = scaled_folder(values['net'], folder / 'net', lambda_gamma=values.pop('lambda_gamma', None))
+    values.pop('distilled', None)
+    values.update(folder=folder, net=net, faces=open_faces(args.faces), layers=tuple(values['layers']))
     return pipeline.Plan(**values)
 
 
@@ -65,7 +71,10 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
     pipeline.check(plan)
+    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings, args.from_scratch)
     with only_one(plan.folder):
+        if start:
+            start_base(start, plan, args.gpu)
         run_stages(plan, args.gpu)
         found = collect(plan, PUBLISHED, lambda rounds: bar(rounds, desc='measuring speed', leave=False))
         found['command'] = command_line()

@@ -17,6 +17,7 @@ from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import sphereface_plus
+from sphereslim.studies.distilled import Start, start_stages
 from sphereslim.studies.sphereface_plus_report import collect, table_text, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
@@ -27,6 +28,7 @@ SETTINGS = {
     'heads': 'text',
     'runs': 'count',
     'compared': 'texts',
+    'distilled?': 'settings',
     'base': 'settings',
     'margins': 'settings',
 }
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--runs', type=int, help='how many runs of each margin, each with its own seed')
     parser.add_argument('--margins', help='only these, separated by commas, such as m4')
+    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
 
 
@@ -112,7 +115,11 @@ def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
+    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings, args.from_scratch)
     with only_one(plan.folder):
+        if start:
+            bases = [plan.base_of(margin) for margin in plan.margins]
+            start_stages(start, plan.net, plan.folder / 'distilled', plan.faces, bases, plan.seed, gpu=args.gpu)
         train_all(plan, args.gpu)
         found = collect(plan, read_json(PUBLISHED / 'sphereface_plus.json'))
         page = write(found, plan.folder, command_line())

@@ -24,6 +24,7 @@ from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
+from sphereslim.studies.distilled import Start, start_base
 from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
@@ -36,6 +37,8 @@ SETTINGS = {
     'batches': 'count',
     'seed': 'whole',
     'time_batch': 'count',
+    'distilled?': 'settings',
+    'lambda_gamma?': 'positive',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
 
@@ -44,12 +47,15 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
+    start = Start.from_settings(settings, args.settings, args.from_scratch)
     with only_one(out):
         bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
         plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]
         for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
             pipeline.check(plan)
         for base in bases:
+            if start:
+                start_base(start, base.plan, args.gpu, f'{base.name} ')
             run_stages(base.plan, args.gpu, f'{base.name} ')
         for base, rate, plan in plans:
             run_stages(plan, args.gpu, f'{base.name} at {rate:g} ')
@@ -63,7 +69,7 @@ def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, 
     if not source.is_dir():
         raise SlimError(f'--nets {word}: no folder {source}')
     folder = Path(args.out) / source.name
-    net = scaled_folder(source, folder / 'net', settings['width'])
+    net = scaled_folder(source, folder / 'net', settings['width'], lambda_gamma=settings.get('lambda_gamma'))
     values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
     plan = pipeline.Plan(
         folder,
@@ -146,4 +152,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
+    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')

@@ -21,6 +21,11 @@ def centres(features: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
+def both_sides(features: np.ndarray) -> np.ndarray:
+    """Directions (pictures, dimensions) between those of picture and mirror image, which stand side by side."""
+    return centres(features.reshape(-1, features.shape[1] // 2), [2] * len(features))
+
+
 def look_alikes(people: Sequence[Person], directions: np.ndarray, limit: float) -> dict[str, str]:
     """{folder: reason} of the people to leave out: cosine to somebody who stays, or is tested on, of `limit` or more.
 

@@ -2,6 +2,7 @@
 
 <Person>/<picture>          people of the first source, under their own names, those who are tested on included
 <source>_<person>/<picture>  people of every further source
+pairs.txt                    the pairs to verify on, where some are given
 merged.json                 the settings, the counts of every source, and who was left out for which reason
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sphereslim.data.pairs import people_of
+from sphereslim.data.pairs import Folds, people_of, write_joined
 from sphereslim.errors import SlimError
 from sphereslim.facedata.lists import folders, training_list
 from sphereslim.files import check_claim, only_one, read_bytes, read_json, write_bytes, write_json
@@ -45,13 +46,15 @@ class Rules:
     """Who is taken: nobody with fewer pictures than `min_pictures`, of each person `max_pictures` at most.
 
     Of the people of `tested`, pairs files in LFW's form, those of the first source are kept whole, since the files name
-    their pictures; the others are left out.
+    their pictures; the others are left out. `verified` = {source: Folds of pairs} that pairs.txt is made of: their
+    people are kept whole in their source.
     """
 
     tested: tuple[Path, ...]
     min_pictures: int = 4
     max_pictures: int | None = None
     seed: int = 0
+    verified: Mapping[str, Folds] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,6 +65,12 @@ class Person:
     folder: str
     pictures: list[str]
     tested: bool
+
+    def target(self, picture: str) -> str:
+        """What a picture is called in the merged set: pairs name it after its folder."""
+        name, own = Path(picture).name, Path(picture).parent.name
+        renamed = self.tested and self.folder != own and name.startswith(own)
+        return f'{self.folder}/{self.folder}{name.removeprefix(own)}' if renamed else f'{self.folder}/{name}'
 
     @property
     def files(self) -> list[Path]:
@@ -95,18 +104,24 @@ def choose(sources: Sequence[Source], rules: Rules) -> Merged:
     names = [source.name for source in sources]
     if len(set(names)) < len(names):
         raise SlimError(f'two sources are named {max(names, key=names.count)}, expected a name for each')
-    tested = {person for path in rules.tested for person in people_of(path)}
+    unknown = sorted(rules.verified.keys() - set(names))
+    if unknown:
+        raise SlimError(f'pairs of {unknown[0]}: no such source, expected one of: {", ".join(names)}')
+    own = {name: folds.people() for name, folds in rules.verified.items()}
+    listed = {person for path in rules.tested for person in people_of(path)}
+    elsewhere = listed | own.get(names[0], set())
     merged = Merged()
     for number, source in enumerate(sources):
+        kept = own.get(source.name, set()) | (elsewhere if number == 0 else set())
         for name, pictures in source.people().items():
-            person = Person(source, f'{source.name}_{name}' if number else name, pictures, name in tested)
-            _place(merged, person, first=number == 0, rules=rules)
+            person = Person(source, f'{source.name}_{name}' if number else name, pictures, name in kept | elsewhere)
+            _place(merged, person, stays=name in kept, rules=rules)
     merged.check()
     return merged
 
 
-def _place(merged: Merged, person: Person, first: bool, rules: Rules) -> None:
-    if person.tested and first:
+def _place(merged: Merged, person: Person, stays: bool, rules: Rules) -> None:
+    if person.tested and stays:
         merged.taken.append(person)
     elif person.tested:
         merged.tested_elsewhere.append(person)
@@ -131,9 +146,10 @@ def copy(
     merged: Merged,
     out: str | Path,
     settings: Mapping[str, Any],
+    pairs: Sequence[Folds] = (),
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
 ) -> dict[str, Any]:
-    """Copy the pictures into the folder `out`, and return what merged.json says of it.
+    """Copy the pictures into the folder `out`, with a pairs.txt of `pairs`; returns what merged.json says of it.
 
     What is there already is kept, so that a run may be stopped and started again. SlimError where `out` was made with
     other `settings`, or holds other files.
@@ -146,14 +162,16 @@ def copy(
     check_claim(mark, known, page['settings'], refusal)
     with only_one(out):
         write_json(mark, page)
+        if pairs:
+            write_joined(pairs, out / 'pairs.txt')
         for person in progress(merged.taken, len(merged.taken)):
             _copy_person(person, out)
     return page
 
 
 def _copy_person(person: Person, out: Path) -> None:
-    for source in person.files:
-        target = out / person.folder / source.name
+    for picture, source in zip(person.pictures, person.files):
+        target = out / person.target(picture)
         if not target.is_file() or target.stat().st_mtime < source.stat().st_mtime:
             write_bytes(target, read_bytes(source))
 

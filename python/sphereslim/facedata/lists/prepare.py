@@ -1,21 +1,28 @@
 """Real aligned faces brought into the form of a set of synthetic ones.
 
-aligned/<Person>/<picture>   112×96 pictures of the people to train on and of those in the pairs
+aligned/<Person>/<picture>   112×96 pictures of the people to train on and of those in the pairs, or larger by a border
 train.txt                    `path label` below aligned/, of people who are not in the pairs
 pairs.txt                    the pairs
+unlabelled.txt teacher.npy   where a teacher is given: see `data.lists.Taught`
 left_out.txt                 pictures that could not be used, and why
 prepare.json                 the settings
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sphereslim.data.lists import write_taught
 from sphereslim.data.pairs import people_of, read_pairs
 from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
@@ -32,12 +39,15 @@ def prepare(
     min_pictures: int = 4,
     anchor: str = 'centre',
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
+    border: int = 0,
+    teacher: Teacher | None = None,
 ) -> tuple[int, int, list[str]]:
     """Make the folder `out` from `faces` (a folder per person of aligned pictures) and `pairs` (LFW's form).
 
     Returns (people to train on, their pictures, lines about pictures left out). What is there already is kept, so that
-    a run may be stopped and started again. `progress(results, total)` wraps the stream of finished people. Raises
-    SlimError or SlimError when the input or `out` does not fit.
+    a run may be stopped and started again. `progress(results, total)` wraps the stream of finished people. Pictures
+    keep `border` pixels on every side, to be cut at random places in training. With a `teacher` its directions of all
+    pictures that are in no pair are kept, whoever is in them. SlimError when the input or `out` does not fit.
     """
     everyone, tested = folders.people(faces), people_of(pairs)
     used = read_pairs(pairs, faces).pictures
@@ -45,10 +55,11 @@ def prepare(
     if not training:
         raise SlimError(f'{faces}: nobody outside {pairs} has {min_pictures} pictures or more')
     out = Path(out)
-    _claim(out, faces, pairs, min_pictures, anchor)
-    wanted = {person: everyone[person] for person in everyone if person in training or person in tested}
+    _claim(out, faces, pairs, min_pictures, anchor, border, teacher)
+    unlabelled = training_list.choose(everyone, tested) if teacher else {}
+    wanted = {person: everyone[person] for person in everyone if person in {*training, *tested, *unlabelled}}
     with only_one(out):
-        bad = _crop_all(Path(faces), out / 'aligned', wanted, anchor, progress)
+        bad = _crop_all(Path(faces), out / 'aligned', wanted, partial(crop, anchor=anchor, border=border), progress)
     _refuse_bad_pairs(bad, faces, used)
     kept = {person: [p for p in pictures if p not in bad] for person, pictures in training.items()}
     kept = training_list.choose(kept, min_pictures=min_pictures)
@@ -57,16 +68,37 @@ def prepare(
     write_text(out / 'left_out.txt', ''.join(f'{line}\n' for line in bad.values()))
     write_bytes(out / 'pairs.txt', Path(pairs).read_bytes())
     write_text(out / 'train.txt', training_list.as_text(kept))
+    if teacher:
+        pictures = [picture for person in unlabelled.values() for picture in person if picture not in bad]
+        write_taught(out, pictures, teacher.directions([Path(faces, picture) for picture in pictures]))
     return len(kept), sum(map(len, kept.values())), list(bad.values())
 
 
-def _claim(out: Path, faces: str | Path, pairs: str | Path, min_pictures: int, anchor: str) -> None:
+@dataclass(frozen=True)
+class Teacher:
+    """A face model: `directions(picture files)` (N, dimensions) of length 1, `name` a digest of what it is."""
+
+    name: str
+    directions: Callable[[Sequence[Path]], np.ndarray]
+
+
+def _claim(
+    out: Path,
+    faces: str | Path,
+    pairs: str | Path,
+    min_pictures: int,
+    anchor: str,
+    border: int,
+    teacher: Teacher | None,
+) -> None:
     """Note the settings in `out`, or refuse when it was made with others."""
-    settings = {
+    settings: dict[str, Any] = {
         'faces': str(Path(faces).resolve()),
         'pairs': hashlib.sha256(Path(pairs).read_bytes()).hexdigest(),
         'min_pictures': min_pictures,
         'crop': anchor,
+        **({'border': border} if border else {}),
+        **({'teacher': teacher.name} if teacher else {}),
     }
     mark = out / 'prepare.json'
     check_claim(
@@ -83,12 +115,12 @@ def _crop_all(
     faces: Path,
     aligned: Path,
     people: Mapping[str, Sequence[str]],
-    anchor: str,
+    cut: Callable[[np.ndarray], np.ndarray],
     progress: Callable[[Iterable[Any], int], Iterable[Any]],
 ) -> dict[str, str]:
     """{picture: why it cannot be used} after writing all others."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = pool.map(partial(_crop_person, faces, aligned, anchor), people.values())
+        jobs = pool.map(partial(_crop_person, faces, aligned, cut), people.values())
         try:
             return {picture: why for found in progress(jobs, len(people)) for picture, why in found}
         except KeyboardInterrupt:
@@ -96,27 +128,29 @@ def _crop_all(
             raise
 
 
-def _crop_person(faces: Path, aligned: Path, anchor: str, pictures: Sequence[str]) -> list[tuple[str, str]]:
+def _crop_person(
+    faces: Path, aligned: Path, cut: Callable[[np.ndarray], np.ndarray], pictures: Sequence[str]
+) -> list[tuple[str, str]]:
     bad = []
     for picture in pictures:
         source, target = faces / picture, aligned / picture
         if target.is_file() and target.stat().st_mtime >= source.stat().st_mtime:
             continue
         try:
-            _crop_file(source, target, anchor)
+            _crop_file(source, target, cut)
         except SlimError as error:
             bad.append((picture, str(error)))
     return bad
 
 
-def _crop_file(source: Path, target: Path, anchor: str) -> None:
+def _crop_file(source: Path, target: Path, cut: Callable[[np.ndarray], np.ndarray]) -> None:
     image = read_picture(source)
     try:
-        cut = crop(image, anchor)
+        part = cut(image)
     except SlimError as error:
         raise SlimError(f'{source}: {error}') from None
     # A picture that fits is copied as it is: encoding it again would lose quality.
-    write_bytes(target, source.read_bytes() if cut.shape == image.shape else encode(cut, source.suffix))
+    write_bytes(target, source.read_bytes() if part.shape == image.shape else encode(part, source.suffix))
 
 
 def _refuse_bad_pairs(bad: Mapping[str, str], faces: str | Path, used: Iterable[Path]) -> None:

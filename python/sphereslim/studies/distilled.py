@@ -1,0 +1,117 @@
+"""Where a base training starts on real faces: a net that has learned a face model's embedding, label-free.
+
+<folder>/distilled/   a stage: its training, the net and its accuracy; the base training goes on from its weights
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sphereslim.data.lists import Faces, Taught, open_taught
+from sphereslim.data.preparation import InputForm
+from sphereslim.data.random_cuts import with_random_cuts
+from sphereslim.engine import caffe, caffe_pb2
+from sphereslim.errors import SlimError
+from sphereslim.evaluation.verification import evaluate
+from sphereslim.files import ResultsFile, write_bytes
+from sphereslim.net.prototxt import read_net, with_data, write_prototxt
+from sphereslim.net.weights import read_weights
+from sphereslim.rewrite.distill import without_teacher
+from sphereslim.settings import checked
+from sphereslim.studies.pipeline import Plan
+from sphereslim.studies.taught import taught_net
+from sphereslim.training.data_init import fit_start
+from sphereslim.training.schedule import Schedule
+from sphereslim.training.stage import Stage, train_with_bar
+
+SOLVER = caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a net learns from a teacher: `schedule`; behind a linear `head`, see `studies.taught`; whether the first
+    weights are fitted to the pictures, see `data_init`."""
+
+    schedule: Schedule
+    head: bool = False
+    fit_start: bool = False
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], name: str) -> Start:
+        """From a settings file: a Schedule's values and, as they are needed, `head` and `fit_start`."""
+        own = {key: values[key] for key in ('head', 'fit_start') if key in values}
+        checked(own, {'head?': 'switch', 'fit_start?': 'switch'}, name)
+        rest = {key: value for key, value in values.items() if key not in own}
+        return cls(Schedule.from_dict(rest, name), **own)
+
+    @classmethod
+    def from_settings(cls, settings: dict[str, Any], name: str, from_scratch: bool) -> Start | None:
+        """From the `distilled` of a settings file's values, where they have it; None where a net is to go without."""
+        chosen = None if from_scratch else settings.get('distilled')
+        return cls.from_dict(chosen, f'{name}: distilled') if chosen else None
+
+
+def start_base(start: Start, plan: Plan, gpu: str | None = None, heading: str = '') -> Stage:
+    """`start_stages` for the base training of a Plan, in its folder."""
+    folder = plan.folder / 'distilled'
+    return start_stages(start, plan.net, folder, plan.faces, plan.stages()[:1], plan.seed, plan.crop, gpu, heading)
+
+
+def start_stages(
+    start: Start,
+    net: Path,
+    folder: Path,
+    faces: Faces,
+    stages: Sequence[Stage],
+    seed: int,
+    crop: str = 'centre',
+    gpu: str | None = None,
+    heading: str = '',
+) -> Stage:
+    """Train the net in the folder `net` by the teacher of `faces`, in the stage `folder`, and start `stages` from it.
+
+    Stages that hold a training already stay as they are. Returns the trained stage. SlimError where `faces` were
+    prepared without a teacher, and where the stages began without one.
+    """
+    stage = Stage(folder)
+    waiting = [other for other in stages if not other.is_emitted()]
+    if not stage.is_trained():
+        if not waiting:
+            raise SlimError(f'{stages[0].folder}: was begun without a teacher; give another folder')
+        taught = open_taught(faces.train.parent)
+        if not stage.is_emitted():
+            emit(start, net, stage, taught, faces, seed)
+        train_with_bar(stage, f'{heading}{stage.name}', gpu)
+    for other in waiting:
+        write_bytes(other.init, without_teacher(read_weights(stage.final)).SerializeToString())
+    result = ResultsFile(stage.evaluation).result(
+        'after',
+        lambda: evaluate(
+            stage.deploy, stages[0].init, faces.pairs, faces.pictures, form=InputForm(crop=crop)
+        ).as_dict(),
+    )
+    print(f'{heading}{stage.name}: accuracy after training {result["accuracy"]:.2f} %', flush=True)
+    return stage
+
+
+def emit(start: Start, net: Path, stage: Stage, taught: Taught, faces: Faces, seed: int) -> None:
+    """Write the stage that learns from the teacher."""
+    deploy = read_net(net / 'deploy.prototxt')
+    train = with_data(
+        read_net(net / 'train.prototxt'), taught.pictures, f'{taught.folder}/', batch_size=start.schedule.batch
+    )
+    train, weights = taught_net(with_random_cuts(train, deploy, faces), deploy, taught.directions, start.head)
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(stage.init, weights.SerializeToString())
+    if start.fit_start:
+        write_prototxt(stage.train, train)
+        caffe.set_random_seed(seed)
+        opened = caffe.Net(str(stage.train), str(stage.init), caffe.TRAIN)
+        fit_start(opened)
+        opened.save(str(stage.init))
+    solver = stage.folder / 'adam.prototxt'
+    write_prototxt(solver, SOLVER)
+    stage.emit(train, deploy, solver, start.schedule, seed)

@@ -1,0 +1,116 @@
+"""A study on real faces: prepared with a teacher and a border, its bases start from what the teacher taught."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from sphereslim.data.lists import open_taught
+from sphereslim.engine import caffe
+from sphereslim.errors import SlimError
+from sphereslim.net.prototxt import read_net
+from sphereslim.net.weights import blob_array, read_weights, weight_layers
+from tiny_run import write_run
+
+pytestmark = pytest.mark.usefixtures('quick_caffe')
+TRAINING = {'iterations': 2, 'base_lr': 0.01, 'batch': 4, 'display': 1}
+
+
+@pytest.fixture(scope='module')
+def work(tmp_path_factory):
+    """net/, photos/ of 112x112 with somebody who has one picture, a teacher and settings."""
+    folder = tmp_path_factory.mktemp('taught')
+    write_run(folder)
+    shutil.copy(folder / 'faces/pairs.txt', folder / 'pairs.txt')
+    for picture in sorted((folder / 'faces/aligned').rglob('*.jpg')):
+        target = folder / 'photos' / picture.relative_to(folder / 'faces/aligned')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(target), cv2.resize(cv2.imread(str(picture)), (112, 112)))
+    (folder / 'photos/Once').mkdir()
+    shutil.copy(target, folder / 'photos/Once/Once_0001.jpg')
+    deploy = read_net(folder / 'net/deploy.prototxt')
+    deploy.layer[0].input_param.shape[0].dim[3] = 112
+    deploy.layer[-1].inner_product_param.num_output = 5
+    (folder / 'teacher.prototxt').write_text(str(deploy))
+    caffe.set_random_seed(3)
+    caffe.Net(str(folder / 'teacher.prototxt'), caffe.TEST).save(str(folder / 'teacher.caffemodel'))
+    common = {'batches': 1, 'seed': 1, 'time_batch': 2, 'width': 1, 'base': TRAINING}
+    distilled = TRAINING | {'iterations': 4, 'extra': {'lr_policy': 'poly', 'power': 1.0}}
+    (folder / 'nets.json').write_text(
+        json.dumps(common | {'fine_tune': TRAINING, 'last_round': TRAINING, 'distilled': distilled})
+    )
+    plus = json.loads((folder / 'plus.json').read_text())
+    (folder / 'plus.json').write_text(json.dumps(plus | {'distilled': distilled | {'fit_start': True}}))
+    return folder
+
+
+PREPARE = (
+    'photos --pairs pairs.txt --min-pictures 2 --crop left --border 4 --teacher teacher.prototxt teacher.caffemodel '
+    '--rgb --out faces-with-teacher'
+)
+
+
+@pytest.fixture
+def prepared(work, run, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(work / 'cache'))
+    run('prepare_faces', PREPARE)
+    return work / 'faces-with-teacher'
+
+
+def test_pictures_keep_a_border_and_the_teacher_sees_whoever_is_not_tested_on(prepared, run):
+    taught = open_taught(prepared)
+    listed = (prepared / 'unlabelled.txt').read_text().splitlines()
+    assert taught.directions.shape == (len(listed), 5) and listed[0] == 'Once/Once_0001.jpg 0'
+    assert 'Once' not in (prepared / 'train.txt').read_text()
+    tested = {words.split('\t')[0] for words in (prepared / 'pairs.txt').read_text().splitlines()[1:]}
+    assert not tested.intersection(line.partition('/')[0] for line in listed)
+    picture = cv2.imread(str(prepared / 'aligned/Once/Once_0001.jpg')).astype(int)
+    whole = cv2.imread(str(prepared.parent / 'photos/Once/Once_0001.jpg')).astype(int)
+    assert picture.shape == (120, 104, 3)
+    assert np.abs(picture[4:116, 4:] - whole[:, :100]).mean() < 6  # the view's own columns, and four real ones more
+    assert np.abs(picture[:4] - picture[4]).mean() < 6
+    with pytest.raises(SystemExit, match='made of other faces, pairs or settings'):
+        run('prepare_faces', PREPARE.replace('--border 4', '--border 2'))
+
+
+def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
+    words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out sp'
+    said = run('sphereface_prune', words)
+    assert 'net distilled: accuracy after training' in said
+    start, base = work / 'sp/net/distilled', work / 'sp/net/00-base'
+    assert 'teacher_rows' in weight_layers(read_weights(start / 'final.caffemodel'))
+    learned, begun = (
+        weight_layers(read_weights(path)) for path in (start / 'final.caffemodel', base / 'init.caffemodel')
+    )
+    assert set(begun) == set(learned) - {'teacher_rows'}
+    assert np.array_equal(blob_array(begun['fc5'].blobs[0]), blob_array(learned['fc5'].blobs[0]))
+    for stage in (start, base, work / 'sp/net/rate-0.5/01-conv1'):
+        cut = read_net(stage / 'train.prototxt').layer[0].transform_param
+        assert (cut.crop_h, cut.crop_w) == (112, 96)
+    made = (start / 'final.caffemodel').stat().st_mtime_ns
+    assert 'done' in run('sphereface_prune', words) and (start / 'final.caffemodel').stat().st_mtime_ns == made
+
+
+def test_a_base_from_scratch_needs_no_teacher_and_cannot_get_one_later(prepared, work, run):
+    words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out scratch'
+    run('sphereface_prune', f'{words} --from-scratch')
+    assert not (work / 'scratch/net/distilled').exists() and not (work / 'scratch/net/00-base/init.caffemodel').exists()
+    with pytest.raises(SystemExit, match='00-base: was begun without a teacher'):
+        run('sphereface_prune', words)
+
+
+def test_all_margins_start_from_one_teaching(prepared, work, run):
+    run('sphereface_plus', '--settings plus.json --faces faces-with-teacher --out plus')
+    assert (work / 'plus/distilled/final.caffemodel').is_file()
+    assert (work / 'plus/base-m4/init.caffemodel').is_file()
+
+
+def test_faces_without_a_teacher_are_refused(prepared, work, run):
+    (work / 'faces/unlabelled.txt').unlink(missing_ok=True)
+    with pytest.raises(SlimError, match='prepared with a teacher'):
+        open_taught(work / 'faces')
+    shutil.copytree(prepared, work / 'short', dirs_exist_ok=True)
+    np.save(work / 'short/teacher.npy', np.zeros((3, 5), np.float32))
+    with pytest.raises(SlimError, match='expected 19 rows'):
+        open_taught(work / 'short')
