@@ -7,6 +7,7 @@ import torch
 from caffe.blobs.memory import to_device
 from caffe.data.prefetch.batch import NewRow
 from caffe.data.resizing import Resizing
+from caffe.data.video.corner_crops import CornerCrops
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
 
@@ -32,7 +33,10 @@ class Transformer:
             raise CaffeError('noise_param of transform_param is not implemented (SSD has it)')
         self.crop = _crop(param)
         self.resizing = Resizing(param.resize_param) if param.HasField('resize_param') else None
+        crops_corners = phase == caffe_pb2.TRAIN and (param.fix_crop or param.multi_scale)
+        self.corner_crops = CornerCrops(param, self.crop) if crops_corners else None
         self.mirror: bool = param.mirror
+        self.is_flow: bool = param.is_flow
         self.scale: float = param.scale
         self.mean_value = np.array(param.mean_value, np.float32)
         self._mean_column = self.mean_value.reshape(-1, 1, 1) if len(self.mean_value) else None
@@ -40,10 +44,10 @@ class Transformer:
         self.mean_file: str = param.mean_file
         self.mean_image = read_mean(param.mean_file) if param.HasField('mean_file') else None
         self._late = late
-        self._random_crop = self.crop is not None and phase == caffe_pb2.TRAIN
+        self._random_crop = self.crop is not None and phase == caffe_pb2.TRAIN and not self.corner_crops
         self.is_random = self._random_crop or self.mirror
         # whether pictures draw any number of random values, from a generator of their own
-        self.seeds_pictures = self.resizing is not None and self.resizing.is_random
+        self.seeds_pictures = bool(self.corner_crops or self.resizing and self.resizing.is_random)
 
     def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
         """Random numbers for `count` pictures: rows of (mirror, row offset, column offset), each in [0, 1).
@@ -76,7 +80,7 @@ class Transformer:
         """Cut and mirror a picture (height, width[, channels]) of uint8 into `new_row(shape, dtype)`."""
         image = self._resized(image, draw)
         height, width, channels = image.shape
-        if self.mean_image is not None or channels == 1:
+        if self.mean_image is not None or channels == 1 or self.corner_crops or self.is_flow:
             self._place_planes(image.transpose(2, 0, 1), draw, new_row)
             return
         shape = self.shape(channels, height, width)
@@ -101,6 +105,12 @@ class Transformer:
         return image if image.ndim == 3 else image[..., None]
 
     def _place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:
+        if self.corner_crops:
+            planes = self.corner_crops(planes, picture_generator(draw))
+        if self.is_flow and self.flips(draw):
+            # the planes of flow to the right, of which 255 - v is the opposite of v
+            planes = planes.copy()
+            planes[::2] = 255 - planes[::2]
         shape = self.shape(*planes.shape)
         rows, columns = self.window(planes.shape[1], planes.shape[2], draw)
         step = -1 if self.flips(draw) else 1
@@ -152,9 +162,13 @@ class Transformer:
         return self._mean
 
 
-def picture_generator(draw: Draw) -> np.random.Generator:
-    """What a picture draws from where three numbers are not enough; seeded by the fourth, if there is one."""
-    return np.random.default_rng(int(draw[3] * 2**53) if len(draw) > 3 else 0)
+def picture_generator(draw: Draw, stream: int = 0) -> np.random.Generator:
+    """What a picture draws from where three numbers are not enough; seeded by the fourth, if there is one.
+
+    Each `stream` has draws of its own.
+    """
+    seed = int(draw[3] * 2**53) if len(draw) > 3 else 0
+    return np.random.default_rng((seed, stream) if stream else seed)
 
 
 def _crop(param: caffe_pb2.TransformationParameter) -> tuple[int, int] | None:

@@ -32,6 +32,8 @@ def _upgrade(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter
         upgrade_v1(net, origin)
     if net.input:
         _upgrade_input(net, origin)
+    if any(layer.type == 'Gather' for layer in net.layer):
+        _split_gathers(net)
     for layer in net.layer:
         if layer.type == 'BatchNorm' and len(layer.param) == 3:
             _freeze(layer)
@@ -62,6 +64,26 @@ def _upgrade_input(net: caffe_pb2.NetParameter, origin: str) -> None:
         for dims in shapes:
             layer.input_param.shape.add(dim=dims)
     net.layer.extend(old.layer)
+
+
+def _split_gathers(net: caffe_pb2.NetParameter) -> None:
+    """Gather becomes a Split for each bottom.
+
+    In the Caffe that TSN trains with, it joins what several processes have computed. Here each goes on with its own,
+    and gradients are exchanged alone. One that states a parameter is another fork's.
+    """
+    layers = list(net.layer)
+    del net.layer[:]
+    for layer in layers:
+        own = any(field.name == 'gather_param' for field, _ in layer.ListFields())
+        if layer.type != 'Gather' or own or len(layer.bottom) != len(layer.top):
+            net.layer.append(layer)
+            continue
+        for i, (bottom, top) in enumerate(zip(layer.bottom, layer.top)):
+            split = net.layer.add()
+            split.CopyFrom(layer)
+            split.type, split.bottom[:], split.top[:] = 'Split', [bottom], [top]
+            split.name = f'{layer.name}_{i}' if i else layer.name
 
 
 def _freeze(layer: caffe_pb2.LayerParameter) -> None:

@@ -13,7 +13,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.proto.files import parse_text
 from databases import write
-from layer_case import layer
+from layer_case import by_name, layer
 
 PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'public-nets.md'
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason='needs docs/public-nets.md of the whole repository')
@@ -190,6 +190,16 @@ BUILT = {
         'transform_param { crop_size: 4 mirror: true mean_value: [128, 128, 128] } video_data_param { '
         'source: "clips.txt" new_length: 2 sampling_rate: 2 use_image: true show_data: false batch_size: 1 }',
     ),
+    'VideoData.TSN': layer(
+        'VideoData',
+        '',
+        'y z',
+        'video_data_param { source: "clips.txt" batch_size: 1 new_length: 2 num_segments: 2 modality: FLOW '
+        'shuffle: true name_pattern: "flow_%c_%06d.jpg" } transform_param { crop_size: 6 mirror: true fix_crop: true '
+        'more_fix_crop: true multi_scale: true max_distort: 1 scale_ratios: [1, .875, .75] mean_value: 128 '
+        'is_flow: true }',
+    ),
+    'Gather': layer('Gather', 'f label', 'y z') + by_name(layer('SoftmaxWithLoss', 'y z', 'l'), 'loss'),
     'VIDEO_DATA': 'layers { name: "layer" type: VIDEO_DATA top: "y" top: "z" image_data_param { source: "clips.txt" '
     'use_image: true batch_size: 1 new_length: 2 crop_size: 4 mirror: true show_data: 0 mean_value: 128 } } '
     'layers { name: "s" type: SILENCE bottom: "y" bottom: "z" }',
@@ -226,10 +236,6 @@ REFUSED = {
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
     'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
-    'VideoData': (
-        layer('VideoData', '', extra='video_data_param { source: "l" modality: RGB num_segments: 3 }'),
-        'new_length is 0',
-    ),
     'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
     'ImageSegData': (
         layer('ImageSegData', '', extra='image_data_param { source: "l" label_type: PIXEL }'),
@@ -313,7 +319,8 @@ def write_clips():
     """The list `clips.txt` of a folder with four frames, and `volumes.txt` of one file of a clip with its truth."""
     Path('clip').mkdir()
     for number in range(1, 5):
-        cv2.imwrite(f'clip/{number:06d}.jpg', np.zeros((8, 8, 3), np.uint8))
+        for axis in ('', 'flow_x_', 'flow_y_'):
+            cv2.imwrite(f'clip/{axis}{number:06d}.jpg', np.zeros((8, 8, 3), np.uint8))
     Path('clips.txt').write_text('clip 1 0\n')
     Path('volume').write_bytes(np.array([1, 4, 2, 6, 6], '<i4').tobytes() + bytes(4 * 2 * 6 * 6))
     Path('volumes.txt').write_text('volume\n')

@@ -1,7 +1,7 @@
 """Nets of 2013 and 2014, whose prototxt has `layers` with types as an enum, brought to the present form.
 
-So are convolutions of C3D's fork, which are BVLC's over three axes. The Caffe in use does it, as it does when it loads
-such a net: the project's own in this process, a genuine build by its tool `upgrade_net_proto_text`.
+So are convolutions of C3D's fork, which are BVLC's over three axes, and Gather of TSN's. The Caffe in use does it, as
+it does when it loads such a net: the project's own in this process, a genuine build by `upgrade_net_proto_text`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sphereslim.net.text import to_text
 
 
 def is_old(net: caffe_pb2.NetParameter) -> bool:
-    """Whether a net has `layers`, or C3D's convolutions."""
-    return bool(net.layers) or any(layer.type in ('Convolution3D', 'Deconvolution3D') for layer in net.layer)
+    """Whether a net has `layers`, C3D's convolutions or TSN's Gather."""
+    return bool(net.layers) or any(layer.type in ('Convolution3D', 'Deconvolution3D', 'Gather') for layer in net.layer)
 
 
 def upgraded(net: caffe_pb2.NetParameter, path: str | Path) -> caffe_pb2.NetParameter:

@@ -45,6 +45,8 @@ class AnnotatedData(Layer):
         except CaffeError as error:
             self.error(str(error))
         transformer = make_transformer(self)
+        if transformer.corner_crops:
+            self.error('has fix_crop or multi_scale, which boxes do not follow; expected crop_size alone')
         transformer.seeds_pictures = True
         load = _Loader(self.param, transformer, color)
         self._feed = Feed(

@@ -43,6 +43,8 @@ class DenseImageData(Layer):
         transformer, generator = make_transformer(self), own_generator()
         if transformer.resizing:
             self.error('has resize_param, expected new_height and new_width, which resize labels, too')
+        if transformer.corner_crops:
+            self.error('has fix_crop or multi_scale, which labels do not follow; expected crop_size alone')
         order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, transformer)
         self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=False)

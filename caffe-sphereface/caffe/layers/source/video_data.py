@@ -50,7 +50,8 @@ class VideoData(Layer):
             transformer = clip_transformer(self.param.transform_param, self.phase, 3, param.new_length)
         except CaffeError as error:
             self.error(str(error))
-        transformer.seeds_pictures = param.use_temporal_jitter or param.use_sampling_rate_jitter
+        if param.use_temporal_jitter or param.use_sampling_rate_jitter:
+            transformer.seeds_pictures = True
         log.info('video_data_layer.cpp:131', f'A total of {len(listing.paths)} video chunks.')
         generator = own_generator()
         order = order_of_list(self, param, len(listing.paths), generator)
@@ -119,7 +120,7 @@ def _loader(
 
     def load(index: int, draw: Draw, new_row: NewRow) -> Label:
         try:
-            frames = read(root + listing.paths[index], listing.numbers[index], picture_generator(draw))
+            frames = read(root + listing.paths[index], listing.numbers[index], picture_generator(draw, 1))
             place_clip(frames.transpose(3, 0, 1, 2), transformer, draw, new_row)
         except CaffeError as error:
             raise CaffeError(f'{listing.where(index)}: {error}') from None

@@ -28,7 +28,7 @@ def test_a_slip_of_the_pen_is_corrected(kind, meant):
     assert f"unknown type '{kind}', did you mean '{meant}'?" in message_for(kind)
 
 
-@pytest.mark.parametrize('kind', ['ReLU7', 'QReLU', 'Unpool', 'Unpooling', 'Convolution3D', 'BatchRenorm', 'Softmin'])
+@pytest.mark.parametrize('kind', ['ReLU7', 'QReLU', 'Unpool', 'Unpooling', 'Convolution4D', 'BatchRenorm', 'Softmin'])
 def test_the_name_of_another_function_is_not_taken_for_a_slip(kind):
     text = message_for(kind)
     assert 'did you mean' not in text and 'expected one of: ' in text
