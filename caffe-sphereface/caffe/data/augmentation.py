@@ -6,7 +6,7 @@ import torch
 
 from caffe.blobs.memory import to_device
 from caffe.data.prefetch.batch import NewRow
-from caffe.data.resizing import Resizing
+from caffe.data.resizing import Resizing, read_resizings
 from caffe.data.video.corner_crops import CornerCrops
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2, wire
@@ -32,7 +32,7 @@ class Transformer:
         if param.noise_param.ListFields() and param.noise_param.prob:
             raise CaffeError('noise_param of transform_param is not implemented (SSD has it)')
         self.crop = _crop(param)
-        self.resizing = Resizing(param.resize_param) if param.HasField('resize_param') else None
+        self.resizings = read_resizings(param.resize_param)
         crops_corners = phase == caffe_pb2.TRAIN and (param.fix_crop or param.multi_scale)
         self.corner_crops = CornerCrops(param, self.crop) if crops_corners else None
         self.mirror: bool = param.mirror
@@ -47,16 +47,29 @@ class Transformer:
         self._random_crop = self.crop is not None and phase == caffe_pb2.TRAIN and not self.corner_crops
         self.is_random = self._random_crop or self.mirror
         # whether pictures draw any number of random values, from a generator of their own
-        self.seeds_pictures = bool(self.corner_crops or self.resizing and self.resizing.is_random)
+        sized = len(self.resizings) > 1 or any(one.is_random for one in self.resizings)
+        self.seeds_pictures = sized or self.corner_crops is not None
 
-    def draws(self, generator: np.random.Generator, count: int) -> np.ndarray:
+    def drawn_size(self, generator: np.random.Generator) -> int:
+        """The index of the resize_param for a batch, drawn by their `prob` where there are several."""
+        if len(self.resizings) < 2:
+            return 0
+        parts = np.array([one.prob for one in self.resizings])
+        return int(generator.choice(len(parts), p=parts / parts.sum()))
+
+    def draws(self, generator: np.random.Generator, count: int, size: int = 0) -> np.ndarray:
         """Random numbers for `count` pictures: rows of (mirror, row offset, column offset), each in [0, 1).
 
-        A fourth one follows where pictures have a generator of their own.
+        A fourth one follows where pictures have a generator of their own, and `size` where there are several sizes.
         """
-        if self.is_random or self.seeds_pictures:
-            return generator.random((count, 3 + self.seeds_pictures))
-        return np.zeros((count, 3))
+        if not self.is_random and not self.seeds_pictures:
+            return np.zeros((count, 3))
+        rows = generator.random((count, 3 + self.seeds_pictures))
+        return np.insert(rows, 4, size, axis=1) if len(self.resizings) > 1 else rows
+
+    def resizing(self, draw: Draw) -> Resizing | None:
+        """How a picture is resized, if at all."""
+        return self.resizings[int(draw[4]) if len(draw) > 4 else 0] if self.resizings else None
 
     def shape(self, channels: int, height: int, width: int) -> tuple[int, int, int]:
         """The (channels, height, width) that a picture has in the batch; CaffeError when it cannot be transformed."""
@@ -94,14 +107,15 @@ class Transformer:
 
     def place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:
         """`place` for values of uint8 or float32 that have their channels first already."""
-        if self.resizing:
+        if self.resizings:
             planes = self._resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), draw).transpose(2, 0, 1)
         self._place_planes(planes, draw, new_row)
 
     def _resized(self, image: np.ndarray, draw: Draw) -> np.ndarray:
         """A picture (height, width[, channels]) as (height, width, channels), of the size that resize_param says."""
-        if self.resizing:
-            image = self.resizing(image, picture_generator(draw))
+        resizing = self.resizing(draw)
+        if resizing:
+            image = resizing(image, picture_generator(draw))
         return image if image.ndim == 3 else image[..., None]
 
     def _place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:

@@ -90,10 +90,11 @@ def plan_batches(
     """
     while True:
         rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
+        size = transformer.drawn_size(generator)
         planned: list[tuple[Item, Draw]] = []
         for _ in range(count):  # batch by batch, since `step` may draw from the same generator
             items = [step() for _ in range(batch_size)]
-            planned += zip(items, transformer.draws(generator, batch_size))
+            planned += zip(items, transformer.draws(generator, batch_size, size))
         yield planned[rank::count]
 
 

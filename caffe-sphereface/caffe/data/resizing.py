@@ -1,5 +1,7 @@
 """Pictures made the size that a net takes (resize_param of SSD)."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,14 @@ _INTERPOLATIONS = {
 }
 
 
+def read_resizings(params: Sequence[caffe_pb2.ResizeParameter]) -> list['Resizing']:
+    """The Resizing of each, of which a batch gets one by their `prob`; CaffeError unless those add up to 1."""
+    stated = [one.prob for one in params]
+    if stated and abs(sum(stated) - 1) > 0.01:
+        raise CaffeError(f'resize_param has prob {", ".join(f"{prob:g}" for prob in stated)}, expected a sum of 1')
+    return [Resizing(one) for one in params]
+
+
 class Resizing:
     """Resizes pictures as a ResizeParameter says: WARP to height and width, whatever their aspect.
 
@@ -32,11 +42,11 @@ class Resizing:
     def __init__(self, param: caffe_pb2.ResizeParameter) -> None:
         if not param.height or not param.width:
             raise CaffeError(f'resize_param has height {param.height} and width {param.width}, expected both')
-        if param.prob != 1:
-            raise CaffeError(f'resize_param has prob {param.prob:g}, which is not implemented; expected 1')
         if param.height_scale or param.width_scale:
             raise CaffeError('height_scale and width_scale of resize_param are not implemented (SSD has them)')
         self._param = param
+        self.prob: float = param.prob
+        self.keeps_aspect = param.resize_mode == _Param.FIT_LARGE_SIZE_AND_PAD
         self._modes = [_INTERPOLATIONS[mode] for mode in param.interp_mode] or [cv2.INTER_LINEAR]
         self.is_random = len(self._modes) > 1
 

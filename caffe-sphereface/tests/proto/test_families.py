@@ -63,6 +63,9 @@ NETS = {
     'PSPNet': layer('BN', 'bn_param { slope_filler { value: 1 } bias_filler { value: 0 } frozen: true engine: CUDNN }')
     + layer('Interp', 'interp_param { height: 60 width: 60 }'),
     'PSPNet as first published': layer('BN', 'bn_param { moving_average: true decay: 0.05 }'),
+    'YOLO for training': layer('Yolov3', 'yolov3_param { num_class: 20 num: 3 mask: [0, 1, 2] biases: [10, 14] }')
+    + layer('RegionLoss', 'region_loss_param { side: 13 softmax: 1 jitter: 0.2 biases: [1.08, 1.19] }')
+    + layer('YoloSeg', 'yolo_seg_param { object_scale: 0.5 num_class: 0 }'),
     'YOLO for detection': layer('YoloDetectionOutput', 'yolo_detection_output_param { biases: 1.08 coords: 4 }')
     + layer('Yolov3DetectionOutput', 'yolov3_detection_output_param { mask: 3 anchors_scale: 32 }'),
     'SegNet': layer('BN', 'bn_param { bn_mode: INFERENCE scale_filler { value: 1 } shift_filler { value: 0.001 } }')
@@ -91,7 +94,7 @@ REFUSED = {
 }
 # types whose parameters are read, and which no net can be built of
 NOT_HERE = {
-    'YOLO v3': (layer('Yolov3', 'yolov3_param { num_class: 20 }'), 'mobilenet-yolo'),
+    'YOLO with pixels': (layer('SegmentationEvaluate', 'segmentation_evaluate_param { num_classes: 3 }'), 'mobilenet'),
     'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
     'multiplied margins': (layer('CosinMulm', 'cosin_mul_m_param { m: 3 }'), 'arcface'),
     'additive margins': (

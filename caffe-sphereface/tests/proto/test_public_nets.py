@@ -21,6 +21,7 @@ SHAPES = {
     'x': (2, 4, 6, 6),
     'label': (2,),
     'f': (2, 9),
+    'counts': (2, 4),
     'gate': (2, 4, 1, 1),
     'positions': (2, 1, 6, 6),
     'rois': (3, 5),
@@ -35,6 +36,7 @@ SHAPES = {
     'cells': (1, 2, 2, 2),
     'clip': (1, 2, 4, 6, 6),
     'boxes': (1, 16, 2, 2),
+    'objects': (1, 1, 300, 5),
 }
 INPUTS = '\n'.join(
     f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
@@ -82,6 +84,7 @@ BUILT = {
         extra='resize_bilinear_param { align_corners: true data_format: "NCHW" output_height: 9 output_width: 9 }',
     ),
     'ShuffleChannel': layer('ShuffleChannel', extra='shuffle_channel_param { group: 2 }'),
+    'Reorg': layer('Reorg', extra='reorg_param { stride: 2 }'),
     'Upsample.repetition': layer('Upsample', extra='upsample_param { scale: 2 }'),
     'Upsample.mask': MASK,
     'Dropout.scale_train': layer('Dropout', extra='dropout_param { dropout_ratio: 0.1 scale_train: false }'),
@@ -153,6 +156,26 @@ BUILT = {
         extra='yolov3_detection_output_param { num_classes: 3 num_box: 2 biases: [10, 20, 30, 15] mask: [0, 1] '
         'anchors_scale: 8 mask_group_num: 1 }',
     ),
+    'Yolov3': layer(
+        'Yolov3',
+        'boxes objects',
+        extra='yolov3_param { side: 13 num: 2 num_class: 3 object_scale: 5 noobject_scale: 1 class_scale: 1 '
+        'coord_scale: 1 thresh: 0.7 anchors_scale: 32 use_logic_gradient: false biases: [18, 34, 45, 84, 65, 181] '
+        'mask: [1, 2] }',
+    ),
+    'RegionLoss': layer(
+        'RegionLoss',
+        'boxes objects',
+        extra='region_loss_param { side: 13 num_class: 3 coords: 4 num: 2 softmax: 1 jitter: 0.2 rescore: 1 '
+        'object_scale: 5 noobject_scale: 1 class_scale: 1 coord_scale: 1 absolute: 1 thresh: 0.6 random: 0 '
+        'biases: [1.08, 1.19, 3.42, 4.41] }',
+    ),
+    'YoloSeg': layer('YoloSeg', 'x x counts', extra='yolo_seg_param { object_scale: 0.2 num_class: 0 }'),
+    'yolo_data_type': 'layer { name: "data" type: "AnnotatedData" top: "y" top: "z" transform_param { mirror: true '
+    'resize_param { prob: 0.2 resize_mode: WARP height: 9 width: 9 interp_mode: LINEAR interp_mode: LANCZOS4 } '
+    'resize_param { prob: 0.8 resize_mode: WARP height: 8 width: 8 } emit_constraint { emit_type: CENTER } } '
+    'data_param { source: "boxes_lmdb" batch_size: 1 backend: LMDB } annotated_data_param { yolo_data_type: 1 '
+    'yolo_data_jitter: 0.3 train_diffcult: true label_map_file: "labels.prototxt" } }',
     'AnnotatedData': 'layer { name: "data" type: "AnnotatedData" top: "y" top: "z" '
     'transform_param { mirror: true mean_value: 104 resize_param { height: 9 width: 9 } emit_constraint { } '
     'expand_param { prob: 0.5 max_expand_ratio: 4 } distort_param { hue_prob: 0.5 hue_delta: 18 } } '
@@ -213,9 +236,17 @@ BUILT = {
 NOT_HERE = "layer 'layer' has type '{}', which is not implemented; forks that have it: "
 UNKNOWN = "layer 'layer': unknown type '{}', expected one of: "
 REFUSED = {
-    'Yolov3': (layer('Yolov3', extra='yolov3_param { num_class: 20 mask: 0 }'), NOT_HERE + 'mobilenet-yolo'),
-    'RegionLoss': (layer('RegionLoss', extra='region_loss_param { side: 13 }'), NOT_HERE),
-    'YoloSeg': (layer('YoloSeg'), NOT_HERE + 'mobilenet-yolo'),
+    'anchors': (
+        layer('Yolov3', extra='yolov3_param { anchors: 10 }'),
+        '"caffe.Yolov3Parameter" has no field named "anchors"',
+    ),
+    'AssistedExcitation': (layer('AssistedExcitation'), UNKNOWN),
+    'LaneData': (layer('LaneData', '', 'y z seg'), UNKNOWN),
+    'SegmentationEvaluate': (layer('SegmentationEvaluate', 'x x'), NOT_HERE + 'mobilenet-yolo'),
+    'seg_label': (
+        layer('AnnotatedData', '', 'y z seg'),
+        "layer 'layer' (AnnotatedData): has 3 top blobs, expected 1 to 2",
+    ),
     'GlobalLSEMargin': (layer('GlobalLSEMargin'), UNKNOWN),
     'GeneralContrastiveLoss': (layer('GeneralContrastiveLoss', 'f label'), NOT_HERE + 'caffe-windows'),
     'GeneralTripletLoss': (

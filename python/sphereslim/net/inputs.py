@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import layer_type
@@ -59,8 +61,10 @@ def _data_shape(layer: caffe_pb2.LayerParameter) -> tuple[int, ...] | None:
     if crop:
         return (1, channels, crop, crop)
     resize = getattr(layer.transform_param, 'resize_param', None)  # a field of the SSD forks only
-    if resize is not None and resize.height and resize.width:
-        return (1, channels, resize.height, resize.width)
+    if resize is not None:
+        first = next(iter(resize), None) if isinstance(resize, Iterable) else resize  # MobileNet-YOLO takes several
+        if first and first.height and first.width:
+            return (1, channels, first.height, first.width)
     return (1, channels, image.new_height, image.new_width) if image.new_height and image.new_width else None
 
 
@@ -74,7 +78,10 @@ def _input_layer(
     own = [[batch, *s.dim[1:]] if s.dim[:1] == [before] else list(s.dim) for s in layer.input_param.shape]
     if len(own) == 1:
         own *= len(layer.top)
-    label = [1, 1, 1, 8] if layer.type == 'AnnotatedData' else [batch]
+    label = [batch]
+    if layer.type == 'AnnotatedData':
+        is_yolo = getattr(layer.annotated_data_param, 'yolo_data_type', 0) == 1
+        label = [batch, 1, 300, 5] if is_yolo else [1, 1, 1, 8]
     shapes = own or [label] * len(layer.top)
     if shape is not None:
         shapes = [list(shape), *shapes[1:]]

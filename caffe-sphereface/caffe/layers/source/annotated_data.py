@@ -8,7 +8,8 @@ from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.annotations import CORNERS, WHOLE, inside, mirrored, parse_annotated, picture_of, rows_of
 from caffe.data.augmentation import Draw, Transformer, picture_generator
-from caffe.data.box_sampling import check_samplers, sampled_window
+from caffe.data.box_sampling import check_samplers, jittered_window, sampled_window
+from caffe.data.boxes import split
 from caffe.data.db import open_reader
 from caffe.data.distortion import check_distortion, distorted, expanded
 from caffe.data.feed import Feed, forced_color, make_transformer, own_generator
@@ -18,6 +19,7 @@ from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
 
 _Record = tuple[bytes, Callable[[], bytes]]
+_YOLO_OBJECTS = 300  # of a picture, those that there are and then zeros
 
 
 @register('AnnotatedData')
@@ -28,6 +30,11 @@ class AnnotatedData(Layer):
     sides; without any box in a batch there is one row of −1. A picture is distorted (distort_param), laid into a larger
     one (expand_param), cut to a random window (batch_sampler), resized, cropped and mirrored, and its boxes with it.
     Where records have no type and the layer no anno_type, the second top is the pictures' labels (N).
+
+    With `yolo_data_type: 1` of MobileNet-YOLO the second top is (N, 1, 300, 5), rows (label − 1, x, y, w, h) of the
+    centres and sizes of each picture's boxes, then zeros; pictures are cut by `yolo_data_jitter` where there is no
+    batch_sampler, and without `train_diffcult` difficult boxes are left out. Of several `resize_param` each batch gets
+    one by their `prob`.
     """
 
     bottoms = 0
@@ -40,6 +47,7 @@ class AnnotatedData(Layer):
         color = forced_color(self)
         try:
             check_samplers(self.param.annotated_data_param.batch_sampler)
+            _check_yolo(self.param.annotated_data_param)
             check_distortion(transform.distort_param)
             reader = open_reader(param.source, param.backend)
         except CaffeError as error:
@@ -60,7 +68,7 @@ class AnnotatedData(Layer):
             divisible=False,  # pictures have any number of boxes
         )
         label = self._feed.shape_tops(self, top, reader.peek())
-        if len(top) > 1 and isinstance(label, np.ndarray):
+        if len(top) > 1 and isinstance(label, np.ndarray) and label.ndim == 2:
             top[1].reshape(1, 1, max(1, len(label)), 8)
         log.info('annotated_data_layer.cpp:62', f'output data size: {",".join(map(str, top[0].shape))}')
 
@@ -72,6 +80,13 @@ class AnnotatedData(Layer):
             top[1].tensor = boxes.reshape(top[1].shape) if len(boxes) else boxes.new_full(top[1].shape, -1)
 
 
+def _check_yolo(param: caffe_pb2.AnnotatedDataParameter) -> None:
+    if param.yolo_data_type not in (0, 1):
+        raise CaffeError(f'yolo_data_type is {param.yolo_data_type}, expected 0 or 1')
+    if not 0 <= param.yolo_data_jitter < 1:
+        raise CaffeError(f'yolo_data_jitter is {param.yolo_data_jitter:g}, expected 0 or more and below 1')
+
+
 class _Loader:
     """Turns a record into a row of the batch, and gives its boxes (K, 7), or its label where it has no boxes."""
 
@@ -80,6 +95,8 @@ class _Loader:
         self.source, self.transformer, self.transform = param.data_param.source, transformer, transform
         self.samplers = list(annotated.batch_sampler)
         self.typed = annotated.HasField('anno_type')
+        self.yolo, self.jitter = annotated.yolo_data_type == 1, annotated.yolo_data_jitter
+        self.difficult = annotated.train_diffcult
         self.emit = transform.emit_constraint if transform.HasField('emit_constraint') else None
         self.color = color
         mean = transformer.mean_image
@@ -90,15 +107,17 @@ class _Loader:
         try:
             datum = parse_annotated(fetch())
             random = picture_generator(draw)
-            image, rows = self._varied(picture_of(datum.datum, self.color), rows_of(datum), random)
+            keeps_aspect = any(one.keeps_aspect for one in [self.transformer.resizing(draw)] if one)
+            image, rows = self._varied(picture_of(datum.datum, self.color), rows_of(datum), keeps_aspect, random)
             self.transformer.place(image, draw, new_row)
             rows = self._placed(rows, image.shape[0], image.shape[1], draw)
+            rows = self._yolo_rows(rows) if self.yolo else rows
         except CaffeError as error:
             raise CaffeError(f"{self.source}: record '{key.decode(errors='replace')}': {error}") from None
-        return rows if self.typed or datum.HasField('type') else datum.datum.label
+        return rows if self.yolo or self.typed or datum.HasField('type') else datum.datum.label
 
     def _varied(
-        self, image: np.ndarray, rows: np.ndarray, random: np.random.Generator
+        self, image: np.ndarray, rows: np.ndarray, keeps_aspect: bool, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """A picture and its boxes, distorted, expanded and cut to a random window."""
         if self.transform.HasField('distort_param'):
@@ -106,18 +125,33 @@ class _Loader:
         if self.transform.HasField('expand_param'):
             image, window = expanded(image, self.transform.expand_param, self.mean, random)
             rows = inside(rows, window, self.emit)
-        sample = sampled_window(self.samplers, rows[:, CORNERS], random)
+        sample: np.ndarray | None = (
+            jittered_window(self.jitter, keeps_aspect, random)
+            if self.yolo and not self.samplers
+            else sampled_window(self.samplers, rows[:, CORNERS], random)
+        )
         if sample is None:
             return image, rows
         sample = sample.clip(0, 1)
         return _cut(image, sample), inside(rows, sample, self.emit)
 
+    def _yolo_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Boxes (K, 7) as YOLO's labels (1, 300, 5)."""
+        rows = rows if self.difficult else rows[rows[:, -1] == 0]
+        if len(rows) > _YOLO_OBJECTS:
+            raise CaffeError(f'has {len(rows)} boxes, expected {_YOLO_OBJECTS} or fewer with yolo_data_type 1')
+        low, high = split(rows[:, CORNERS])
+        labels = np.zeros((1, _YOLO_OBJECTS, 5), np.float32)
+        labels[0, : len(rows)] = np.concatenate([rows[:, :1] - 1, (low + high) / 2, high - low], 1)
+        return labels
+
     def _placed(self, rows: np.ndarray, height: int, width: int, draw: Draw) -> np.ndarray:
         """The boxes of a picture of that size after what the Transformer does to it."""
-        if self.transformer.resizing:
+        resizing = self.transformer.resizing(draw)
+        if resizing:
             rows = rows.copy()
-            rows[:, CORNERS] = self.transformer.resizing.boxes(rows[:, CORNERS], height, width)
-            height, width = self.transformer.resizing.size(height, width)
+            rows[:, CORNERS] = resizing.boxes(rows[:, CORNERS], height, width)
+            height, width = resizing.size(height, width)
         window = WHOLE
         if self.transformer.crop is not None:
             vertical, horizontal = self.transformer.window(height, width, draw)

@@ -41,7 +41,7 @@ class DenseImageData(Layer):
             self.error(str(error))
         log.info('dense_image_data_layer.cpp:54', f'A total of {len(listing.paths)} examples.')
         transformer, generator = make_transformer(self), own_generator()
-        if transformer.resizing:
+        if transformer.resizings:
             self.error('has resize_param, expected new_height and new_width, which resize labels, too')
         if transformer.corner_crops:
             self.error('has fix_crop or multi_scale, which labels do not follow; expected crop_size alone')

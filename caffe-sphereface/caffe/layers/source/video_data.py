@@ -85,7 +85,7 @@ def clip_transformer(
 
     CaffeError where the parameter asks for what clips do not have.
     """
-    if param.HasField('resize_param'):
+    if param.resize_param:
         raise CaffeError('transform_param has resize_param, expected new_height and new_width')
     planes = caffe_pb2.TransformationParameter()
     planes.CopyFrom(param)

@@ -37,7 +37,7 @@ class WindowData(Layer):
         if param.crop_mode not in ('warp', 'square'):
             self.error(f"crop_mode '{param.crop_mode}', expected warp or square")
         transformer, generator = make_transformer(self), own_generator()
-        if transformer.resizing:
+        if transformer.resizings:
             self.error('has resize_param, expected none: windows are resized to crop_size')
         try:
             windows = read_windows(param.source)

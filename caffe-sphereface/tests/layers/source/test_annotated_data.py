@@ -225,3 +225,65 @@ def test_resize_param_holds_for_other_data_layers_too(database):
     loaded.forward()
     assert loaded.blobs['data'].shape == (1, 3, 20, 30)
     assert np.abs(found(loaded.blobs['data'].data[0]) - [0.2, 0.25, 2 / 3, 0.75]).max() < 0.06
+
+
+YOLO = 'yolo_data_type: 1 '
+SIZES = """emit_constraint { } resize_param { prob: 0.5 height: 24 width: 36 interp_mode: NEAREST }
+    resize_param { prob: 0.5 resize_mode: FIT_LARGE_SIZE_AND_PAD height: 48 width: 48 interp_mode: NEAREST }"""
+
+
+def test_yolo_gets_the_class_the_centre_and_the_size_of_each_box_and_zeros(database):
+    database(record([(6, 8, 30, 20), (45, 10, 60, 40)]), record([]))
+    labels = made(annotated_data=YOLO + 'yolo_data_jitter: 0', batch=2).forward()['label']
+    assert labels.shape == (2, 1, 300, 5) and not labels[0, 0, 2:].any() and not labels[1].any()
+    np.testing.assert_allclose(labels[0, 0, 0], [2, 18 / 60, 14 / 40, 24 / 60, 12 / 40], rtol=1e-5)
+    np.testing.assert_allclose(labels[0, 0, 1], [2, 52.5 / 60, 25 / 40, 15 / 60, 30 / 40], rtol=1e-5)
+
+
+@pytest.mark.parametrize('phase', [caffe.TRAIN, caffe.TEST])
+def test_yolo_s_pictures_are_jittered_and_of_one_size_in_each_batch(database, phase):
+    database(*(record([(20, 12, 40, 26)]) for _ in range(3)))
+    data, sizes, widths = made('mirror: true ' + SIZES, YOLO + 'yolo_data_jitter: 0.3', 3, phase), set(), set()
+    for _ in range(12):
+        top = data.forward()
+        sizes.add(top['data'].shape[2:])
+        for picture, (_, x, y, w, h) in zip(top['data'], top['label'][:, 0, 0]):
+            corners = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
+            assert np.abs(found(picture) - corners).max() < 0.09
+            widths.add(round(float(w), 3))
+    assert sizes == {(24, 36), (48, 48)} and len(widths) > 10 and min(widths) == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_samplers_stand_in_for_yolo_s_jitter(database):
+    database(record([(20, 12, 40, 26)]))
+    data = made(annotated_data=YOLO + 'yolo_data_jitter: 0.9 batch_sampler { max_sample: 1 max_trials: 1 }')
+    assert all(data.forward()['label'][0, 0, 0, 3] == pytest.approx(1 / 3) for _ in range(5))
+
+
+def test_difficult_boxes_can_be_left_out_of_yolo_s_labels(database):
+    datum = caffe.proto.caffe_pb2.AnnotatedDatum.FromString(record([(20, 12, 40, 26), (1, 1, 9, 9)]))
+    datum.annotation_group[0].annotation[0].bbox.difficult = True
+    database(datum.SerializeToString())
+    for options, count in (('', 2), ('train_diffcult: false', 1)):
+        labels = made(annotated_data=f'{YOLO} yolo_data_jitter: 0 {options}').forward()['label']
+        assert (labels[0, 0, :, 3] > 0).sum() == count
+
+
+@pytest.mark.parametrize(
+    'transform, options, message',
+    [
+        ('', 'yolo_data_type: 2', 'yolo_data_type is 2, expected 0 or 1'),
+        ('', YOLO + 'yolo_data_jitter: 1', 'yolo_data_jitter is 1, expected 0 or more and below 1'),
+        (SIZES.replace('0.5', '0.3'), YOLO, 'resize_param has prob 0.3, 0.3, expected a sum of 1'),
+        ('resize_param { prob: 0.3 height: 9 width: 9 }', '', 'resize_param has prob 0.3, expected a sum of 1'),
+        (
+            '',
+            YOLO + 'yolo_data_jitter: 0',
+            r"record '00000000': has 301 boxes, expected 300 or fewer with yolo_data_type 1",
+        ),
+    ],
+)
+def test_what_yolo_cannot_have_is_refused_in_a_line(database, transform, options, message):
+    database(record([(1, 1, 9, 9)] * 301))
+    with pytest.raises(CaffeError, match=message):
+        made(transform, options)
