@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ from sphereslim.training.stage import Stage
 
 SHARE = 0.9  # of the CPU time allowed that iterations are planned for: loading pictures and starting take the rest
 BASE_LR, BATCH = 5e-3, 32  # what MobileFaceNet was distilled with, see docs/mobilefacenet.md
+WARM_UP = 0.1  # of the iterations, in which the rate rises
 TRUNK_WEIGHT = 0.1  # of the loss at each trunk, which is 1 for a trunk of zeros; that of the embedding is 1 - cosine
 _SCALED_ON = 64  # pictures
 
@@ -68,8 +70,9 @@ def emit(
     """Write a stage that distils for `minutes` of CPU time on picture files `paths`; returns its iterations.
 
     With `kept` = {group: units of the teacher that the student has} the student learns the teacher's trunks too. The
-    rate falls to 0 in a straight line; `base_lr` is the first step of a weight as a share of the root mean square of
-    its blob: Adam moves all weights alike, and those of folded layers differ by orders of magnitude.
+    rate rises, then falls to 0 in a straight line; `base_lr` is the step of a weight where that begins, as a share of
+    the root mean square of its blob: Adam moves all weights alike, and those of folded layers differ by orders of
+    magnitude.
     """
     stage.folder.mkdir(parents=True, exist_ok=True)
     pictures = stage.folder / 'pictures.txt'
@@ -84,10 +87,21 @@ def emit(
     write_prototxt(stage.deploy, student.net)
     write_bytes(stage.init, weights.SerializeToString())
     iterations = max(10, int(60 * minutes * SHARE / cpu_seconds(stage.train, stage.init)))
-    falling = {'lr_policy': 'poly', 'power': 1.0}
-    schedule = Schedule(iterations, base_lr, batch, display=5, extra=falling)
+    schedule = Schedule(iterations, base_lr, batch, display=5, extra=_pace(iterations))
     write_prototxt(stage.solver, solver_for(solver(), schedule, stage.train, stage.prefix, seed))
     return iterations
+
+
+def _pace(iterations: int) -> dict[str, Any]:
+    """Fields of a solver whose rate falls to 0; it rises first where the Caffe in use knows how to.
+
+    The first steps of Adam are as long as the rate says whatever the gradients are, which would undo what a net that
+    is close to its teacher knows.
+    """
+    falling: dict[str, Any] = {'lr_policy': 'poly', 'power': 1.0}
+    if 'warmup_iter' in caffe_pb2.SolverParameter.DESCRIPTOR.fields_by_name:
+        falling['warmup_iter'] = int(WARM_UP * iterations)
+    return falling
 
 
 def _size(path: str | Path) -> tuple[int, int]:
