@@ -75,8 +75,11 @@ def test_pictures_keep_a_border_and_the_teacher_sees_whoever_is_not_tested_on(pr
 
 
 def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
-    words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out sp'
+    words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out sp --doc page.md'
     said = run('sphereface_prune', words)
+    page, kept = (work / 'page.md').read_text(), json.loads((work / 'page/sphereface-prune.json').read_text())
+    assert '| net | the teacher alone | 4 |' in page and '| net | then its own labels | 2 |' in page
+    assert [row['stage'] for row in kept['curves']] == ['conv1', 'conv2', 'last-round']
     assert 'net distilled: accuracy after training' in said
     start, base = work / 'sp/net/distilled', work / 'sp/net/00-base'
     assert 'teacher_rows' in weight_layers(read_weights(start / 'final.caffemodel'))
@@ -94,14 +97,16 @@ def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
 
 def test_a_base_from_scratch_needs_no_teacher_and_cannot_get_one_later(prepared, work, run):
     words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out scratch'
-    run('sphereface_prune', f'{words} --from-scratch')
+    assert 'from scratch' in run('sphereface_prune', f'{words} --from-scratch --bases')
+    assert not (work / 'scratch/net/rate-0.5').exists()
     assert not (work / 'scratch/net/distilled').exists() and not (work / 'scratch/net/00-base/init.caffemodel').exists()
     with pytest.raises(SystemExit, match='00-base: was begun without a teacher'):
         run('sphereface_prune', words)
 
 
 def test_all_margins_start_from_one_teaching(prepared, work, run):
-    run('sphereface_plus', '--settings plus.json --faces faces-with-teacher --out plus')
+    run('sphereface_plus', '--settings plus.json --faces faces-with-teacher --out plus --doc page.md')
+    assert '| m4 | ours' in (work / 'page.md').read_text()
     assert (work / 'plus/distilled/final.caffemodel').is_file()
     assert (work / 'plus/base-m4/init.caffemodel').is_file()
 

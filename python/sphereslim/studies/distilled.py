@@ -16,12 +16,14 @@ from sphereslim.data.random_cuts import with_random_cuts
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
-from sphereslim.files import ResultsFile, write_bytes
+from sphereslim.files import ResultsFile, read_json, write_bytes
 from sphereslim.net.prototxt import read_net, with_data, write_prototxt
 from sphereslim.net.weights import read_weights
+from sphereslim.report.cells import MEASURED, ReportCell, ReportTable, accuracy_text
 from sphereslim.rewrite.distill import without_teacher
 from sphereslim.settings import checked
 from sphereslim.studies.pipeline import Plan
+from sphereslim.studies.prune_runs import Base
 from sphereslim.studies.taught import taught_net
 from sphereslim.training.data_init import fit_start
 from sphereslim.training.schedule import Schedule
@@ -52,6 +54,43 @@ class Start:
         """From the `distilled` of a settings file's values, where they have it; None where a net is to go without."""
         chosen = None if from_scratch else settings.get('distilled')
         return cls.from_dict(chosen, f'{name}: distilled') if chosen else None
+
+
+def base_rows(bases: Sequence[Base]) -> list[dict[str, Any]]:
+    """Plain values of each base, and of the net that it started from: how it was made, accuracy, error, folds."""
+    rows = []
+    for base in bases:
+        first = base.stage()
+        taught = Stage(base.plan.folder / 'distilled')
+        stages = [(taught, 'the teacher alone')] if taught.is_trained() else []
+        stages.append((first, 'then its own labels' if stages else 'from scratch'))
+        for stage, how in stages:
+            result = read_json(stage.evaluation)['after']
+            rows.append(
+                {'net': base.name, 'how': how, 'iterations': stage.iterations(), 'pairs': result['pairs']}
+                | {name: result[name] for name in ('accuracy', 'error', 'folds')}
+            )
+    return rows
+
+
+def bases_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
+    """The ReportTable of `base_rows`."""
+    cells = [
+        [
+            ReportCell(row['net']),
+            ReportCell(row['how']),
+            ReportCell(f'{row["iterations"]:,}'),
+            ReportCell(accuracy_text(row['accuracy'], row['error']), MEASURED),
+            ReportCell(' '.join(f'{fold:.2f}' for fold in row['folds']), MEASURED),
+        ]
+        for row in rows
+    ]
+    return ReportTable(
+        'Bases',
+        ['network', 'learned from', 'iterations', 'accuracy', 'fold by fold'],
+        cells,
+        f'Accuracy on {rows[0]["pairs"]:,} pairs; the threshold of each fold comes from the others.',
+    )
 
 
 def start_base(start: Start, plan: Plan, gpu: str | None = None, heading: str = '') -> Stage:

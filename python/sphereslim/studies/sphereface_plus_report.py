@@ -150,8 +150,8 @@ def _seen(margin: dict[str, Any]) -> list[str]:
     ]
 
 
-def write(report: dict[str, Any], folder: Path, command: str) -> Path:
-    """Write the report into `folder`; the path of the page."""
+def runs_table(report: dict[str, Any]) -> ReportTable:
+    """The ReportTable of runs: ours and the published ones."""
     cells = [
         [
             ReportCell(row[0]),
@@ -164,6 +164,11 @@ def write(report: dict[str, Any], folder: Path, command: str) -> Path:
         'Accuracy in percent. Published: SphereFace-20 on CASIA-WebFace, verified on LFW. The run with the median '
         'accuracy is kept in released/.'
     )
+    return ReportTable('The table of runs', list(COLUMNS), cells, note)
+
+
+def write(report: dict[str, Any], folder: Path, command: str) -> Path:
+    """Write the report into `folder`; the path of the page."""
     facts = [
         ('network', report['net']),
         ('faces', f'{report["pictures"]} pictures of {report["people"]} people'),
@@ -174,7 +179,7 @@ def write(report: dict[str, Any], folder: Path, command: str) -> Path:
         folder,
         report['title'],
         facts,
-        [ReportTable('The table of runs', list(COLUMNS), cells, note)],
+        [runs_table(report)],
         figures,
         report | {'command': command},
         verdicts(report),

@@ -14,6 +14,7 @@ from typing import Any
 
 from sphereslim.checkout import PUBLISHED, checkout
 from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
+from sphereslim.commands.arguments.page import add_doc
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import Faces, open_faces
 from sphereslim.errors import SlimError
@@ -28,6 +29,7 @@ from sphereslim.settings import checked, read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies.distilled import Start, start_base
 from sphereslim.studies.entropy import layer_rows, layer_table, layers_figure, net_rows, net_table
+from sphereslim.studies.page import keep_on_page
 from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, whole_times
@@ -183,6 +185,8 @@ def report(
         ],
         {'nets': nets, 'layers': layers},
     )
+    if args.doc:
+        keep_on_page(args.doc, 'entropy', tables, {'nets': nets, 'layers': layers})
     for table in tables:
         print(f'\n{table.title}\n{table_text(table)}')
     print(f'report: {page} (also report.md and report.json beside it)')
@@ -208,5 +212,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--root', type=Path, help="folder that the settings name nets from (default: the project's checkout)"
     )
+    add_doc(parser)
     parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')

@@ -19,6 +19,7 @@ from typing import Any
 
 import sphereslim
 from sphereslim.checkout import PUBLISHED, SETTINGS, checkout
+from sphereslim.commands.arguments.page import add_doc
 from sphereslim.commands.command_line import command_line
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.top1 import Top1
@@ -30,6 +31,7 @@ from sphereslim.studies.flame import run as steps
 from sphereslim.studies.flame.lists import make_lists
 from sphereslim.studies.flame.nets import BASELINE, VARIANTS
 from sphereslim.studies.flame.settings import Settings, read_settings
+from sphereslim.studies.page import keep_on_page
 from sphereslim.training.stage import train_with_bar
 
 
@@ -55,6 +57,8 @@ def run(options: argparse.Namespace) -> None:
         binary = binarize(run)
         chosen = choose(run, results, sweeps)
         page, tables = report.write(run, results, sweeps, binary, chosen, options.published, command_line())
+    if options.doc:
+        keep_on_page(options.doc, 'flame', tables, {'results': results, 'sweeps': sweeps, 'binary': binary})
     for table in tables:
         print(f'\n{table.title}\n{table_text(table)}')
     print('', chosen['text'], chosen['unpack'], f'report: {page} (also report.md and report.json beside it)', sep='\n')
@@ -172,4 +176,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where synthetic faces are made (default data/flame-faces)',
     )
     parser.add_argument('--published', type=Path, default=PUBLISHED, help="folder of the sources' figures")
+    add_doc(parser)
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')

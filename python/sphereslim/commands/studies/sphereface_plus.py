@@ -6,10 +6,12 @@ Every run is a stage folder below --out. Stop it at any moment; the same command
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sphereslim.checkout import PUBLISHED
+from sphereslim.commands.arguments.page import add_doc
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import open_faces
 from sphereslim.errors import SlimError
@@ -18,7 +20,8 @@ from sphereslim.net.engine_check import check_engine
 from sphereslim.settings import checked, read_settings
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.distilled import Start, start_stages
-from sphereslim.studies.sphereface_plus_report import collect, table_text, write
+from sphereslim.studies.page import keep_on_page
+from sphereslim.studies.sphereface_plus_report import collect, runs_table, table_text, verdicts, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', required=True, help='folder of the runs')
     parser.add_argument('--runs', type=int, help='how many runs of each margin, each with its own seed')
     parser.add_argument('--margins', help='only these, separated by commas, such as m4')
+    add_doc(parser)
     parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
 
@@ -124,4 +128,8 @@ def run(args: argparse.Namespace) -> None:
         found = collect(plan, read_json(PUBLISHED / 'sphereface_plus.json'))
         page = write(found, plan.folder, command_line())
     print(table_text(found))
+    if args.doc:
+        table = runs_table(found)
+        table = replace(table, note=' '.join([table.note, *verdicts(found)]))
+        keep_on_page(args.doc, 'sphereface-plus', [table], found)
     print(f'report: {page} (also report.md and report.json beside it)')

@@ -13,18 +13,22 @@ from typing import Any
 
 from sphereslim.checkout import PUBLISHED, checkout
 from sphereslim.checkout import SETTINGS as SETTINGS_FOLDER
+from sphereslim.commands.arguments.page import add_doc
 from sphereslim.commands.arguments.values import rates
 from sphereslim.commands.command_line import command_line
 from sphereslim.data.lists import Faces, open_faces
 from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.progress import bar
+from sphereslim.report.cells import ReportTable
 from sphereslim.report.markdown import table_text
 from sphereslim.report.write import write_report
 from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
-from sphereslim.studies.distilled import Start, start_base
+from sphereslim.studies.distilled import Start, base_rows, bases_table, start_base
+from sphereslim.studies.fine_tuning import curve_rows, curves_table
+from sphereslim.studies.page import keep_on_page
 from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
@@ -57,9 +61,27 @@ def run(args: argparse.Namespace) -> None:
             if start:
                 start_base(start, base.plan, args.gpu, f'{base.name} ')
             run_stages(base.plan, args.gpu, f'{base.name} ')
+        if args.bases:
+            report_bases(args, bases)
+            return
         for base, rate, plan in plans:
             run_stages(plan, args.gpu, f'{base.name} at {rate:g} ')
         report(args, settings, bases, plans)
+
+
+def report_bases(args: argparse.Namespace, bases: Sequence[Base]) -> None:
+    """Print what the bases alone reach, and put it on the page."""
+    rows = base_rows(bases)
+    tell(args, [bases_table(rows)], {'bases': rows})
+
+
+def tell(args: argparse.Namespace, tables: Sequence[ReportTable], figures: dict[str, Any]) -> None:
+    """Print tables, and put them with their figures on the page of --doc."""
+    for table in tables:
+        print(f'\n{table.title}\n{table_text(table)}')
+    if args.doc:
+        study = 'sphereface-prune' + ('-from-scratch' if args.from_scratch else '')
+        keep_on_page(args.doc, study, tables, figures)
 
 
 def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, word: str) -> Base:
@@ -112,6 +134,8 @@ def report(
     )
     printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)
+    found, curves = base_rows(bases), curve_rows(plans, PUBLISHED)
+    tables = [table, bases_table(found), curves_table(curves)]
     facts = [
         ('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
         ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
@@ -122,16 +146,16 @@ def report(
         out,
         'Sphereface-Prune',
         facts,
-        [table],
+        tables,
         [
             comparison_figure(data),
             *course_figures(bases, plans),
             *base_figures(bases, PUBLISHED),
             *channel_figures(plans),
         ],
-        {'rows': data},
+        {'rows': data, 'bases': found, 'curves': curves},
     )
-    print(table_text(table))
+    tell(args, tables, {'rows': data, 'bases': found, 'curves': curves})
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
@@ -152,5 +176,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rates', type=rates, default=[0.75, 0.5], help='shares kept (default 0.75,0.5)')
     parser.add_argument('--criterion', default='greedy_pair', help='how to select filters (default greedy_pair)')
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
+    parser.add_argument('--bases', action='store_true', help='train the bases alone')
+    add_doc(parser)
     parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
