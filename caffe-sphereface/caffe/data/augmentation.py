@@ -24,9 +24,15 @@ class Transformer:
     (64 pictures of 3x112x96: 0.08 instead of 0.33 ms at 25 GB/s) and the workers are spared a tenth of their work; what
     the GPU does for it are three launches, some 0.03 ms for a batch of any size. A mean image, whose values differ by
     position, and float data are dealt with by the workers in either case.
+
+    `scales` says that the layer itself resizes pictures by one of `scale_factors`; an error where it does not.
     """
 
-    def __init__(self, param: caffe_pb2.TransformationParameter, phase: int, late: bool = False) -> None:
+    def __init__(
+        self, param: caffe_pb2.TransformationParameter, phase: int, late: bool = False, scales: bool = False
+    ) -> None:
+        if param.scale_factors and not scales:
+            raise CaffeError('transform_param has scale_factors, expected them in an ImageSegData layer')
         if param.HasField('mean_file') and param.mean_value:
             raise CaffeError('transform_param has mean_file and mean_value, expected one of them')
         if param.noise_param.ListFields() and param.noise_param.prob:

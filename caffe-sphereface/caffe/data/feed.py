@@ -179,10 +179,11 @@ class Feed(Generic[Item]):
         return batch.data, batch.labels
 
 
-def make_transformer(layer: DataLayer) -> Transformer:
-    """The Transformer that a layer's transform_param asks for, errors naming the layer."""
+def make_transformer(layer: DataLayer, scales: bool = False) -> Transformer:
+    """The Transformer that a layer's transform_param asks for, errors naming the layer; `scales` as Transformer's."""
+    late = device.device().type == 'cuda'
     try:
-        return Transformer(layer.param.transform_param, layer.phase, late=device.device().type == 'cuda')
+        return Transformer(layer.param.transform_param, layer.phase, late, scales)
     except CaffeError as error:
         layer.error(str(error))
 

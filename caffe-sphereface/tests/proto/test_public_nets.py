@@ -222,6 +222,27 @@ BUILT = {
         'more_fix_crop: true multi_scale: true max_distort: 1 scale_ratios: [1, .875, .75] mean_value: 128 '
         'is_flow: true }',
     ),
+    'ImageSegData': layer(
+        'ImageSegData',
+        '',
+        'y z',
+        'image_data_param { source: "pairs.txt" batch_size: 1 shuffle: true label_type: PIXEL } '
+        'transform_param { mirror: true crop_size: 13 mean_value: 102.98 mean_value: 115.947 mean_value: 122.772 }',
+    ),
+    'scale_factors': layer(
+        'ImageSegData',
+        '',
+        'y z',
+        'image_data_param { source: "pairs.txt" label_type: PIXEL } '
+        'transform_param { crop_size: 13 scale_factors: 0.75 scale_factors: 1 scale_factors: 2.0 }',
+    ),
+    'SegAccuracy': layer('SegAccuracy', 'x positions', extra='seg_accuracy_param { ignore_label: 255 }'),
+    'ImageLabelmapData': layer(
+        'ImageLabelmapData',
+        '',
+        'y z',
+        'image_data_param { source: "pairs.txt" batch_size: 1 new_height: 0 new_width: 0 }',
+    ),
     'Gather': layer('Gather', 'f label', 'y z') + by_name(layer('SoftmaxWithLoss', 'y z', 'l'), 'loss'),
     'VIDEO_DATA': 'layers { name: "layer" type: VIDEO_DATA top: "y" top: "z" image_data_param { source: "clips.txt" '
     'use_image: true batch_size: 1 new_length: 2 crop_size: 4 mirror: true show_data: 0 mean_value: 128 } } '
@@ -267,16 +288,6 @@ REFUSED = {
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
     'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
-    'ImageLabelmapData': (layer('ImageLabelmapData', ''), UNKNOWN),
-    'ImageSegData': (
-        layer('ImageSegData', '', extra='image_data_param { source: "l" label_type: PIXEL }'),
-        'image_data_param.label_type PIXEL: not implemented (labels that are pictures); forks that have it: pspnet',
-    ),
-    'scale_factors': (
-        layer('Data', '', extra='transform_param { scale_factors: 0.75 } data_param { source: "l" }'),
-        'transform_param.scale_factors 0.75: not implemented (which pixels a net is given); forks that have it: pspnet',
-    ),
-    'SegAccuracy': (layer('SegAccuracy', extra='seg_accuracy_param { ignore_label: 255 }'), NOT_HERE + 'pspnet'),
     'SeLu': (layer('SeLu'), NOT_HERE + 'synopsys'),
     'SeLuDropout': (layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'), NOT_HERE + 'synopsys'),
     'SoftmaxCrossEntropyLoss': (layer('SoftmaxCrossEntropyLoss'), UNKNOWN),

@@ -90,12 +90,15 @@ LAYER_TYPES = {
     'BatchNorm': LayerType(per_channel=True, statistics=Statistics(0, 'batch_norm_param', 'use_global_stats')),
     'BN': LayerType(per_channel=True, statistics=Statistics(2, 'bn_param', biased=True)),
     **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),
-    'VoxelSoftmaxWithLoss': _JUDGE,
+    **dict.fromkeys(('VoxelSoftmaxWithLoss', 'SegAccuracy'), _JUDGE),
     **dict.fromkeys(
         ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE
     ),
     **dict.fromkeys(('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input'), _DATA),
-    **dict.fromkeys(('MultiLabelImageData', 'DenseImageData', 'AnnotatedData', 'VideoData'), _DATA),
+    **dict.fromkeys(
+        ('MultiLabelImageData', 'DenseImageData', 'AnnotatedData', 'VideoData', 'ImageSegData', 'ImageLabelmapData'),
+        _DATA,
+    ),
 }
 _NOTHING_KNOWN = LayerType()
 

@@ -13,6 +13,23 @@ from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
 from caffe.proto.caffe_pb2 import ImageDataParameter
 
+# fields of VideoData's first version, and of ImageSegData
+_OF_OTHERS = (
+    'label_type',
+    'ignore_label',
+    'new_length',
+    'use_image',
+    'sampling_rate',
+    'use_temporal_jitter',
+    'mean_value',
+    'num_truth_channels',
+    'use_byte_input',
+    'is_flow',
+    'truth_scale',
+    'clip_min',
+    'clip_max',
+)
+
 
 @register('ImageData')
 class ImageData(Layer):
@@ -29,6 +46,9 @@ class ImageData(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.image_data_param
+        others = [name for name in _OF_OTHERS if param.HasField(name)]
+        if others and not (others == ['label_type'] and param.label_type == param.IMAGE):
+            self.error(f'has {others[0]}, expected it in a layer of labels of pixels or of clips')
         if bool(param.new_height) != bool(param.new_width):
             self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
         try:

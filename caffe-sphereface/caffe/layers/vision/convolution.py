@@ -34,6 +34,8 @@ class Convolution(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
+        if param.HasField('kernel_depth'):
+            self.error('has kernel_depth, expected it in a Convolution3D')
         self.transposed = self.type == 'Deconvolution'
         self.window = self._window_over(bottom[0])
         self.channels = bottom[0].shape[self.window.axis]

@@ -32,6 +32,8 @@ class Pooling(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
+        if param.HasField('kernel_depth'):
+            self.error('has kernel_depth, expected it in a Pooling3D')
         self.check_picture(bottom[0].shape)
         self.is_max = param.pool == param.MAX
         self.stochastic = param.pool == param.STOCHASTIC

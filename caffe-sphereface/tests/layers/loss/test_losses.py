@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.errors import CaffeError
 from gradcheck import check_gradient
 from layer_case import layer, make_net
 from loss_cases import GRADIENTS, MATRIX, SPATIAL
@@ -332,3 +333,43 @@ def test_voxels_without_a_class_count_in_the_divisor_and_have_no_loss(switch, sh
     unknown = torch.from_numpy(labels == 255).unsqueeze(1) * scores.detach().softmax(1) / 24
     assert float(net.blobs['loss'].data) == pytest.approx(want.item(), rel=1e-5)
     np.testing.assert_allclose(net.blobs['x'].diff, scores.grad + share * unknown, atol=1e-6)
+
+
+def segmented(scores, labels, fields='', forwards=1):
+    """The three shares that SegAccuracy gives."""
+    text = layer('SegAccuracy', 'x label', 'y', f'seg_accuracy_param {{ {fields} }}')
+    net = make_net(text, {'x': scores.shape, 'label': labels.shape}, force_backward=False)
+    for _ in range(forwards):
+        net.blobs['x'].data[...], net.blobs['label'].data[...] = scores, labels
+        net.forward()
+    assert net.blobs['y'].shape == (1, 1, 1, 3)
+    return net.blobs['y'].data.ravel().tolist()
+
+
+def test_shares_of_pixels_by_hand():
+    # predicted 0 1 1 2 of labels 0 1 2 2, and one that is ignored; class 3 does not occur
+    scores = np.zeros((1, 4, 1, 5), 'f')
+    for place, kind in enumerate([0, 1, 1, 2, 3]):
+        scores[0, kind, 0, place] = 1
+    labels = np.array([0, 1, 2, 2, 255], 'f').reshape(1, 1, 1, 5)
+    wanted = [3 / 4, (1 + 1 + 1 / 2) / 3, (1 + 1 / 2 + 1 / 2 + 1) / 4]
+    assert segmented(scores, labels, 'ignore_label: 255') == pytest.approx(wanted)
+    assert segmented(scores, labels, 'ignore_label: 255 reset: false', forwards=2) == pytest.approx(wanted)
+    with pytest.raises(CaffeError, match='has labels from 0 to 255, expected 0 to 3'):
+        segmented(scores, labels)
+
+
+def test_counts_of_pixels_go_on_without_reset():
+    scores, labels = np.zeros((1, 2, 1, 1), 'f'), np.zeros((1, 1, 1, 1), 'f')
+    text = layer('SegAccuracy', 'x label', 'y', 'seg_accuracy_param { reset: false }')
+    net = make_net(text, {'x': scores.shape, 'label': labels.shape}, force_backward=False)
+    for right in (1, -1):
+        net.blobs['x'].data[...] = [[[[right]], [[0]]]]
+        net.blobs['label'].data[...] = labels
+        net.forward()
+    assert net.blobs['y'].data.ravel().tolist() == [0.5, 0.5, pytest.approx((0.5 + 0) / 2)]
+
+
+def test_one_channel_stands_for_two_classes():
+    scores, labels = np.array([0.2, 0.7, 0.9], 'f').reshape(1, 1, 1, 3), np.array([0, 1, 0], 'f').reshape(1, 1, 1, 3)
+    assert segmented(scores, labels) == pytest.approx([2 / 3, (1 / 2 + 1) / 2, (1 / 2 + 1 / 2) / 2])

@@ -1,0 +1,90 @@
+"""What layers have in common whose lists pair pictures with labels of their pixels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from caffe import log
+from caffe.blobs.blob import Blob
+from caffe.data.augmentation import Draw, Transformer, picture_generator
+from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
+from caffe.data.picture_list import PathList
+from caffe.data.prefetch.batch import Label, NewRow
+from caffe.errors import CaffeError
+from caffe.layers.support.registry import Layer
+from caffe.proto.caffe_pb2 import DenseImageDataParameter, ImageDataParameter
+
+
+class Pair(NamedTuple):
+    """A picture (height, width[, channels]) of bytes, or of floats with its channels, and labels (height, width)."""
+
+    picture: np.ndarray
+    labels: np.ndarray
+    path: str  # of the labels, for errors
+
+
+# from the index of an entry, and what its picture draws from, to the Pair
+Read = Callable[[int, np.random.Generator], Pair]
+
+
+class PixelLabelData(Layer):
+    """Batches of pictures (N, C, H, W) and of the labels of their pixels (N, 1, H, W).
+
+    What transform_param crops and mirrors, it crops and mirrors in both. Subclasses give the list's parameter, and for
+    it the list and the function that reads an entry.
+    """
+
+    bottoms = 0
+    values_from = 'files'
+    tops = 2
+    scales_pictures = False  # whether it applies the scale_factors of transform_param
+
+    def list_param(self) -> DenseImageDataParameter | ImageDataParameter:
+        """The message that names the list."""
+        raise NotImplementedError
+
+    def open(self, transformer: Transformer) -> tuple[PathList, Read]:
+        """(the list, the function that reads its entries)."""
+        raise NotImplementedError
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.list_param()
+        if bool(param.new_height) != bool(param.new_width):
+            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
+        transformer, generator = make_transformer(self, self.scales_pictures), own_generator()
+        if transformer.resizings:
+            self.error('has resize_param, expected new_height and new_width, which resize labels, too')
+        if transformer.corner_crops:
+            self.error('has fix_crop or multi_scale, which labels do not follow; expected crop_size alone')
+        try:
+            listing, read = self.open(transformer)
+        except CaffeError as error:
+            self.error(str(error))
+        log.info('base_data_layer.cpp:54', f'A total of {len(listing.paths)} examples.')
+        order = order_of_list(self, param, len(listing.paths), generator)
+        load = _loader(listing, read, transformer)
+        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=False)
+        self._feed.shape_tops(self, top, order.peek())
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self._feed.forward(self, top)
+
+
+def _loader(listing: PathList, read: Read, transformer: Transformer) -> Callable[[int, Draw, NewRow], Label]:
+    def load(index: int, draw: Draw, new_row: NewRow) -> Label:
+        try:
+            picture, labels, path = read(index, picture_generator(draw, 1))
+            if labels.shape != picture.shape[:2]:
+                raise CaffeError(f'{path}: has size {labels.shape}, its picture {picture.shape[:2]}; expected the same')
+            if picture.dtype == np.uint8:
+                transformer.place(picture, draw, new_row)
+            else:
+                transformer.place_planes(picture.transpose(2, 0, 1), draw, new_row)
+        except CaffeError as error:
+            raise CaffeError(f'{listing.where(index)}: {error}') from None
+        rows, columns = transformer.window(labels.shape[0], labels.shape[1], draw)
+        window = labels[rows, columns]
+        return (window[:, ::-1] if transformer.flips(draw) else window)[None].astype(np.float32)
+
+    return load
