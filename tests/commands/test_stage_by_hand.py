@@ -8,7 +8,7 @@ from sphereslim.net.prototxt import read_net, read_solver
 from sphereslim.training.stage import Stage
 from tiny_run import write_run
 
-FINE_TUNE = {'iterations': 2, 'base_lr': 0.004, 'batch': 3, 'display': 1}
+FINE_TUNE = {'iterations': 2, 'base_lr': 0.004, 'batch': 3, 'display': 1, 'lambda_falls': 2}
 
 
 @pytest.fixture
@@ -36,6 +36,11 @@ def test_select_prune_and_finetune_make_the_stage_of_the_pipeline(work, run, qui
     for name in ('init', 'final'):
         assert getattr(mine, name).read_bytes() == getattr(made, name).read_bytes()
     assert read_net(mine.train) == read_net(made.train)
+    assert [
+        layer.margin_inner_product_param.gamma
+        for layer in read_net(mine.train).layer
+        if layer.type == 'MarginInnerProduct'
+    ] == [99.5]
     solvers = [read_solver(stage.solver) for stage in (mine, made)]
     for solver in solvers:
         solver.ClearField('net')

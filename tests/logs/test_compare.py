@@ -1,5 +1,6 @@
 """Two trainings compared: their nets, their curves, the published ones."""
 
+import json
 import subprocess
 from html import escape
 
@@ -9,13 +10,13 @@ from log_texts import LOGS, feed, header, noisy, shared, stamp, training, write
 from repository import ROOT
 from sphereslim.logs import LogError, parse_log
 from sphereslim.logs.compare import verdict
-from sphereslim.logs.compare.compare import judge, pair, read_source
+from sphereslim.logs.compare.compare import Pair, judge, pair, read_source
 from sphereslim.logs.compare.page import page
 from sphereslim.logs.compare.published_curves import read_figure
-from sphereslim.logs.compare.text import alone, pair_lines
+from sphereslim.logs.compare.text import alone, as_data, course_words, pair_lines, summary
 from sphereslim.logs.compare.verdict import compare
-from sphereslim.logs.curves import Curve
-from sphereslim.logs.trainings import trainings
+from sphereslim.logs.curves import Curve, course
+from sphereslim.logs.trainings import LoggedTraining, trainings
 
 
 def with_layers(**outputs):
@@ -62,6 +63,33 @@ def test_verdicts():
     diverged = noisy(2)
     diverged.value[350:] = np.nan
     assert compare(noisy(1), diverged, [])['verdict'] == 'differs'
+
+
+@pytest.mark.parametrize(
+    'theirs, ours, words',
+    [
+        (np.linspace(1, 5, 40), np.linspace(0.2, 0.9, 25), 'both rise'),
+        (np.linspace(1, 5, 40), np.linspace(9, 5, 25), 'rises against falls'),
+        (np.full(40, 2.0), np.linspace(1, 5, 25), 'stays against rises'),
+        (np.linspace(1, 5, 40), np.linspace(1, 5, 9), ''),
+    ],
+)
+def test_whether_both_go_the_same_way_is_told_whatever_their_levels_and_lengths(theirs, ours, words):
+    noise = np.random.default_rng(1).normal(0, 0.05, 40)
+    curves = [Curve('loss', 10 * np.arange(len(values)), values + noise[: len(values)]) for values in (theirs, ours)]
+    found = Pair(*(LoggedTraining(name, name, {'loss': curve}) for name, curve in zip('ab', curves)), [], [], [], '')
+    found.verdicts.append(compare(*curves, []))
+    assert course_words(found.verdicts[0]) == words
+    shown = f'first to last fifth: {words} ('
+    assert [shown in text for text in ('\n'.join(pair_lines(found)), page([], [found]))] == [bool(words)] * 2
+    assert (words in summary([found])) and json.dumps(as_data([], [found]))
+
+
+def test_a_curve_that_only_scatters_stays():
+    level = np.random.default_rng(2).normal(1, 0.3, 50)
+    assert course(Curve('loss', np.arange(50), level)).word == 'stays'
+    assert course(Curve('loss', np.arange(50), level + np.linspace(0, 2, 50))).word == 'rises'
+    assert course(Curve('loss', np.arange(9), level[:9])) is None
 
 
 def test_a_difference_that_lasts_is_seen_in_noise():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from repository import ROOT
 from sphereslim.errors import SlimError
+from sphereslim.evaluation.paired import pack_right
 from sphereslim.evaluation.top1 import Top1
 from sphereslim.net.costs import measure, total
 from sphereslim.net.opened import open_net
@@ -14,7 +15,7 @@ from sphereslim.net.prototxt import find_layer
 from sphereslim.quantization.sweep import combinations
 from sphereslim.studies.flame.lists import make_lists
 from sphereslim.studies.flame.nets import VARIANTS, logits_of, variant_nets
-from sphereslim.studies.flame.report import claims
+from sphereslim.studies.flame.report import claims, stage1_table
 from sphereslim.studies.flame.run import smallest
 from sphereslim.studies.flame.settings import read_settings
 
@@ -123,6 +124,7 @@ def test_top1_counts_right_answers(pictures, tmp_path):
     net.save(str(tmp_path / 'net.caffemodel'))
     measured = Top1(lists.val, lists.pictures, settings.resize, settings.crop)
     assert measured(tmp_path / 'deploy.prototxt', tmp_path / 'net.caffemodel') == 25
+    assert measured.judged(tmp_path / 'deploy.prototxt', tmp_path / 'net.caffemodel').mean() == 0.25
 
 
 def test_smallest_file_within_the_tolerance():
@@ -151,6 +153,19 @@ def test_claims_are_judged_by_what_was_measured():
         ['distillation helps', 'flame', '66.00', '60.00', 'undecided'],
         ['6-bit log min-max, the sign one of 6 bits, beats 6-bit linear', 'vgg11bn', '70.00', '50.00', 'holds'],
     ]
+
+
+def test_claims_go_by_the_same_pictures_where_results_hold_them():
+    judged = {'vgg11bn': np.arange(100) >= 6, 'flame': np.arange(100) >= 2, 'distilled': np.arange(100) >= 9}
+    results = {
+        name: {'accuracy': 100 * right.mean(), 'bytes': 10, 'macs': 10}
+        | {'right': pack_right(right), 'pairs': 100, 'pairs_digest': 'x'}
+        for name, right in judged.items()
+    }
+    assert [row[-1].text for row in claims(results, {}, 10).rows] == ['holds', 'does not hold']
+    results |= dict.fromkeys(set(VARIANTS) - set(results), results['flame'])
+    lost = {row[0].text: row[2].text for row in stage1_table(results, {'stage1': []}).rows}
+    assert (lost['vgg11bn'], lost['flame'], lost['distilled']) == ('', '-4.00 ± 1.97', '3.00 ± 1.71')
 
 
 @pytest.fixture(scope='module')

@@ -34,6 +34,8 @@ def _margin(with_term, without, published=()):
         'alpha': 1,
         'base': 90.0,
         'released': 2,
+        'lost_error': 0.5,
+        'gain_errors': [0.25] * len(without),
         'strength': {},
         'with': runs(with_term),
         'without': runs(without),
@@ -44,8 +46,8 @@ def _margin(with_term, without, published=()):
 
 def test_every_run_stands_beside_the_published_ones():
     ours, theirs = rows({'margins': [_margin([91, 92, 94], [], [99.2, 99.4])]})
-    assert ours == ['m4', 'ours', '90.00', '91.00 92.00 94.00', '92.33', '1.53', '#2: 92.00']
-    assert theirs == ['m4', 'published', '99.27', '99.20 99.40', '99.30', '0.14', '#1: 99.20']
+    assert ours == ['m4', 'ours', '90.00', '91.00 92.00 94.00', '92.33', '1.53', '#2: 92.00', '-2.00 ± 0.50']
+    assert theirs == ['m4', 'published', '99.27', '99.20 99.40', '99.30', '0.14', '#1: 99.20', '0.07']
 
 
 @pytest.mark.parametrize(
@@ -59,12 +61,13 @@ def test_every_run_stands_beside_the_published_ones():
 def test_a_gain_is_told_with_its_spread(gains, said):
     text = verdicts({'margins': [_margin([90 + gain for gain in gains], [90] * 3)]})[0]
     assert said in text and 'over 3 seeds, deviation' in text
+    assert text.endswith('; each seed over the same pairs ' + ', '.join(f'{gain:.2f} ± 0.25' for gain in gains) + '.')
 
 
 def test_one_run_has_no_spread():
     margin = _margin([91], [90]) | {'released': 1}
     assert rows({'margins': [margin]})[0][5] == ''
-    assert verdicts({'margins': [margin]})[0].endswith('too seldom to tell: +1.00 points over 1 seed.')
+    assert 'too seldom to tell: +1.00 points over 1 seed;' in verdicts({'margins': [margin]})[0]
 
 
 def test_the_told_turn_is_the_gradients_length():
@@ -110,6 +113,7 @@ def test_a_whole_run_tells_what_the_term_did_and_is_not_made_twice(tmp_path):
     (margin,) = report['margins']
     assert [row[0] for row in margin['with'][0]['centres']] == [0, 1, 2, 3]
     assert margin['with'][0]['centres'][0] == margin['without'][0]['centres'][0]
+    assert margin['lost_error'] >= 0 and len(margin['gain_errors']) == 1
     assert margin['strength']['distance'] <= margin['strength']['bound'] == 8
     assert (tmp_path / 'out/report.html').is_file() and (tmp_path / 'out/released/m4.caffemodel').is_file()
     assert (tmp_path / 'out/angle-mean-m4.png').is_file()

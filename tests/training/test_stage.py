@@ -13,7 +13,7 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.logs.parser import parse_log
 from sphereslim.logs.trainings import trainings
-from sphereslim.net.heads import advanced, per_forward, with_alpha, with_classes, with_head
+from sphereslim.net.heads import advanced, per_forward, with_alpha, with_classes, with_falling_lambda, with_head
 from sphereslim.net.prototxt import parse_net, read_solver, write_prototxt
 from sphereslim.studies.sphereface_plus import centre_angles
 from sphereslim.training.caffe_train import train
@@ -56,6 +56,22 @@ def test_an_advanced_net_goes_on_with_lambda_where_it_stood(tmp_path):
 def test_lambda_of_two_forwards_an_iteration_is_that_of_one(tmp_path):
     net = parse_net(MARGIN)
     assert np.allclose(lambdas(per_forward(net, 2), 8, tmp_path)[1::2], lambdas(net, 4, tmp_path))
+
+
+@pytest.mark.parametrize('power', [1, 2])
+def test_a_lambda_told_to_fall_is_at_its_least_after_so_many_forwards(power, tmp_path):
+    net = parse_net(MARGIN)
+    param = net.layer[2].margin_inner_product_param
+    param.power = power
+    found = lambdas(with_falling_lambda(net, 6), 8, tmp_path)
+    assert np.all(np.diff(found[:6]) < 0) and np.allclose(found[5:], 5) and found[4] > 5.1
+
+
+def test_a_lambda_that_cannot_fall_is_told():
+    net = parse_net(MARGIN)
+    net.layer[2].margin_inner_product_param.lambda_min = 2000
+    with pytest.raises(SlimError, match=r"^layer 'head': .*lambda_min 2000.* expected 0 < lambda_min < base"):
+        with_falling_lambda(net, 6)
 
 
 def test_alpha_of_two_forwards_an_iteration_starts_with_the_first_of_them():

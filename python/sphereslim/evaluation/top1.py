@@ -38,17 +38,21 @@ class Top1:
         self.images: np.ndarray | None = None
 
     def __call__(self, deploy: str | Path, weights: str | Path) -> float:
+        return 100 * float(self.judged(deploy, weights).mean())
+
+    def judged(self, deploy: str | Path, weights: str | Path) -> np.ndarray:
+        """Whether each picture of the list is judged right, bools."""
         images = self._read()
         net = load_net(deploy, weights)
-        right = 0
+        right = []
         for start in range(0, len(images), self.batch):
             part = prepare(images[start : start + self.batch], self.form)
             data = net.blobs[net.inputs[0]]
             data.reshape(*part.shape)
             data.data[...] = part
             output = net.forward()[net.outputs[0]]
-            right += int((output.argmax(axis=1) == self.labels[start : start + self.batch]).sum())
-        return 100 * right / len(images)
+            right.append(output.argmax(axis=1) == self.labels[start : start + self.batch])
+        return np.concatenate(right)
 
     @property
     def error(self) -> float:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 PLATEAU = 1e-5  # largest relative change within a plateau: printing loses about as much
+ENDS = 5  # a curve's first and last fifth tell where it goes
+STANDARD_ERRORS = 3
 
 
 @dataclass
@@ -127,6 +129,33 @@ def steps(curve: Curve) -> list[tuple[int, int, float]]:
         )
         for place in changed
     ]
+
+
+@dataclass(frozen=True)
+class Course:
+    """Where a curve goes: `word` is rises, falls or stays, `first` and `last` the means of its first and last fifth."""
+
+    word: str
+    first: float
+    last: float
+
+
+def course(curve: Curve) -> Course | None:
+    """The Course of a curve, None where its fifths hold fewer than two points each.
+
+    It stays where the means of its ends are within STANDARD_ERRORS standard errors of their difference; what a curve
+    does within its ends counts as scatter.
+    """
+    values = curve.finite().value
+    length = len(values) // ENDS
+    if length < 2:
+        return None
+    ends = values[:length], values[-length:]
+    first, last = (float(end.mean()) for end in ends)
+    error = np.sqrt(sum(end.var(ddof=1) for end in ends) / length)
+    if abs(last - first) <= STANDARD_ERRORS * error:
+        return Course('stays', first, last)
+    return Course('rises' if last > first else 'falls', first, last)
 
 
 def first_reaching(

@@ -146,6 +146,24 @@ def _advance_alpha(param: caffe_pb2.InterClassParameter, forwards: int) -> None:
         param.alpha_stepvalue.extend(left)
 
 
+def with_falling_lambda(net: caffe_pb2.NetParameter, forwards: int) -> caffe_pb2.NetParameter:
+    """The net whose MarginInnerProduct layers let lambda fall from its base to lambda_min in so many forwards.
+
+    From lambda = base * (1 + gamma * n)^-power it sets gamma. SlimError for a head whose lambda cannot fall so far.
+    """
+    result = copy_of(net)
+    for layer in result.layer:
+        if layer.type == 'MarginInnerProduct':
+            param = layer.margin_inner_product_param
+            if not 0 < param.lambda_min < param.base or param.power <= 0:
+                raise SlimError(
+                    f"layer '{layer.name}': base {param.base:g}, lambda_min {param.lambda_min:g} and power "
+                    f'{param.power:g}, expected 0 < lambda_min < base and a power above 0 for a lambda that falls'
+                )
+            param.gamma = ((param.base / param.lambda_min) ** (1 / param.power) - 1) / forwards
+    return result
+
+
 def per_forward(net: caffe_pb2.NetParameter, forwards: int) -> caffe_pb2.NetParameter:
     """The net with lambda and alpha as published, when an iteration takes several forwards (`iter_size`).
 

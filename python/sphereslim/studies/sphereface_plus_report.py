@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sphereslim.evaluation.paired import lost_error
 from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_solver
-from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
+from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable, loss_text
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import text_table
 from sphereslim.report.write import write_report
@@ -18,7 +19,7 @@ from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
 from sphereslim.training.stage import Stage
 
-COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released')
+COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released', 'lost to the base')
 CURVES = ('loss', 'lambda', 'inter-class distance', 'lr')
 SIZE = (4.6, 3.2)
 Points = Sequence[Sequence[float]]  # (iteration, value)
@@ -40,6 +41,8 @@ def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, publishe
     runs = plan.runs_of(margin)
     number, _ = sphereface_plus.release(plan, margin)
     start = [0, *sphereface_plus.base_angles(plan, margin)]
+    base = sphereface_plus.accuracy(plan, plan.base_of(margin))
+    judged = [sphereface_plus.accuracy(plan, stage) for stage, _, _ in runs]
     found = {
         'name': margin.name,
         'alpha': margin.alpha,
@@ -47,9 +50,11 @@ def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, publishe
         'batch': margin.schedule.batch,
         'momentum': read_solver(runs[0][0].solver).momentum,
         'iterations': margin.schedule.iterations,
-        'base': sphereface_plus.accuracy(plan, plan.base_of(margin))['accuracy'],
+        'base': base['accuracy'],
+        'lost_error': lost_error(base, judged[number - 1]),
         'with': [_run(plan, stage, start) for stage, _, _ in runs[: plan.runs]],
         'without': [_run(plan, stage, start) for stage, _, _ in runs[plan.runs :]],
+        'gain_errors': [lost_error(*both) for both in zip(judged[plan.runs :], judged)],
         'published': {'base': published['pretrained_lfw'].get(margin.name), **published['runs'].get(margin.name, {})},
     }
     return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
@@ -85,10 +90,13 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
     found = []
     for margin in report['margins']:
         ours = [run['accuracy'] for run in margin['with']]
-        found.append([margin['name'], 'ours', *_summary(margin['base'], ours, margin['released'])])
+        lost = loss_text(margin['base'] - ours[margin['released'] - 1], margin['lost_error'])
+        found.append([margin['name'], 'ours', *_summary(margin['base'], ours, margin['released']), lost])
         printed = margin['published']
         if printed.get('acc'):
-            found.append([margin['name'], 'published', *_summary(printed['base'], printed['acc'], printed['released'])])
+            summary = _summary(printed['base'], printed['acc'], printed['released'])
+            lost = loss_text(printed['base'] - printed['acc'][printed['released'] - 1], None)
+            found.append([margin['name'], 'published', *summary, lost])
     return found
 
 
@@ -116,7 +124,9 @@ def verdicts(report: dict[str, Any]) -> list[str]:
         if not pairs:
             continue
         gains = [a['accuracy'] - b['accuracy'] for a, b in pairs]
-        found.append(f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {_change(gains)}.')
+        said = f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {_change(gains)}'
+        each = [loss_text(gain, error) for gain, error in zip(gains, margin['gain_errors']) if error is not None]
+        found.append(f'{said}; each seed over the same pairs {", ".join(each)}.' if each else f'{said}.')
         found += _seen(margin)
     return found
 
@@ -162,7 +172,7 @@ def runs_table(report: dict[str, Any]) -> ReportTable:
     ]
     note = (
         'Accuracy in percent. Published: SphereFace-20 on CASIA-WebFace, verified on LFW. The run with the median '
-        'accuracy is kept in released/.'
+        'accuracy is kept in released/; what it lost to its base stands with the paired standard error over the pairs.'
     )
     return ReportTable('The table of runs', list(COLUMNS), cells, note)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
+from sphereslim.net.heads import with_falling_lambda
 from sphereslim.net.messages import copy_of
 from sphereslim.settings import checked
 
@@ -21,6 +22,7 @@ SETTINGS = {
     'snapshot?': 'whole',
     'iter_size?': 'count',
     'average_loss?': 'count',
+    'lambda_falls?': 'whole',
     'extra?': 'settings',
 }
 
@@ -32,7 +34,8 @@ _TESTS = ('test_net', 'test_net_param', 'test_state', 'test_iter', 'test_interva
 class Schedule:
     """One training: `iterations` of `batch` pictures at `base_lr`, times `gamma` at each of `steps`.
 
-    `snapshot` 0 keeps only the end. `iter_size` batches make one iteration.
+    `snapshot` 0 keeps only the end. `iter_size` batches make one iteration. `lambda_falls` is the number of iterations
+    in which the margin's lambda falls to lambda_min; 0 for as many as the net says.
     """
 
     iterations: int
@@ -44,6 +47,7 @@ class Schedule:
     snapshot: int = 0
     iter_size: int = 1
     average_loss: int = 1
+    lambda_falls: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -51,6 +55,13 @@ class Schedule:
         """A Schedule from the values of a settings file; SlimError names what is missing, unknown or invalid."""
         checked(values, SETTINGS, name)
         return cls(**{**values, 'steps': tuple(values.get('steps', ()))})
+
+
+def net_for(net: caffe_pb2.NetParameter, schedule: Schedule) -> caffe_pb2.NetParameter:
+    """A train net with the lambda of a Schedule."""
+    if not schedule.lambda_falls:
+        return net
+    return with_falling_lambda(net, schedule.lambda_falls * schedule.iter_size)
 
 
 def trained_on(base: caffe_pb2.SolverParameter, net: str | Path, prefix: str | Path) -> caffe_pb2.SolverParameter:

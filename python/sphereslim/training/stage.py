@@ -21,7 +21,7 @@ from sphereslim.net.heads import advanced
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.progress import bar
 from sphereslim.training.caffe_train import Progress, SafetySnapshots, train
-from sphereslim.training.schedule import Schedule, solver_for
+from sphereslim.training.schedule import Schedule, net_for, solver_for
 
 _STATE = re.compile(r'_iter_(\d+)\.solverstate$')
 
@@ -56,7 +56,7 @@ class Stage:
     ) -> None:
         """Write the stage's two nets, and a solver like the one in the file `solver`, on a Schedule."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_prototxt(self.train, train)
+        write_prototxt(self.train, net_for(train, schedule))
         write_prototxt(self.deploy, deploy)
         write_prototxt(self.solver, solver_for(read_solver(solver), schedule, self.train, self.prefix, seed))
 

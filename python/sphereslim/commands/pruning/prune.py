@@ -24,7 +24,7 @@ from sphereslim.net.phases import with_net_stages
 from sphereslim.net.prototxt import read_net, read_solver, with_batch, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.pruning.selection import read_selections
-from sphereslim.training.schedule import Schedule, has_test_nets, solver_for, trained_on
+from sphereslim.training.schedule import Schedule, has_test_nets, net_for, solver_for, trained_on
 from sphereslim.training.stage import Stage
 
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
 def write_training(
     args: argparse.Namespace, stage: Stage, solver: caffe_pb2.SolverParameter, kept: Mapping[str, Any]
 ) -> None:
-    """Write the solver of the stage, and its batch size into the train net: as the run of --solver fine-tunes."""
+    """Write the stage's solver, batch size and lambda into its train net: as the run of --solver fine-tunes."""
     run = run_of(args.solver)
     made, source = trained_on(solver, stage.train, stage.prefix), args.solver
     if run:
@@ -68,7 +68,7 @@ def write_training(
         for name in ('iter_size', 'average_loss'):  # those of the stage that the solver is of
             made.ClearField(name)
         made, source = solver_for(made, schedule, stage.train, stage.prefix, seed), f'fine_tune of {run}'
-        write_prototxt(stage.train, with_batch(read_net(stage.train), schedule.batch))
+        write_prototxt(stage.train, net_for(with_batch(read_net(stage.train), schedule.batch), schedule))
     if has_test_nets(solver):
         print(f'{args.solver}: its test nets are not pruned along, they are left out')
     write_prototxt(stage.solver, made)

@@ -7,7 +7,15 @@ from typing import Any
 
 from sphereslim.logs.compare.compare import Pair
 from sphereslim.logs.compare.plots import MOST_PAIRS, draw_pairs, draw_trainings
-from sphereslim.logs.compare.text import checkpoint_rows, curve_words, run_words, time_rows, verdict_words
+from sphereslim.logs.compare.text import (
+    checkpoint_rows,
+    course_line,
+    course_words,
+    curve_words,
+    run_words,
+    time_rows,
+    verdict_words,
+)
 from sphereslim.logs.compare.verdict import IDENTICAL
 from sphereslim.logs.trainings import QUANTITIES, LoggedTraining
 from sphereslim.report.drawing import png
@@ -39,11 +47,14 @@ def page(sources: Sequence[Any], pairs: Sequence[Pair]) -> str:
 
 def _summary(pairs: Sequence[Pair]) -> str:
     rows = [
-        [_badge(verdict['verdict']), escape(verdict['quantity']), escape(pair.ours.label), escape(pair.published.label)]
+        [
+            _badge(verdict['verdict']),
+            *map(escape, (course_words(verdict), verdict['quantity'], pair.ours.label, pair.published.label)),
+        ]
         for pair in pairs
         for verdict in pair.verdicts
     ]
-    return _table(['verdict', 'curve', 'ours', 'published'], rows)
+    return _table(['verdict', 'course', 'curve', 'ours', 'published'], rows)
 
 
 def _figures(pairs: Sequence[Pair]) -> Iterator[str]:
@@ -68,6 +79,8 @@ def _pair(pair: Pair) -> str:
         if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:
             header, rows = checkpoint_rows(verdict)
             parts.append(_table(header, rows))
+        if verdict['courses']:
+            parts.append(f'<p>{escape(course_line(verdict))}</p>')
     if pair.times:
         header, rows = time_rows(pair)
         parts += [

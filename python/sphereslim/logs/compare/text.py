@@ -50,6 +50,24 @@ def verdict_words(verdict: dict[str, Any]) -> str:
     return f'{verdict["quantity"]} {verdict["verdict"]}{overlap}: {verdict["text"]}{tolerance}'
 
 
+def course_words(verdict: dict[str, Any]) -> str:
+    """`both rise`, `rises against stays` (the published one first), or nothing where that cannot be told."""
+    if not verdict['courses']:
+        return ''
+    theirs, mine = (verdict['courses'][whose]['word'] for whose in ('published', 'ours'))
+    return f'both {theirs.removesuffix("s")}' if theirs == mine else f'{theirs} against {mine}'
+
+
+def course_line(verdict: dict[str, Any]) -> str:
+    """`course_words` with the levels that they go by."""
+    theirs, mine = (verdict['courses'][whose] for whose in ('published', 'ours'))
+    levels = ', '.join(
+        f'{whose} {course["first"]:.3g} to {course["last"]:.3g}'
+        for whose, course in (('published', theirs), ('ours', mine))
+    )
+    return f'{verdict["quantity"]}, first to last fifth: {course_words(verdict)} ({levels})'
+
+
 def checkpoint_rows(verdict: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a verdict's checkpoints."""
     return (
@@ -82,6 +100,8 @@ def pair_lines(pair: Pair) -> list[str]:
         lines.append(f'  {verdict_words(verdict)}')
         if verdict['checkpoints'] and verdict['verdict'] != IDENTICAL:
             lines += _indented(*checkpoint_rows(verdict))
+        if verdict['courses']:
+            lines.append(f'  {course_line(verdict)}')
     if pair.times:
         lines += ['  iteration and time at which the smoothed loss first reaches a level', *_indented(*time_rows(pair))]
     return lines if pair.verdicts else [*lines, '  nothing to compare: no quantity that both show']
@@ -90,11 +110,11 @@ def pair_lines(pair: Pair) -> list[str]:
 def summary(pairs: Sequence[Pair]) -> str:
     """One table of all verdicts."""
     rows = [
-        [pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict']]
+        [pair.ours.label, pair.published.label, verdict['quantity'], verdict['verdict'], course_words(verdict)]
         for pair in pairs
         for verdict in pair.verdicts
     ]
-    return text_table(['ours', 'published', 'curve', 'verdict'], rows, left=4) if rows else ''
+    return text_table(['ours', 'published', 'curve', 'verdict', 'course'], rows, left=5) if rows else ''
 
 
 def alone(published: Sequence[LoggedTraining], ours: Sequence[LoggedTraining], pairs: Sequence[Pair]) -> str:

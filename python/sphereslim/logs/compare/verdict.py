@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from sphereslim.logs.curves import Curve, first_reaching, smooth
+from sphereslim.logs.curves import STANDARD_ERRORS, Curve, course, first_reaching, smooth
 
 IDENTICAL, MATCHES, DIFFERS, CANNOT_TELL = 'identical', 'matches', 'differs', 'cannot tell'
 FEW_POINTS = 8
-STANDARD_ERRORS = 3
 ENOUGH = 0.9
 
 Verdict = dict[str, Any]  # see `compare`
@@ -43,7 +42,8 @@ def compare(
 
     breaks: iterations where the rate steps. Returns a dict: quantity, verdict, text, tolerance (words), overlap
     (first, last iteration), half_width of the smoothing in iterations, checkpoints [{iteration, published, ours,
-    difference, allowed}].
+    difference, allowed}], courses ({'published', 'ours'}: the fields of curves.Course, each over all its iterations;
+    None where they cannot be told, and for printed values).
     """
     allowed = tolerance_of(published.quantity, relative)
     bad = _bad_values(published, ours)
@@ -54,6 +54,7 @@ def compare(
         'half_width': 0.0,
         'tolerance': '',
         'checkpoints': [],
+        'courses': None if allowed.exact else _courses(published, ours),
     }
     if not len(published) or not len(ours):
         return {**result, 'verdict': CANNOT_TELL, 'text': '; '.join(['no values', *bad])}
@@ -116,6 +117,11 @@ def times_to_reach(
         }
         for level in dict.fromkeys(levels)
     ]
+
+
+def _courses(published: Curve, ours: Curve) -> dict[str, dict[str, Any]] | None:
+    theirs, mine = course(published), course(ours)
+    return {'published': asdict(theirs), 'ours': asdict(mine)} if theirs and mine else None
 
 
 def _reach(curve: Curve, level: float, falling: bool, width: float, breaks: Sequence[float]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sphereslim.evaluation.paired import lost_error, lost_text
 from sphereslim.quantization.sweep import Point
 from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, ReportTable
 from sphereslim.report.drawing import colours, panels, write_beside
@@ -44,17 +45,20 @@ def stage1_table(results: dict[str, Any], printed: dict[str, Any]) -> ReportTabl
             [
                 ReportCell(variant),
                 _percent(ours['accuracy']),
+                ReportCell('') if variant == BASELINE else ReportCell(lost_text(results[BASELINE], ours), MEASURED),
                 ReportCell(f'{ours["bytes"] / MEGA:.3f}'),
                 ReportCell(f'{ours["macs"] / MEGA:.1f}'),
                 *[_printed(theirs.get(name)) for name in ('val_acc', 'size_mb', 'flops_m')],
             ]
         )
-    columns = ['network', 'accuracy, %', 'MB', 'MACs, M', 'printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
+    columns = ['network', 'accuracy, %', 'lost', 'MB', 'MACs, M']
+    columns += ['printed: accuracy, %', 'printed: MB', 'printed: FLOPs, M']
     return ReportTable(
         'Module substitution',
         columns,
         rows,
-        f'Float32 sizes, with the classifier. distilled: the student trained with {BASELINE} as its teacher. {PRINTED}',
+        f'Float32 sizes, with the classifier. Lost: points against {BASELINE}, with the paired standard error over '
+        f'the same pictures. distilled: the student trained with {BASELINE} as its teacher. {PRINTED}',
     )
 
 
@@ -162,8 +166,17 @@ def _printed(value: object) -> ReportCell:
     return ReportCell('' if value is None else str(value), PUBLISHED if value not in (None, '') else '')
 
 
+def _chance(one: Mapping[str, Any], other: Mapping[str, Any], error: float) -> float:
+    """What chance explains of the difference of two results: two paired standard errors, or `error` if not known."""
+    paired = lost_error(one, other)
+    return error if paired is None else 2 * paired
+
+
 def claims(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]], error: float) -> ReportTable:
-    """The print's orderings as measured here, a ReportTable; differences within `error` points decide nothing."""
+    """The print's orderings as measured here, a ReportTable.
+
+    Differences within two paired standard errors decide nothing, and within `error` points where those are not known.
+    """
     base, flame = results[BASELINE], results['flame']
     rows = [
         _claim(
@@ -171,10 +184,16 @@ def claims(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]], error
             'flame',
             flame['accuracy'],
             base['accuracy'],
-            error,
+            _chance(base, flame, error),
             'holds within chance',
         ),
-        _claim('distillation helps', 'flame', results['distilled']['accuracy'], flame['accuracy'], error),
+        _claim(
+            'distillation helps',
+            'flame',
+            results['distilled']['accuracy'],
+            flame['accuracy'],
+            _chance(flame, results['distilled'], error),
+        ),
     ]
     for variant, points in sweeps.items():
         for bits, reading in ((6, 'the sign one of 6 bits'), (7, 'the sign beside 6 bits, 7 stored')):
@@ -193,8 +212,9 @@ def claims(results: dict[str, Any], sweeps: Mapping[str, Sequence[Point]], error
         'What was claimed',
         ['claim', 'network', 'accuracy, %', 'against, %', 'verdict'],
         rows,
-        f'Differences within {error:.1f} points are chance (two standard errors of an accuracy of 50 % on so '
-        'many pictures). All networks train equally long here; deep and thin ones may need longer.',
+        'Differences between networks within two standard errors over the same pictures are chance, those between '
+        f'quantizers within {error:.1f} points (two standard errors of an accuracy of 50 %). All networks train '
+        'equally long here; deep and thin ones may need longer.',
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.engine import caffe_pb2
+from sphereslim.evaluation.paired import pack_right
 from sphereslim.evaluation.top1 import Top1
 from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.costs import measure, total
@@ -91,18 +92,23 @@ def _emit(
 
 
 def evaluate(run: Run, variant: str, weights: str | Path | None = None) -> dict[str, Any]:
-    """{accuracy, weights, parameters, bytes, macs} of a trained variant, kept in its evaluation.json.
+    """{accuracy, right, pairs, pairs_digest, weights, parameters, bytes, macs} of a trained variant, kept in its
+    evaluation.json.
 
-    `bytes` are float32 parameters and batch norm statistics; the accuracy is that of the validation list, percent.
+    `bytes` are float32 parameters and batch norm statistics; the accuracy is that of the validation list, percent. Its
+    pictures are what `paired.loss_against` compares: pairs of a picture and a label.
     """
     stage = run.stage(variant)
     if not stage.evaluation.is_file():
         sums = total(measure(read_net(stage.deploy)))
-        accuracy = run.top1(stage.deploy, weights or student_weights(stage))
+        judged = run.top1.judged(stage.deploy, weights or student_weights(stage))
         write_json(
             stage.evaluation,
             {
-                'accuracy': accuracy,
+                'accuracy': 100 * float(judged.mean()),
+                'right': pack_right(judged),
+                'pairs': len(judged),
+                'pairs_digest': file_digest(run.lists.val),
                 'weights': sums.weights,
                 'parameters': sums.parameters,
                 'bytes': sums.model_bytes,
