@@ -34,6 +34,8 @@ _ELEMENTWISE = frozenset(
         'ReLU',
         'ReLU6',
         'Scale',
+        'SeLu',
+        'SeLuDropout',
         'Sigmoid',
         'Softmax',
         'Split',

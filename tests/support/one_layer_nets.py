@@ -21,6 +21,8 @@ NETS = {
     'DepthwiseConvolution': f'convolution_param {{ num_output: 4 {_WINDOW} }}',
     'Dropout': '',
     'ELU': '',
+    'SeLu': '',
+    'SeLuDropout': '',
     'Exp': '',
     'Flatten': '',
     'Flip': 'flip_param { flip_width: true }',

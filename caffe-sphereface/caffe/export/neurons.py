@@ -41,6 +41,13 @@ def elu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) 
     return [graph.op('Elu', x[0], alpha=layer.param.elu_param.alpha)]
 
 
+@converts('SeLu')
+def selu(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """Selu, whose gamma is lambda here."""
+    param = layer.param.selu_param
+    return [graph.op('Selu', x[0], alpha=param.alpha, gamma=getattr(param, 'lambda'))]
+
+
 @converts('Swish')
 def swish(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """x · σ(beta · x)."""
@@ -88,6 +95,12 @@ def dropout(graph: Graph, layer: Dropout, x: list[str], shapes: Shapes, tops: Sh
     if not layer.is_test:
         layer.error('draws in the TEST phase, expected it without sample_weights_test')
     return [graph.scaled(x[0], layer.test_scale)]
+
+
+@converts('SeLuDropout')
+def selu_dropout(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """The bottom."""
+    return x
 
 
 @converts('Split')

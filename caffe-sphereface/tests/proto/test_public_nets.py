@@ -68,6 +68,8 @@ BUILT = {
     'ceil_mode': layer('Pooling', extra=POOL.format('ceil_mode: false')),
     'relu6': layer('ReLU', extra='relu_param { relu6: true }'),
     'ReLU6': layer('ReLU6'),
+    'SeLu': layer('SeLu'),
+    'SeLuDropout': layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'),
     'Normalize.NormFace': layer('Normalize', 'x', 'y n', 'normalize_param { bp_norm: true }'),
     'Normalize.SSD': layer('Normalize', extra='norm_param { across_spatial: false channel_shared: false }'),
     'NormL2': layer('NormL2', 'f'),
@@ -288,8 +290,6 @@ REFUSED = {
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
     'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
-    'SeLu': (layer('SeLu'), NOT_HERE + 'synopsys'),
-    'SeLuDropout': (layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'), NOT_HERE + 'synopsys'),
     'SoftmaxCrossEntropyLoss': (layer('SoftmaxCrossEntropyLoss'), UNKNOWN),
     'CPMData': (
         layer('CPMData', '', extra='cpm_transform_param { stride: 8 }'),

@@ -22,6 +22,18 @@ CASES = {
     'Power_line': ('power_param { scale: -2 shift: 1 }', lambda x: 1 - 2 * x, (), None),
     'Power_constant': ('power_param { power: 2 scale: 0 shift: 3 }', lambda x: 0 * x + 9, (), None),
     'Power_zero': ('power_param { power: 0 }', lambda x: 0 * x + 1, (), None),
+    'SeLu': (
+        'selu_param { lambda: 1.2 alpha: 0.7 }',
+        lambda x: np.where(x > 0, 1.2 * x, 0.84 * np.expm1(x)),
+        (0,),
+        None,
+    ),
+    'SeLu_default': (
+        '',
+        lambda x: 1.05070102 * np.where(x > 0, x, 1.67326319 * np.expm1(x)),
+        (0,),
+        None,
+    ),
     'Sigmoid': ('', lambda x: 1 / (1 + np.exp(-x)), (), None),
     'Swish': ('', lambda x: x / (1 + np.exp(-x)), (), None),
     'Swish_beta': ('swish_param { beta: 1.5 }', lambda x: x / (1 + np.exp(-1.5 * x)), (), None),

@@ -88,7 +88,7 @@ def _rectifies(layer: caffe_pb2.LayerParameter) -> bool:
 def _passes(layer: caffe_pb2.LayerParameter) -> bool:
     """Whether a layer's top holds values of its bottom and no others, but zeros."""
     maxima = layer.type == 'Pooling' and layer.pooling_param.pool == layer.pooling_param.MAX
-    return len(layer.top) == 1 and (maxima or layer.type in (*_PASSING, 'Dropout'))
+    return len(layer.top) == 1 and (maxima or layer.type in (*_PASSING, 'Dropout', 'SeLuDropout'))
 
 
 def _joins(layer: caffe_pb2.LayerParameter) -> bool:

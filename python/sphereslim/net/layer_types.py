@@ -84,9 +84,12 @@ LAYER_TYPES = {
     ),
     'InterClass': LayerType('inter_class_param', per_class=True, counts_forwards=True),
     **dict.fromkeys(
-        ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip', 'ReLU6'), _ACTIVATION
+        ('ReLU', 'PReLU', 'ELU', 'Sigmoid', 'TanH', 'Swish', 'BNLL', 'AbsVal', 'Power', 'Clip', 'ReLU6', 'SeLu'),
+        _ACTIVATION,
     ),
-    **dict.fromkeys(('Dropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip', 'Insanity'), _PER_CHANNEL),
+    **dict.fromkeys(
+        ('Dropout', 'SeLuDropout', 'Exp', 'Log', 'Threshold', 'Scale', 'Bias', 'Flip', 'Insanity'), _PER_CHANNEL
+    ),
     'BatchNorm': LayerType(per_channel=True, statistics=Statistics(0, 'batch_norm_param', 'use_global_stats')),
     'BN': LayerType(per_channel=True, statistics=Statistics(2, 'bn_param', biased=True)),
     **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),

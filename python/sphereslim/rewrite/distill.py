@@ -47,7 +47,7 @@ def with_teacher(
         added = copy_of(layer)
         added.name = PREFIX + layer.name
         added.bottom[:] = [renamed[blob] for blob in layer.bottom]
-        if layer.type == 'Dropout':
+        if layer.type in ('Dropout', 'SeLuDropout'):
             renamed.update(dict.fromkeys(layer.top, renamed[layer.bottom[0]]))
             continue
         renamed.update({blob: PREFIX + blob for blob in layer.top})

@@ -33,6 +33,18 @@ def _clip(made: Replacement, layer: Layer) -> None:
     made.add('Eltwise', [y, over], eltwise_param={'operation': 'SUM', 'coeff': [1, -1]})
 
 
+@rule('SeLu')
+def _selu(made: Replacement, layer: Layer) -> None:
+    param = layer.param.selu_param
+    y = made.add('ELU', made.bottoms, 'elu', elu_param={'alpha': param.alpha})
+    made.add('Power', [y], power_param={'scale': getattr(param, 'lambda')})
+
+
+@rule('SeLuDropout')
+def _selu_dropout(made: Replacement, layer: Layer) -> None:
+    made.add('Dropout', made.bottoms)  # which passes on in TEST, too
+
+
 @rule('Swish')
 def _swish(made: Replacement, layer: Layer) -> None:
     x = made.bottoms[0]

@@ -40,6 +40,13 @@ def elu(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Shap
     return graph.op('ELU', x, {0: float(layer.param.elu_param.alpha)})
 
 
+@converts('SeLu')
+def selu(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """SELU."""
+    param = layer.param.selu_param
+    return graph.op('SELU', x, {0: float(param.alpha), 1: float(getattr(param, 'lambda'))})
+
+
 @converts('ReLU6')
 def relu6(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Clip to 0…6, or ReLU with the slope and Clip from above."""
@@ -92,6 +99,12 @@ def dropout(graph: NcnnGraph, layer: Dropout, x: list[str], shapes: Shapes, tops
     if not layer.is_test:
         layer.error('draws in the TEST phase, expected it without sample_weights_test')
     return graph.op('Dropout', x, {0: float(layer.test_scale)})
+
+
+@converts('SeLuDropout')
+def selu_dropout(graph: NcnnGraph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """Dropout, which passes on."""
+    return graph.op('Dropout', x, {0: 1.0})
 
 
 @converts('Softmax')

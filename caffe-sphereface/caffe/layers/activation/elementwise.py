@@ -43,6 +43,17 @@ def _elu(layer: Layer) -> Rule:
     )
 
 
+def _selu(layer: Layer) -> Rule:
+    """y = lambda·x above 0, lambda·alpha·(eˣ − 1) below (Klambauer et al. 2017)."""
+    # `lambda` is a word of Python's own
+    alpha, scale = layer.param.selu_param.alpha, getattr(layer.param.selu_param, 'lambda')
+    return (
+        lambda x: _aten.elu(x, alpha, scale, 1),
+        lambda dy, x: _aten.elu_backward(dy, alpha, scale, 1, False, x),
+        'x',
+    )
+
+
 def _log_of_base(layer: Layer, base: float) -> float:
     """ln(base), 1 for the default base −1 which stands for e."""
     if base == -1:
@@ -128,6 +139,7 @@ _RULES = {
     'Exp': _exp,
     'Log': _log,
     'Power': _power,
+    'SeLu': _selu,
     'Sigmoid': _sigmoid,
     'Swish': _swish,
     'TanH': _tanh,
