@@ -68,8 +68,6 @@ BUILT = {
     'ceil_mode': layer('Pooling', extra=POOL.format('ceil_mode: false')),
     'relu6': layer('ReLU', extra='relu_param { relu6: true }'),
     'ReLU6': layer('ReLU6'),
-    'SeLu': layer('SeLu'),
-    'SeLuDropout': layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'),
     'Normalize.NormFace': layer('Normalize', 'x', 'y n', 'normalize_param { bp_norm: true }'),
     'Normalize.SSD': layer('Normalize', extra='norm_param { across_spatial: false channel_shared: false }'),
     'NormL2': layer('NormL2', 'f'),
@@ -158,6 +156,16 @@ BUILT = {
         extra='yolov3_detection_output_param { num_classes: 3 num_box: 2 biases: [10, 20, 30, 15] mask: [0, 1] '
         'anchors_scale: 8 mask_group_num: 1 }',
     ),
+    'MultiBoxFocalLoss': PRIORS
+    + layer(
+        'MultiBoxFocalLoss',
+        'loc conf p truth',
+        extra='loss_param { normalization: VALID } focal_loss_param { alpha: 0.25 gamma: 2.0 } multibox_loss_param { '
+        'num_classes: 2 code_type: CENTER_SIZE conf_loss_type: SOFTMAX mining_type: NONE }',
+    ),
+    'SoftmaxCrossEntropyLoss': layer('SoftmaxCrossEntropyLoss', 'x x'),
+    'SeLu': layer('SeLu'),
+    'SeLuDropout': layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'),
     'Yolov3': layer(
         'Yolov3',
         'boxes objects',
@@ -277,7 +285,6 @@ REFUSED = {
         NOT_HERE + 'arcface, caffe-windows',
     ),
     'LabelSpecificRescale': (layer('LabelSpecificRescale', 'f label'), NOT_HERE + 'caffe-windows'),
-    'MultiBoxFocalLoss': (layer('MultiBoxFocalLoss', extra='multibox_loss_param { num_classes: 2 }'), UNKNOWN),
     'ROIAlign': (layer('ROIAlign', 'x rois', extra='roi_pooling_param { pooled_w: 5 pooled_h: 5 }'), NOT_HERE),
     'DecodeBBox': (layer('DecodeBBox', 'boxes rois', extra='bbox_reg_param { bbox_mean: 0 }'), UNKNOWN),
     'ImageGtData': (layer('ImageGtData', '', extra='image_gt_data_param { }'), 'no field named "image_gt_data_param"'),
@@ -290,7 +297,6 @@ REFUSED = {
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
     ),
     'SpaceToBatchND': (layer('SpaceToBatchND'), NOT_HERE + 'synopsys'),
-    'SoftmaxCrossEntropyLoss': (layer('SoftmaxCrossEntropyLoss'), UNKNOWN),
     'CPMData': (
         layer('CPMData', '', extra='cpm_transform_param { stride: 8 }'),
         'no field named "cpm_transform_param"',

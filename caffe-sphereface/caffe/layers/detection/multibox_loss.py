@@ -176,13 +176,17 @@ class MultiBoxLoss(Layer):
 
     def _confidence_losses(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The loss (N, P) of each default box and its derivatives (N, P, K)."""
+        if self.param.multibox_loss_param.conf_loss_type != self.param.multibox_loss_param.LOGISTIC:
+            return self._softmax_losses(scores, labels)
         target = F.one_hot(labels, scores.shape[2]).to(scores.dtype)
-        if self.param.multibox_loss_param.conf_loss_type == self.param.multibox_loss_param.LOGISTIC:
-            value = F.binary_cross_entropy_with_logits(scores, target, reduction='none').sum(2)
-            return value, torch.sigmoid(scores) - target
+        value = F.binary_cross_entropy_with_logits(scores, target, reduction='none').sum(2)
+        return value, torch.sigmoid(scores) - target
+
+    def _softmax_losses(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The softmax loss (N, P) of each default box and its derivatives (N, P, K)."""
         p = torch.softmax(scores, 2)
         own = p.gather(2, labels.unsqueeze(2)).squeeze(2)
-        return -own.clamp(min=_FLT_MIN).log(), p - target
+        return -own.clamp(min=_FLT_MIN).log(), p - F.one_hot(labels, scores.shape[2])
 
     def _selected(
         self, matches: list[Matches], value: torch.Tensor, each: torch.Tensor, boxes: np.ndarray
@@ -225,3 +229,20 @@ class MultiBoxLoss(Layer):
         for blob, grad, wanted in zip(bottom, (self._dlocation, self._dscores), propagate_down):
             if wanted:
                 blob.grad = (grad * top[0].grad).reshape(blob.shape)
+
+
+@register('MultiBoxFocalLoss')
+class MultiBoxFocalLoss(MultiBoxLoss):
+    """MultiBoxLoss whose softmax losses are alpha · (1 − p)^gamma times as large (Lin et al. 2017), of ssd-models.
+
+    `focal_loss_param` has alpha and gamma; the 0.25 that its fork has for alpha without it has to be written.
+    """
+
+    def _softmax_losses(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        value, slope = super()._softmax_losses(scores, labels)
+        alpha, gamma = self.param.focal_loss_param.alpha, self.param.focal_loss_param.gamma
+        own = torch.exp(-value)
+        rest = (1 - own).clamp(min=0)
+        # own changes by −own times `slope`
+        grown = rest.pow(gamma) + gamma * own * rest.pow(gamma - 1) * value
+        return alpha * rest.pow(gamma) * value, alpha * grown.unsqueeze(2) * slope

@@ -104,3 +104,23 @@ def test_backward_is_the_derivative(options):
     shapes = {'l': (2, count), 'c': (2, 18), 'prior': ACROSS.shape, 'gt': np.shape(TRUTH)}
     values = {'l': np.resize(LOCATION / 9, (2, count)), 'prior': ACROSS, 'gt': TRUTH}
     check_gradient(text, shapes, values=values, skip={'prior', 'gt'}, phase=caffe.TRAIN)
+
+
+def test_focal_losses_of_default_boxes_without_objects_are_those_of_the_background():
+    text = layer('MultiBoxFocalLoss', 'l c prior gt', 'loss', f'multibox_loss_param {{ {BASE} mining_type: NONE }} '
+                 'focal_loss_param { alpha: 0.25 gamma: 2 }')  # fmt: skip
+    shapes = {'l': (2, 24), 'c': (2, 18), 'prior': INSIDE.shape, 'gt': (1, 1, 1, 8)}
+    net = make_net(text, shapes, phase=caffe.TRAIN)
+    for name, values in zip(shapes, (LOCATION, SCORES, INSIDE, np.full((1, 1, 1, 8), -1))):
+        net.blobs[name].data[...] = values
+    scores = SCORES.reshape(12, 3)
+    p = np.exp(scores[:, 0]) / np.exp(scores).sum(1)
+    assert float(net.forward()['loss']) == pytest.approx((-0.25 * (1 - p) ** 2 * np.log(p)).sum(), rel=1e-5)
+
+
+def test_backward_of_focal_losses_is_the_derivative():
+    text = layer('MultiBoxFocalLoss', 'l c prior gt', 'loss', f'multibox_loss_param {{ {BASE} mining_type: NONE }} '
+                 'focal_loss_param { alpha: 0.25 gamma: 2 }')  # fmt: skip
+    shapes = {'l': (2, 24), 'c': (2, 18), 'prior': INSIDE.shape, 'gt': np.shape(TRUTH)}
+    values = {'l': LOCATION / 9, 'prior': INSIDE, 'gt': TRUTH}
+    check_gradient(text, shapes, values=values, skip={'prior', 'gt'}, phase=caffe.TRAIN)
