@@ -470,6 +470,8 @@ WIDER = {
     'interpolated': 'layer { name: "w" type: "Interp" bottom: "p" top: "w" interp_param { height: 2 width: 4 } }',
     'pooled by regions': REGIONS + 'layer { name: "w" type: "ROIPooling" bottom: "p" bottom: "r" top: "w" '
     'roi_pooling_param { pooled_h: 2 pooled_w: 2 } }',
+    'aligned by regions': REGIONS + 'layer { name: "w" type: "ROIAlign" bottom: "p" bottom: "r" top: "w" '
+    'roi_pooling_param { pooled_h: 2 pooled_w: 2 } }',
     'repeated': 'layer { name: "w" type: "Tile" bottom: "p" top: "w" tile_param { axis: 2 tiles: 3 } }',
     'put together': 'layer { name: "w" type: "Concat" bottom: "p" bottom: "p" top: "w" concat_param { axis: 3 } }',
     'padded': 'layer { name: "w" type: "ConvolutionDepthwise" bottom: "p" top: "w" '

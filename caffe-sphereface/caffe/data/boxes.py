@@ -30,6 +30,13 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 
+def paired_overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union (N) of each box of (N, 4) with the one in the same place of another (N, 4)."""
+    (low, high), (other_low, other_high) = split(a), split(b)
+    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(-1)
+    return np.divide(common, areas(a) + areas(b) - common, out=np.zeros_like(common), where=common > 0)
+
+
 def coverages(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """What part (M, N) of each box of (M, 4) lies in each of (N, 4)."""
     common = common_areas(a, b)

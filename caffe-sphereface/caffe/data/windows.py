@@ -25,7 +25,7 @@ class PictureWindow:
 def read_windows(source: str) -> list[PictureWindow]:
     """The windows of a file of blocks `# index`, path, channels, height, width, count, then `count` lines of
     `class overlap x1 y1 x2 y2`. Raises CaffeError naming file and line."""
-    lines = _Lines(source)
+    lines = Lines(source)
     windows: list[PictureWindow] = []
     while lines.left:
         try:
@@ -35,8 +35,8 @@ def read_windows(source: str) -> list[PictureWindow]:
     return windows
 
 
-class _Lines:
-    """The lines of a file that are not empty, to be taken one by one; `number` is that of the last one."""
+class Lines:
+    """The lines of a window file that are not empty, to be taken one by one; `number` is that of the last one."""
 
     def __init__(self, source: str) -> None:
         text = read_bytes(source).decode(errors='surrogateescape')
@@ -49,14 +49,18 @@ class _Lines:
         self.number, text = self.left.pop()
         return text
 
+    def take_picture(self) -> tuple[str, int, int, int]:
+        """The path, channels, height and width with which a picture's block begins."""
+        if not self.take('# index').startswith('#'):
+            raise ValueError('a line "# index"')
+        path = self.take('a path')
+        channels, height, width = (whole_number(self.take(what)) for what in ('channels', 'height', 'width'))
+        return path, channels, height, width
 
-def _block(lines: _Lines) -> list[PictureWindow]:
+
+def _block(lines: Lines) -> list[PictureWindow]:
     """The windows of one picture."""
-    if not lines.take('# index').startswith('#'):
-        raise ValueError('a line "# index"')
-    path = lines.take('a path')
-    for what in ('channels', 'height', 'width'):
-        int(lines.take(what))
+    path, *_ = lines.take_picture()
     windows = []
     for _ in range(int(lines.take('the number of windows'))):
         label, overlap, *box = lines.take('a window').split()
@@ -87,9 +91,9 @@ def cut_window(
     x1, y1, x2, y2 = max(0, x1), max(0, y1), min(width - 1, x2), min(height - 1, y2)
     if x2 < x1 or y2 < y1:
         raise CaffeError(f'window {box} lies outside of the picture of {height}x{width} (height x width)')
-    top, left = _round(top * scale_y), _round((right if mirror else left) * scale_x)
-    patch_width = max(1, min(_round((x2 - x1 + 1) * scale_x), size - left))
-    patch_height = max(1, min(_round((y2 - y1 + 1) * scale_y), size - top))
+    top, left = nearest(top * scale_y), nearest((right if mirror else left) * scale_x)
+    patch_width = max(1, min(nearest((x2 - x1 + 1) * scale_x), size - left))
+    patch_height = max(1, min(nearest((y2 - y1 + 1) * scale_y), size - top))
     patch = cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (patch_width, patch_height), interpolation=cv2.INTER_LINEAR)
     return (cv2.flip(patch, 1) if mirror else patch), min(top, size - 1), min(left, size - 1)
 
@@ -104,13 +108,13 @@ def _with_context(box: Box, size: int, context_pad: int, square: bool) -> Box:
         half_width = half_height = max(half_width, half_height)
     grow = size / (size - 2 * context_pad)
     return (
-        _round(centre_x - half_width * grow),
-        _round(centre_y - half_height * grow),
-        _round(centre_x + half_width * grow),
-        _round(centre_y + half_height * grow),
+        nearest(centre_x - half_width * grow),
+        nearest(centre_y - half_height * grow),
+        nearest(centre_x + half_width * grow),
+        nearest(centre_y + half_height * grow),
     )
 
 
-def _round(value: float) -> int:
-    """Round half away from zero, as C does."""
+def nearest(value: float) -> int:
+    """The nearest whole number, of two the one further from zero, as C rounds."""
     return int(np.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)

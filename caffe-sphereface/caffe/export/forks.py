@@ -7,10 +7,10 @@ import numpy as np
 from caffe.export.graph import Graph, Shapes, converts, parameter
 from caffe.layers import Layer
 from caffe.layers.detection.prior_box import PriorBox
-from caffe.layers.detection.roi_pooling import ROIPooling
 from caffe.layers.face.inner_distance import InnerDistance
 from caffe.layers.norm.ssd_normalize import SSDNormalize
 from caffe.layers.product.channel_scale import ChannelScale
+from caffe.layers.regions.roi_pooling import ROIPooling
 from caffe.layers.shape.flip import Flip
 from caffe.layers.shape.permute import Permute
 from caffe.layers.shape.reorg import Reorg

@@ -120,6 +120,11 @@ class Wiring:
             )
         rates = [param.param[i].lr_mult if i < len(param.param) else 1.0 for i in range(len(layer.blobs))]
         layer.param_propagate_down = [rate != 0 for rate in rates]
+        if param.bottom and not layer.blobs and not any(param.propagate_down) and _takes_no_diff(layer, param):
+            needs = [False] * len(needs)
+            self.bottom_needs.append(needs)
+            self.layer_needs.append(False)
+            return
         self.bottom_needs.append(needs)
         need = any(needs) or any(self._blob_needs[n] for n in param.bottom) or any(layer.param_propagate_down)
         self.layer_needs.append(need)
@@ -149,6 +154,11 @@ class Wiring:
                     under_loss.add(name)
                 if not need:
                     skipped.add(name)
+
+
+def _takes_no_diff(layer: Layer, param: caffe_pb2.LayerParameter) -> bool:
+    """Whether none of its bottoms ever gets a diff, so that its tops need none."""
+    return set(range(len(param.bottom))) <= set(layer.no_diff_bottoms)
 
 
 def _loss_terms(layer: Layer, param: caffe_pb2.LayerParameter, top: list[Blob]) -> LossTerms:

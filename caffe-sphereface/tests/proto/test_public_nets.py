@@ -36,6 +36,9 @@ SHAPES = {
     'cells': (1, 2, 2, 2),
     'clip': (1, 2, 4, 6, 6),
     'boxes': (1, 16, 2, 2),
+    'cell_labels': (1, 6, 2, 2),
+    'true': (2, 7),
+    'matched': (3, 6),
     'objects': (1, 1, 300, 5),
 }
 INPUTS = '\n'.join(
@@ -57,6 +60,10 @@ MASK = (
 OLD_CLIP = (
     'input: "x" input_shape { dim: 1 dim: 2 dim: 4 dim: 6 dim: 6 } '
     'input: "truth" input_shape { dim: 1 dim: 1 dim: 4 dim: 6 dim: 6 } '
+)
+REG = 'bbox_reg_param { bbox_mean: [0, 0, 0, 0] bbox_std: [0.1, 0.1, 0.2, 0.2] }'
+FIELD = (
+    'cls_num: 12 coord_num: 4 field_w: 60 field_h: 80 field_whr: 2 field_xyr: 2 downsample_rate: 8 bg_threshold: 0.2'
 )
 BUILT = {
     'DepthwiseConvolution': layer('DepthwiseConvolution', extra=CONV.format('group: 4')),
@@ -143,6 +150,39 @@ BUILT = {
     ),
     'ROIPooling.pad_ratio': layer(
         'ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 2 pooled_w: 2 pad_ratio: 0.25 }'
+    ),
+    'ROIAlign': layer('ROIAlign', 'x rois', extra='roi_pooling_param { pooled_w: 5 pooled_h: 5 pad_ratio: 0.25 }'),
+    'DetectionLoss': layer(
+        'DetectionLoss',
+        'boxes cell_labels',
+        extra=f'detection_loss_param {{ {FIELD} lambda: 1 bb_smooth: true bg_multiple: 2 sample_mode: "bootstrap" '
+        f'pos_neg_weighted: true }} {REG} loss_weight: 0.9 propagate_down: [1, 0]',
+    ),
+    'Detection': layer(
+        'Detection',
+        'boxes cell_labels',
+        extra=f'detection_param {{ {FIELD} lambda: 0.05 sample_mode: "random" }} propagate_down: [1, 0]',
+    ),
+    'DetectionAccuracy': layer(
+        'DetectionAccuracy', 'boxes cell_labels', 'y z', f'detection_accuracy_param {{ {FIELD} }} {REG}'
+    ),
+    'ProposalTarget': layer(
+        'ProposalTarget',
+        'rois true',
+        'a b c d e g',
+        'proposal_target_param { cls_num: 3 batch_size: -1 fg_fraction: 0.25 num_img_per_batch: 4 fg_thr: 0.5 '
+        f'bg_thr_hg: 0.45 bg_thr_lw: 0.05 img_width: 768 img_height: 576 }} {REG}',
+    ),
+    'BboxAccuracy': layer('BboxAccuracy', 'weights rois matched', 'y z', REG.replace('{', '{ cls_aware: false', 1)),
+    'DecodeBBox': layer('DecodeBBox', 'weights rois matched', extra=f'{REG} propagate_down: [0, 0, 0]'),
+    'ImageGtData': layer(
+        'ImageGtData',
+        '',
+        'y z true_boxes',
+        'transform_param { mirror: true mean_value: [104, 117, 123] } image_gt_data_param { source: "windows.txt" '
+        'batch_size: 1 coord_num: 4 resize_width: 16 resize_height: 12 crop_width: 8 crop_height: 8 min_gt_height: 2 '
+        'downsample_rate: 4 field_w: 4 field_h: 6 fg_threshold: 0.5 do_multiple_scale: true min_scale: 4 max_scale: 8 '
+        'shuffle: true output_gt_boxes: true }',
     ),
     'Insanity': layer('Insanity', extra='insanity_param { lb: 3 ub: 8 }'),
     'YoloDetectionOutput': layer(
@@ -285,13 +325,6 @@ REFUSED = {
         NOT_HERE + 'arcface, caffe-windows',
     ),
     'LabelSpecificRescale': (layer('LabelSpecificRescale', 'f label'), NOT_HERE + 'caffe-windows'),
-    'ROIAlign': (layer('ROIAlign', 'x rois', extra='roi_pooling_param { pooled_w: 5 pooled_h: 5 }'), NOT_HERE),
-    'DecodeBBox': (layer('DecodeBBox', 'boxes rois', extra='bbox_reg_param { bbox_mean: 0 }'), UNKNOWN),
-    'ImageGtData': (layer('ImageGtData', '', extra='image_gt_data_param { }'), 'no field named "image_gt_data_param"'),
-    'DetectionLoss': (
-        layer('DetectionLoss', 'boxes truth', extra='detection_loss_param { cls_num: 5 }'),
-        '"caffe.DetectionLossParameter" has no field named "cls_num"',
-    ),
     'weighted_loss': (
         layer('EuclideanLoss', 'f f f'),
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",
@@ -363,6 +396,11 @@ def write_pairs():
     Path('pairs.txt').write_text('picture.png labels.png\n')
 
 
+def write_windows():
+    """The window file `windows.txt` of MS-CNN with the grey picture and a true box in it."""
+    Path('windows.txt').write_text('# 0\npicture.png\n3\n8\n8\n1\n1 0 1 1 6 6\n0\n')
+
+
 def write_clips():
     """The list `clips.txt` of a folder with four frames, and `volumes.txt` of one file of a clip with its truth."""
     Path('clip').mkdir()
@@ -385,6 +423,7 @@ def test_what_public_nets_have_is_built(key, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_boxes()
     write_pairs()
+    write_windows()
     write_clips()
     inputs = '' if 'layers {' in BUILT[key] else INPUTS
     net = caffe.Net(parse_text(inputs + BUILT[key], caffe_pb2.NetParameter(), key), caffe.TRAIN)

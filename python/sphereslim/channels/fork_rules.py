@@ -33,7 +33,7 @@ def _permute(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flo
     return stop(trace, layer, flows, 'moves them to another axis')
 
 
-@rule('Interp', 'ROIPooling')
+@rule('Interp', 'ROIPooling', 'ROIAlign')
 def _first(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Flows:
     trace.pin(flows[1:], f"'{layer.name}' ({layer.type}) reads them as regions")
     return [resized(flows[0])]

@@ -98,10 +98,8 @@ LAYER_TYPES = {
         ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE
     ),
     **dict.fromkeys(('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input'), _DATA),
-    **dict.fromkeys(
-        ('MultiLabelImageData', 'DenseImageData', 'AnnotatedData', 'VideoData', 'ImageSegData', 'ImageLabelmapData'),
-        _DATA,
-    ),
+    **dict.fromkeys(('MultiLabelImageData', 'DenseImageData', 'AnnotatedData', 'ImageGtData', 'VideoData'), _DATA),
+    **dict.fromkeys(('ImageSegData', 'ImageLabelmapData'), _DATA),
 }
 _NOTHING_KNOWN = LayerType()
 

@@ -1,1 +1,1 @@
-"""Layers of object detectors: default boxes, decoding, losses over matched boxes, pooling of regions."""
+"""Layers of object detectors without regions: default boxes, decoding, losses over matched boxes."""

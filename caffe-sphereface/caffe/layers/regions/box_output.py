@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.layers.regions.codes import Fields, scaling_of
 from caffe.layers.support.registry import BlobCount, Layer, register
 
 
@@ -35,11 +36,13 @@ class BoxOutput(Layer):
             )
         if param.nms_type not in ('IOU', 'IOMU', 'IOFU'):
             self.error(f"nms_type is '{param.nms_type}', expected IOU, IOMU or IOFU")
-        if param.field_whr <= 0 or param.field_xyr <= 0:
-            self.error(f'field_whr is {param.field_whr:g}, field_xyr {param.field_xyr:g}, expected more than 0')
-        reg = self.param.bbox_reg_param
-        if len(reg.bbox_mean) != len(reg.bbox_std) or len(reg.bbox_mean) not in (0, 4):
-            self.error(f'has {len(reg.bbox_mean)} bbox_mean and {len(reg.bbox_std)} bbox_std, expected 4 each')
+        sizes = zip(param.field_w, param.field_h, param.downsample_rate)
+        self.fields = [Fields(*size, param.field_xyr, param.field_whr) for size in sizes]
+        problem = next(filter(None, (fields.problem() for fields in self.fields)), None)
+        if problem:
+            self.error(problem)
+        self.scaling = scaling_of(self, self.param.bbox_reg_param)
+        self.no_diff_bottoms = range(len(bottom))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         first = bottom[0].shape
@@ -80,21 +83,13 @@ class BoxOutput(Layer):
 
     def _boxes(self, index: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (H · W, 4) as corner and size, and by how much their best class exceeds the background."""
-        param, reg = self.param.box_output_param, self.param.bbox_reg_param
-        field = np.array([param.field_w[index], param.field_h[index]], np.float32)
-        rate = np.float32(param.downsample_rate[index])
+        fields = self.fields[index]
         height, width = values.shape[1:]
         flat = values.reshape(len(values), -1).T
         scores = flat[:, 1:-4].max(1) - flat[:, 0]
-        code = flat[:, -4:]
-        if reg.bbox_mean:
-            code = code * np.array(reg.bbox_std, np.float32) + np.array(reg.bbox_mean, np.float32)
-        across, along = np.float32(1 / param.field_xyr), np.log(np.float32(param.field_whr))
-        rows, columns = np.divmod(np.arange(height * width), width)
-        middle = (np.column_stack([columns, rows]).astype(np.float32) + np.float32(0.5)) * rate
-        size = field * np.exp(np.clip(code[:, 2:], -along, along))
-        corner = np.maximum(np.clip(code[:, :2], -across, across) * field + middle - size / 2, 0)
-        size = np.minimum(size, np.array([width, height], np.float32) * rate - corner)
+        corner, size = fields.boxes(self.scaling.undo(flat[:, -4:]), height, width)
+        corner = np.maximum(corner, 0)
+        size = np.minimum(size, np.array([width, height], np.float32) * np.float32(fields.rate) - corner)
         return np.hstack([corner, size]), scores
 
     def _suppressed(self, boxes: np.ndarray) -> list[int]:

@@ -1,0 +1,1 @@
+"""Layers of detectors that propose regions and learn from them: R-CNN, R-FCN, MS-CNN."""
