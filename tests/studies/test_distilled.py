@@ -6,11 +6,15 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from sphereslim.checkout import SETTINGS
+from sphereslim.commands.studies import entropy, flame
 from sphereslim.data.lists import open_taught
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
+from sphereslim.studies.distilled import Start
 from tiny_run import write_run
 
 pytestmark = pytest.mark.usefixtures('quick_caffe')
@@ -119,3 +123,24 @@ def test_faces_without_a_teacher_are_refused(prepared, work, run):
     np.save(work / 'short/teacher.npy', np.zeros((3, 5), np.float32))
     with pytest.raises(SlimError, match='expected 19 rows'):
         open_taught(work / 'short')
+
+
+def test_every_net_of_the_entropy_study_may_learn_behind_a_head(prepared, work, run):
+    distilled = TRAINING | {'fit_start': True, 'head': True}
+    net = {'net': 'net', 'layers': ['conv1'], 'rates': [0.5], 'base': TRAINING, 'fine_tune': TRAINING}
+    single = {'net': 'net', 'layers': ['conv2'], 'rate': 0.5, 'seeds': [1], 'fine_tune': TRAINING}
+    settings = {'batches': 1, 'seed': 1, 'time_batch': 2, 'nets': {'net': net | {'distilled': distilled}}}
+    (work / 'entropy.json').write_text(json.dumps(settings | {'single': single}))
+    run('entropy', '--settings entropy.json --faces faces-with-teacher --root . --out entropy --doc page.md')
+    learned = weight_layers(read_weights(work / 'entropy/net/distilled/final.caffemodel'))
+    begun = weight_layers(read_weights(work / 'entropy/net/00-base/init.caffemodel'))
+    assert set(learned) - set(begun) == {'teacher_rows', 'teacher_head'}
+    assert 'Pruned layer by layer' in (work / 'page.md').read_text()
+
+
+def test_the_settings_of_the_scale_are_whole():
+    for name in ('sphereface-4', 'sphereface-prune', 'sphereface-plus'):
+        assert Start.from_settings(read_json(SETTINGS / f'{name}.faces.json'), name, from_scratch=False)
+    for net in entropy.settings_of(SETTINGS / 'entropy.faces.json')['nets'].values():
+        assert Start.from_settings(net, 'entropy', from_scratch=False).fit_start
+    assert flame.read_settings(SETTINGS / 'flame.faces.json').width == 1

@@ -62,17 +62,17 @@ def run(args: argparse.Namespace) -> None:
                 start_base(start, base.plan, args.gpu, f'{base.name} ')
             run_stages(base.plan, args.gpu, f'{base.name} ')
         if args.bases:
-            report_bases(args, bases)
+            report_bases(args, settings, bases)
             return
         for base, rate, plan in plans:
             run_stages(plan, args.gpu, f'{base.name} at {rate:g} ')
         report(args, settings, bases, plans)
 
 
-def report_bases(args: argparse.Namespace, bases: Sequence[Base]) -> None:
+def report_bases(args: argparse.Namespace, settings: dict[str, Any], bases: Sequence[Base]) -> None:
     """Print what the bases alone reach, and put it on the page."""
     rows = base_rows(bases)
-    tell(args, [bases_table(rows)], {'bases': rows})
+    tell(args, [bases_table(rows)], {'bases': rows, 'settings': settings})
 
 
 def tell(args: argparse.Namespace, tables: Sequence[ReportTable], figures: dict[str, Any]) -> None:
@@ -155,7 +155,7 @@ def report(
         ],
         {'rows': data, 'bases': found, 'curves': curves},
     )
-    tell(args, tables, {'rows': data, 'bases': found, 'curves': curves})
+    tell(args, tables, {'rows': data, 'bases': found, 'curves': curves, 'settings': settings})
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
