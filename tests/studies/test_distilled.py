@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sphereslim.checkout import SETTINGS
 from sphereslim.commands.studies import entropy, flame
-from sphereslim.data.lists import open_taught
+from sphereslim.data.lists import open_taught, read_labelled
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
+from sphereslim.evaluation.features import extract, open_deploy
 from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
@@ -90,8 +91,16 @@ def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
     learned, begun = (
         weight_layers(read_weights(path)) for path in (start / 'final.caffemodel', base / 'init.caffemodel')
     )
-    assert set(begun) == set(learned) - {'teacher_rows'}
-    assert np.array_equal(blob_array(begun['fc5'].blobs[0]), blob_array(learned['fc5'].blobs[0]))
+    assert set(begun) == set(learned) - {'teacher_rows'} | {'fc6'}
+    same, scaled = (blob_array(layers['conv2'].blobs[0]) for layers in (begun, learned))
+    assert np.array_equal(same, scaled)
+    rows = read_labelled(prepared / 'train.txt')
+    net = open_deploy(base / 'deploy.prototxt', base / 'init.caffemodel')
+    found = extract(net, [prepared / 'aligned' / path for path, _ in rows], mirror=False)
+    assert np.linalg.norm(found, axis=1).mean() == pytest.approx(20, rel=1e-4)
+    label = rows[0][1]
+    mean = sum(one / np.linalg.norm(one) for one, (_, other) in zip(found, rows) if other == label)
+    assert np.allclose(blob_array(begun['fc6'].blobs[0])[label], mean / np.linalg.norm(mean), atol=1e-5)
     for stage in (start, base, work / 'sp/net/rate-0.5/01-conv1'):
         cut = read_net(stage / 'train.prototxt').layer[0].transform_param
         assert (cut.crop_h, cut.crop_w) == (112, 96)
@@ -134,7 +143,7 @@ def test_every_net_of_the_entropy_study_may_learn_behind_a_head(prepared, work, 
     run('entropy', '--settings entropy.json --faces faces-with-teacher --root . --out entropy --doc page.md')
     learned = weight_layers(read_weights(work / 'entropy/net/distilled/final.caffemodel'))
     begun = weight_layers(read_weights(work / 'entropy/net/00-base/init.caffemodel'))
-    assert set(learned) - set(begun) == {'teacher_rows', 'teacher_head'}
+    assert set(learned) ^ set(begun) == {'teacher_rows', 'teacher_head', 'fc6'}
     assert 'Pruned layer by layer' in (work / 'page.md').read_text()
 
 

@@ -1,6 +1,7 @@
 """Where a base training starts on real faces: a net that has learned a face model's embedding, label-free.
 
-<folder>/distilled/   a stage: its training, the net and its accuracy; the base training goes on from its weights
+<folder>/distilled/   a stage: its training, the net and its accuracy; the base training goes on from its weights, with
+                      a classifier that starts at the centres of the people
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sphereslim.net.weights import read_weights
 from sphereslim.report.cells import MEASURED, ReportCell, ReportTable, accuracy_text
 from sphereslim.rewrite.distill import without_teacher
 from sphereslim.settings import checked
+from sphereslim.studies.class_centres import with_centres
 from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.prune_runs import Base
 from sphereslim.studies.taught import taught_net
@@ -124,8 +126,11 @@ def start_stages(
         if not stage.is_emitted():
             emit(start, net, stage, taught, faces, seed)
         train_with_bar(stage, f'{heading}{stage.name}', gpu)
-    for other in waiting:
-        write_bytes(other.init, without_teacher(read_weights(stage.final)).SerializeToString())
+    if waiting:
+        train, deploy = (read_net(net / f'{name}.prototxt') for name in ('train', 'deploy'))
+        begun = with_centres(train, deploy, without_teacher(read_weights(stage.final)), faces, crop)
+        for other in waiting:
+            write_bytes(other.init, begun.SerializeToString())
     result = ResultsFile(stage.evaluation).result(
         'after',
         lambda: evaluate(
