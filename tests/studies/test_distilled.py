@@ -43,7 +43,15 @@ def work(tmp_path_factory):
     common = {'batches': 1, 'seed': 1, 'time_batch': 2, 'width': 1, 'base': TRAINING}
     distilled = TRAINING | {'iterations': 4, 'extra': {'lr_policy': 'poly', 'power': 1.0}}
     (folder / 'nets.json').write_text(
-        json.dumps(common | {'fine_tune': TRAINING, 'last_round': TRAINING, 'distilled': distilled})
+        json.dumps(
+            common
+            | {
+                'fine_tune': TRAINING,
+                'last_round': TRAINING,
+                'distilled': distilled,
+                'scratch': TRAINING | {'iterations': 3},
+            }
+        )
     )
     plus = json.loads((folder / 'plus.json').read_text())
     (folder / 'plus.json').write_text(json.dumps(plus | {'distilled': distilled | {'fit_start': True}}))
@@ -110,7 +118,9 @@ def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
 
 def test_a_base_from_scratch_needs_no_teacher_and_cannot_get_one_later(prepared, work, run):
     words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out scratch'
-    assert 'from scratch' in run('sphereface_prune', f'{words} --from-scratch --bases')
+    run('sphereface_prune', f'{words} --from-scratch --bases --doc page.md')
+    (row,) = json.loads((work / 'page/sphereface-prune-from-scratch.json').read_text())['bases']
+    assert row['how'] == 'from scratch' and row['iterations'] == 3
     assert not (work / 'scratch/net/rate-0.5').exists()
     assert not (work / 'scratch/net/distilled').exists() and not (work / 'scratch/net/00-base/init.caffemodel').exists()
     with pytest.raises(SystemExit, match='00-base: was begun without a teacher'):
@@ -149,7 +159,7 @@ def test_every_net_of_the_entropy_study_may_learn_behind_a_head(prepared, work, 
 
 def test_the_settings_of_the_scale_are_whole():
     for name in ('sphereface-4', 'sphereface-prune', 'sphereface-plus'):
-        assert Start.from_settings(read_json(SETTINGS / f'{name}.faces.json'), name, from_scratch=False)
+        assert Start.from_settings(read_json(SETTINGS / f'{name}.faces.json'), name)
     for net in entropy.settings_of(SETTINGS / 'entropy.faces.json')['nets'].values():
-        assert Start.from_settings(net, 'entropy', from_scratch=False).fit_start
+        assert Start.from_settings(net, 'entropy').fit_start
     assert flame.read_settings(SETTINGS / 'flame.faces.json').width == 1

@@ -52,9 +52,9 @@ class Start:
         return cls(Schedule.from_dict(rest, name), **own)
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], name: str, from_scratch: bool) -> Start | None:
-        """From the `distilled` of a settings file's values, where they have it; None where a net is to go without."""
-        chosen = None if from_scratch else settings.get('distilled')
+    def from_settings(cls, settings: dict[str, Any], name: str) -> Start | None:
+        """From the `distilled` of a settings file's values, None where they have none."""
+        chosen = settings.get('distilled')
         return cls.from_dict(chosen, f'{name}: distilled') if chosen else None
 
 

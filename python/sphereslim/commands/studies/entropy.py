@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         for plan in plans:
             pipeline.check(plan)
         for name, base in bases.items():
-            start = Start.from_settings(settings['nets'][name], f'{args.settings}: {name}', args.from_scratch)
+            start = Start.from_settings(settings['nets'][name], f'{args.settings}: {name}')
             if start:
                 start_base(start, base.plan, args.gpu, f'{name} ')
         for number, plan in enumerate(plans, 1):
@@ -213,5 +213,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--root', type=Path, help="folder that the settings name nets from (default: the project's checkout)"
     )
     add_doc(parser)
-    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')

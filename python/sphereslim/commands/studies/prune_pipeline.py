@@ -48,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--layers', help='layers to prune in order, separated by commas')
     parser.add_argument('--rate', type=float, help='share of channels to keep')
     parser.add_argument('--criterion', help='how to select channels')
-    parser.add_argument('--from-scratch', action='store_true', help='train the base without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
 
 
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
     pipeline.check(plan)
-    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings, args.from_scratch)
+    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings)
     with only_one(plan.folder):
         if start:
             start_base(start, plan, args.gpu)

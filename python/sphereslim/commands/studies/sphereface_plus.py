@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--runs', type=int, help='how many runs of each margin, each with its own seed')
     parser.add_argument('--margins', help='only these, separated by commas, such as m4')
     add_doc(parser)
-    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
 
 
@@ -119,7 +118,7 @@ def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     plan = make_plan(args)
-    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings, args.from_scratch)
+    start = Start.from_settings(read_settings(args.settings, SETTINGS), args.settings)
     with only_one(plan.folder):
         if start:
             bases = [plan.base_of(margin) for margin in plan.margins]

@@ -43,6 +43,7 @@ SETTINGS = {
     'time_batch': 'count',
     'distilled?': 'settings',
     'lambda_gamma?': 'positive',
+    'scratch?': 'settings',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     settings = read_settings(args.settings, SETTINGS)
     faces, out = open_faces(args.faces), Path(args.out)
-    start = Start.from_settings(settings, args.settings, args.from_scratch)
+    start = None if args.from_scratch else Start.from_settings(settings, args.settings)
     with only_one(out):
         bases = [make_base(args, settings, faces, net) for net in args.nets.split(',')]
         plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]
@@ -92,7 +93,9 @@ def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, 
         raise SlimError(f'--nets {word}: no folder {source}')
     folder = Path(args.out) / source.name
     net = scaled_folder(source, folder / 'net', settings['width'], lambda_gamma=settings.get('lambda_gamma'))
-    values = {name: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for name in TRAININGS}
+    first = 'scratch' if args.from_scratch and 'scratch' in settings else 'base'
+    names = {'base': first, 'fine_tune': 'fine_tune'}
+    values = {part: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for part, name in names.items()}
     plan = pipeline.Plan(
         folder,
         net,
@@ -178,5 +181,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--trunk', action='store_true', help='prune the residual trunks as well')
     parser.add_argument('--bases', action='store_true', help='train the bases alone')
     add_doc(parser)
-    parser.add_argument('--from-scratch', action='store_true', help='train bases without the teacher of the faces')
+    parser.add_argument(
+        '--from-scratch',
+        action='store_true',
+        help='train bases without the teacher of the faces, on a schedule of their own',
+    )
     parser.add_argument('--gpu', help='GPU number, several with commas, or all')
