@@ -6,6 +6,7 @@ import torch
 
 from caffe.blobs.memory import to_device
 from caffe.data.prefetch.batch import NewRow
+from caffe.data.random_sizes import random_sizes
 from caffe.data.resizing import Resizing, read_resizings
 from caffe.data.video.corner_crops import CornerCrops
 from caffe.errors import CaffeError
@@ -39,6 +40,7 @@ class Transformer:
             raise CaffeError('noise_param of transform_param is not implemented (SSD has it)')
         self.crop = _crop(param)
         self.resizings = read_resizings(param.resize_param)
+        self.random_sizes = random_sizes(param, param.crop_size)
         crops_corners = phase == caffe_pb2.TRAIN and (param.fix_crop or param.multi_scale)
         self.corner_crops = CornerCrops(param, self.crop) if crops_corners else None
         self.mirror: bool = param.mirror
@@ -54,7 +56,7 @@ class Transformer:
         self.is_random = self._random_crop or self.mirror
         # whether pictures draw any number of random values, from a generator of their own
         sized = len(self.resizings) > 1 or any(one.is_random for one in self.resizings)
-        self.seeds_pictures = sized or self.corner_crops is not None
+        self.seeds_pictures = sized or self.random_sizes is not None or self.corner_crops is not None
 
     def drawn_size(self, generator: np.random.Generator) -> int:
         """The index of the resize_param for a batch, drawn by their `prob` where there are several."""
@@ -113,15 +115,17 @@ class Transformer:
 
     def place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:
         """`place` for values of uint8 or float32 that have their channels first already."""
-        if self.resizings:
+        if self.resizings or self.random_sizes:
             planes = self._resized(np.ascontiguousarray(planes.transpose(1, 2, 0)), draw).transpose(2, 0, 1)
         self._place_planes(planes, draw, new_row)
 
     def _resized(self, image: np.ndarray, draw: Draw) -> np.ndarray:
-        """A picture (height, width[, channels]) as (height, width, channels), of the size that resize_param says."""
+        """A picture (height, width[, channels]) as (height, width, channels), of the size that transform_param says."""
         resizing = self.resizing(draw)
         if resizing:
             image = resizing(image, picture_generator(draw))
+        elif self.random_sizes:
+            image = self.random_sizes(image, picture_generator(draw))
         return image if image.ndim == 3 else image[..., None]
 
     def _place_planes(self, planes: np.ndarray, draw: Draw, new_row: NewRow) -> None:

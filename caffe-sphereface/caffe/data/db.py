@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from caffe.data.lmdb_file import LmdbFile, Record
 from caffe.errors import CaffeError, reason
 from caffe.proto import caffe_pb2
@@ -145,11 +147,39 @@ def _first(records: Iterator[_AnyRecord], path: str) -> _AnyRecord:
     return first
 
 
-def open_reader(path: str, backend: int) -> Reader:
+class ShuffledReader:
+    """The records of an LMDB, each pass in a new random order."""
+
+    def __init__(self, path: str, random: np.random.Generator) -> None:
+        self._records = list(LmdbFile(path).records())
+        _first(iter(self._records), path)
+        self.count: int | None = len(self._records)
+        self._random = random
+        self._order: list[int] = []
+
+    def peek(self) -> Record:
+        """(key, fetch) of the record that `step` gives next; `fetch()` reads its value, all bytes."""
+        if not self._order:
+            self._order = self._random.permutation(len(self._records)).tolist()
+        return self._records[self._order[-1]]
+
+    def step(self) -> Record:
+        """`peek`, and move on to the next record."""
+        record = self.peek()
+        self._order.pop()
+        return record
+
+
+def open_reader(path: str, backend: int, shuffled_by: np.random.Generator | None = None) -> Reader:
     """A reader of the database folder `path`; `backend` is DataParameter.LMDB or LEVELDB.
 
-    CaffeError for a missing, damaged or empty database, at once or when the damage is reached.
+    CaffeError for a missing, damaged or empty database, at once or when the damage is reached, and for a LevelDB that
+    is to be shuffled.
     """
+    if shuffled_by is not None:
+        if backend != _LMDB:
+            raise CaffeError(f'{path}: has shuffle, which is for LMDB here; convert the database or take out shuffle')
+        return ShuffledReader(path, shuffled_by)
     return LmdbReader(path) if backend == _LMDB else LevelDbReader(path)
 
 

@@ -37,8 +37,11 @@ def _upgrade(net: caffe_pb2.NetParameter, origin: str) -> caffe_pb2.NetParameter
     for layer in net.layer:
         if layer.type == 'BatchNorm' and len(layer.param) == 3:
             _freeze(layer)
+        if layer.type == 'BatchNorm' and net.bn_stats_batch_size:
+            layer.batch_norm_param.stats_batch_size = net.bn_stats_batch_size
         upgrade_forks(layer)
         upgrade_c3d(layer)
+    net.ClearField('bn_stats_batch_size')
     return net
 
 

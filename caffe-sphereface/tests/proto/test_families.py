@@ -75,6 +75,9 @@ NETS = {
     + CONV
     % ('Convolution', 'engine: MKL2017 conv_algorithm: "auto"', 'quantization_param { bw_params: 8 scale_in: 2 }')
     + POOL % 'avg_include_pad: true engine: MKLDNN',
+    'Intel on many machines': 'bn_stats_batch_size: 32 '
+    + layer('Data', 'transform_param { crop_size: 224 random_aspect_ratio_param { min_area_ratio: 0.08 } }')
+    + layer('BatchNorm', 'batch_norm_param { filler { value: 0 } }'),
     'half precision of NVIDIA': 'default_forward_type: FLOAT16 default_backward_math: FLOAT global_grad_scale: 1000 '
     + CONV % ('Convolution', 'cudnn_convolution_algo_seeker: FINDEX', 'forward_type: FLOAT forward_math: FLOAT')
     + layer('Data', 'data_param { source: "lmdb" batch_size: 8 threads: 4 parser_threads: 2 cache: true }'),
@@ -89,7 +92,6 @@ SOLVERS = {
 REFUSED = {
     'hard examples': (layer('SoftmaxWithLoss', 'softmax_param { hard_ratio: 0.7 }'), 'expected 1; .*caffe-windows'),
     'fused layers of Intel': (CONV % ('Convolution', 'relu: true', ''), 'a ReLU inside the layer.*sophgo, intel'),
-    'Intel on many machines': ('bn_stats_batch_size: 32', 'expected 0; .*intel'),
     'quantized values of Synopsys': (CONV % ('Convolution', 'weight_scale: 0.01', ''), 'synopsys'),
 }
 # types whose parameters are read, and which no net can be built of

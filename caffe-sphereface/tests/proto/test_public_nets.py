@@ -61,9 +61,15 @@ OLD_CLIP = (
     'input: "x" input_shape { dim: 1 dim: 2 dim: 4 dim: 6 dim: 6 } '
     'input: "truth" input_shape { dim: 1 dim: 1 dim: 4 dim: 6 dim: 6 } '
 )
+<<<<<<< HEAD
 REG = 'bbox_reg_param { bbox_mean: [0, 0, 0, 0] bbox_std: [0.1, 0.1, 0.2, 0.2] }'
 FIELD = (
     'cls_num: 12 coord_num: 4 field_w: 60 field_h: 80 field_whr: 2 field_xyr: 2 downsample_rate: 8 bg_threshold: 0.2'
+=======
+PICTURES = (
+    'layer {{ name: "layer" type: "Data" top: "y" top: "z" transform_param {{ crop_size: 13 {} }} '
+    'data_param {{ source: "pictures_lmdb" batch_size: 2 backend: LMDB prefetch: 2 shuffle: true }} }}'
+>>>>>>> 90fa1cd (Intel's statistics of parts of a batch, random sizes and aspects, shuffled LMDBs: its ResNets for many machines are read)
 )
 BUILT = {
     'DepthwiseConvolution': layer('DepthwiseConvolution', extra=CONV.format('group: 4')),
@@ -272,6 +278,15 @@ BUILT = {
         'more_fix_crop: true multi_scale: true max_distort: 1 scale_ratios: [1, .875, .75] mean_value: 128 '
         'is_flow: true }',
     ),
+    'bn_stats_batch_size': 'bn_stats_batch_size: 2 '
+    + layer('BatchNorm', extra='batch_norm_param { filler { value: 1 } }'),
+    'random_aspect_ratio_param': PICTURES.format(
+        'random_aspect_ratio_param { min_area_ratio: 0.08 max_area_ratio: 1 aspect_ratio_change: 0.75 '
+        'resize_param { interp_mode: CUBIC } }'
+    ),
+    'random_resize_param': PICTURES.format(
+        'random_resize_param { min_size: 256 max_size: 256 resize_param { interp_mode: CUBIC } }'
+    ),
     'ImageSegData': layer(
         'ImageSegData',
         '',
@@ -343,14 +358,6 @@ REFUSED = {
         layer('ConvolutionFixed', extra=CONV.format('') + ' fixed_param { bit_width: 8 }'),
         'no field named "fixed_param"',
     ),
-    'bn_stats_batch_size': (
-        'bn_stats_batch_size: 32',
-        'bn_stats_batch_size 32: not implemented (statistics of parts of the batch), expected 0; forks that have it: ',
-    ),
-    'random_aspect_ratio_param': (
-        layer('Data', '', extra='transform_param { random_aspect_ratio_param { min_area_ratio: 0.08 } }'),
-        'transform_param.random_aspect_ratio_param: not implemented (which pixels a net is given); forks that',
-    ),
 }
 
 
@@ -381,12 +388,13 @@ def rows():
 
 
 def write_boxes():
-    """The database `boxes_lmdb` of a grey picture with a box in it."""
+    """The database `boxes_lmdb` of a grey picture with a box in it, and `pictures_lmdb` of the picture alone."""
     datum = caffe_pb2.AnnotatedDatum(type=caffe_pb2.AnnotatedDatum.BBOX)
     datum.datum.CopyFrom(planes_to_datum(np.full((3, 20, 30), 90, np.uint8), 0))
     box = datum.annotation_group.add(group_label=1).annotation.add().bbox
     box.xmin, box.ymin, box.xmax, box.ymax = 0.2, 0.2, 0.7, 0.8
     write('boxes_lmdb', [datum.SerializeToString()])
+    write('pictures_lmdb', [datum.datum.SerializeToString()])
 
 
 def write_pairs():

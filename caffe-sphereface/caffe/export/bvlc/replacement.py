@@ -108,7 +108,10 @@ def replace(made: Replacement, target: str) -> None:
     elif found:
         found(made, layer)
     elif layer.type in BVLC_TYPES:
-        made.keep().ClearField('true_gradient')
+        new = made.keep()
+        new.ClearField('true_gradient')
+        if new.type == 'BatchNorm':
+            new.batch_norm_param.ClearField('stats_batch_size')  # which is for TRAIN
     elif isinstance(layer, layer_class('Convolution')):
         made.keep(type='Convolution')
     else:

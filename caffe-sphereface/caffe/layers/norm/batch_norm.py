@@ -21,6 +21,9 @@ class BatchNorm(Layer):
     TRAIN uses the batch's statistics, TEST (or use_global_stats) the running ones. Its three blobs are the running sums
     of means and of unbiased variances and the weight by which both are divided; solvers leave them alone. `running`
     says which statistics it uses.
+
+    With `stats_batch_size` s, of Intel's Caffe, TRAIN takes the batch for N / s batches of s pictures, one after
+    another, each with statistics of its own, which enter the sums in turn.
     """
 
     bottoms = 1
@@ -58,6 +61,10 @@ class BatchNorm(Layer):
         shape = bottom[0].shape
         if self._channels_of(shape) != self.channels:
             self.error(f'bottom of shape {shape}, expected {self.channels} channels')
+        size = self.param.batch_norm_param.stats_batch_size
+        self._parts = 1 if self.running or not size else max(1, shape[0] // size)
+        if self._parts * size != shape[0] and size and not self.running:
+            self.error(f'stats_batch_size {size}, batch of {shape[0]}, expected a multiple of it')
         top[0].reshape(*shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -68,13 +75,20 @@ class BatchNorm(Layer):
             self._factor = variance.add(self.eps).rsqrt_()
             top[0].tensor = y.reshape(top[0].shape)
             return
-        # momentum 1 turns the kernel's running averages into this batch's mean and unbiased variance
-        mean, variance = x.new_zeros(2, self.channels)
-        y, _, self._factor = _aten.native_batch_norm(x, None, None, mean, variance, True, 1.0, self.eps)
-        self._accumulate(mean, variance, x.numel() // self.channels)
+        made = [self._normalized(part) for part in x.chunk(self._parts)] if self._parts > 1 else [self._normalized(x)]
+        y = torch.cat([part for part, _ in made]) if len(made) > 1 else made[0][0]
+        self._factors = [factor for _, factor in made]
         self._y = y if self.needs_backward else None
         # backward needs these values whatever Python writes into a view of the top
         top[0].lend_data(y.reshape(top[0].shape))
+
+    def _normalized(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(values of mean 0 and deviation 1, one over the deviations); the statistics enter the running sums."""
+        # momentum 1 turns the kernel's running averages into this batch's mean and unbiased variance
+        mean, variance = x.new_zeros(2, self.channels)
+        y, _, factor = _aten.native_batch_norm(x, None, None, mean, variance, True, 1.0, self.eps)
+        self._accumulate(mean, variance, x.numel() // self.channels)
+        return y, factor
 
     def running_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean, variance) of each channel over the batches so far, zeros where there was none."""
@@ -113,19 +127,18 @@ class BatchNorm(Layer):
             dx = dy * self._factor.reshape(1, -1, *[1] * (dy.dim() - 2))
         else:
             y = self._y
-            # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
-            dx, _, _ = _aten.native_batch_norm_backward(
-                to_format_of(dy, y),
-                y,
-                self._factor,
-                None,
-                None,
-                *self._unit_statistics(y),
-                True,
-                self.eps,
-                [True, False, False],
-            )
+            assert y is not None
+            parts = zip(to_format_of(dy, y).chunk(self._parts), y.chunk(self._parts), self._factors, strict=True)
+            made = [self._gradient(*part) for part in parts]
+            dx = torch.cat(made) if len(made) > 1 else made[0]
         bottom[0].grad = dx.reshape(bottom[0].shape)
+
+    def _gradient(self, dy: torch.Tensor, y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        # the kernel's own formula for an input that is y itself, of mean 0 and deviation 1
+        unit = self._unit_statistics(y)
+        mask = [True, False, False]
+        dx: torch.Tensor = _aten.native_batch_norm_backward(dy, y, factor, None, None, *unit, True, self.eps, mask)[0]
+        return dx
 
     def _unit_statistics(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Means of 0 and deviations of 1; made once, since each fill is a call of its own on a GPU."""

@@ -49,10 +49,12 @@ class AnnotatedData(Layer):
             check_samplers(self.param.annotated_data_param.batch_sampler)
             _check_yolo(self.param.annotated_data_param)
             check_distortion(transform.distort_param)
-            reader = open_reader(param.source, param.backend)
+            reader = open_reader(param.source, param.backend, own_generator() if param.shuffle else None)
         except CaffeError as error:
             self.error(str(error))
         transformer = make_transformer(self)
+        if transformer.random_sizes:
+            self.error('has random_resize_param or random_aspect_ratio_param, which boxes do not follow')
         if transformer.corner_crops:
             self.error('has fix_crop or multi_scale, which boxes do not follow; expected crop_size alone')
         transformer.seeds_pictures = True

@@ -15,7 +15,10 @@ from caffe.layers.support.registry import Layer, register
 
 @register('Data')
 class Data(Layer):
-    """Batches (N, C, H, W), and labels (N,) when there is a second top, of a database in the order of its keys."""
+    """Batches (N, C, H, W), and labels (N,) when there is a second top, of a database in the order of its keys.
+
+    With `shuffle`, of Intel's Caffe, each pass over an LMDB has a random order of its own.
+    """
 
     bottoms = 0
     values_from = 'files'
@@ -24,7 +27,7 @@ class Data(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, color = self.param.data_param, forced_color(self)
         try:
-            reader = open_reader(param.source, param.backend)
+            reader = open_reader(param.source, param.backend, own_generator() if param.shuffle else None)
         except CaffeError as error:
             self.error(str(error))
         transformer = make_transformer(self)

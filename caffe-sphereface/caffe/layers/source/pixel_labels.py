@@ -53,6 +53,8 @@ class PixelLabelData(Layer):
         if bool(param.new_height) != bool(param.new_width):
             self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
         transformer, generator = make_transformer(self, self.scales_pictures), own_generator()
+        if transformer.random_sizes:
+            self.error('has random_resize_param or random_aspect_ratio_param, expected crop_size alone')
         if transformer.resizings:
             self.error('has resize_param, expected new_height and new_width, which resize labels, too')
         if transformer.corner_crops:

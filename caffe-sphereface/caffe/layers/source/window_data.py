@@ -37,6 +37,8 @@ class WindowData(Layer):
         if param.crop_mode not in ('warp', 'square'):
             self.error(f"crop_mode '{param.crop_mode}', expected warp or square")
         transformer, generator = make_transformer(self), own_generator()
+        if transformer.random_sizes:
+            self.error('has random_resize_param or random_aspect_ratio_param, expected crop_size alone')
         if transformer.resizings:
             self.error('has resize_param, expected none: windows are resized to crop_size')
         try:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import caffe
+from gradcheck import check_gradient
 from layer_case import layer, make_net, run
 
 
@@ -88,3 +89,41 @@ def test_pspnets_first_form_of_bn_is_its_later_one():
         for one, other in zip(nets[0].params['layer'], nets[1].params['layer'], strict=True):
             np.testing.assert_array_equal(one.data, other.data)
         np.testing.assert_array_equal(nets[0].blobs['y'].data, nets[1].blobs['y'].data)
+
+
+def test_parts_of_a_batch_have_statistics_of_their_own_which_enter_the_sums_in_turn():
+    net = make_net(batch_norm('stats_batch_size: 2'), {'x': (6, 3, 5, 2)}, caffe.TRAIN)
+    x = torch.tensor(net.blobs['x'].data, requires_grad=True)
+    dy = run(net)['y']
+    y = torch.cat([F.batch_norm(part, None, None, training=True, eps=0.001) for part in x.split(2)])
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(net.blobs['y'].data, y.detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(net.blobs['x'].diff, x.grad, rtol=1e-4, atol=1e-5)
+    mean, variance, weight = np.zeros(3), np.zeros(3), 0.0
+    for part in x.detach().split(2):
+        by_channel = part.transpose(0, 1).flatten(1)
+        mean, variance = 0.9 * mean + by_channel.mean(1).numpy(), 0.9 * variance + by_channel.var(1).numpy()
+        weight = 0.9 * weight + 1
+    for blob, expected in zip(net.params['layer'], (mean, variance, weight)):
+        np.testing.assert_allclose(blob.data, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_parts_are_those_of_the_function():
+    check_gradient(batch_norm('stats_batch_size: 2'), {'x': (4, 2, 3)}, phase=caffe.TRAIN)
+
+
+def test_parts_have_to_divide_the_batch_but_in_testing():
+    text = batch_norm('stats_batch_size: 4')
+    with pytest.raises(
+        caffe.CaffeError, match=r"'layer' \(BatchNorm\): stats_batch_size 4, batch of 6, expected a mul"
+    ):
+        make_net(text, {'x': (6, 3)}, caffe.TRAIN)
+    make_net(text, {'x': (6, 3)}, caffe.TEST)
+
+
+def test_a_net_says_it_for_all_its_layers():
+    text = 'bn_stats_batch_size: 2\n' + batch_norm() + layer('ReLU', 'y', 'z').replace('"layer"', '"relu"')
+    net = make_net(text, {'x': (4, 3)}, caffe.TRAIN)
+    net.forward()
+    np.testing.assert_allclose(net.blobs['y'].data.reshape(2, 2, 3).mean(1), 0, atol=1e-5)
+    assert net.layers[1].param.batch_norm_param.stats_batch_size == 2
