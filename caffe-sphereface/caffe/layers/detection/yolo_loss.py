@@ -36,9 +36,10 @@ class Objects:
         """Those that a mask or indices choose."""
         return Objects(*(values[chosen] for values in vars(self).values()))
 
-    def places(self, anchor: np.ndarray, values: slice | np.ndarray | int) -> tuple[np.ndarray | slice | int, ...]:
-        """The index of these values of the anchors (T) in the objects' cells, in maps (N, A, 5 + K, H, W)."""
-        return self.picture, anchor, values, self.row, self.column
+    def places(self, anchor: np.ndarray, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """The index of the anchors (…, T) in the objects' cells, in maps (N, A, H, W, 5 + K)."""
+        indices = np.broadcast_arrays(self.picture, anchor, self.row, self.column)
+        return tuple(torch.from_numpy(index.copy()).to(device) for index in indices)
 
 
 class _YoloLoss(Layer):
@@ -82,24 +83,32 @@ class _YoloLoss(Layer):
             )
         top[0].reshape()
 
+    def cells(self, maps: Blob) -> torch.Tensor:
+        """The maps as (N, A, H, W, 5 + K)."""
+        images, _, height, width = maps.shape
+        return maps.tensor.reshape(images, len(self.mask), -1, height, width).movedim(2, -1)
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         images, _, height, width = bottom[0].shape
-        x = bottom[0].tensor.reshape(images, len(self.mask), -1, height, width)
-        p, sizes = self.activated(x), self.anchors / [width, height]
+        p, sizes = self.activated(self.cells(bottom[0])), self.anchors / [width, height]
         objects = self._objects(bottom[1].tensor.cpu().numpy().reshape(images, -1, _LABEL_LENGTH), height, width)
         boxes = _boxes(p, sizes[self.mask])
-        self._grad = torch.zeros_like(x)
-        self._grad[:, :, _OBJECT] = self.without_object(p[:, :, _OBJECT]) * ~self._found(boxes, objects)
-        missed = self.learn(p, boxes, objects, sizes)
-        top[0].tensor = (self._grad[:, :, self.squared].square().sum() + missed) / images
+        absent = self.without_object(p[..., _OBJECT]) * ~self._found(boxes, objects)
+        self._grad = torch.cat([self.pull(p), absent.unsqueeze(-1), torch.zeros_like(p[..., _CLASSES:])], -1)
+        missed = self.learn(p, boxes, objects, sizes) if len(objects.label) else 0.0
+        top[0].tensor = (self._grad[..., self.squared].square().sum() + missed) / images
 
     def activated(self, x: torch.Tensor) -> torch.Tensor:
-        """What maps (N, A, 5 + K, H, W) say: x and y in cells, w and h as powers of e, the others as likelihoods."""
+        """What maps (N, A, H, W, 5 + K) say: x and y in cells, w and h as powers of e, the others as likelihoods."""
         raise NotImplementedError
 
     def without_object(self, there: torch.Tensor) -> torch.Tensor:
         """The differences where the likelihoods (N, A, H, W) of objects should be 0."""
         raise NotImplementedError
+
+    def pull(self, p: torch.Tensor) -> torch.Tensor:
+        """The differences (N, A, H, W, 4) of boxes without an object."""
+        return torch.zeros_like(p[..., :_OBJECT])
 
     def learn(self, p: torch.Tensor, boxes: torch.Tensor, objects: Objects, sizes: np.ndarray) -> torch.Tensor | float:
         """Put the differences of objects into `_grad`, and return what the loss has besides squares.
@@ -127,16 +136,15 @@ class _YoloLoss(Layer):
 
     def _found(self, boxes: torch.Tensor, objects: Objects) -> torch.Tensor:
         """Which of the boxes (N, A, H, W, 4) overlap an object of their picture by more than `thresh`."""
-        found = torch.zeros(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
-        for picture in np.unique(objects.picture):
-            true = torch.from_numpy(objects.box[objects.picture == picture]).to(boxes)
-            found[picture] = (overlap(boxes[picture].unsqueeze(-2), true) > self.loss_param.thresh).any(-1)
-        return found
+        own = (torch.from_numpy(objects.box[objects.picture == index]).to(boxes) for index in range(len(boxes)))
+        overlaps = (overlap(one.unsqueeze(-2), true) for one, true in zip(boxes, own))
+        return torch.stack([(values > self.loss_param.thresh).any(-1) for values in overlaps])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.refuse_gradient(propagate_down, 1, 'objects')
         if propagate_down[0]:
-            bottom[0].grad = (self._grad * (top[0].grad / bottom[0].shape[0])).reshape(bottom[0].shape)
+            grad = self._grad.movedim(-1, 2) * (top[0].grad / bottom[0].shape[0])
+            bottom[0].grad = grad.reshape(bottom[0].shape)
 
 
 @register('RegionLoss')
@@ -168,28 +176,32 @@ class RegionLoss(_YoloLoss):
         self.anchors, self.mask = np.array(param.biases).reshape(-1, 2), list(range(param.num))
         self._passes = 0
 
+    def advance(self) -> None:
+        self._passes += 1
+
     def activated(self, x: torch.Tensor) -> torch.Tensor:
-        at, there = torch.sigmoid(x[:, :, :2]), torch.sigmoid(x[:, :, _OBJECT, None])
-        return torch.cat([at, x[:, :, 2:_OBJECT], there, torch.softmax(x[:, :, _CLASSES:], 2)], 2)
+        at, size, there, classes = x.split([2, 2, 1, x.shape[-1] - _CLASSES], -1)
+        return torch.cat([torch.sigmoid(at), size, torch.sigmoid(there), torch.softmax(classes, -1)], -1)
 
     def without_object(self, there: torch.Tensor) -> torch.Tensor:
         return self.loss_param.noobject_scale * there * there * (1 - there)
 
+    def pull(self, p: torch.Tensor) -> torch.Tensor:
+        if self._passes > PICTURES_OF_START // max(1, len(p)):
+            return super().pull(p)
+        at, size = p[..., :2], p[..., 2:_OBJECT]
+        return SCALE_OF_START * torch.cat([(at - 0.5) * at * (1 - at), size], -1)
+
     def learn(self, p: torch.Tensor, boxes: torch.Tensor, objects: Objects, sizes: np.ndarray) -> torch.Tensor | float:
-        if self._passes < PICTURES_OF_START // max(1, len(p)):
-            at = p[:, :, :2]
-            self._grad[:, :, :2] = SCALE_OF_START * (at - 0.5) * at * (1 - at)
-            self._grad[:, :, 2:_OBJECT] = SCALE_OF_START * p[:, :, 2:_OBJECT]
-        self._passes += 1
         shapes = sizes
         if not self.loss_param.bias_match:
-            shapes = boxes[objects.picture, :, objects.row, objects.column, 2:].cpu().numpy()
+            anchors = np.arange(len(sizes))[:, None].repeat(len(objects.label), 1)
+            shapes = boxes[objects.places(anchors, p.device)][..., 2:].movedim(0, 1).cpu().numpy()
         anchor = _shape_overlap(objects.box[:, 2:], shapes).argmax(1)
-        last = _last(objects.picture, anchor, objects.row, objects.column)
+        _, _, last = _groups(objects.picture, anchor, objects.row, objects.column)
         objects, anchor = objects.of(last), anchor[last]
-        own = boxes[objects.picture, anchor, objects.row, objects.column]
-        place = objects.places(anchor, slice(None))
-        self._grad[place] = self._differences(p[place], own, objects, sizes[anchor], p.shape[3:])
+        place = objects.places(anchor, p.device)
+        self._grad.index_put_(place, self._differences(p[place], boxes[place], objects, sizes[anchor], p.shape[2:4]))
         return 0.0
 
     def _differences(
@@ -197,15 +209,20 @@ class RegionLoss(_YoloLoss):
     ) -> torch.Tensor:
         """d (T, 5 + K) of objects, from what their anchors of sizes (T, 2) say, p (T, 5 + K) and boxes (T, 4)."""
         param, true = self.loss_param, torch.from_numpy(objects.box).to(p)
-        at, there = p[:, :2], p[:, _OBJECT]
         scale = param.coord_scale * (1 if param.rescore else 2 - true[:, 2:].prod(1, True))
-        difference = p - _targets(objects, sizes, cells, p)
-        difference[:, _OBJECT] = there - (overlap(boxes, true) if param.rescore else 1)
-        difference[:, :_OBJECT] *= scale
-        difference[:, :2] *= at * (1 - at)
-        difference[:, _OBJECT] *= param.object_scale * there * (1 - there)
-        difference[:, _CLASSES:] *= param.class_scale
-        return difference
+        at, size = (p[:, :_OBJECT] - _targets(objects, sizes, cells, p)).mul(scale).chunk(2, 1)
+        there = p[:, _OBJECT]
+        missed = there - (overlap(boxes, true) if param.rescore else 1)
+        classes = p[:, _CLASSES:] - _one_hot(objects.label, p[:, _CLASSES:])
+        return torch.cat(
+            [
+                at * p[:, :2] * (1 - p[:, :2]),
+                size,
+                (param.object_scale * missed * there * (1 - there)).unsqueeze(1),
+                param.class_scale * classes,
+            ],
+            1,
+        )
 
 
 @register('Yolov3')
@@ -243,9 +260,7 @@ class Yolov3(_YoloLoss):
         self.squared = slice(0 if param.iou_loss == param.MSE else _OBJECT, None)
 
     def activated(self, x: torch.Tensor) -> torch.Tensor:
-        p = torch.sigmoid(x)
-        p[:, :, 2:_OBJECT] = x[:, :, 2:_OBJECT]
-        return p
+        return torch.cat([torch.sigmoid(x[..., :2]), x[..., 2:_OBJECT], torch.sigmoid(x[..., _OBJECT:])], -1)
 
     def without_object(self, there: torch.Tensor) -> torch.Tensor:
         return there
@@ -253,83 +268,77 @@ class Yolov3(_YoloLoss):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().forward(bottom, top)
         if self.loss_param.use_logic_gradient:
-            x = bottom[0].tensor.reshape(self._grad.shape)
-            p = self.activated(x)
-            if self.loss_param.iou_loss != self.loss_param.MSE:
-                p[:, :, :2] = x[:, :, :2]
-            slope = p * (1 - p)
-            slope[:, :, 2:_OBJECT] = 1
-            self._grad *= slope
+            x = self.cells(bottom[0])
+            at = x[..., :2] if self.loss_param.iou_loss != self.loss_param.MSE else torch.sigmoid(x[..., :2])
+            rest = torch.sigmoid(x[..., _OBJECT:])
+            self._grad *= torch.cat([at * (1 - at), torch.ones_like(x[..., 2:_OBJECT]), rest * (1 - rest)], -1)
 
     def learn(self, p: torch.Tensor, boxes: torch.Tensor, objects: Objects, sizes: np.ndarray) -> torch.Tensor | float:
         param = self.loss_param
         best = _shape_overlap(objects.box[:, 2:], sizes).argmax(1)
         learned = np.isin(best, self.mask)
+        if not learned.any():
+            return 0.0
         objects, best = objects.of(learned), best[learned]
         anchor = np.array([self.mask.index(index) for index in best], int)
-        keys = objects.picture, anchor, objects.row, objects.column
-        first, last = len(best) - 1 - _last(*(values[::-1] for values in keys)), _last(*keys)
-        own = boxes[keys]
-        self._grad[objects.of(last).places(anchor[last], slice(0, _OBJECT))] = self._box_differences(
-            p, own[last], objects.of(last), anchor[last], sizes[best[last]]
-        )
-        there = objects.places(anchor, _OBJECT)
-        self._grad[there] = (p[there] - 1) * (param.object_scale if param.use_logic_gradient else 1)
-        self._learn_classes(p, objects, anchor, first)
+        group, first, last = _groups(objects.picture, anchor, objects.row, objects.column)
+        final, place = objects.of(last), objects.of(last).places(anchor[last], p.device)
+        own = p[place]
+        there = (own[:, _OBJECT, None] - 1) * (param.object_scale if param.use_logic_gradient else 1)
+        at = self._box_differences(own, boxes[place], final, sizes[best[last]], p.shape[2:4])
+        classes = self._class_differences(own[:, _CLASSES:], objects.label, group, first)
+        self._grad.index_put_(place, torch.cat([at, there, classes], 1))
         if param.iou_loss == param.MSE:
             return 0.0
-        return param.iou_normalizer * (1 - general_overlap(own, torch.from_numpy(objects.box).to(p))).sum()
+        reached = general_overlap(boxes[objects.places(anchor, p.device)], torch.from_numpy(objects.box).to(p))
+        return param.iou_normalizer * (1 - reached).sum()
 
     def _box_differences(
-        self, p: torch.Tensor, boxes: torch.Tensor, objects: Objects, anchor: np.ndarray, sizes: np.ndarray
+        self, p: torch.Tensor, boxes: torch.Tensor, objects: Objects, sizes: np.ndarray, cells: Sequence[int]
     ) -> torch.Tensor:
-        """d (T, 4) of objects, whose anchors of sizes (T, 2) predict boxes (T, 4)."""
+        """d (T, 4) of objects, from what their anchors of sizes (T, 2) say, p (T, 5 + K) and boxes (T, 4)."""
         param, true = self.loss_param, torch.from_numpy(objects.box).to(p)
-        own = p[objects.places(anchor, slice(0, _OBJECT))]
         if param.iou_loss == param.MSE:
-            target = _targets(objects, sizes, p.shape[3:], own)
-            return param.coord_scale * (2 - true[:, 2:].prod(1, True)) * (own - target)
+            scale = param.coord_scale * (2 - true[:, 2:].prod(1, True))
+            return scale * (p[:, :_OBJECT] - _targets(objects, sizes, cells, p))
         low, high = overlap_slopes(boxes, true, param.iou_loss == param.GIOU)
-        return -param.iou_normalizer * torch.cat([low + high, (high - low) / 2 * own[:, 2:].exp()], 1)
+        return -param.iou_normalizer * torch.cat([low + high, (high - low) / 2 * p[:, 2:_OBJECT].exp()], 1)
 
-    def _learn_classes(self, p: torch.Tensor, objects: Objects, anchor: np.ndarray, first: np.ndarray) -> None:
-        """Put in the differences of the classes; `first` are the objects that come first to their anchor and cell."""
-        param, one = self.loss_param, objects.of(first)
-        place = one.places(anchor[first], slice(_CLASSES, None))
-        difference = p[place]
-        own = difference[range(len(first)), one.label].unsqueeze(1) + 1e-15
-        difference[range(len(first)), one.label] -= 1
+    def _class_differences(
+        self, p: torch.Tensor, labels: np.ndarray, group: np.ndarray, first: np.ndarray
+    ) -> torch.Tensor:
+        """d (G, K) of likelihoods p (G, K), in cells where objects of classes (T) are; `first` (G) come first there."""
+        param, wanted = self.loss_param, _one_hot(labels[first], p)
+        difference = param.class_scale * (p - wanted)
         if param.use_focal_loss:
+            own = (p * wanted).sum(1, True) + 1e-15
             difference *= -(1 - own) * (2 * own * own.log() + own - 1) / 2
-        self._grad[place] = difference * param.class_scale
-        others = np.setdiff1d(np.arange(len(anchor)), first)
-        spot = objects.of(others).places(anchor[others], _CLASSES + objects.label[others])
-        self._grad[spot] = p[spot] - 1
+        again = np.zeros(p.shape, bool)
+        others = np.setdiff1d(np.arange(len(labels)), first)
+        again[group[others], labels[others]] = True
+        return torch.where(torch.from_numpy(again).to(p.device), p - 1, difference)
 
 
 def _boxes(p: torch.Tensor, sizes: np.ndarray) -> torch.Tensor:
-    """The boxes (N, A, H, W, 4) that maps (N, A, 5 + K, H, W) of anchors of sizes (A, 2) mean."""
-    x, y, w, h = p[:, :, :_OBJECT].unbind(2)
-    height, width = p.shape[3:]
-    anchors = torch.from_numpy(sizes).to(p)[:, :, None, None]
-    columns, rows = torch.arange(width).to(p), torch.arange(height).to(p)[:, None]
-    return torch.stack(
-        [(columns + x) / width, (rows + y) / height, w.exp() * anchors[:, 0], h.exp() * anchors[:, 1]], -1
-    )
+    """The boxes (N, A, H, W, 4) that maps (N, A, H, W, 5 + K) of anchors of sizes (A, 2) mean."""
+    height, width = p.shape[2:4]
+    cells = torch.tensor([width, height]).to(p)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+    corners = torch.stack([columns, rows], -1).to(p)
+    anchors = torch.from_numpy(sizes).to(p)[:, None, None]
+    return torch.cat([(corners + p[..., :2]) / cells, p[..., 2:_OBJECT].exp() * anchors], -1)
 
 
 def _targets(objects: Objects, sizes: np.ndarray, cells: Sequence[int], like: torch.Tensor) -> torch.Tensor:
-    """What objects want of x, y, w, h and of what follows, 1 for their classes, in the shape of `like` (T, …).
+    """The x, y, w and h (T, 4) that objects want of anchors of sizes (T, 2), in maps of `cells` (height, width)."""
+    corner = np.stack([objects.column, objects.row], 1)
+    centre = objects.box[:, :2] * [cells[1], cells[0]] - corner
+    return torch.from_numpy(np.concatenate([centre, np.log(objects.box[:, 2:] / sizes)], 1)).to(like)
 
-    They are learned by anchors of sizes (T, 2), in maps of `cells` (height, width).
-    """
-    target = np.zeros(like.shape)
-    target[:, 0] = objects.box[:, 0] * cells[1] - objects.column
-    target[:, 1] = objects.box[:, 1] * cells[0] - objects.row
-    target[:, 2:_OBJECT] = np.log(objects.box[:, 2:] / sizes)
-    if like.shape[1] > _OBJECT:
-        target[range(len(target)), _CLASSES + objects.label] = 1
-    return torch.from_numpy(target).to(like)
+
+def _one_hot(labels: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """1 for the class and 0 for the others of each of labels (T), in the shape of `like` (T, K)."""
+    return torch.from_numpy(np.eye(like.shape[1])[labels]).to(like)
 
 
 def _shape_overlap(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -338,10 +347,13 @@ def _shape_overlap(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return common / (sizes.prod(-1)[:, None] + anchors.prod(-1) - common)
 
 
-def _last(*keys: np.ndarray) -> np.ndarray:
-    """The indices, in order, of the last of each group of items with the same keys (T)."""
-    found = {key: index for index, key in enumerate(zip(*(values.tolist() for values in keys)))}
-    return np.array(sorted(found.values()), int)
+def _groups(*keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(the group (T) of each item, the first and the last item (G) of each group), by the items' keys (T)."""
+    _, first, group = np.unique(np.stack(keys, 1), axis=0, return_index=True, return_inverse=True)
+    group = group.reshape(-1)
+    last = np.zeros_like(first)
+    np.maximum.at(last, group, np.arange(len(group)))
+    return group, first, last
 
 
 def _ends(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,7 @@ import caffe
 from caffe.errors import CaffeError
 from caffe.layers.detection import yolo_loss
 from caffe.layers.detection.yolo_loss import general_overlap, overlap, overlap_slopes
+from gpu_mode import assert_same, on_both
 from layer_case import layer, make_net
 
 random = np.random.default_rng(8)
@@ -285,6 +286,22 @@ def test_region_loss_learns_what_the_equations_say_cell_by_cell(starts, rescore,
     loss, grad = run('RegionLoss', options, MAPS, passes=3 if starts else 4)
     assert loss == pytest.approx((d**2).sum() / 2, rel=1e-5)
     np.testing.assert_allclose(grad, d.reshape(MAPS.shape) / 2, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    'kind, options',
+    [
+        ('Yolov3', YOLO3 + 'use_focal_loss: true use_logic_gradient: true'),
+        ('Yolov3', YOLO3 + 'iou_loss: GIOU'),
+        ('RegionLoss', REGION + 'bias_match: 0'),
+    ],
+)
+def test_a_gpu_learns_the_same(kind, options):
+    def outcome():
+        loss, grad = run(kind, options, MAPS)
+        return {'loss': np.array(loss), 'grad': grad}
+
+    assert_same(*on_both(outcome))
 
 
 @pytest.mark.parametrize('kind', ['RegionLoss', 'Yolov3'])
