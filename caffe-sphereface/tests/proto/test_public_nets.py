@@ -61,15 +61,13 @@ OLD_CLIP = (
     'input: "x" input_shape { dim: 1 dim: 2 dim: 4 dim: 6 dim: 6 } '
     'input: "truth" input_shape { dim: 1 dim: 1 dim: 4 dim: 6 dim: 6 } '
 )
-<<<<<<< HEAD
 REG = 'bbox_reg_param { bbox_mean: [0, 0, 0, 0] bbox_std: [0.1, 0.1, 0.2, 0.2] }'
 FIELD = (
     'cls_num: 12 coord_num: 4 field_w: 60 field_h: 80 field_whr: 2 field_xyr: 2 downsample_rate: 8 bg_threshold: 0.2'
-=======
+)
 PICTURES = (
     'layer {{ name: "layer" type: "Data" top: "y" top: "z" transform_param {{ crop_size: 13 {} }} '
     'data_param {{ source: "pictures_lmdb" batch_size: 2 backend: LMDB prefetch: 2 shuffle: true }} }}'
->>>>>>> 90fa1cd (Intel's statistics of parts of a batch, random sizes and aspects, shuffled LMDBs: its ResNets for many machines are read)
 )
 BUILT = {
     'DepthwiseConvolution': layer('DepthwiseConvolution', extra=CONV.format('group: 4')),
