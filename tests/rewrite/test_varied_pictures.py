@@ -90,6 +90,16 @@ def test_pictures_that_are_resized_grow_from_the_size_of_the_net(pictures):
     assert sizes == {'data_plain': (8, 0), 'data_enlarged': (9, 8), 'data_stretched': (10, 8)}
 
 
+def test_pictures_that_are_larger_than_the_net_are_cut(pictures):
+    assert batch(pictures[0], InputForm(), 4, (16, 12), 14, 11)[1]().shape == (4, 3, 14, 11)
+
+
+def test_a_caffe_that_cuts_squares_only_gets_mirror_images(pictures, monkeypatch):
+    monkeypatch.setattr(varied_pictures, '_can_cut', lambda layer: False)
+    net, read = batch(pictures[0], InputForm(), 4, (16, 12))
+    assert read().shape == (4, 3, 16, 12) and 'data_plain' not in net.layer_dict
+
+
 def test_without_a_size_pictures_are_mirrored_only(pictures):
     net, read = batch(pictures[0], InputForm(mean=0.0, scale=1.0), 2, None)
     assert all(is_one_of(image, pictures[1].astype(float)) for image in read())

@@ -51,8 +51,8 @@ def _picture_layers(
 ) -> Iterator[caffe_pb2.LayerParameter]:
     blob, channels = layer.top[0], layer.input_param.shape[0].dim[1]
     source = f'{blob}_bgr' if form.rgb else blob
-    if size is None:
-        yield from _read(layer, layer.name, source, form, pictures, batch, None)
+    if size is None or not _can_cut(layer):
+        yield from _read(layer, layer.name, source, form, pictures, batch)
     else:
         yield from _varied(layer, source, form, pictures, batch, size)
     if form.rgb:
@@ -69,8 +69,8 @@ def _varied(
     blob, counts['plain'] = layer.top[0], batch - sum(counts.values())
     parts = [name for name, count in counts.items() if count]
     for name in parts:
-        larger = _larger(layer, form, size, *PARTS[name][1:]) if name in PARTS else None
-        yield from _read(layer, f'{layer.name}_{name}', f'{blob}_{name}', form, pictures, counts[name], larger)
+        read = layer, f'{layer.name}_{name}', f'{blob}_{name}', form, pictures, counts[name]
+        yield from _read(*read, size, _larger(layer, form, size, *PARTS[name][1:]) if name in PARTS else None)
     joined = caffe_pb2.LayerParameter(name=f'{blob}_joined', type='Concat', top=[f'{blob}_joined'])
     joined.bottom.extend(f'{blob}_{name}' for name in parts)
     joined.concat_param.axis = 0
@@ -113,9 +113,13 @@ def _read(
     form: InputForm,
     pictures: str | Path,
     batch: int,
-    larger: tuple[int, int] | None,
+    size: tuple[int, int] | None = None,
+    larger: tuple[int, int] | None = None,
 ) -> Iterator[caffe_pb2.LayerParameter]:
-    """An ImageData of mirrored pictures, resized to (height, width) `larger` where that is given, and cut."""
+    """An ImageData of mirrored pictures, resized to (height, width) `larger` where that is given, and cut.
+
+    `size` is that of the files, where it is known.
+    """
     channels, height, width = layer.input_param.shape[0].dim[1:]
     data = caffe_pb2.LayerParameter(name=name, type='ImageData', top=[top, f'{top}_label'])
     data.transform_param.scale, data.transform_param.mirror = form.scale, True
@@ -125,16 +129,22 @@ def _read(
     if larger or form.crop not in CUTS:
         image.new_height, image.new_width = larger or (height, width)
     if larger or form.crop in CUTS:
-        _cut(data.transform_param, height, width, bool(larger))
+        _cut(data.transform_param, height, width, larger or size)
     yield data
     yield caffe_pb2.LayerParameter(name=f'{top}_unlabelled', type='Silence', bottom=[f'{top}_label'])
 
 
-def _cut(param: caffe_pb2.TransformationParameter, height: int, width: int, needed: bool) -> None:
-    """Ask for a random part of the net's size; one that is no square takes fields that Caffe 1.0 does not have."""
+def _can_cut(layer: caffe_pb2.LayerParameter) -> bool:
+    """Whether the Caffe in use cuts parts of the net's size: Caffe 1.0 has squares only."""
+    height, width = layer.input_param.shape[0].dim[2:]
+    return height == width or 'crop_h' in caffe_pb2.TransformationParameter.DESCRIPTOR.fields_by_name
+
+
+def _cut(param: caffe_pb2.TransformationParameter, height: int, width: int, size: tuple[int, int] | None) -> None:
+    """Ask for a random part of the net's size, of pictures of a size that may be known."""
     if height == width:
         param.crop_size = height
-    elif needed:
+    elif size and size != (height, width):
         param.crop_h, param.crop_w = height, width
 
 
