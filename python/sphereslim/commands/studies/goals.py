@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     settings = read_settings(args.settings, NAMES)
     sets = named_sets(args, settings['sets'])
-    goals = list(goals_of(args, settings['goals'], [each.name for each in sets]))
+    goals = list(goals_of(args, settings, [each.name for each in sets]))
     if args.docs:
         check_writable(*(args.docs / goal.page for goal in goals), endings=('.md',))
     wanted = args.goals.split(',') if args.goals else list(settings['goals'])
@@ -74,15 +74,16 @@ def named_sets(args: argparse.Namespace, names: Mapping[str, str]) -> list[PairS
     return [PairSet(called.get(each.name, each.name), each.pairs, each.pictures) for each in sets_of(args)]
 
 
-def goals_of(args: argparse.Namespace, stated: Mapping[str, Any], sets: list[str]) -> Iterator[Goal]:
+def goals_of(args: argparse.Namespace, settings: Mapping[str, Any], sets: list[str]) -> Iterator[Goal]:
     """The Goals of the settings, one for each seed; SlimError for aims on pairs that are not in `sets`."""
-    for key, values in stated.items():
+    for key, values in settings['goals'].items():
         where = f'{args.settings}: {key}'
         checked(values, GOAL, where)
         aims = values.get('at_least', {}), values.get('lost_at_most', {})
         for name in checked({**aims[0], **aims[1]}, dict.fromkeys((*aims[0], *aims[1]), 'number'), where):
             if name not in sets:
-                raise SlimError(f"{where}: asks for an accuracy on '{name}', expected --pairs of that name")
+                file = settings['sets'].get(name, name)
+                raise SlimError(f'{where}: asks for an accuracy on {name}, expected --pairs {file}.txt among others')
         macs, parameters, size = (_budget(values, name, where) for name in ('macs', 'parameters', 'bytes'))
         budgets = Budgets(macs, parameters, size)
         if budgets.is_empty():
