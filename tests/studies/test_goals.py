@@ -95,7 +95,7 @@ def test_what_is_known_is_not_made_again(made):
         ({'macs': 0.5}, 'half: macs is 0.5, expected a text'),
         (
             {'at_least': {'others': 90}},
-            'half: asks for an accuracy on others, expected --pairs others.txt among others',
+            'half: asks for an accuracy on others, expected --pairs others.txt',
         ),
         ({'at_least': {'faces': 'high'}}, 'half: faces is "high", expected a number'),
         ({'page': 'page.txt'}, 'page.txt: expected a name that ends in .md'),
