@@ -59,7 +59,7 @@ class Transformer:
         self.seeds_pictures = sized or self.random_sizes is not None or self.corner_crops is not None
 
     def drawn_size(self, generator: np.random.Generator) -> int:
-        """The index of the resize_param for a batch, drawn by their `prob` where there are several."""
+        """The index of the resize_param for some batches, drawn by their `prob` where there are several."""
         if len(self.resizings) < 2:
             return 0
         parts = np.array([one.prob for one in self.resizings])

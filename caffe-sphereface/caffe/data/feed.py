@@ -1,5 +1,6 @@
 """From a source of items to the tops of a data layer: order, random draws, shards, reading ahead."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Generic, NoReturn, Protocol
@@ -18,6 +19,9 @@ from caffe.data.prefetch.worker_count import in_processes
 from caffe.errors import CaffeError
 from caffe.parallel.rank import shard
 from caffe.proto import caffe_pb2
+
+# before another of several resize_param is drawn, as in MobileNet-YOLO
+_BATCHES_OF_A_SIZE = 10
 
 
 class DataLayer(Protocol):
@@ -88,9 +92,11 @@ def plan_batches(
     `step()` gives the next item of the source. In TRAIN each of several processes gets its share of the items, and the
     draws that a single process would make for them.
     """
-    while True:
+    size = 0
+    for number in itertools.count():
+        if number % _BATCHES_OF_A_SIZE == 0:
+            size = transformer.drawn_size(generator)
         rank, count = shard() if phase == caffe_pb2.TRAIN else (0, 1)
-        size = transformer.drawn_size(generator)
         planned: list[tuple[Item, Draw]] = []
         for _ in range(count):  # batch by batch, since `step` may draw from the same generator
             items = [step() for _ in range(batch_size)]

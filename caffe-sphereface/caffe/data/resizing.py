@@ -24,7 +24,10 @@ _INTERPOLATIONS = {
 
 
 def read_resizings(params: Sequence[caffe_pb2.ResizeParameter]) -> list['Resizing']:
-    """The Resizing of each, of which a batch gets one by their `prob`; CaffeError unless those add up to 1."""
+    """The Resizing of each, of which ten batches in a row get one by their `prob`.
+
+    Raises CaffeError unless those add up to 1.
+    """
     stated = [one.prob for one in params]
     if stated and abs(sum(stated) - 1) > 0.01:
         raise CaffeError(f'resize_param has prob {", ".join(f"{prob:g}" for prob in stated)}, expected a sum of 1')

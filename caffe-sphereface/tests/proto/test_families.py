@@ -96,7 +96,6 @@ REFUSED = {
 }
 # types whose parameters are read, and which no net can be built of
 NOT_HERE = {
-    'YOLO with pixels': (layer('SegmentationEvaluate', 'segmentation_evaluate_param { num_classes: 3 }'), 'mobilenet'),
     'DeepLab': (layer('DenseCRF', 'dense_crf_param { max_iter: 10 }'), 'pspnet, synopsys'),
     'multiplied margins': (layer('CosinMulm', 'cosin_mul_m_param { m: 3 }'), 'arcface'),
     'additive margins': (

@@ -224,6 +224,13 @@ BUILT = {
         'object_scale: 5 noobject_scale: 1 class_scale: 1 coord_scale: 1 absolute: 1 thresh: 0.6 random: 0 '
         'biases: [1.08, 1.19, 3.42, 4.41] }',
     ),
+    'SegmentationEvaluate': layer(
+        'SegmentationEvaluate', 'x x', extra='segmentation_evaluate_param { num_classes: 4 }'
+    ),
+    'seg_label': 'layer { name: "data" type: "AnnotatedData" top: "y" top: "z" top: "pixels" transform_param { '
+    'mirror: true resize_param { prob: 1 resize_mode: WARP height: 16 width: 16 } emit_constraint { } } '
+    'data_param { source: "boxes_lmdb" batch_size: 1 backend: LMDB } annotated_data_param { yolo_data_type: 1 '
+    'train_diffcult: true single_class: true seg_scales: 4 batch_sampler { max_sample: 1 max_trials: 1 } } }',
     'YoloSeg': layer('YoloSeg', 'x x counts', extra='yolo_seg_param { object_scale: 0.2 num_class: 0 }'),
     'yolo_data_type': 'layer { name: "data" type: "AnnotatedData" top: "y" top: "z" transform_param { mirror: true '
     'resize_param { prob: 0.2 resize_mode: WARP height: 9 width: 9 interp_mode: LINEAR interp_mode: LANCZOS4 } '
@@ -326,11 +333,6 @@ REFUSED = {
     ),
     'AssistedExcitation': (layer('AssistedExcitation'), UNKNOWN),
     'LaneData': (layer('LaneData', '', 'y z seg'), UNKNOWN),
-    'SegmentationEvaluate': (layer('SegmentationEvaluate', 'x x'), NOT_HERE + 'mobilenet-yolo'),
-    'seg_label': (
-        layer('AnnotatedData', '', 'y z seg'),
-        "layer 'layer' (AnnotatedData): has 3 top blobs, expected 1 to 2",
-    ),
     'GlobalLSEMargin': (layer('GlobalLSEMargin'), UNKNOWN),
     'GeneralContrastiveLoss': (layer('GeneralContrastiveLoss', 'f label'), NOT_HERE + 'caffe-windows'),
     'GeneralTripletLoss': (
@@ -389,6 +391,7 @@ def write_boxes():
     """The database `boxes_lmdb` of a grey picture with a box in it, and `pictures_lmdb` of the picture alone."""
     datum = caffe_pb2.AnnotatedDatum(type=caffe_pb2.AnnotatedDatum.BBOX)
     datum.datum.CopyFrom(planes_to_datum(np.full((3, 20, 30), 90, np.uint8), 0))
+    datum.datum.seg_label = cv2.imencode('.png', np.zeros((20, 30), np.uint8))[1].tobytes()
     box = datum.annotation_group.add(group_label=1).annotation.add().bbox
     box.xmin, box.ymin, box.xmax, box.ymax = 0.2, 0.2, 0.7, 0.8
     write('boxes_lmdb', [datum.SerializeToString()])

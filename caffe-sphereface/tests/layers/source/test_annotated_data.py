@@ -1,6 +1,7 @@
 """AnnotatedData: what becomes of the boxes of a picture that is cut, resized, mirrored or laid into a larger one."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -244,7 +245,7 @@ def test_yolo_gets_the_class_the_centre_and_the_size_of_each_box_and_zeros(datab
 def test_yolo_s_pictures_are_jittered_and_of_one_size_in_each_batch(database, phase):
     database(*(record([(20, 12, 40, 26)]) for _ in range(3)))
     data, sizes, widths = made('mirror: true ' + SIZES, YOLO + 'yolo_data_jitter: 0.3', 3, phase), set(), set()
-    for _ in range(12):
+    for _ in range(60):
         top = data.forward()
         sizes.add(top['data'].shape[2:])
         for picture, (_, x, y, w, h) in zip(top['data'], top['label'][:, 0, 0]):
@@ -279,7 +280,7 @@ def test_difficult_boxes_can_be_left_out_of_yolo_s_labels(database):
         (
             '',
             YOLO + 'yolo_data_jitter: 0',
-            r"record '00000000': has 301 boxes, expected 300 or fewer with yolo_data_type 1",
+            r"record '00000000': has 301 boxes, expected 300 or fewer with yolo_data_type",
         ),
     ],
 )
@@ -287,3 +288,71 @@ def test_what_yolo_cannot_have_is_refused_in_a_line(database, transform, options
     database(record([(1, 1, 9, 9)] * 301))
     with pytest.raises(CaffeError, match=message):
         made(transform, options)
+
+
+def labelled(boxes, values):
+    """A record with labels of pixels, `values` in the boxes and 0 elsewhere."""
+    datum = caffe.proto.caffe_pb2.AnnotatedDatum.FromString(record(boxes))
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for (xmin, ymin, xmax, ymax), value in zip(boxes, values):
+        labels[ymin:ymax, xmin:xmax] = value
+    datum.datum.seg_label = cv2.imencode('.png', labels)[1].tobytes()
+    datum.type = datum.BBOXandSeg
+    return datum.SerializeToString()
+
+
+def made_with_pixels(transform, options, batch=1):
+    return net(
+        f"""layer {{ name: "d" type: "AnnotatedData" top: "data" top: "label" top: "pixels"
+            transform_param {{ {transform} }} annotated_data_param {{ {options} }}
+            data_param {{ source: "db" batch_size: {batch} backend: LMDB }} }}""",
+        caffe.TRAIN,
+    )
+
+
+MAP = """item { name: "nothing" label: 0 label_id: 0 } item { name: "road" label: 7 label_id: 2 }
+    item { name: "car" label: 8 label_id: 1 } item { name: "bus" label: 9 label_id: 1 }"""
+FIXED = 'emit_constraint { } resize_param { height: 40 width: 80 }'
+
+
+@pytest.mark.parametrize('yolo', ['', YOLO + 'yolo_data_jitter: 0'])
+def test_a_third_top_says_how_much_of_each_pixel_each_class_covers(database, yolo):
+    Path('map').write_text(MAP)
+    boxes = [(0, 0, 30, 20), (30, 20, 60, 40), (30, 0, 60, 10)]
+    database(labelled(boxes, (1, 3, 2)), labelled([], ()))
+    top = made_with_pixels(FIXED, f'{yolo} single_class: false seg_scales: 10 label_map_file: "map"', 2).forward()
+    assert top['pixels'].shape == (2, 2, 4, 8)
+    road, cars = np.zeros((4, 8)), np.zeros((4, 8))
+    road[:2, :4] = 1
+    cars[2:, 4:] = cars[:1, 4:] = 1
+    np.testing.assert_allclose(top['pixels'], [[cars, road], np.zeros((2, 4, 8))], atol=1e-6)
+    if yolo:
+        assert (top['label'][:, 0, :, 3] > 0).sum(1).tolist() == [3, 0]
+    else:
+        assert top['label'].shape == (1, 1, 3, 8) and top['label'][0, 0, :, 0].tolist() == [0, 0, 0]
+
+
+def test_pixels_are_cut_and_mirrored_as_the_picture(database):
+    database(labelled([(20, 12, 40, 26)], [255]))
+    data = made_with_pixels('mirror: true ' + FIXED, YOLO + 'yolo_data_jitter: 0.4 seg_scales: 2')
+    for _ in range(8):
+        top = data.forward()
+        assert top['pixels'].shape == (1, 1, 20, 40) and set(np.unique(top['pixels'])) == {0, 1}
+        picture = cv2.resize(top['data'][0, 0], (40, 20), interpolation=cv2.INTER_AREA) > 127
+        assert (picture != (top['pixels'][0, 0] > 0)).mean() < 0.06
+
+
+@pytest.mark.parametrize(
+    'transform, options, message',
+    [
+        (FIXED, 'single_class: false label_map_file: "map"', 'map: has no item with a label_id above 0'),
+        (FIXED, 'seg_scales: 0', 'seg_scales is 0, expected at least 1'),
+        ('crop_size: 9', '', 'has 3 tops, expected no crop, expand_param or FIT_LARGE_SIZE_AND_PAD'),
+        (FIXED, '', "record '00000000': has no encoded seg_label, expected labels of pixels for the third top"),
+    ],
+)
+def test_pixels_that_cannot_be_given_are_refused_in_a_line(database, transform, options, message):
+    Path('map').write_text('item { name: "a" label: 0 }')
+    database(record([(12, 10, 40, 30)]))
+    with pytest.raises(CaffeError, match=message):
+        made_with_pixels(transform, options)
