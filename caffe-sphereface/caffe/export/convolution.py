@@ -34,11 +34,18 @@ def _pads(layer: Convolution | Im2col) -> tuple[int, ...]:
     return layer.window.pad * 2
 
 
-@converts('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionDepthwise')
+@converts(
+    'Convolution',
+    'Deconvolution',
+    'DepthwiseConvolution',
+    'ConvolutionDepthwise',
+    'ConvolutionFixed',
+    'DeconvolutionFixed',
+)
 def convolution(graph: Graph, layer: Convolution, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Each bottom through Conv or ConvTranspose with the same weights."""
     kind = 'ConvTranspose' if layer.transposed else 'Conv'
-    weights = [graph.constant(parameter(blob), hint) for blob, hint in zip(layer.blobs, ('weight', 'bias'))]
+    weights = [graph.constant(parameter(layer.used(blob)), hint) for blob, hint in zip(layer.blobs, ('weight', 'bias'))]
     return [
         graph.op(kind, value, *weights, group=layer.group, **window_attributes(layer, shape))
         for value, shape in zip(x, shapes)
@@ -61,7 +68,7 @@ def im2col(graph: Graph, layer: Im2col, x: list[str], shapes: Shapes, tops: Shap
     ]
 
 
-@converts('InnerProduct')
+@converts('InnerProduct', 'InnerProductFixed')
 def inner_product(graph: Graph, layer: InnerProduct, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
     """Gemm over the flattened bottom, with learned weights or those of further bottoms."""
     kept = shapes[0][: layer.from_axis]
@@ -77,7 +84,10 @@ def _weights(graph: Graph, layer: InnerProduct, x: list[str]) -> list[str]:
         names = [graph.op('Reshape', x[1], graph.integers(matrix, 'shape'))]
         names += [graph.op('Reshape', x[2], graph.integers([layer.outputs], 'shape'))] if len(x) > 2 else []
         return names
-    weight = parameter(layer.blobs[0]).reshape(matrix)
+    weight = parameter(layer.used(layer.blobs[0])).reshape(matrix)
     if layer.param.inner_product_param.normalize and not layer.transpose:
         weight = weight / np.sqrt(np.square(weight).sum(1, keepdims=True) + 1e-6)
-    return [graph.constant(weight, 'weight'), *(graph.constant(parameter(b), 'bias') for b in layer.blobs[1:])]
+    return [
+        graph.constant(weight, 'weight'),
+        *(graph.constant(parameter(layer.used(b)), 'bias') for b in layer.blobs[1:]),
+    ]

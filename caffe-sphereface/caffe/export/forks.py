@@ -6,6 +6,7 @@ import numpy as np
 
 from caffe.export.graph import Graph, Shapes, converts, parameter
 from caffe.layers import Layer
+from caffe.layers.activation.fixed_neuron import FixedNeuron
 from caffe.layers.detection.prior_box import PriorBox
 from caffe.layers.face.inner_distance import InnerDistance
 from caffe.layers.norm.ssd_normalize import SSDNormalize
@@ -25,6 +26,20 @@ def relu6(graph: Graph, layer: Layer, x: list[str], shapes: Shapes, tops: Shapes
     if not slope:
         return [graph.op('Clip', x[0], graph.constant(0, 'low'), graph.constant(6, 'high'))]
     return [graph.op('Min', graph.op('LeakyRelu', x[0], alpha=slope), graph.constant(6, 'high'))]
+
+
+@converts('FixedNeuron')
+def fixed_neuron(graph: Graph, layer: FixedNeuron, x: list[str], shapes: Shapes, tops: Shapes) -> list[str]:
+    """Floor of the value in steps and a half, Clip, and back to values."""
+    param, position = layer.param.fixed_param, layer.position()
+    if not param.enable:
+        return x
+    if param.follow_data_layer or abs(position) > 100:
+        layer.error(f'has position {position} and follow_data_layer {param.follow_data_layer}, expected it in training')
+    half = 2.0 ** (param.bit_width - 1)
+    whole = graph.op('Floor', graph.scaled(x[0], 2.0**position, 0.5))
+    limited = graph.op('Clip', whole, graph.constant(-half, 'low'), graph.constant(half - 1, 'high'))
+    return [graph.scaled(limited, 2.0**-position)]
 
 
 @converts('Axpy')

@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from caffe.blobs.blob import Blob
 from caffe.errors import CaffeError
@@ -129,6 +130,6 @@ class Graph:
         return self.op('Add', value, self.constant(offset, 'offset')) if offset else value
 
 
-def parameter(blob: Blob) -> np.ndarray:
+def parameter(blob: Blob | torch.Tensor) -> np.ndarray:
     """A learned blob's values as a numpy array."""
-    return blob.tensor.detach().cpu().contiguous().numpy()
+    return (blob.tensor if isinstance(blob, Blob) else blob).detach().cpu().contiguous().numpy()

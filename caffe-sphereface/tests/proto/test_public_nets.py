@@ -209,6 +209,10 @@ BUILT = {
     ),
     'SoftmaxCrossEntropyLoss': layer('SoftmaxCrossEntropyLoss', 'x x'),
     'SeLu': layer('SeLu'),
+    'ConvolutionFixed': layer(
+        'ConvolutionFixed', extra=CONV.format('') + ' fixed_param { fixed_method: OVER_FLOW bit_width: 8 }'
+    ),
+    'FixedNeuron': layer('FixedNeuron', extra='param { lr_mult: 0 decay_mult: 0 } fixed_param { bit_width: 8 }'),
     'SeLuDropout': layer('SeLuDropout', extra='selu_dropout_param { dropout_ratio: 0.1 }'),
     'Yolov3': layer(
         'Yolov3',
@@ -354,9 +358,13 @@ REFUSED = {
         '"caffe.ImageDataParameter" has no field named "use_stream"',
     ),
     'SqueezeDetLoss': (layer('SqueezeDetLoss'), UNKNOWN),
-    'ConvolutionFixed': (
-        layer('ConvolutionFixed', extra=CONV.format('') + ' fixed_param { bit_width: 8 }'),
-        'no field named "fixed_param"',
+    'scale_filler': (
+        layer('BatchNorm', extra='batch_norm_param { scale_filler { value: 1 } }'),
+        'batch_norm_param.scale_filler: not implemented (scale and bias inside the layer); forks that have it: nvcaffe',
+    ),
+    'DetectNetTransformation': (
+        layer('DetectNetTransformation', 'x label', 'y z', 'detectnet_groundtruth_param { stride: 16 }'),
+        NOT_HERE + 'nvcaffe',
     ),
 }
 

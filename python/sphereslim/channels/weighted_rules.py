@@ -11,7 +11,7 @@ from sphereslim.errors import SlimError
 from sphereslim.net.layer_types import is_padded
 
 
-@rule('Convolution', 'Deconvolution', 'DepthwiseConvolution')
+@rule('Convolution', 'Deconvolution', 'DepthwiseConvolution', 'ConvolutionFixed')
 def _convolution(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.convolution_param
     if param.axis != 1:
@@ -82,7 +82,7 @@ def _count_outputs(trace: Trace, layer: caffe_pb2.LayerParameter, out: Flow) -> 
     return out
 
 
-@rule('InnerProduct')
+@rule('InnerProduct', 'InnerProductFixed')
 def _inner_product(trace: Trace, layer: caffe_pb2.LayerParameter, flows: Flows) -> Tops:
     param = layer.inner_product_param
     if len(flows) > 1:

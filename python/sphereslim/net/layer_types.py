@@ -75,9 +75,11 @@ LAYER_TYPES = {
         ('Convolution', 'DepthwiseConvolution'),
         LayerType('convolution_param', convolves=True, sums=True, refittable=True, takes_affine=True),
     ),
+    'ConvolutionFixed': LayerType('convolution_param', convolves=True, sums=True),
     'ConvolutionDepthwise': LayerType(convolves=True, sums=True, takes_affine=True),
     'Deconvolution': LayerType('convolution_param', takes_affine=True),
     'InnerProduct': LayerType('inner_product_param', sums=True, refittable=True, takes_affine=True, per_class=True),
+    'InnerProductFixed': LayerType('inner_product_param', sums=True),
     'MarginInnerProduct': LayerType('margin_inner_product_param', sums=True, per_class=True, counts_forwards=True),
     'LargeMarginInnerProduct': LayerType(
         'largemargin_inner_product_param', sums=True, per_class=True, counts_forwards=True

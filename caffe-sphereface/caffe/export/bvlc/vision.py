@@ -1,9 +1,24 @@
 """Convolutions and poolings of forks in layers of BVLC's Caffe 1.0."""
 
 from caffe.export.bvlc.replacement import Replacement, rule
+from caffe.export.graph import parameter
+from caffe.layers.product.fixed_product import FixedProduct
 from caffe.layers.vision.convolution_depthwise import ConvolutionDepthwise
+from caffe.layers.vision.fixed_convolution import FixedConvolution
 from caffe.layers.vision.pooling import Pooling
 from caffe.layers.vision.pooling_kernels import Geometry
+
+
+@rule('ConvolutionFixed')
+@rule('DeconvolutionFixed')
+@rule('InnerProductFixed')
+def _fixed(made: Replacement, layer: FixedConvolution | FixedProduct) -> None:
+    """The type without rounding, with rounded weights."""
+    if not made.has_weights:
+        layer.error('rounds its weights, expected -weights to do so beforehand')
+    new = made.keep(type=layer.type.removesuffix('Fixed'))
+    new.ClearField('fixed_param')
+    made.values[new.name] = [parameter(layer.used(blob)) for blob in layer.blobs]
 
 
 @rule(ConvolutionDepthwise)

@@ -9,7 +9,7 @@ import torch
 from caffe import precision
 from caffe.blobs.blob import Blob
 from caffe.layers.support.parameters import add_parameter
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.registry import BlobCount, Layer, register
 
 
 @register('InnerProduct')
@@ -21,12 +21,12 @@ class InnerProduct(Layer):
     under the root) before use. A second and third bottom supply weights and bias in place of learned ones, as they are.
     """
 
-    bottoms = (1, 3)
+    bottoms: BlobCount = (1, 3)
     tops = 1
     kept = ()
     folds_as = 'product'
     reads_back = ('bottom',)
-    no_capture = None
+    no_capture: str | None = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param
@@ -74,16 +74,19 @@ class InnerProduct(Layer):
         blobs = bottom[1:] if len(bottom) > 1 else self.blobs
         return blobs[0], blobs[1] if self.bias and len(blobs) > 1 else None
 
+    def used(self, blob: Blob) -> torch.Tensor:
+        """What forward takes of weights or a bias."""
+        return blob.tensor
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
         if self.param.inner_product_param.normalize and not self.transpose and len(bottom) == 1:
             with weight.changing() as rows:
                 rows.div_((rows.square().sum(1, keepdim=True) + 1e-6).sqrt_())
-        matrix = (
-            weight.tensor.reshape(self.inputs, -1) if self.transpose else weight.tensor.reshape(self.outputs, -1).t()
-        )
+        values = self.used(weight)
+        matrix = values.reshape(self.inputs, -1) if self.transpose else values.reshape(self.outputs, -1).t()
         x = bottom[0].tensor.reshape(-1, self.inputs)
-        y = precision.product(x, matrix, bias.tensor.reshape(-1) if bias else None)
+        y = precision.product(x, matrix, self.used(bias).reshape(-1) if bias else None)
         top[0].tensor = y.reshape(top[0].shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

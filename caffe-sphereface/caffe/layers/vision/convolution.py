@@ -36,7 +36,7 @@ class Convolution(Layer):
         param = self.param.convolution_param
         if param.HasField('kernel_depth'):
             self.error('has kernel_depth, expected it in a Convolution3D')
-        self.transposed = self.type == 'Deconvolution'
+        self.transposed = self.type.startswith('Deconvolution')
         self.window = self._window_over(bottom[0])
         self.channels = bottom[0].shape[self.window.axis]
         self.outputs, self.group = self._filters()
@@ -119,8 +119,11 @@ class Convolution(Layer):
         # with channels_last oneDNN's kernels crash on windows that lie wholly in the pad
         return as_contiguous(x) if outside or self.window.fits_pad else as_channels_last(x)
 
-    def _weight(self) -> torch.Tensor:
-        weight = self.blobs[0].tensor
+    def used(self, blob: Blob) -> torch.Tensor:
+        """What forward takes of a parameter."""
+        return blob.tensor
+
+    def _as_filters(self, weight: torch.Tensor) -> torch.Tensor:
         return weight if self.window.axes else weight.unsqueeze(-1)
 
     def _arguments(self) -> tuple[list[int], list[int], list[int], bool, list[int], int]:
@@ -137,15 +140,16 @@ class Convolution(Layer):
         )
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        bias = self.blobs[1].tensor if len(self.blobs) > 1 else None
+        weight = self._as_filters(self.used(self.blobs[0]))
+        bias = self.used(self.blobs[1]) if len(self.blobs) > 1 else None
         self._columns = [None] * len(bottom)
         for i, (source, target) in enumerate(zip(bottom, top)):
             x = self._as_batch(source.tensor)
             if self._goes_small(x, target):
                 self._columns[i] = small.columns_of(x, self.window.kernel, *self.geometry[:3])
-                y = small.forward(self._columns[i], self._weight(), bias)
+                y = small.forward(self._columns[i], weight, bias)
             else:
-                y = precision.convolution(self.in_fast_format(x), self._weight(), bias, self.geometry)
+                y = precision.convolution(self.in_fast_format(x), weight, bias, self.geometry)
             target.tensor = with_batch_stride(y.reshape(target.shape))
 
     def _goes_small(self, x: torch.Tensor, target: Blob) -> bool:
@@ -161,7 +165,7 @@ class Convolution(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         wanted = [*self.param_propagate_down, False][:2]
-        weight = self._weight()
+        weight = self._as_filters(self.blobs[0].tensor)
         for source, target, needed, columns in zip(bottom, top, propagate_down, self._columns):
             if not (needed or any(wanted)):
                 continue
