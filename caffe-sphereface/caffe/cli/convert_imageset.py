@@ -12,8 +12,8 @@ import numpy as np
 
 from caffe import log, random
 from caffe.cli.flags import Flag, Spec, run
-from caffe.data.annotation_files import read_boxes, read_label_map
-from caffe.data.annotations import annotated
+from caffe.data.annotated.annotation_files import read_boxes, read_label_map
+from caffe.data.annotated.annotations import annotated
 from caffe.data.datum import planes_to_datum
 from caffe.data.db import backend_named, new_database
 from caffe.data.picture_list import AnnotatedList, PathList, PictureList, read_annotated_list, read_list

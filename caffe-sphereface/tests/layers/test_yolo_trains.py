@@ -9,8 +9,8 @@ import pytest
 
 import caffe
 from caffe.cli import main
-from caffe.data.annotation_files import ObjectBox
-from caffe.data.annotations import annotated
+from caffe.data.annotated.annotation_files import ObjectBox
+from caffe.data.annotated.annotations import annotated
 from caffe.proto import caffe_pb2
 from databases import write
 

@@ -8,14 +8,23 @@ import torch
 
 from caffe import log
 from caffe.blobs.blob import Blob
-from caffe.data.annotations import CORNERS, ROW_LENGTH, WHOLE, inside, mirrored, parse_annotated, picture_of, rows_of
+from caffe.data.annotated.annotations import (
+    CORNERS,
+    ROW_LENGTH,
+    WHOLE,
+    inside,
+    mirrored,
+    parse_annotated,
+    picture_of,
+    rows_of,
+)
+from caffe.data.annotated.box_sampling import check_samplers, jittered_window, sampled_window
+from caffe.data.annotated.pixel_classes import PixelClasses, decode_labels
 from caffe.data.augmentation import Draw, Transformer, picture_generator
-from caffe.data.box_sampling import check_samplers, jittered_window, sampled_window
 from caffe.data.boxes import split
 from caffe.data.db import open_reader
 from caffe.data.distortion import check_distortion, distorted, expanded
 from caffe.data.feed import Feed, forced_color, make_transformer, own_generator
-from caffe.data.pixel_classes import PixelClasses, decode_labels
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer, register
@@ -37,8 +46,8 @@ class AnnotatedData(Layer):
     With `yolo_data_type: 1` of MobileNet-YOLO the second top is (N, 1, 300, 5), rows (label − 1, x, y, w, h) of the
     centres and sizes of each picture's boxes, then zeros; pictures are cut by `yolo_data_jitter` where there is no
     batch_sampler, and without `train_diffcult` difficult boxes are left out. Of several `resize_param` ten batches in a
-    row get one by their `prob`. A third top is (N, C, h, w), what `caffe.data.pixel_classes` makes of the labels of
-    pixels in the records, cut and mirrored as the picture.
+    row get one by their `prob`. A third top is (N, C, h, w), what
+    `caffe.data.annotated.pixel_classes` makes of the labels of pixels in the records, cut and mirrored as the picture.
     """
 
     bottoms = 0

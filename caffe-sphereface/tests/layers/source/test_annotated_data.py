@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.data.annotation_files import ObjectBox
-from caffe.data.annotations import annotated
+from caffe.data.annotated.annotation_files import ObjectBox
+from caffe.data.annotated.annotations import annotated
 from caffe.errors import CaffeError
 from databases import net, write
 from gpu_mode import gpu_mode

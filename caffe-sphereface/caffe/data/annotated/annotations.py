@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from caffe.data.annotation_files import ObjectBox
+from caffe.data.annotated.annotation_files import ObjectBox
 from caffe.data.boxes import areas, coverages, relative_to
 from caffe.data.datum import datum_picture, datum_planes
 from caffe.errors import CaffeError
