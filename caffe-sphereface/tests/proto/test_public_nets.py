@@ -155,6 +155,29 @@ BUILT = {
     'ROIPooling.pad_ratio': layer(
         'ROIPooling', 'x rois', extra='roi_pooling_param { pooled_h: 2 pooled_w: 2 pad_ratio: 0.25 }'
     ),
+    'Parameter.blob_filler': 'layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 3 dim: 9 } '
+    'blob_filler { type: "gaussian_unitball" } } }\n'
+    + layer('InnerDistance', 'f p', extra='inner_distance_param { bias_term: false distance_type: "L2" }'),
+    'GlobalLSEMargin': layer('GlobalLSEMargin', 'f label', 'y statistics'),
+    'GeneralContrastiveLoss': layer(
+        'GeneralContrastiveLoss',
+        'f label',
+        'y z',
+        'loss_weight: 1 loss_weight: 1 general_contrastive_loss_param { positive_margin: 0 negative_margin: 1 '
+        'negative_weight: 1 exp_negative_weight: false square: false }',
+    ),
+    'GeneralTripletLoss': layer(
+        'GeneralTripletLoss',
+        'f label',
+        'y z',
+        'loss_weight: 1 loss_weight: 1 general_triplet_loss_param { margin: 0.8 add_center_loss: true '
+        'hardest_only: true negative_weight: 1 }',
+    ),
+    'LabelSpecificRescale': layer(
+        'LabelSpecificRescale',
+        'f label',
+        extra='label_specific_rescale_param { positive_weight: 1 negative_weight: 1 }',
+    ),
     'ROIAlign': layer('ROIAlign', 'x rois', extra='roi_pooling_param { pooled_w: 5 pooled_h: 5 pad_ratio: 0.25 }'),
     'DetectionLoss': layer(
         'DetectionLoss',
@@ -337,13 +360,6 @@ REFUSED = {
     ),
     'AssistedExcitation': (layer('AssistedExcitation'), UNKNOWN),
     'LaneData': (layer('LaneData', '', 'y z seg'), UNKNOWN),
-    'GlobalLSEMargin': (layer('GlobalLSEMargin'), UNKNOWN),
-    'GeneralContrastiveLoss': (layer('GeneralContrastiveLoss', 'f label'), NOT_HERE + 'caffe-windows'),
-    'GeneralTripletLoss': (
-        layer('GeneralTripletLoss', 'f label', extra='general_triplet_loss_param { margin: 1 }'),
-        NOT_HERE + 'arcface, caffe-windows',
-    ),
-    'LabelSpecificRescale': (layer('LabelSpecificRescale', 'f label'), NOT_HERE + 'caffe-windows'),
     'weighted_loss': (
         layer('EuclideanLoss', 'f f f'),
         "layer 'layer' (EuclideanLoss): has 3 bottom blobs, expected 2",

@@ -97,6 +97,9 @@ LAYER_TYPES = {
     **dict.fromkeys(('SoftmaxWithLoss', 'Accuracy', 'MultinomialLogisticLoss', 'HingeLoss', 'FocalLoss'), _JUDGE),
     **dict.fromkeys(('VoxelSoftmaxWithLoss', 'SegAccuracy'), _JUDGE),
     **dict.fromkeys(
+        ('LabelSpecificRescale', 'GlobalLSEMargin', 'GeneralContrastiveLoss', 'GeneralTripletLoss'), _JUDGE
+    ),
+    **dict.fromkeys(
         ('LabelSpecificAdd', 'LabelSpecificMargin', 'CosinAddm', 'CombinedMargin', 'AdaCosAddmScale'), _JUDGE
     ),
     **dict.fromkeys(('ImageData', 'Data', 'HDF5Data', 'WindowData', 'MemoryData', 'DummyData', 'Input'), _DATA),

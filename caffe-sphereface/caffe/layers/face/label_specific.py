@@ -134,3 +134,73 @@ class LabelSpecificMargin(Layer):
                 rows = dx.view(len(self._index), -1)
                 rows.scatter_(1, self._index, rows.gather(1, self._index) * self._slope)
             bottom[0].grad = dx
+
+
+@register('LabelSpecificRescale')
+class LabelSpecificRescale(Layer):
+    """y = x · positive_weight at the label, x · negative_weight elsewhere, in TRAIN, and in TEST with `rescale_test`.
+
+    Bottoms: scores (N, …) and labels (N). With `for_ip` the label's score is left alone unless it is above 0; with
+    `bias_fix` 1 − positive_weight is added to it; with `power_on_positive` it becomes sign(x) · |x|^positive_weight.
+    With `positive_weight_base` that weight is, in TRAIN, positive_weight_base · (1 + gamma · iteration)^−power, at
+    least positive_weight_min and then at most positive_weight_max; every forward counts one iteration before. A second
+    top (1) receives it (caffe-windows).
+    """
+
+    bottoms = 2
+    tops = (1, 2)
+    no_diff_bottoms = (1,)
+    kept = ('_factors',)
+    reads_back = ()
+    no_capture = 'counts its forwards on the host'
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.iteration = self.param.label_specific_rescale_param.iteration
+        self.weight: float = self.param.label_specific_rescale_param.positive_weight
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        reshape_like_scores(self, bottom, top)
+        for blob in top[1:]:
+            blob.reshape(1)
+
+    def advance(self) -> None:
+        """In TRAIN the weight of this iteration where it follows a schedule."""
+        param = self.param.label_specific_rescale_param
+        if self.phase != caffe_pb2.TRAIN or not param.HasField('positive_weight_base'):
+            return
+        self.iteration += 1
+        self.weight = param.positive_weight_base * (1 + param.gamma * self.iteration) ** -param.power
+        if param.HasField('positive_weight_min'):
+            self.weight = max(self.weight, param.positive_weight_min)
+        if param.HasField('positive_weight_max'):
+            self.weight = min(self.weight, param.positive_weight_max)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.label_specific_rescale_param
+        scores, index, own, _ = labelled(self, bottom)
+        factors = torch.ones_like(scores)
+        top[0].tensor = bottom[0].tensor.clone()
+        if self.phase == caffe_pb2.TRAIN or param.rescale_test:
+            changed = own > 0 if param.for_ip else torch.ones_like(own).bool()
+            if self.weight == 1:
+                changed = torch.zeros_like(changed)
+            moved, slope = self._moved(own)
+            factors = factors * param.negative_weight
+            factors.scatter_(1, index, torch.where(changed, slope, 1))
+            values = (scores * param.negative_weight).scatter(1, index, torch.where(changed, moved, own))
+            top[0].tensor = values.reshape(top[0].shape)
+        self._factors = factors
+        for blob in top[1:]:
+            blob.tensor = factors.new_full((1,), self.weight)
+
+    def _moved(self, own: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the labels' scores (N, 1) become, and the derivative."""
+        param = self.param.label_specific_rescale_param
+        if param.power_on_positive:
+            return own.sign() * own.abs() ** self.weight, self.weight * own.abs() ** (self.weight - 1)
+        return own * self.weight + param.bias_fix * (1 - self.weight), torch.full_like(own, self.weight)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.refuse_gradient(propagate_down, 1, 'labels')
+        if propagate_down[0]:
+            bottom[0].grad = top[0].grad * self._factors.reshape(top[0].shape)

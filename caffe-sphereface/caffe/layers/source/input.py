@@ -1,6 +1,7 @@
 """Input: blobs that the user fills; Parameter: a blob that is learned."""
 
 from caffe.blobs.blob import Blob
+from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 
 
@@ -26,14 +27,14 @@ class Input(Layer):
 
 @register('Parameter')
 class Parameter(Layer):
-    """A learned blob of the stated shape, as a top."""
+    """A learned blob of the stated shape, as a top; zeros, or as `blob_filler`, of caffe-windows, says."""
 
     bottoms = 0
     tops = 1
     no_capture = None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.blobs.append(Blob(*self.param.parameter_param.shape.dim, name=self.name))
+        add_parameter(self, self.param.parameter_param.shape.dim, self.param.parameter_param.blob_filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         # again before each forward: sharing parameters between layers or nets may have rebound the blob
