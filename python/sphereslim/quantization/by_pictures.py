@@ -85,6 +85,28 @@ class RoundedAlone:
         return quantized
 
 
+class RoundedTogether:
+    """Called with the NetParameter of a whole net's weights and its bits, a QuantizedNet made by `round_by_pictures`.
+
+    `outline` makes one to the nearest level. `progress` wraps the names of the layers.
+    """
+
+    def __init__(
+        self,
+        outline: Callable[[caffe_pb2.NetParameter, Mapping[str, int]], QuantizedNet],
+        model: Model,
+        feed: Feed,
+        seed: int = 0,
+        progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+    ) -> None:
+        self.outline, self.model, self.feed, self.seed, self.progress = outline, model, feed, seed, progress
+
+    def __call__(self, weights: caffe_pb2.NetParameter, bits: Mapping[str, int]) -> QuantizedNet:
+        quantized = self.outline(weights, bits)
+        round_by_pictures(quantized, self.model, self.feed, seed=self.seed, progress=self.progress)
+        return quantized
+
+
 def can_be_rounded(trace: Trace, name: str, net: caffe.Net) -> bool:
     """Whether `round_by_pictures` can round a layer."""
     if not is_linear(trace, name):

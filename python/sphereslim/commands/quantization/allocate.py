@@ -26,18 +26,17 @@ from sphereslim.commands.quantization.options import (
     distance,
     in_stages,
     measure_on,
-    round_again,
+    rounding_bar,
 )
-from sphereslim.data.feed import Feed
 from sphereslim.evaluation.measures import OutputMeasure
 from sphereslim.files import check_writable, file_digest, write_json
 from sphereslim.net.weights_check import check_fits
 from sphereslim.progress import bar
-from sphereslim.pruning.model import Model, open_model
+from sphereslim.pruning.model import open_model
 from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantization.bit_allocation import Quantizer, fit_budget, measure_costs, quantizable_layers
 from sphereslim.quantization.bits import parse_range
-from sphereslim.quantization.by_pictures import RoundedAlone
+from sphereslim.quantization.by_pictures import RoundedAlone, RoundedTogether
 from sphereslim.quantization.quantized_net import QuantizedNet, load_weights
 
 
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
         feed, test = feeds(options, model.net, options.test_count)
         measure, paths = measure_on(options, test), [*feed.paths, *test.paths]
         alone: Quantizer = RoundedAlone(model, feed, options.vectors, seed=options.seed)
-        build: Quantizer = _Again(options, outline, model, feed)
+        build: Quantizer = RoundedTogether(outline, model, feed, options.seed, rounding_bar)
     else:
         measure, paths = distance(options)
         alone = build = outline
@@ -107,18 +106,6 @@ def run(options: argparse.Namespace) -> None:
         lambda size: print(f'{size} bytes are more than {limit}, again with fewer bits', flush=True),
     )
     _write(options, quantized, bits, measure, limit)
-
-
-class _Again:
-    """A Quantizer: the whole net rounded in view of pictures."""
-
-    def __init__(self, options: argparse.Namespace, outline: Quantizer, model: Model, feed: Feed) -> None:
-        self.seed, self.outline, self.model, self.feed = options.seed, outline, model, feed
-
-    def __call__(self, net: Any, bits: Mapping[str, int]) -> QuantizedNet:
-        quantized = self.outline(net, bits)
-        round_again(quantized, self.model, self.feed, self.seed)
-        return quantized
 
 
 def _subject(options: argparse.Namespace, paths: Sequence[str | Path]) -> dict[str, Any]:

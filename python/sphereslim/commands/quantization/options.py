@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,10 +14,7 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.measures import OutputMeasure
 from sphereslim.net.prototxt import read_net
 from sphereslim.progress import bar
-from sphereslim.pruning.model import Model
 from sphereslim.quantization.bits import FILTER, HALF
-from sphereslim.quantization.by_pictures import round_by_pictures
-from sphereslim.quantization.quantized_net import QuantizedNet
 
 Subparsers: TypeAlias = 'argparse._SubParsersAction[argparse.ArgumentParser]'
 
@@ -77,9 +74,9 @@ def check_rounding(options: argparse.Namespace) -> None:
             raise SlimError(f'--rounding {SECOND_ORDER}: expected --deploy, and --images, pictures to round in view of')
 
 
-def round_again(quantized: QuantizedNet, model: Model, feed: Feed, seed: int) -> None:
-    """`round_by_pictures` under a bar."""
-    round_by_pictures(quantized, model, feed, seed=seed, progress=lambda names: bar(names, desc='rounding layers'))
+def rounding_bar(layers: Iterable[str]) -> Iterable[str]:
+    """The layers that are rounded in view of pictures, under a bar."""
+    return bar(layers, desc='rounding layers')
 
 
 def distance(options: argparse.Namespace) -> tuple[OutputMeasure, Sequence[str | Path]]:

@@ -18,13 +18,14 @@ from sphereslim.commands.quantization.options import (
     add_rounding,
     add_vectors,
     check_rounding,
-    round_again,
+    rounding_bar,
 )
 from sphereslim.files import check_writable, read_bytes, read_json
 from sphereslim.net.weights_check import check_fits
 from sphereslim.pruning.model import open_model
 from sphereslim.quantization import quantize_net, read_caffemodel, write_quantized
 from sphereslim.quantization.bits import parse_bits
+from sphereslim.quantization.by_pictures import round_by_pictures
 
 
 def add(commands: Subparsers) -> None:
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     if options.rounding == SECOND_ORDER:
         model = open_model(options.deploy, options.weights)
         (feed,) = feeds(options, model.net)
-        round_again(quantized, model, feed, options.seed)
+        round_by_pictures(quantized, model, feed, seed=options.seed, progress=rounding_bar)
     size = write_quantized(quantized, options.out, options.coding)
     before = os.path.getsize(options.weights)
     print(f'{options.out}: {size} bytes, {before / size:.2f} times smaller than {options.weights} ({before} bytes)')
