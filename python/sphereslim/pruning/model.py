@@ -78,7 +78,7 @@ def refit(
     With `every` all layers that can be refitted are: errors of the layers before them are made up for too.
     `progress` wraps the names of the layers as they are done.
     """
-    pruned = slimmed.sampler(feed)
+    pruned = slimmed.sampler(feed, backward=bool(fit and fit.together))
     layers = refittable(model) if every else None
     for _ in progress(reconstruct(model.groups, kept, model.sampler(feed), pruned, layers, fit, seed)):
         pass

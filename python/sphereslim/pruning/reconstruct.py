@@ -9,7 +9,7 @@ BatchNorm reads gets one all the same: it is taken off the BatchNorm's running m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from sphereslim.channels.groups import Groups, Kept
 from sphereslim.channels.trace import Trace
 from sphereslim.engine import caffe
 from sphereslim.net.layer_types import layer_type
+from sphereslim.pruning.blocks import Block, blocks_of
 from sphereslim.pruning.shortcut import shortcut_of
 from sphereslim.sampling import least_squares
 from sphereslim.sampling.least_squares import Halves, NormalEquations, SampledRows
@@ -32,12 +33,14 @@ class Fit:
 
     `ridge` is relative to the mean square of the inputs; None finds one for every layer, by which the fit to half of
     the samples errs least on the other half. A layer of more than LARGEST_SYSTEM inputs is fitted to a
-    uniform sample of `rows` of them.
+    uniform sample of `rows` of them. The layers of each block are then refitted `together` in so many iterations, see
+    `blocks`; of a net that runs backward.
     """
 
     places: int = 10
     ridge: float | None = None
     rows: int = 2048
+    together: int = 0
 
 
 def readers_of(groups: Groups, kept: Kept) -> list[str]:
@@ -67,14 +70,42 @@ def reconstruct(
     message. Layers with the same parameters are refitted together, at the first of them; they stay as they are where
     each adds something of its own to its outputs.
     """
-    rng = np.random.default_rng(seed)
+    fit, rng = fit or Fit(), np.random.default_rng(seed)
     mask, done = groups.keep_mask(kept), set()
-    for name in readers_of(groups, kept) if layers is None else layers:
+    names = readers_of(groups, kept) if layers is None else list(layers)
+    runs = {run[0]: run for run in (blocks_of(groups, pruned.net) if fit.together else ()) if set(run) <= set(names)}
+    inside = {name for run in runs.values() for name in run}
+    for name in names:
+        if name in runs:
+            yield from _refit_block(groups, runs[name], mask, whole, pruned, fit, rng)
+        if name in inside:
+            continue
         together = sharers(groups.trace, name, pruned.net)
         if name not in done and _add_alike(groups.trace, together, pruned.net):
-            _refit(groups.trace, together, mask, whole, pruned, fit or Fit(), rng)
+            _refit(groups.trace, together, mask, whole, pruned, fit, rng)
         done.update(together)
         yield name
+
+
+def _refit_block(
+    groups: Groups,
+    names: Sequence[str],
+    mask: np.ndarray,
+    whole: Sampler,
+    pruned: Sampler,
+    fit: Fit,
+    rng: np.random.Generator,
+) -> Iterator[str]:
+    """Refit layer by layer, then all together, and the last one again to what it reads then."""
+    block, start = Block(groups, pruned.net, names, rng), None
+    for name in names:
+        _refit(groups.trace, [name], mask, whole, pruned, fit, rng, partial(block.see, name))
+        start = start or pruned.mark()
+        yield name
+    block.refit(fit.together)
+    assert start is not None
+    pruned.go_back(start)
+    _refit(groups.trace, names[-1:], mask, whole, pruned, fit, rng)
 
 
 def _add_alike(trace: Trace, names: Sequence[str], net: caffe.Net) -> bool:
@@ -91,6 +122,7 @@ def _refit(
     pruned: Sampler,
     fit: Fit,
     rng: np.random.Generator,
+    see: Callable[[np.ndarray, np.ndarray], None] = lambda inputs, wanted: None,
 ) -> None:
     model, layer = (LinearLayer(trace, names[0], sampler.net) for sampler in (whole, pruned))
     outputs = np.flatnonzero(mask[outputs_of(trace, names[0])])
@@ -105,6 +137,7 @@ def _refit(
     for name in names:
         window = LinearLayer(trace, name, pruned.net)
         for inputs, wanted in examples(trace, name, outputs, whole, pruned):
+            see(inputs, wanted)
             for equations, (x, y) in zip(fits, window.rows(inputs, wanted, lift, fit.places, rng)):
                 equations.add(x, y)
     layer.store([equations.solution(matrix, fit.ridge) for equations, matrix in zip(fits, start)])

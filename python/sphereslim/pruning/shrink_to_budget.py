@@ -3,7 +3,8 @@
 In a step each group is tried alone with some channels less, chosen by `criteria.obs` and made up for by the layers that
 read them; those cuts are made that lose least for what they save. Then all layers are refitted in the order of the net
 to what the original gives, on what the smaller net gives them. Along linear trunks the channels are principal
-components, of which the last leave first (`rewrite.rotate`). No step trains.
+components, of which the last leave first (`rewrite.rotate`). No step trains. In the end the layers are refitted on more
+pictures, those of each block together (`pruning.blocks`).
 
 A folder holds every step, and a run continues behind the last one that is there.
 """
@@ -11,7 +12,7 @@ A folder holds every step, and a run continues behind the last one that is there
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,6 +35,7 @@ from sphereslim.rewrite.rotate import covariance, linear_trunks, principal_compo
 
 _MOST_OF_A_GROUP = 1.25  # a step takes at most so many times its `stride` of the channels that a group had at first
 _LEAST_LEFT = 8  # and leaves one in so many
+_TOGETHER = 12  # iterations in which the layers of a block are refitted together, in the end
 _LEAST_LOSS = 1e-6  # of a cut that seems to gain: then the one that saves most is best
 
 Price: TypeAlias = 'Callable[[caffe_pb2.NetParameter], float]'
@@ -129,13 +131,26 @@ class Shrinking:
             model, kept = step.model(), {group: np.array(own) for group, own in step.kept.items()}
             yield step
 
-    def refined(self, step: Step, feed: Feed, fit: Fit | None = None, name: str = 'refined') -> Step:
-        """A Step whose layers are refitted once more, on the pictures of another feed; kept in the folder too."""
-        known = ResultsFile(self._folder / f'{name}.json', self._subject() | {'refined on': _pictures(feed)})
+    def refined(
+        self,
+        step: Step,
+        feed: Feed,
+        fit: Fit | None = None,
+        name: str = 'refined',
+        progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+    ) -> Step:
+        """A Step whose layers are refitted once more, on the pictures of another feed; kept in the folder too.
+
+        By default the layers of each block are refitted together too, see `pruning.blocks`. `progress` wraps the names
+        of the layers as they are done.
+        """
+        fit = fit or replace(self._settings.fit, together=_TOGETHER)
+        more = {'refined on': _pictures(feed), 'refined by': asdict(fit)}
+        known = ResultsFile(self._folder / f'{name}.json', self._subject() | more)
         key = Path(step.folder).name
         if key not in known.results:
             whole, kept = self.whole(), {group: np.array(own) for group, own in step.kept.items()}
-            model = refit(whole, step.model(), kept, feed, fit or self._settings.fit, self._settings.seed, every=True)
+            model = refit(whole, step.model(), kept, feed, fit, self._settings.seed, progress, every=True)
             known.keep(key, asdict(self._written(model, kept, step.limit, f'{key}-{name}')))
         return Step(**known.results[key])
 

@@ -89,9 +89,16 @@ class LinearLayer:
 
     def matrices(self) -> list[np.ndarray]:
         """[(inputs × outputs)] per group, float64."""
-        weights = np.array(self._weights.data, np.float64)
+        return self._as_matrices(self._weights.data, self.added())
+
+    def gradients(self) -> list[np.ndarray]:
+        """The diffs of the parameters as `matrices`; zero for the mean of a norm, which has none."""
+        added = None if self._added is None else np.array(self._added.diff, np.float64).ravel() * self.has_bias
+        return self._as_matrices(self._weights.diff, added)
+
+    def _as_matrices(self, weights: np.ndarray, added: np.ndarray | None) -> list[np.ndarray]:
+        weights = np.array(weights, np.float64)
         rows = weights if self._transposed else weights.reshape(len(weights), -1).T
-        added = self.added()
         if added is not None:
             rows = np.concatenate([rows, added[None]])
         return np.split(rows, self._groups, axis=1)

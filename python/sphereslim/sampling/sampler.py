@@ -27,6 +27,7 @@ class Stop:
     blob: str
 
 
+Mark = tuple[int, list[Batch] | None]  # (layers done, of every batch the blobs that are still read), see `onward`
 LARGEST_HELD = 2**30  # bytes of blobs that `Sampler.onward` keeps
 
 
@@ -50,10 +51,7 @@ class Sampler:
         self.net = net
         self._feed, self._batches, self._progress = feed, batches, progress
         self._index = {name: i for i, name in enumerate(net._layer_names)}
-        self._held: tuple[int, list[Batch] | None] = (
-            0,
-            None,
-        )  # (layers done, of every batch the blobs that are still read), see `onward`
+        self._held: Mark = (0, None)
 
     def after(self, layer: str, top: str) -> Stop:
         """The version of blob `top` that a layer leaves behind."""
@@ -96,6 +94,14 @@ class Sampler:
                 size += sum(blob.nbytes for blob in kept[-1].values())
             yield found
         self._held = (last + 1, kept) if size <= LARGEST_HELD else (0, None)
+
+    def mark(self) -> Mark:
+        """Where the last call of `onward` ended."""
+        return self._held
+
+    def go_back(self, mark: Mark) -> None:
+        """Let the next call of `onward` go on from there: parameters behind it may have changed."""
+        self._held = mark
 
     def states(self, layers: Sequence[str]) -> Iterator[dict[str, Batch]]:
         """Run the net batch by batch; yields {layer: the blobs that it and those behind it read, as it finds them}."""
