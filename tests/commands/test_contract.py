@@ -83,6 +83,11 @@ COMMANDS = [
         '{base}/deploy.prototxt {base}/final.caffemodel sensitivity/sensitivity.json --budget 80% '
         '--out allocation.json',
     ),
+    (
+        'python/shrink.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 4 --judge-count 4 '
+        '--test-count 2 --macs 80% --out shrunk',
+    ),
     ('python/sphereface_plus.py', '--settings plus.json --faces faces --out plus'),
     ('python/report.py', 'run'),
     ('tools/model_stats.py', '{final}/deploy.prototxt --weights {final}/final.caffemodel'),

@@ -12,7 +12,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--batch': {'detect', 'study'},
     '--batches': {'recalibrate', 'select-filters'},
     '--bits': {'quantize quantize', 'quantize sweep', 'quantize allocate'},
-    '--count': {'compress', 'goals', 'study'},
+    '--count': {'compress', 'goals', 'shrink', 'study'},
     '--criterion': {'sensitivity', 'sphereface-prune'},
     '--faces': {'flame'},
     '--layers': {'quantize quantize', 'quantize sweep', 'quantize allocate', 'binarize'},
@@ -26,7 +26,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--ridge': {'study'},
     '--seed': {'list-celeba', 'make-faces', 'select-filters'},
     '--settings': {'entropy', 'flame', 'goals', 'sphereface-prune'},
-    '--test-count': {'compress', 'goals', 'quantize allocate', 'study'},
+    '--test-count': {'compress', 'goals', 'quantize allocate', 'shrink', 'study'},
 }
 # evaluate-lfw has --json and --roc
 WITHOUT_OUT = {'check', 'groups', 'finetune', 'report', 'quantize inspect', 'evaluate-lfw'}

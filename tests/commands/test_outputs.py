@@ -24,6 +24,7 @@ COMMANDS = {
     'fold': f'{NONE} --out',
     'compress': f'{NONE} --images none --out',
     'goals': f'{NONE} --images none --pairs none --pictures none --out',
+    'shrink': f'{NONE} --images none --macs 50% --out',
     'study': f'{NONE} --images none --pairs none --pictures none --out',
     'prune_pipeline': '--settings none --faces none --out',
     'sphereface_plus': '--settings none --faces none --out',

@@ -16,6 +16,7 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.pruning.model import cost
+from sphereslim.pruning.selection import read_selections
 from sphereslim.quantization import dequantize, read_quantized
 from tiny_run import write_run
 
@@ -111,14 +112,36 @@ def test_a_run_that_stopped_goes_on_and_gives_the_same(work, monkeypatch):
     assert {path.name: path.read_bytes() for path in Path('again/result').iterdir()} == first
 
 
-def test_every_command_by_hand_runs(work, monkeypatch):
-    compress('--macs', '80%', '--bytes', '3000', *PAIRS)
+def by_hand():
+    """Run the commands of commands.sh after the first; their names."""
     lines = Path('slim/commands.sh').read_text().splitlines()
     ran = [line.split() for line in lines if line.startswith('sphereslim') and ' compress ' not in line]
     for words in ran:
         find_command(words[1]).run(words[2:])
-    assert {'fold', 'quantize', 'evaluate-lfw'} == {words[1] for words in ran}
-    assert Path('slim/by-hand/weights.qcaffemodel').stat().st_size <= 3000
+    return [' '.join(words[1:3]) if words[1] == 'quantize' else words[1] for words in ran]
+
+
+def test_every_step_by_hand_gives_the_same_files(work):
+    compress('--macs', '80%', '--bytes', '3000', '--seed', 3, *PAIRS)
+    names = ['fold', 'shrink', 'quantize allocate', 'quantize quantize', 'quantize inspect', 'evaluate-lfw']
+    assert by_hand() == names
+    result, hand = Path('slim/result'), Path('slim/by-hand')
+    for name in ('deploy.prototxt', 'weights.caffemodel'):
+        assert (hand / 'channels' / name).read_bytes() == (result / name).read_bytes()
+    assert (hand / 'weights.qcaffemodel').read_bytes() == (result / 'weights.qcaffemodel').read_bytes()
+    assert (hand / 'allocated.qcaffemodel').stat().st_size <= 3000
+    kept = read_selections([hand / 'channels/selection.json'])
+    groups = Groups(slim.read_net(result / 'deploy.prototxt'))
+    assert kept and all(groups.of(name).size == len(own) for name, own in kept.items())
+
+
+@pytest.mark.parametrize('budgets', [('--macs', '80%', '--parameters', '75%'), ('--milliseconds', '75%')])
+def test_channels_are_chosen_again_by_hand_whatever_the_budgets_were(work, budgets):
+    compress(*budgets, '--multiple', 2)
+    assert 'shrink' in by_hand()
+    assert Path('slim/by-hand/channels/weights.caffemodel').read_bytes() == (
+        Path('slim/result/weights.caffemodel').read_bytes()
+    )
 
 
 def test_without_a_budget_there_is_a_curve_of_trade_offs(work):
@@ -161,8 +184,42 @@ def test_an_accuracy_is_kept_as_long_as_channels_leave(work, monkeypatch):
     assert 60 + 30 * share >= 80 and share < 0.85  # the first step is at 0.9
     with pytest.raises(SlimError, match='budgets are not reached with an accuracy of 80 %'):
         compress('--keep-accuracy', 80, '--macs', '40%', *PAIRS)
-    with pytest.raises(SlimError, match='no step keeps an accuracy of 99 %'):
+    with pytest.raises(SlimError, match='net.caffemodel: its accuracy is 90.00 % before anything leaves'):
         compress('--keep-accuracy', 99, *PAIRS)
+
+
+def accuracy_of_files(monkeypatch, accuracy):
+    """Let the accuracy of a net be `accuracy`(share of the MACs, whether it is in fewer bits)."""
+
+    def found(self, files, figures):
+        share = cost(slim.read_net(files[0]))[0] / cost(slim.read_net('net.prototxt'))[0]
+        return accuracy(share, files[1].name == 'dequantized.caffemodel')
+
+    monkeypatch.setattr('sphereslim.compression.run.Compression._first_accuracy', found)
+
+
+def test_bits_are_added_until_the_accuracy_is_kept_in_the_file(work, monkeypatch, capsys):
+    def accuracy(share, in_bits):
+        few = in_bits and max(json.loads(Path('slim/result/bits.json').read_text()).values()) < 8
+        return 79.5 if few else 60 + 30 * share
+
+    accuracy_of_files(monkeypatch, accuracy)
+    compress('--keep-accuracy', 80, *PAIRS)
+    assert set(json.loads(Path('slim/result/bits.json').read_text()).values()) == {8}
+    told = capsys.readouterr().out
+    assert 'in 6 bits: 79.50 %, less than 80 %' in told and 'in 7 bits: 79.50 %' in told and 'in 8 bits' not in told
+
+
+def test_channels_come_back_where_no_bits_keep_the_accuracy(work, monkeypatch):
+    accuracy_of_files(monkeypatch, lambda share, in_bits: 60 + 30 * share - 4 * in_bits)
+    compress('--keep-accuracy', 80, *PAIRS)
+    share = rows()['in fewer bits']['macs'] / rows()['original']['macs']
+    assert 56 + 30 * share >= 80 and share < 0.95
+    with pytest.raises(SlimError, match=r'no file of fewer bits keeps an accuracy of 80 %, the last one has'):
+        compress('--keep-accuracy', 80, '--macs', '80%', *PAIRS)
+    accuracy_of_files(monkeypatch, lambda share, in_bits: 90 - 15 * in_bits)
+    with pytest.raises(SlimError, match='no file of fewer bits keeps an accuracy of 80 %, the last one has 75.00 %'):
+        compress('--keep-accuracy', 80, *PAIRS, out='never')
 
 
 def test_a_time_is_measured_step_by_step(work):

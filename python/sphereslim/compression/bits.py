@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from sphereslim.data.feed import Feed
+from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.output_distance import OutputDistance
-from sphereslim.files import file_digest, read_bytes
+from sphereslim.files import file_digest, read_bytes, write_json
 from sphereslim.net.opened import open_net
 from sphereslim.net.weights import write_weights
 from sphereslim.progress import bar
 from sphereslim.pruning.model import Model
 from sphereslim.quantization.bit_allocation import fit_budget, measure_costs, quantizable_layers
 from sphereslim.quantization.bits import FILTER, HALF
-from sphereslim.quantization.by_pictures import RoundedAlone, round_by_pictures
+from sphereslim.quantization.by_pictures import RoundedAlone, RoundedTogether
 from sphereslim.quantization.file import write_quantized
 from sphereslim.quantization.quantize_net import dequantize, quantize_net
 from sphereslim.quantization.quantized_net import QuantizedNet
 
-BITS = 6  # where no size is asked for: next to nothing is lost
+BITS = (6, 7, 8)  # where no size is asked for: the first, which loses next to nothing, and more to keep an accuracy
 WIDTHS = range(3, 9)  # to choose from for a size
 CODING = 'lzma'
+ROUNDING_BAR = partial(bar, desc='rounding layers')
 
 
-def quantized(model: Model, deploy: Path, feed: Feed, seed: int) -> QuantizedNet:
-    """The weights in BITS each, vectors in half precision, rounded in view of the pictures of a feed."""
-    result = quantize_net(model.weights, BITS, FILTER, vectors=HALF)
-    result.deploy = read_bytes(deploy)
-    round_by_pictures(result, model, feed, seed=seed, progress=lambda names: bar(names, desc='rounding'))
-    return result
+def quantized(model: Model, deploy: Path, feed: Feed, seed: int, bits: int) -> QuantizedNet:
+    """The weights in so many bits each, vectors in half precision, rounded in view of the pictures of a feed."""
+    outline = _Outline(deploy)
+    return RoundedTogether(outline, model, feed, seed, ROUNDING_BAR)(model.weights, {'*': bits})
 
 
 def quantized_to(
@@ -52,22 +54,28 @@ def quantized_to(
         lambda todo: bar(todo, desc='layers x bits'),
     )
 
-    def outline(bits: dict[str, int]) -> QuantizedNet:
-        result = quantize_net(model.weights, bits, FILTER, vectors=HALF)
-        result.deploy = read_bytes(files[0])
-        return result
+    outline = _Outline(files[0])
+    together = RoundedTogether(outline, model, feed, seed, ROUNDING_BAR)
+    return fit_budget(costs, size, CODING, partial(outline, model.weights), partial(together, model.weights))[0]
 
-    def build(bits: dict[str, int]) -> QuantizedNet:
-        result = outline(bits)
-        round_by_pictures(result, model, feed, seed=seed, progress=lambda names: bar(names, desc='rounding'))
-        return result
 
-    return fit_budget(costs, size, CODING, outline, build)[0]
+class _Outline:
+    """Called with weights and bits, a QuantizedNet to the nearest level, which holds the prototxt too."""
+
+    def __init__(self, deploy: Path) -> None:
+        self._deploy = read_bytes(deploy)
+
+    def __call__(self, weights: caffe_pb2.NetParameter, bits: Mapping[str, int]) -> QuantizedNet:
+        result = quantize_net(weights, bits, FILTER, vectors=HALF)
+        result.deploy = self._deploy
+        return result
 
 
 def write_bits(net: QuantizedNet, folder: Path) -> dict[str, int]:
-    """Write weights.qcaffemodel, and as dequantized.caffemodel what any Caffe reads; {layer: bits}."""
+    """Write weights.qcaffemodel, as dequantized.caffemodel what any Caffe reads, and bits.json; {layer: bits}."""
     write_quantized(net, folder / 'weights.qcaffemodel', CODING)
     write_weights(folder / 'dequantized.caffemodel', dequantize(net))
     numbers = {layer.name: layer.blobs[0].dictionary for layer in net.layers if layer.blobs}
-    return {name: net.dictionaries[number].bits for name, number in numbers.items() if number is not None}
+    bits = {name: net.dictionaries[number].bits for name, number in numbers.items() if number is not None}
+    write_json(folder / 'bits.json', bits)
+    return bits

@@ -10,11 +10,12 @@ from sphereslim.data.feed import Feed
 from sphereslim.errors import SlimError
 from sphereslim.files import read_json
 from sphereslim.progress import bar
-from sphereslim.pruning.model import Model, cost
+from sphereslim.pruning.model import Model, cost, refittable
 from sphereslim.pruning.shrink_to_budget import Settings, Shrinking, Step
 
 STRIDE = 0.05  # of the cost at first, that a step saves
 CURVE = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # shares of the MACs
+_ROUNDING = 1e-9  # within which two prices are the same
 
 
 class Channels:
@@ -42,7 +43,10 @@ class Channels:
 
     def refined(self, limits: Mapping[str, float], step: Step, feed: Feed) -> Step:
         """A Step whose layers are refitted once more, on the pictures of another feed."""
-        return self._shrinking(limits).refined(step, feed)
+        layers = len(refittable(self._model))
+        return self._shrinking(limits).refined(
+            step, feed, progress=lambda names: bar(names, desc='refitting', total=layers, unit='layer')
+        )
 
     def whole(self, limits: Mapping[str, float]) -> Model:
         """The original in the basis that the channels of the steps are numbered in."""
@@ -56,31 +60,44 @@ class Channels:
     def within(self, limits: Mapping[str, float]) -> Step:
         """The Step that costs no more than `limits`, {macs or parameters: number}."""
         self._check_reach(limits)
-        *_, last = _on_the_way(self._shrinking(limits), [self._target(limits)])
+        target = self._target(limits)
+        *_, last = _on_the_way(self._shrinking(limits), [*self._grid(limits, target), target])
         return last
 
-    def tried(
-        self, limits: Mapping[str, float], is_met: Callable[[Step], bool] | None, is_kept: Callable[[Step], bool]
-    ) -> tuple[Step | None, bool]:
-        """(the last Step that `is_kept` holds of, whether it is within `limits` and `is_met` holds of it).
+    def limits_of(self, limits: Mapping[str, float], step: Step) -> dict[str, float]:
+        """The limits by which `within` gives a Step on the way to `limits` or beyond."""
+        if len(limits) > 1:
+            return {kind: limit * step.limit for kind, limit in limits.items()}
+        kind = next(iter(limits), 'macs')
+        return {kind: self._whole[kind] * step.limit}
 
-        Steps of STRIDE are tried one after another until one meets both, or one is not kept, or no smaller one exists.
-        Without `is_met` they go on as long as they are kept.
+    def tried(
+        self, limits: Mapping[str, float], is_fast: Callable[[Step], bool] | None, is_kept: Callable[[Step], bool]
+    ) -> tuple[list[Step], bool]:
+        """(the Steps that `is_kept` holds of, whether the last is within `limits` and `is_fast` holds of it).
+
+        Steps are tried one after another until one meets both, or one is not kept, or no smaller one exists. Without
+        `limits` and `is_fast` they go on as long as they are kept.
         """
         self._check_reach(limits)
         shrinking = self._shrinking(limits)
-        target, least = self._target(limits) if limits else None, shrinking.least_price()
-        first = self._first(limits)
-        grid = [first * (1 - STRIDE * place) for place in range(1, round(1 / STRIDE))]
-        targets = [price for price in {*grid, *([target] if target else [])} if price >= least]
-        last: Step | None = None
-        for step in _on_the_way(shrinking, targets):
+        least, target = shrinking.least_price(), self._target(limits) if limits else 0.0
+        ends_there = bool(limits) and is_fast is None
+        prices = [*self._grid(limits, target), target] if ends_there else self._grid(limits, 0.0)
+        kept: list[Step] = []
+        for step in _on_the_way(shrinking, [price for price in prices if price >= least]):
             if not is_kept(step):
                 break
-            last = step
-            if is_met and (target is None or step.limit <= target) and is_met(step):
-                return step, True
-        return last, False
+            kept.append(step)
+            if is_fast and (not limits or step.limit <= target * (1 + _ROUNDING)) and is_fast(step):
+                return kept, True
+        return kept, ends_there and bool(kept) and kept[-1].limit <= target * (1 + _ROUNDING)
+
+    def _grid(self, limits: Mapping[str, float], above: float) -> list[float]:
+        """The prices of steps of STRIDE, those above a price."""
+        first = self._first(limits)
+        prices = [first * (1 - STRIDE * place) for place in range(1, round(1 / STRIDE))]
+        return [price for price in prices if price > above * (1 + _ROUNDING)]
 
     def _shrinking(self, limits: Mapping[str, float]) -> Shrinking:
         """Steps of a single kind of limit are the same whatever the limit, as it is a share of the whole."""

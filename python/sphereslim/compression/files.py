@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sphereslim.compression.bits import BITS, CODING, WIDTHS
+from sphereslim.compression.bits import CODING, WIDTHS
 from sphereslim.compression.request import Request
+from sphereslim.data.pictures import to_draw
 from sphereslim.engine import caffe_command
 from sphereslim.files import write_text
 from sphereslim.logs.lines import reason_of
@@ -26,33 +27,45 @@ def export_onnx(deploy: Path, weights: Path, path: Path) -> str:
 
 def command_of(request: Request) -> str:
     """The command line that carries out a Request."""
-    words: Words = ['sphereslim', 'compress', request.deploy, request.weights, *_pictures(request)]
-    words += ['--judge-count', request.counts.judge, '--test-count', request.counts.test]
-    words += ['--count', request.counts.refit, '--multiple', request.multiple]
+    words: Words = ['sphereslim', 'compress', request.deploy, request.weights, *_choice(request)]
     for name in ('macs', 'parameters', 'bytes', 'milliseconds'):
         asked = getattr(request.budgets, name)
         words += [f'--{name}', asked.text] if asked else []
     words += ['--keep-accuracy', request.budgets.accuracy] if request.budgets.accuracy is not None else []
     words += [*_pairs(request)] if request.sets else []
-    words += ['--train-minutes', f'{request.train_minutes:g}', '--batch', request.batch]
+    words += ['--train-minutes', f'{request.train_minutes:g}']
     words += ['--gpu', request.gpu] if request.gpu is not None else []
     return _line(*words, '--out', request.out)
 
 
-def write_commands(request: Request) -> Path:
-    """Write commands.sh into the folder of a Request: the command of the run, and each step by hand."""
-    out, result = request.out, request.out / 'result'
+def write_commands(
+    request: Request, limits: Mapping[str, float], refit: Sequence[str | Path], test: Sequence[str | Path]
+) -> Path:
+    """Write commands.sh into the folder of a Request: the command of the run, and each step by hand.
+
+    `limits` are those that channels were cut to, {macs or parameters: number}, none where all stayed. pictures.txt
+    lists the pictures to `refit` and round on and those to `test` on, so that the seed draws them again in their order.
+    """
+    out, result, hand = request.out, request.out / 'result', request.out / 'by-hand'
     deploy, weights = result / 'deploy.prototxt', result / 'weights.caffemodel'
+    drawn = [Path(path).absolute() for path in (*refit, *test)]
+    write_text(out / 'pictures.txt', ''.join(f'{path}\n' for path in to_draw(drawn, request.seed)))
     lines = [
         '# The run as a whole, which goes on where it stopped:',
         command_of(request),
         '',
-        '# Each step by hand, into by-hand/; the channels are chosen by the run itself:',
-        _line('sphereslim', 'fold', request.deploy, request.weights, '--out', out / 'by-hand'),
+        '# Each step by hand, into by-hand/; a training goes on in its own folder:',
+        _line('sphereslim', 'fold', request.deploy, request.weights, '--out', hand),
+    ]
+    if limits:
+        folded: Words = [hand / request.deploy.name, hand / request.weights.name]
+        budgets = [word for kind, limit in limits.items() for word in (f'--{kind}', repr(limit))]
+        lines.append(_line('sphereslim', 'shrink', *folded, *_choice(request), *budgets, '--out', hand / 'channels'))
+    lines += [
         *_trainings(out),
-        _line('sphereslim', 'quantize', *_quantize(request, result)),
+        *(_line('sphereslim', 'quantize', *words) for words in _quantize(request, result, len(refit), len(test))),
         _line('sphereslim', 'quantize', 'inspect', result / 'weights.qcaffemodel'),
-        _line('caffe', 'export', '-onnx', out / 'by-hand/net.onnx', '-model', deploy, '-weights', weights),
+        _line('caffe', 'export', '-onnx', hand / 'net.onnx', '-model', deploy, '-weights', weights),
         _line('caffe', 'time', '-model', deploy, '-phase', 'TEST', '-iterations', 10),
     ]
     if request.sets:
@@ -77,11 +90,14 @@ def _trainings(out: Path) -> list[str]:
     return lines
 
 
-def _pictures(request: Request) -> Words:
-    """The pictures to look at, and how they become inputs."""
+def _choice(request: Request) -> Words:
+    """The pictures to look at, how they become inputs, and how channels are chosen in view of them."""
+    counts = request.counts
     words: Words = ['--images', request.images]
     words += ['--not-in', request.not_in] if request.not_in else []
-    return [*words, '--seed', request.seed, *_form(request)]
+    words += ['--judge-count', counts.judge, '--test-count', counts.test, '--count', counts.refit]
+    words += ['--seed', request.seed, '--multiple', request.multiple, '--batch', request.batch]
+    return [*words, *_form(request)]
 
 
 def _form(request: Request) -> Words:
@@ -97,10 +113,15 @@ def _pairs(request: Request) -> Words:
     return [*words, '--mirror' if request.mirror else '--no-mirror']
 
 
-def _quantize(request: Request, result: Path) -> Words:
-    size, counts = request.budgets.bytes, request.counts
-    words: Words = ['allocate' if size else 'quantize', result / 'weights.caffemodel']
-    words += ['--deploy', result / 'deploy.prototxt', *_pictures(request), '--count', counts.judge + counts.refit]
-    words += ['--budget', size.text, '--bits', f'{WIDTHS[0]}-{WIDTHS[-1]}'] if size else ['--bits', BITS]
-    words += ['--rounding', 'second-order', '--vectors', 'half', '--coding', CODING]
-    return [*words, '--out', request.out / 'by-hand/weights.qcaffemodel']
+def _quantize(request: Request, result: Path, count: int, test_count: int) -> Iterator[Words]:
+    """The words behind `sphereslim quantize`: how bits are found for a size, and how the file is made of them."""
+    size, hand = request.budgets.bytes, request.out / 'by-hand'
+    files: Words = [result / 'weights.caffemodel', '--deploy', result / 'deploy.prototxt']
+    pictures: Words = ['--images', request.out / 'pictures.txt', '--count', count, '--seed', request.seed]
+    how: Words = ['--rounding', 'second-order', '--vectors', 'half', '--coding', CODING]
+    how += [*pictures, '--batch', request.batch, *_form(request)]
+    if size:
+        most = int(size.of(request.weights.stat().st_size, 'bytes'))
+        words: Words = ['--budget', most, '--bits', f'{WIDTHS[0]}-{WIDTHS[-1]}', '--test-count', test_count]
+        yield ['allocate', *files, *words, *how, '--out', hand / 'allocated.qcaffemodel']
+    yield ['quantize', *files, '--bits', result / 'bits.json', *how, '--out', hand / 'weights.qcaffemodel']

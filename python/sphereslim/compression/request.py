@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sphereslim.compression.budgets import Budgets
+from sphereslim.data.feed import Feed, feed_for
 from sphereslim.data.pairs import PairSet
-from sphereslim.data.pictures import list_images
+from sphereslim.data.pictures import list_images, sample_pictures
 from sphereslim.data.preparation import InputForm
+from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import file_digest
 
@@ -61,6 +63,16 @@ class Request:
             'multiple': self.multiple,
             'seed': self.seed,
         }
+
+    def feeds(self, net: caffe_pb2.NetParameter) -> tuple[Feed, Feed, Feed]:
+        """Pictures for a deploy NetParameter: to judge channels on, to measure losses on, and to refit the result on.
+
+        The last are those to judge channels on and more; no loss is measured on them.
+        """
+        counts = [self.counts.judge, self.counts.test, self.counts.refit]
+        judge, test, more = sample_pictures(self.images, counts, self.seed, self.not_in)
+        first, second, third = (feed_for(net, paths, self.form, self.batch) for paths in (judge, test, (*judge, *more)))
+        return first, second, third
 
     def check(self) -> None:
         """SlimError for what contradicts itself."""

@@ -12,15 +12,16 @@ A run that is stopped goes on where it was, and one with other budgets takes ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sphereslim.channels.groups import Groups
-from sphereslim.compression.bits import quantized, quantized_to, write_bits
+from sphereslim.compression.bits import BITS, quantized, quantized_to, write_bits
 from sphereslim.compression.channels import Channels
 from sphereslim.compression.cpu_time import CpuTime
 from sphereslim.compression.files import command_of, export_onnx, write_commands
@@ -28,8 +29,6 @@ from sphereslim.compression.measured import Figures, size_of
 from sphereslim.compression.report import write as write_page
 from sphereslim.compression.request import Request
 from sphereslim.compression.training import trained
-from sphereslim.data.feed import Feed, feed_for
-from sphereslim.data.pictures import sample_pictures
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile, check_folder, file_digest, only_one
 from sphereslim.net.engine_check import check_engine
@@ -37,9 +36,11 @@ from sphereslim.progress import bar
 from sphereslim.pruning.measures import OutputShift
 from sphereslim.pruning.model import Model, open_model
 from sphereslim.pruning.shrink_to_budget import Step
+from sphereslim.quantization.quantized_net import QuantizedNet
 from sphereslim.rewrite.fold import fold
 
 Row = dict[str, Any]  # the figures of a net
+Files = tuple[Path, Path]  # of a net: prototxt and caffemodel
 
 
 class Compression:
@@ -51,9 +52,8 @@ class Compression:
         check_engine([request.deploy])
         self.request, self._tell, self._part = request, tell, 0
         self.original = open_model(request.deploy, request.weights)
-        counts = [request.counts.judge, request.counts.test, request.counts.refit]
-        judge, test, more = sample_pictures(request.images, counts, request.seed, request.not_in)
-        self.judge, self.test, self.refit = (self._feed(paths) for paths in (judge, test, (*judge, *more)))
+        self.judge, self.test, self.refit = request.feeds(self.original.net)
+        self.limits: dict[str, float] = {}  # that the result was cut to
         self._loss: list[OutputShift] = []
 
     def run(self) -> dict[str, Any]:
@@ -80,9 +80,6 @@ class Compression:
         if request.budgets.is_empty():
             return self._curve(channels, figures)
         return self._result(folded, channels, figures)
-
-    def _feed(self, paths: Sequence[Path]) -> Feed:
-        return feed_for(self.original.net, paths, self.request.form, self.request.batch)
 
     def _begin(self, words: str) -> None:
         self._part += 1
@@ -114,59 +111,81 @@ class Compression:
     def _result(self, folded: Model, channels: Channels, figures: Figures) -> dict[str, Any]:
         limits = self.request.budgets.counted(self.original.net, self.request.weights.stat().st_size)
         self._begin('fewer channels, step by step')
-        step = self._fewer_channels(channels, limits, figures)
-        model, rows = folded, []
-        if step:
-            self._begin('refitting on more pictures')
-            step = channels.refined(limits, step, self.refit)
-            model = step.model()
-            rows.append(('fewer channels, refitted', _files_in(step.folder)))
+        for step in self._candidates(channels, limits, figures):
+            done = self._part
+            model, files = self._finished(folded, channels, limits, step)
+            result = model.save(self.request.out / 'result')
+            self._begin('fewer bits')
+            bits = self._fewer_bits(model, result, figures)
+            if bits is not None:
+                break
+            self._part = done
         else:
+            raise SlimError(f'{self.request.out}: {self._shortfall_in_bits(figures)}')
+        files['in fewer bits'] = _quantized_in(result[0].parent)
+        self._begin('measuring')
+        self.limits = channels.limits_of(limits, step) if step else {}
+        rows = self._rows(files, figures)
+        rows[-1]['bytes'] = result[0].with_name('weights.qcaffemodel').stat().st_size
+        kept = {name: [len(own), folded.groups.of(name).size] for name, own in step.kept.items()} if step else {}
+        return {'rows': rows, 'steps': [_tried(each) for each in channels.known(limits)], 'kept': kept, 'bits': bits}
+
+    def _finished(
+        self, folded: Model, channels: Channels, limits: dict[str, float], step: Step | None
+    ) -> tuple[Model, dict[str, Files]]:
+        """(the Model of a Step, refitted and distilled, the files of each of its stages by name)."""
+        files: dict[str, Files] = {}
+        if step is None:
             self._begin('all channels stay')
-        if self.request.train_minutes and step:
+            return folded, files
+        self._begin('refitting on more pictures')
+        refined = channels.refined(limits, step, self.refit)
+        model = refined.model()
+        files['fewer channels, refitted'] = _files_in(refined.folder)
+        if self.request.train_minutes:
             self._begin(f'distilling for {self.request.train_minutes:g} minutes')
-            name = f'{Path(step.folder).name}-{self.request.train_minutes:g}-minutes'
+            name = f'{Path(refined.folder).name}-{self.request.train_minutes:g}-minutes'
             units, test = {group: np.array(own) for group, own in step.kept.items()}, set(map(Path, self.test.paths))
             folder = self.request.out / 'trained' / name
             model = trained(self.request, model, channels.whole(limits), units, test, folder)
-            rows.append(('distilled', model.save(self.request.out / 'trained' / f'{name}-net')))
-        result = model.save(self.request.out / 'result')
-        self._begin('fewer bits')
-        bits = self._fewer_bits(model, result)
-        rows.append(('in fewer bits', (result[0], result[0].with_name('dequantized.caffemodel'))))
-        self._begin('measuring')
-        before, after = figures.milliseconds(self.request.deploy, result[0])
-        found = [self._original_row(figures, before)]
-        found += [self._row(name, files, figures, after, None) for name, files in rows]
-        found[-1]['bytes'] = result[0].with_name('weights.qcaffemodel').stat().st_size
-        steps = channels.known(limits)
-        kept = {name: [len(own), folded.groups.of(name).size] for name, own in step.kept.items()} if step else {}
-        return {'rows': found, 'steps': [_tried(each) for each in steps], 'kept': kept, 'bits': bits}
+            files['distilled'] = model.save(self.request.out / 'trained' / f'{name}-net')
+        return model, files
 
-    def _fewer_channels(self, channels: Channels, limits: dict[str, float], figures: Figures) -> Step | None:
-        """The Step that meets the budgets, None where none of them asks for fewer channels."""
+    def _rows(self, files: dict[str, Files], figures: Figures) -> list[Row]:
+        """The figures of the original and of nets by name, which have the same prototxt."""
+        before, after = figures.milliseconds(self.request.deploy, files['in fewer bits'][0])
+        rows = [self._original_row(figures, before)]
+        return rows + [self._row(name, own, figures, after, None) for name, own in files.items()]
+
+    def _candidates(self, channels: Channels, limits: dict[str, float], figures: Figures) -> list[Step | None]:
+        """The Steps to finish, the smallest first, until one keeps the accuracy that is asked for in fewer bits.
+
+        None where all channels stay.
+        """
         budgets = self.request.budgets
+        if not self._keeps((self.request.deploy, self.request.weights), figures):
+            raise SlimError(self._shortfall_at_first(figures))
         if budgets.milliseconds is None and budgets.accuracy is None:
-            return channels.within(limits) if limits else None
+            return [channels.within(limits) if limits else None]
         asks_for_less = bool(limits or budgets.milliseconds)
-        is_met = (lambda step: self._is_fast(step, figures)) if asks_for_less else None
-        step, met = channels.tried(limits, is_met, lambda step: self._is_accurate(step, figures))
-        if step is None or (asks_for_less and not met):
-            raise SlimError(f'{self.request.out}: {self._shortfall(step, figures)}')
-        return step
+        is_fast = (lambda step: self._is_fast(step, figures)) if budgets.milliseconds else None
+        kept, met = channels.tried(limits, is_fast, lambda step: self._keeps(_files_in(step.folder), figures))
+        if asks_for_less and not met:
+            raise SlimError(f'{self.request.out}: {self._shortfall(kept[-1] if kept else None, figures)}')
+        return [kept[-1]] if asks_for_less else [*reversed(kept), None]
 
     def _is_fast(self, step: Step, figures: Figures) -> bool:
         asked = self.request.budgets.milliseconds
-        if asked is None:
-            return True
+        assert asked is not None
         before, after = figures.milliseconds(self.request.deploy, _files_in(step.folder)[0])
         return after <= asked.of(before, 'milliseconds')
 
-    def _is_accurate(self, step: Step, figures: Figures) -> bool:
+    def _keeps(self, files: Files, figures: Figures) -> bool:
+        """Whether a net keeps the accuracy that is asked for."""
         asked = self.request.budgets.accuracy
-        return asked is None or self._first_accuracy(_files_in(step.folder), figures) >= asked
+        return asked is None or self._first_accuracy(files, figures) >= asked
 
-    def _first_accuracy(self, files: tuple[Path, Path], figures: Figures) -> float:
+    def _first_accuracy(self, files: Files, figures: Figures) -> float:
         return next(iter(figures.accuracies(*files).values()))['accuracy']
 
     def _shortfall(self, step: Step | None, figures: Figures) -> str:
@@ -183,22 +202,48 @@ class Compression:
             f'{accuracy:.2f} %; expected a lower accuracy or larger budgets'
         )
 
-    def _fewer_bits(self, model: Model, files: tuple[Path, Path]) -> dict[str, int]:
-        """Write the quantized file; {layer: bits}."""
+    def _shortfall_at_first(self, figures: Figures) -> str:
+        """Why no step is tried."""
+        weights, floor = self.request.weights, self.request.budgets.accuracy
+        accuracy = self._first_accuracy((self.request.deploy, weights), figures)
+        return f'{weights}: its accuracy is {accuracy:.2f} % before anything leaves, expected no floor of {floor:g} %'
+
+    def _shortfall_in_bits(self, figures: Figures) -> str:
+        """Why no net that keeps the accuracy does so in fewer bits."""
+        files = _quantized_in(self.request.out / 'result')
+        return (
+            f'no file of fewer bits keeps an accuracy of {self.request.budgets.accuracy:g} %, the last one has '
+            f'{self._first_accuracy(files, figures):.2f} %; expected a lower accuracy or larger budgets'
+        )
+
+    def _fewer_bits(self, model: Model, files: Files, figures: Figures) -> dict[str, int] | None:
+        """Write the quantized file beside `files`; {layer: bits}, None where it does not keep the accuracy."""
+        for words, make in self._quantizers(model, files):
+            bits = write_bits(make(), files[0].parent)
+            quantized_files = _quantized_in(files[0].parent)
+            if self._keeps(quantized_files, figures):
+                return bits
+            accuracy = self._first_accuracy(quantized_files, figures)
+            self._tell(f'{words}: {accuracy:.2f} %, less than {self.request.budgets.accuracy:g} %')
+        return None
+
+    def _quantizers(self, model: Model, files: Files) -> Iterator[tuple[str, Callable[[], QuantizedNet]]]:
+        """(what they are, how they are made) of the nets of fewer bits, the smallest first."""
         asked, folder = self.request.budgets.bytes, self.request.out / 'bits' / file_digest(*files)
         if asked is None:
-            return write_bits(quantized(model, files[0], self.refit, self.request.seed), files[0].parent)
+            for bits in BITS if self.request.budgets.accuracy else BITS[:1]:
+                yield f'in {bits} bits', partial(quantized, model, files[0], self.refit, self.request.seed, bits)
+            return
         size = int(asked.of(self.request.weights.stat().st_size, 'bytes'))
-        return write_bits(
-            quantized_to(size, model, files, self.refit, self.test, self.request.seed, folder), files[0].parent
+        yield (
+            f'in {size:,} bytes',
+            partial(quantized_to, size, model, files, self.refit, self.test, self.request.seed, folder),
         )
 
     def _original_row(self, figures: Figures, milliseconds: float) -> Row:
         return self._row('original', (self.request.deploy, self.request.weights), figures, milliseconds, 0.0)
 
-    def _row(
-        self, name: str, files: tuple[Path, Path], figures: Figures, milliseconds: float, loss: float | None
-    ) -> Row:
+    def _row(self, name: str, files: Files, figures: Figures, milliseconds: float, loss: float | None) -> Row:
         if loss is None:
             self._loss = self._loss or [OutputShift(self.original, self.test)]
             loss = self._loss[0](open_model(*files))
@@ -211,8 +256,12 @@ class Compression:
         }
 
 
-def _files_in(folder: str | Path) -> tuple[Path, Path]:
+def _files_in(folder: str | Path) -> Files:
     return Path(folder) / 'deploy.prototxt', Path(folder) / 'weights.caffemodel'
+
+
+def _quantized_in(folder: str | Path) -> Files:
+    return Path(folder) / 'deploy.prototxt', Path(folder) / 'dequantized.caffemodel'
 
 
 def _tried(step: Step) -> dict[str, Any]:
@@ -232,7 +281,8 @@ def compress(request: Request, tell: Callable[[str], object] = print) -> dict[st
     if not request.budgets.is_empty():
         reason = export_onnx(result / 'deploy.prototxt', result / 'weights.caffemodel', result / 'net.onnx')
         tell(f'note: no net.onnx: {reason}' if reason else f'{result}: the files of the smaller net')
-        tell(f'{write_commands(request)}: every step by hand')
+        path = write_commands(request, compression.limits, compression.refit.paths, compression.test.paths)
+        tell(f'{path}: every step by hand')
     facts = [
         ('net', f'{request.deploy}, {request.weights}'),
         ('in view of', f'{len(compression.refit.paths)} pictures of {request.images}'),

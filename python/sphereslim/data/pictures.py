@@ -111,6 +111,12 @@ def shuffled_pictures(source: str | Path, seed: int = 0, not_in: str | Path | No
     return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
 
 
+def to_draw(paths: Sequence[Path], seed: int) -> list[Path]:
+    """Paths in an order from which `shuffled_pictures` of a list with this seed gives them as they are here."""
+    places = np.random.default_rng(seed).permutation(len(paths))
+    return [paths[place] for place in np.argsort(places)]
+
+
 def _listed(source: Path, number: int, line: str) -> Path:
     """The picture in a line of the list `source`, which may be followed by a label."""
     for words in (line, line.rsplit(maxsplit=1)[0], line.split()[0]):

@@ -5,6 +5,7 @@ import re
 
 from sphereslim.compression.budgets import EXPECTED, Budget
 
+COUNTED = {'macs': 'multiply-accumulates', 'parameters': 'parameters'}
 _FORM = re.compile(r'(\d+\.?\d*(?:e\d+)?|\.\d+) ?(%|[kmg]?)b?', re.I)
 _UNITS = {'': 1, 'k': 10**3, 'm': 10**6, 'g': 10**9}
 
@@ -30,6 +31,13 @@ def add_budget(parser: argparse.ArgumentParser, what: str) -> None:
         type=budget,
         required=True,
         help=f'{what} that may remain: {EXPECTED}'.replace('%', '%%'),
+    )
+
+
+def add_counted(parser: argparse.ArgumentParser, name: str, what: str) -> None:
+    """Add --`name`, which counts `what`; it may be left out."""
+    parser.add_argument(
+        f'--{name}', type=budget, metavar='BUDGET', help=f'{what} that may remain, such as 50%% or 200M'
     )
 
 

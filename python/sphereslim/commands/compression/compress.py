@@ -20,10 +20,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sphereslim.commands.arguments.budgets import budget
+from sphereslim.commands.arguments.budgets import COUNTED, add_counted, budget
+from sphereslim.commands.arguments.choice import add_choice
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
-from sphereslim.commands.arguments.pictures import add_pairs, add_pictures, form_of, sets_of
-from sphereslim.commands.arguments.values import not_negative, positive, whole
+from sphereslim.commands.arguments.pictures import add_pairs, form_of, sets_of
+from sphereslim.commands.arguments.values import not_negative, positive
 from sphereslim.compression.budgets import Budget, Budgets
 from sphereslim.compression.report import nets_table
 from sphereslim.compression.request import Counts, Request
@@ -75,10 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('deploy', type=Path, help='deploy prototxt')
     parser.add_argument('weights', type=Path, help='its caffemodel')
     parser.add_argument('--out', type=Path, required=True, help='folder of the result')
-    for name, what in (('macs', 'multiply-accumulates'), ('parameters', 'parameters'), ('bytes', 'bytes of the file')):
-        parser.add_argument(
-            f'--{name}', type=budget, metavar='BUDGET', help=f'{what} that may remain, such as 50%% or 200M'
-        )
+    for name, what in (*COUNTED.items(), ('bytes', 'bytes of the file')):
+        add_counted(parser, name, what)
     parser.add_argument(
         '--milliseconds',
         type=milliseconds,
@@ -89,9 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--keep-accuracy',
         type=positive,
         metavar='PERCENT',
-        help='the least accuracy on the first --pairs: channels leave only as long as it is kept',
+        help='the least accuracy on the first --pairs: channels leave only as long as it is kept, and come back or '
+        'bits are added where the finished file would have less',
     )
-    parser.add_argument('--multiple', type=whole, default=1, help='numbers of channels as multiples, such as of 8')
     parser.add_argument(
         '--train-minutes',
         type=not_negative,
@@ -100,7 +99,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='distil the result by the original for so many minutes of CPU time (default 0: no training)',
     )
     parser.add_argument('--gpu', help='GPU number for that')
-    parser.add_argument('--judge-count', type=whole, default=96, help='pictures to judge channels on (default 96)')
-    parser.add_argument('--test-count', type=whole, default=64, help='pictures to measure losses on (default 64)')
     add_pairs(parser, required=False, several=True)
-    add_pictures(parser, count=512)
+    add_choice(parser)
