@@ -211,15 +211,13 @@ def test_bits_are_added_until_the_accuracy_is_kept_in_the_file(work, monkeypatch
 
 
 def test_channels_come_back_where_no_bits_keep_the_accuracy(work, monkeypatch):
+    monkeypatch.setattr('sphereslim.compression.run.BITS', (6,))
     accuracy_of_files(monkeypatch, lambda share, in_bits: 60 + 30 * share - 4 * in_bits)
     compress('--keep-accuracy', 80, *PAIRS)
     share = rows()['in fewer bits']['macs'] / rows()['original']['macs']
     assert 56 + 30 * share >= 80 and share < 0.95
     with pytest.raises(SlimError, match=r'no file of fewer bits keeps an accuracy of 80 %, the last one has'):
         compress('--keep-accuracy', 80, '--macs', '80%', *PAIRS)
-    accuracy_of_files(monkeypatch, lambda share, in_bits: 90 - 15 * in_bits)
-    with pytest.raises(SlimError, match='no file of fewer bits keeps an accuracy of 80 %, the last one has 75.00 %'):
-        compress('--keep-accuracy', 80, *PAIRS, out='never')
 
 
 def test_a_time_is_measured_step_by_step(work):
