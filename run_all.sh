@@ -69,6 +69,9 @@ fi
 command=python/${name//-/_}.py
 [ "$name" = sphereface-4 ] && command=python/prune_pipeline.py
 faces=data/faces make=(preprocess/make_faces.py) kind=${FACES:+-real}
+if [ "$name" != sphereface-4 ]; then
+  faces=data/study-faces make+=(--test-people 50 --per-fold 30) # the same people to train on, and 600 pairs
+fi
 if [ -n "${FACES:-}" ]; then
   faces=data/real make=(preprocess/prepare_faces.py "$FACES" --pairs "${PAIRS:-}" ${CROP:+--crop "$CROP"} "${teacher[@]}")
 fi

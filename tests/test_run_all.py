@@ -120,6 +120,12 @@ def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
             'sphereface_prune.py --settings python/settings/sphereface-prune.faces.json --faces data/real-faces '
             '--out work/sphereface-prune-faces',
         ),
+        (
+            'entropy',
+            {},
+            'make_faces.py --test-people 50 --per-fold 30 --out data/study-faces',
+            'entropy.py --settings python/settings/entropy.small.json --faces data/study-faces --out work/entropy',
+        ),
         ('flame', {}, None, 'flame.py --settings python/settings/flame.small.json --out work/flame'),
         (
             'flame',

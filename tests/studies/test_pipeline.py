@@ -1,8 +1,11 @@
-"""The pipeline goes on from wherever it was stopped, and its networks are those of a run that never was."""
+"""The pipeline goes on from wherever it was stopped, its networks are those of a run that never was, and its losses go
+as the published ones."""
 
+import json
 import os
 
 import pytest
+from repository import ROOT
 from sphereslim.net.weights import read_weights
 from tiny_run import write_run
 
@@ -49,3 +52,13 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_one_that_is_not(work, run
     for name in ('final.caffemodel', 'init.caffemodel'):
         expected = weights(work / 'whole', name)
         assert len(expected) > 2 and weights(work / 'stopped', name) == expected
+
+
+def test_a_loss_rises_as_the_published_one_while_lambda_falls(work, run, quick_caffe):
+    settings = json.loads((work / 'settings.json').read_text())
+    schedule = {'iterations': 60, 'base_lr': 1e-6, 'batch': 4, 'display': 1, 'lambda_falls': 50}
+    (work / 'rising.json').write_text(json.dumps(settings | {'layers': ['conv1'], 'fine_tune': schedule}))
+    run('prune_pipeline', '--settings rising.json --faces faces --out rising')
+    published = ROOT / 'published' / 'curves' / 'sphereface4_per_layer_loss.csv'
+    said = run('compare_logs', f'{published}:conv1_1 rising/01-conv1/train.log')
+    assert 'loss, first to last fifth: both rise (' in said

@@ -44,10 +44,10 @@ class Settings:
 
     people: int = 400  # to train on
     pictures: int = 6  # of each of them
-    test_people: int = 50
+    test_people: int = 100
     test_pictures: int = 6
     folds: int = 10
-    pairs: int = 30  # matched ones per fold, and as many mismatched
+    pairs: int = 150  # matched ones per fold, and as many mismatched
     seed: int = 1
 
     def check(self) -> None:
