@@ -94,7 +94,7 @@ def test_a_budget_leaves_every_file_of_a_smaller_net_and_the_loss_on_every_list(
     assert 'sphereslim compress net.prototxt net.caffemodel' in commands and 'evaluate-lfw' in commands
 
 
-def test_a_run_that_stopped_goes_on_and_gives_the_same(work, monkeypatch):
+def test_a_run_that_stopped_goes_on_and_gives_the_same(work, monkeypatch, capsys):
     compress('--macs', '70%')
     first = {path.name: path.read_bytes() for path in Path('slim/result').iterdir()}
 
@@ -106,6 +106,7 @@ def test_a_run_that_stopped_goes_on_and_gives_the_same(work, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             compress('--macs', '70%', out='again')
     assert not Path('again/report.html').exists()
+    assert 'interrupted; the same command continues' in capsys.readouterr().err
     with monkeypatch.context() as patched:
         patched.setattr('sphereslim.pruning.shrink_to_budget.Shrinking._smaller', stop)
         compress('--macs', '70%', out='again')

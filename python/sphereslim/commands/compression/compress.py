@@ -25,6 +25,7 @@ from sphereslim.commands.arguments.choice import add_choice
 from sphereslim.commands.arguments.compared import ENDS, tell_softmax
 from sphereslim.commands.arguments.pictures import add_pairs, form_of, sets_of
 from sphereslim.commands.arguments.values import not_negative, positive
+from sphereslim.commands.ending import continues
 from sphereslim.compression.budgets import Budget, Budgets
 from sphereslim.compression.report import nets_table
 from sphereslim.compression.request import Counts, Request
@@ -34,6 +35,7 @@ from sphereslim.net.prototxt import read_net
 from sphereslim.report.markdown import table_text
 
 
+@continues
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     request = request_of(args)

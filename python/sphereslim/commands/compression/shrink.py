@@ -17,6 +17,7 @@ from pathlib import Path
 from sphereslim.commands.arguments.budgets import COUNTED, add_counted
 from sphereslim.commands.arguments.choice import add_choice
 from sphereslim.commands.arguments.pictures import form_of
+from sphereslim.commands.ending import continues
 from sphereslim.compression.budgets import Budgets
 from sphereslim.compression.channels import Channels
 from sphereslim.compression.request import Counts, Request
@@ -25,6 +26,7 @@ from sphereslim.files import check_folder, only_one, write_json
 from sphereslim.pruning.model import open_model
 
 
+@continues
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     request = request_of(args)
