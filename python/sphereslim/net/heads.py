@@ -95,15 +95,6 @@ def with_alpha(net: caffe_pb2.NetParameter, alpha: float) -> caffe_pb2.NetParame
     return result
 
 
-def with_lambda_gamma(net: caffe_pb2.NetParameter, gamma: float) -> caffe_pb2.NetParameter:
-    """The net whose margins have a lambda of base (1 + gamma iteration)^-power: shorter trainings need a larger one."""
-    result = copy_of(net)
-    for layer in result.layer:
-        if layer.type == 'MarginInnerProduct':
-            layer.margin_inner_product_param.gamma = gamma
-    return result
-
-
 def classifier_rows(net: caffe_pb2.NetParameter, weights: caffe_pb2.NetParameter) -> npt.NDArray[Any]:
     """The weight rows (classes, features) of the net's margin classifier in a NetParameter of weights."""
     layers = weight_layers(weights)

@@ -6,26 +6,18 @@ from pathlib import Path
 
 from sphereslim.engine import caffe_pb2
 from sphereslim.net.engine_check import check_engine
-from sphereslim.net.heads import with_lambda_gamma
 from sphereslim.net.messages import copy_of
 from sphereslim.net.prototxt import read_net, read_solver, write_prototxt
 from sphereslim.rewrite.shrink import shrink_alike
 
 
-def scaled_folder(
-    source: str | Path,
-    target: str | Path,
-    width: float = 1.0,
-    size: int | None = None,
-    lambda_gamma: float | None = None,
-) -> Path:
+def scaled_folder(source: str | Path, target: str | Path, width: float = 1.0, size: int | None = None) -> Path:
     """The folder to train from: `source` itself, or `target` with its net at `width` and for square pictures of `size`.
 
-    `width` is the share of filters that every convolution has, but for one that makes the net's output;
-    `lambda_gamma` is how fast the lambda of a margin falls. Prototxts in `target` are written anew. SlimError for
-    layers of the net that the Caffe in use lacks.
+    `width` is the share of filters that every convolution has, but for one that makes the net's output; prototxts in
+    `target` are written anew. SlimError for layers of the net that the Caffe in use lacks.
     """
-    if width == 1 and not size and not lambda_gamma:
+    if width == 1 and not size:
         return Path(source)
     paths = [Path(source) / f'{name}.prototxt' for name in ('train', 'deploy')]
     check_engine(paths)
@@ -33,8 +25,7 @@ def scaled_folder(
     target.mkdir(parents=True, exist_ok=True)
     nets = [read_net(path) for path in paths]
     for name, net in zip(('train', 'deploy'), shrink_alike(nets, width, keep_last=0)):
-        net = resized(net, size) if size else net
-        write_prototxt(target / f'{name}.prototxt', with_lambda_gamma(net, lambda_gamma) if lambda_gamma else net)
+        write_prototxt(target / f'{name}.prototxt', resized(net, size) if size else net)
     write_prototxt(target / 'solver.prototxt', read_solver(Path(source) / 'solver.prototxt'))
     return target
 

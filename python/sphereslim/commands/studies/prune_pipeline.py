@@ -13,7 +13,6 @@ from sphereslim.data.lists import open_faces
 from sphereslim.files import check_folder, only_one
 from sphereslim.progress import bar
 from sphereslim.report.markdown import table_text
-from sphereslim.rewrite.scaled import scaled_folder
 from sphereslim.settings import read_settings
 from sphereslim.studies import pipeline
 from sphereslim.studies import pipeline_report as report
@@ -35,7 +34,6 @@ SETTINGS = {
     'crop?': 'text',
     'fit_start?': 'switch',
     'distilled?': 'settings',
-    'lambda_gamma?': 'positive',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
 
@@ -60,9 +58,8 @@ def make_plan(args: argparse.Namespace) -> pipeline.Plan:
         values['layers'] = args.layers.split(',')
     values.update({name: Schedule.from_dict(values[name], f'{args.settings}: {name}') for name in TRAININGS})
     folder = Path(args.out)
-    net = scaled_folder(values['net'], folder / 'net', lambda_gamma=values.pop('lambda_gamma', None))
     values.pop('distilled', None)
-    values.update(folder=folder, net=net, faces=open_faces(args.faces), layers=tuple(values['layers']))
+    values.update(folder=folder, net=Path(values['net']), faces=open_faces(args.faces), layers=tuple(values['layers']))
     return pipeline.Plan(**values)
 
 

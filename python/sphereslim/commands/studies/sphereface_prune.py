@@ -42,7 +42,6 @@ SETTINGS = {
     'seed': 'whole',
     'time_batch': 'count',
     'distilled?': 'settings',
-    'lambda_gamma?': 'positive',
     'scratch?': 'settings',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
@@ -92,7 +91,7 @@ def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, 
     if not source.is_dir():
         raise SlimError(f'--nets {word}: no folder {source}')
     folder = Path(args.out) / source.name
-    net = scaled_folder(source, folder / 'net', settings['width'], lambda_gamma=settings.get('lambda_gamma'))
+    net = scaled_folder(source, folder / 'net', settings['width'])
     first = 'scratch' if args.from_scratch and 'scratch' in settings else 'base'
     names = {'base': first, 'fine_tune': 'fine_tune'}
     values = {part: Schedule.from_dict(settings[name], f'{args.settings}: {name}') for part, name in names.items()}
