@@ -21,6 +21,7 @@ OWN = {  # what is the same idea at another scale, or what a source prescribes
     '--nets': {'sphereface-prune'},
     '--out': {'list-celeba', 'make-faces', 'select-filters', 'flame'},
     '--people': {'list-celeba', 'make-faces'},
+    '--per-fold': {'make-faces'},
     '--places': {'study'},
     '--rates': {'sensitivity', 'sphereface-prune', 'study'},
     '--ridge': {'study'},
