@@ -9,8 +9,8 @@ from scipy.special import expit, softmax
 
 import caffe
 from caffe.errors import CaffeError
-from caffe.layers.detection import yolo_loss
-from caffe.layers.detection.yolo_loss import general_overlap, overlap, overlap_slopes
+from caffe.layers.detection import region_loss
+from caffe.layers.detection.yolo_overlap import general_overlap, overlap, overlap_slopes
 from gpu_mode import assert_same, on_both
 from layer_case import layer, make_net
 
@@ -280,7 +280,7 @@ def version_2(x, objects, start, rescore=True, bias_match=True):
 @pytest.mark.parametrize('rescore', [True, False])
 @pytest.mark.parametrize('starts', [True, False])
 def test_region_loss_learns_what_the_equations_say_cell_by_cell(starts, rescore, bias_match, monkeypatch):
-    monkeypatch.setattr(yolo_loss, 'PICTURES_OF_START', 6)
+    monkeypatch.setattr(region_loss, 'PICTURES_OF_START', 6)
     d = version_2(MAPS, OBJECTS, starts, rescore, bias_match)
     options = f'{REGION} rescore: {rescore:d} bias_match: {bias_match:d}'
     loss, grad = run('RegionLoss', options, MAPS, passes=3 if starts else 4)
