@@ -201,8 +201,9 @@ def test_daemonic_processes_read_too(folder):
 # lets a program import this file and what it imports
 PATHS = {'PYTHONPATH': os.pathsep.join([str(Path(__file__).parent), *sys.path])}
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from test_worker_processes import children, net
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is started without
 made = net('ImageData')
 made.forward()
 try:
