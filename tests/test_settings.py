@@ -92,7 +92,7 @@ def test_pipelines_name_the_file_and_make_nothing(work, run, command, more, name
     assert not (work / 'out').exists()
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'python' / 'settings').glob('*.json')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', sorted((ROOT / 'python' / 'settings').glob('*.*.json')), ids=lambda path: path.stem)
 def test_the_projects_own_settings_are_accepted(path, work, run):
     name = path.name.split('.')[0]
     command = 'prune_pipeline' if name == 'sphereface-4' else name.replace('-', '_')

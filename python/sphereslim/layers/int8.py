@@ -101,15 +101,19 @@ def rounded(weight: torch.Tensor, axis: int = 0) -> tuple[torch.Tensor, torch.Te
 class Int8Convolution(Convolution):
     """Convolution whose filters are each rounded to 255 values, up to their largest; dweight passes the rounding."""
 
-    def _weight(self) -> torch.Tensor:
-        number, step = rounded(self.blobs[0].tensor)
-        weight = number * step
-        return weight if self.window.axes else weight.unsqueeze(-1)
+    def used(self, blob: Blob) -> torch.Tensor:
+        """The filters rounded, a bias as it is."""
+        if blob is not self.blobs[0]:
+            return blob.tensor
+        number, step = rounded(blob.tensor)
+        return number * step
+
+    used_backward = used
 
     def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weight, bias) in double precision, the weight rounded."""
         _, bias = super().linear()
-        return self._weight().double(), bias
+        return self.used(self.blobs[0]).double(), bias
 
     def macs(self, bottoms: Shapes, tops: Shapes) -> int:
         """Those of a convolution."""

@@ -123,6 +123,10 @@ class Convolution(Layer):
         """What forward takes of a parameter."""
         return blob.tensor
 
+    def used_backward(self, blob: Blob) -> torch.Tensor:
+        """What the gradient of the bottom takes of a parameter."""
+        return blob.tensor
+
     def _as_filters(self, weight: torch.Tensor) -> torch.Tensor:
         return weight if self.window.axes else weight.unsqueeze(-1)
 
@@ -165,7 +169,7 @@ class Convolution(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         wanted = [*self.param_propagate_down, False][:2]
-        weight = self._as_filters(self.blobs[0].tensor)
+        weight = self._as_filters(self.used_backward(self.blobs[0]))
         for source, target, needed, columns in zip(bottom, top, propagate_down, self._columns):
             if not (needed or any(wanted)):
                 continue
