@@ -5,12 +5,13 @@ import torch
 
 from caffe.blobs.blob import Blob
 from caffe.data.boxes import paired_overlaps
-from caffe.layers.regions.codes import Fields, scaling_of
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.regions.scale_map import ScaleMap
+from caffe.layers.support.registry import register
+from caffe.proto.caffe_pb2 import DetectionAccuracyParameter
 
 
 @register('DetectionAccuracy')
-class DetectionAccuracy(Layer):
+class DetectionAccuracy(ScaleMap):
     """Tops (1, 1, 1, 2), the accuracy over all cells and over those of objects, and (1, 1, 1, 1), a mean overlap.
 
     Bottoms as of DetectionLoss. A cell counts unless it is of the background with an overlap of `bg_threshold` or more,
@@ -18,35 +19,22 @@ class DetectionAccuracy(Layer):
     box that a cell of an object codes with the true one, in units of their union. −1 stands where no cell counts.
     """
 
-    bottoms = 2
     tops = (1, 2)
     no_diff_bottoms = (0, 1)
     kept = ()
     reads_back = ()
 
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.param.detection_accuracy_param
-        self.fields = Fields(param.field_w, param.field_h, param.downsample_rate, param.field_xyr, param.field_whr)
-        problem = self.fields.problem()
-        if param.cls_num < 2 or param.objectness and param.cls_num != 2:
-            problem = f'cls_num is {param.cls_num}, expected 2 with objectness, at least 2 without'
-        elif param.coord_num != 4:
-            problem = f'coord_num is {param.coord_num}, expected 4'
-        elif not 1 <= param.top_k <= param.cls_num:
-            problem = f'top_k is {param.top_k}, expected 1 to {param.cls_num}'
-        if problem:
-            self.error(problem)
-        self.scaling = scaling_of(self, self.param.bbox_reg_param)
-        stated = self.param.loss_param.HasField('ignore_label')
-        self.ignored = self.param.loss_param.ignore_label if stated else None
+    @property
+    def settings(self) -> DetectionAccuracyParameter:
+        """The layer's own parameter."""
+        return self.param.detection_accuracy_param
+
+    def own_problem(self) -> str | None:
+        top, classes = self.settings.top_k, self.settings.cls_num
+        return None if 1 <= top <= classes else f'top_k is {top}, expected 1 to {classes}'
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        scores, labels = bottom[0].shape, bottom[1].shape
-        channels = self.param.detection_accuracy_param.cls_num + 4
-        if len(scores) != 4 or scores[1] != channels:
-            self.error(f"bottom '{bottom[0].name}' has shape {scores}, expected 4 axes and {channels} channels")
-        if labels != (scores[0], 6, *scores[2:]):
-            self.error(f"bottom '{bottom[1].name}' has shape {labels}, expected {(scores[0], 6, *scores[2:])}")
+        super().reshape(bottom, top)
         for blob, values in zip(top, (2, 1)):
             blob.reshape(1, 1, 1, values)
 
@@ -58,7 +46,7 @@ class DetectionAccuracy(Layer):
             blob.tensor = torch.tensor(results, dtype=torch.get_default_dtype(), device=self.device).reshape(blob.shape)
 
     def _accuracies(self, scores: np.ndarray, labels: np.ndarray, overlaps: np.ndarray) -> list[float]:
-        param = self.param.detection_accuracy_param
+        param = self.settings
         classes = np.minimum(labels, 1) if param.objectness else labels
         counted = (classes != 0) | (overlaps < np.float32(param.bg_threshold))
         if self.ignored is not None:
@@ -74,9 +62,7 @@ class DetectionAccuracy(Layer):
 
     def _overlap(self, codes: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> float:
         height, width = labels.shape[1:]
-        learned = labels != 0
-        if self.ignored is not None:
-            learned &= labels != self.ignored
+        learned = self.objects(labels)
         found = []
         for code, box, cells in zip(codes, truth[:, 1:5], learned):
             chosen = cells.reshape(-1)

@@ -5,8 +5,8 @@ import torch
 
 from caffe import random
 from caffe.blobs.blob import Blob
-from caffe.layers.regions.codes import Fields, scaling_of
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.regions.scale_map import ScaleMap
+from caffe.layers.support.registry import register
 from caffe.proto.caffe_pb2 import DetectionLossParameter
 
 _FLT_MIN = torch.finfo(torch.float32).tiny
@@ -14,7 +14,7 @@ _MODES = ('random', 'bootstrap', 'mixture', 'all')
 
 
 @register('DetectionLoss')
-class DetectionLoss(Layer):
+class DetectionLoss(ScaleMap):
     """Top (1, 1, 1, 2): C + λ · B and λ · B, from the classes and the boxes of a map's cells (Cai et al. 2016).
 
     Bottoms: a map (N, K + 4, H, W), scores of the background and of K − 1 classes and a box's code, and labels
@@ -37,7 +37,6 @@ class DetectionLoss(Layer):
     derivative of both values.
     """
 
-    bottoms = 2
     tops = 1
     loss = True
     auto_top = True
@@ -52,29 +51,12 @@ class DetectionLoss(Layer):
         """The layer's own parameter."""
         return self.param.detection_loss_param
 
-    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.settings
-        self.fields = Fields(param.field_w, param.field_h, param.downsample_rate, param.field_xyr, param.field_whr)
-        problem = self.fields.problem()
-        if param.cls_num < 2 or param.objectness and param.cls_num != 2:
-            problem = f'cls_num is {param.cls_num}, expected 2 with objectness, at least 2 without'
-        elif param.coord_num != 4:
-            problem = f'coord_num is {param.coord_num}, expected 4'
-        elif param.sample_mode not in _MODES:
-            problem = f"sample_mode is '{param.sample_mode}', expected one of {', '.join(_MODES)}"
-        if problem:
-            self.error(problem)
-        self.scaling = scaling_of(self, self.param.bbox_reg_param)
-        stated = self.param.loss_param.HasField('ignore_label')
-        self.ignored = self.param.loss_param.ignore_label if stated else None
+    def own_problem(self) -> str | None:
+        mode = self.settings.sample_mode
+        return None if mode in _MODES else f"sample_mode is '{mode}', expected one of {', '.join(_MODES)}"
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        scores, labels = bottom[0].shape, bottom[1].shape
-        channels = self.settings.cls_num + 4
-        if len(scores) != 4 or scores[1] != channels:
-            self.error(f"bottom '{bottom[0].name}' has shape {scores}, expected 4 axes and {channels} channels")
-        if labels != (scores[0], 6, *scores[2:]):
-            self.error(f"bottom '{bottom[1].name}' has shape {labels}, expected {(scores[0], 6, *scores[2:])}")
+        super().reshape(bottom, top)
         top[0].reshape(1, 1, 1, 2)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -150,9 +132,7 @@ class DetectionLoss(Layer):
         self, code: torch.Tensor, labels: torch.Tensor, truth: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """λ · B and its derivatives (N, 4, H, W)."""
-        learned = labels != 0
-        if self.ignored is not None:
-            learned &= labels != self.ignored
+        learned = self.objects(labels)
         low, high = (torch.from_numpy(limit).to(code).reshape(4, 1, 1) for limit in self._limits())
         distance = torch.where(learned.unsqueeze(1), code.clamp(low, high) - self._goals(truth), 0)
         slope = distance.clamp(-1, 1) if self.settings.bb_smooth else distance

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
+from caffe.layers.regions.region_pooling import nearest
 from caffe.layers.support.registry import Layer, register
 
 
@@ -60,7 +61,7 @@ class PSROIPooling(Layer):
         images = regions[:, 0].astype(int)
         if len(images) and not (0 <= images.min() and images.max() < len(x)):
             self.error(f'regions are of images {images.min()} to {images.max()}, expected 0 to {len(x) - 1}')
-        corners = np.trunc(regions[:, 1:] + np.copysign(np.float32(0.5), regions[:, 1:]))  # halves away from zero
+        corners = nearest(regions[:, 1:])
         scale = np.float32(self.param.psroi_pooling_param.spatial_scale)
         starts, ends = corners[:, :2] * scale, (corners[:, 2:] + 1) * scale
         rows, columns = (self._shares(starts[:, axis], ends[:, axis], x.shape[3 - axis]).to(x) for axis in (1, 0))

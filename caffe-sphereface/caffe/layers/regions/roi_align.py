@@ -4,11 +4,12 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.regions.region_pooling import RegionPooling
+from caffe.layers.support.registry import register
 
 
 @register('ROIAlign')
-class ROIAlign(Layer):
+class ROIAlign(RegionPooling):
     """Bottoms x (N, C, H, W) and regions (R, 5): image, x1, y1, x2, y2; top (R, C, pooled_h + 1, pooled_w + 1).
 
     A region, widened on each side by `pad_ratio` of its width and height, reaches from x1 · s − ½ to x2 · s − ½ in
@@ -17,26 +18,15 @@ class ROIAlign(Layer):
     without a size. A Pooling of means behind it gives each bin the mean of its corners. Regions get no gradient.
     """
 
-    bottoms = 2
-    tops = 1
-    no_diff_bottoms = (1,)
     kept = ('_samples',)
-    reads_back = ()
-    no_capture = 'cuts its regions on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.param.roi_pooling_param
-        self.bins = param.pooled_h, param.pooled_w
-        if 0 in self.bins:
-            self.error(f'pooled_h, pooled_w are {self.bins}, expected at least 1 each')
+        super().setup(bottom, top)
         self._samples: list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        shape, regions = bottom[0].shape, bottom[1].shape
-        self.check_picture(shape)
-        if not regions or bottom[1].count != regions[0] * 5:
-            self.error(f'regions have shape {regions}, expected (regions, 5)')
-        top[0].reshape(regions[0], shape[1], *(bins + 1 for bins in self.bins))
+    @property
+    def of_region(self) -> tuple[int, int]:
+        return self.bins[0] + 1, self.bins[1] + 1
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].tensor
@@ -59,18 +49,15 @@ class ROIAlign(Layer):
 
     def _find_samples(self, bottom: list[Blob]) -> list[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """[(image, its regions (r), pixels (4, r, corners) around the bins' corners, their weights)]."""
-        x, regions = bottom[0].tensor, bottom[1].tensor.float().cpu().numpy().reshape(-1, 5)
-        images = regions[:, 0].astype(int)
-        if len(images) and not 0 <= images.min() <= images.max() < len(x):
-            self.error(f'has regions of images {images.min()} to {images.max()}, expected 0 to {len(x) - 1}')
-        (left, across), (upper, along) = (self._ends(regions, axis) for axis in (0, 1))
+        x, (images, corners) = bottom[0].tensor, self.regions_of(bottom)
+        (left, across), (upper, along) = (self._ends(corners, axis) for axis in (0, 1))
         sized = (across > 0) & (along > 0)
         rows = _between(upper, along, self.bins[0], x.shape[2], sized)
         columns = _between(left, across, self.bins[1], x.shape[3], sized)
         # two pixels along each axis make four
         pixels = rows[0][:, None, :, :, None] * x.shape[3] + columns[0][None, :, :, None]
         weights = rows[1][:, None, :, :, None] * columns[1][None, :, :, None]
-        pixels, weights = (values.reshape(4, len(regions), -1) for values in (pixels, weights))
+        pixels, weights = (values.reshape(4, len(corners), -1) for values in (pixels, weights))
         found = []
         for image in np.unique(images):
             own = np.flatnonzero(images == image)
@@ -78,10 +65,10 @@ class ROIAlign(Layer):
             found.append((int(image), *parts, torch.from_numpy(weights[:, own]).to(x)))
         return found
 
-    def _ends(self, regions: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self, corners: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the regions begin along an axis of the map, and their sizes, both (R)."""
         param = self.param.roi_pooling_param
-        low, high = regions[:, 1 + axis], regions[:, 3 + axis]
+        low, high = corners[:, axis], corners[:, 2 + axis]
         around = (high - low + 1) * np.float32(param.pad_ratio)
         scale, half = np.float32(param.spatial_scale), np.float32(0.5)
         start = (low - around) * scale - half

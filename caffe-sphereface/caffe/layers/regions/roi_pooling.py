@@ -4,11 +4,12 @@ import numpy as np
 import torch
 
 from caffe.blobs.blob import Blob
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.regions.region_pooling import RegionPooling, nearest
+from caffe.layers.support.registry import register
 
 
 @register('ROIPooling')
-class ROIPooling(Layer):
+class ROIPooling(RegionPooling):
     """Bottoms x (N, C, H, W) and regions (R, 5): image, x1, y1, x2, y2; top (R, C, pooled_h, pooled_w).
 
     Corners are rounded after spatial_scale and belong to the region, which MS-CNN's `pad_ratio` widens on each side by
@@ -16,36 +17,18 @@ class ROIPooling(Layer):
     diff goes to the first maximum of each bin, summed over regions (Fast R-CNN's fork, on the CPU as in Caffe-ZF).
     """
 
-    bottoms = 2
-    tops = 1
-    no_diff_bottoms = (1,)
     kept = ('_places',)
-    reads_back = ()
-    no_capture = 'cuts its regions on the host'
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        param = self.param.roi_pooling_param
-        self.bins = param.pooled_h, param.pooled_w
-        if 0 in self.bins:
-            self.error(f'pooled_h, pooled_w are {self.bins}, expected at least 1 each')
+        super().setup(bottom, top)
         self._places: list[tuple[int, torch.Tensor]] = []
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        shape, regions = bottom[0].shape, bottom[1].shape
-        self.check_picture(shape)
-        if not regions or bottom[1].count != regions[0] * 5:
-            self.error(f'regions have shape {regions}, expected (regions, 5)')
-        top[0].reshape(regions[0], shape[1], *self.bins)
 
     def _regions(self, bottom: list[Blob]) -> list[tuple[int, list[range], list[range]]]:
         """The image, the rows of each bin and the columns of each bin of every region."""
-        shape, regions = bottom[0].shape, bottom[1].tensor.cpu().numpy().reshape(-1, 5)
-        images = regions[:, 0].astype(int)
-        if len(images) and not 0 <= images.min() <= images.max() < shape[0]:
-            self.error(f'has regions of images {images.min()} to {images.max()}, expected 0 to {shape[0] - 1}')
-        param, corners = self.param.roi_pooling_param, regions[:, 1:].astype(np.float32)
+        shape, (images, corners) = bottom[0].shape, self.regions_of(bottom)
+        param = self.param.roi_pooling_param
         around = (corners[:, 2:] - corners[:, :2] + 1) * np.float32(param.pad_ratio)
-        corners = _rounded((corners + np.hstack([-around, around])) * np.float32(param.spatial_scale))
+        corners = nearest((corners + np.hstack([-around, around])) * np.float32(param.spatial_scale)).astype(int)
         return [
             (int(image), _bins(upper, lower, self.bins[0], shape[2]), _bins(left, right, self.bins[1], shape[3]))
             for image, (left, upper, right, lower) in zip(images, corners)
@@ -98,11 +81,6 @@ def _maxima(x: torch.Tensor, regions: list[tuple[int, list[range], list[range]]]
 def _maximum(x: torch.Tensor, axis: int) -> torch.Tensor:
     """The maxima along an axis, −inf where it is empty."""
     return x.amax(axis) if x.shape[axis] else x.sum(axis) - torch.inf
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """Whole numbers, halves away from zero as C rounds."""
-    return (np.sign(values) * np.floor(np.abs(values) + np.float32(0.5))).astype(int)
 
 
 def _bins(first: int, last: int, count: int, size: int) -> list[range]:
