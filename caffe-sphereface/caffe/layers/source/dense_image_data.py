@@ -1,13 +1,12 @@
 """DenseImageData: pictures, and pictures of the class of each of their pixels."""
 
 import cv2
-import numpy as np
 
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Transformer
-from caffe.data.picture_list import AnnotatedList, read_annotated_list
+from caffe.data.picture_list import AnnotatedList
 from caffe.data.pictures import read_picture
-from caffe.layers.source.pixel_labels import Pair, PixelLabelData, Read
+from caffe.layers.source.pixel_labels import PixelLabelData, Read
 from caffe.layers.support.registry import register
 from caffe.proto.caffe_pb2 import DenseImageDataParameter
 
@@ -31,12 +30,5 @@ class DenseImageData(PixelLabelData):
 
     def open(self, transformer: Transformer) -> tuple[AnnotatedList, Read]:
         param = self.list_param()
-        listing = read_annotated_list(param.source)
-        root, color, size = param.root_folder, param.is_color, (param.new_height, param.new_width)
-
-        def read(index: int, random: np.random.Generator) -> Pair:
-            path = root + listing.annotations[index]
-            picture = read_picture(root + listing.paths[index], color, *size)
-            return Pair(picture, read_picture(path, False, *size, cv2.INTER_NEAREST), path)
-
-        return listing, read
+        size = param.new_height, param.new_width
+        return self.open_pairs(lambda path: read_picture(path, False, *size, cv2.INTER_NEAREST))

@@ -99,12 +99,4 @@ class ImageLabelmapData(PixelLabelData):
 
     def open(self, transformer: Transformer) -> tuple[AnnotatedList, Read]:
         param = self.list_param()
-        listing = read_annotated_list(param.source)
-        root, color, size = param.root_folder, param.is_color, (param.new_height, param.new_width)
-
-        def read(index: int, random: np.random.Generator) -> Pair:
-            path = root + listing.annotations[index]
-            edges = read_picture(path, False, *size)
-            return Pair(read_picture(root + listing.paths[index], color, *size), edges > 127, path)
-
-        return listing, read
+        return self.open_pairs(lambda path: read_picture(path, False, param.new_height, param.new_width) > 127)

@@ -9,7 +9,8 @@ from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer, picture_generator
 from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
-from caffe.data.picture_list import PathList
+from caffe.data.picture_list import AnnotatedList, PathList, read_annotated_list
+from caffe.data.pictures import read_picture
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
 from caffe.layers.support.registry import Layer
@@ -47,6 +48,18 @@ class PixelLabelData(Layer):
     def open(self, transformer: Transformer) -> tuple[PathList, Read]:
         """(the list, the function that reads its entries)."""
         raise NotImplementedError
+
+    def open_pairs(self, read_labels: Callable[[str], np.ndarray]) -> tuple[AnnotatedList, Read]:
+        """`open` for a list with lines `picture labels`, both files; `read_labels` reads the second."""
+        param = self.list_param()
+        listing = read_annotated_list(param.source)
+        root, color, size = param.root_folder, param.is_color, (param.new_height, param.new_width)
+
+        def read(index: int, random: np.random.Generator) -> Pair:
+            path = root + listing.annotations[index]
+            return Pair(read_picture(root + listing.paths[index], color, *size), read_labels(path), path)
+
+        return listing, read
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.list_param()
