@@ -97,16 +97,19 @@ def rounded(weight: torch.Tensor, axis: int = 0) -> tuple[torch.Tensor, torch.Te
     return (weight / step).round_(), step
 
 
+def in_int8(weight: torch.Tensor, axis: int = 0) -> torch.Tensor:
+    """The weights that the whole numbers of `rounded` stand for."""
+    number, step = rounded(weight, axis)
+    return number * step
+
+
 @register('Int8Convolution')
 class Int8Convolution(Convolution):
     """Convolution whose filters are each rounded to 255 values, up to their largest; dweight passes the rounding."""
 
     def used(self, blob: Blob) -> torch.Tensor:
         """The filters rounded, a bias as it is."""
-        if blob is not self.blobs[0]:
-            return blob.tensor
-        number, step = rounded(blob.tensor)
-        return number * step
+        return in_int8(blob.tensor) if blob is self.blobs[0] else blob.tensor
 
     used_backward = used
 
@@ -131,20 +134,16 @@ class Int8InnerProduct(InnerProduct):
 
     bottoms = (1, 1)
 
-    def _sources(self, bottom: list[Blob]) -> tuple[Blob, Blob | None]:
-        """A Blob of the rounded weights that has the learned ones' gradient, and the bias."""
-        weight, bias = super()._sources(bottom)
-        shown = Blob(*weight.shape)
-        number, step = rounded(weight.tensor, int(self.transpose))
-        shown.tensor = number * step
-        shown.share_diff(weight)
-        return shown, bias
+    def used(self, blob: Blob) -> torch.Tensor:
+        """The rows of weights rounded, a bias as it is."""
+        return in_int8(blob.tensor, int(self.transpose)) if blob is self.blobs[0] else blob.tensor
+
+    used_backward = used
 
     def linear(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(weight, bias) in double precision, the weight rounded."""
         weight, bias = super().linear()
-        number, step = rounded(weight)
-        return number * step, bias
+        return in_int8(weight), bias
 
     def macs(self, bottoms: Shapes, tops: Shapes) -> int:
         """Those of an inner product."""

@@ -78,6 +78,10 @@ class InnerProduct(Layer):
         """What forward takes of weights or a bias."""
         return blob.tensor
 
+    def used_backward(self, blob: Blob) -> torch.Tensor:
+        """What the gradient of the bottom takes of weights."""
+        return blob.tensor
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         weight, bias = self._sources(bottom)
         if self.param.inner_product_param.normalize and not self.transpose and len(bottom) == 1:
@@ -109,6 +113,6 @@ class InnerProduct(Layer):
             else:
                 bias.grad = dy.sum(0).reshape(bias.shape)
         if propagate_down[0]:
-            w = weight.tensor
+            w = self.used_backward(weight)
             rows = w.reshape(self.inputs, -1).t() if self.transpose else w.reshape(self.outputs, -1)
             bottom[0].grad = precision.product(dy, rows).reshape(bottom[0].shape)
