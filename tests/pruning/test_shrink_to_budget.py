@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from masking import randomize
+from residual_block import NET, model_of
 from sphereslim.channels.groups import Groups
 from sphereslim.criteria.context import Context
 from sphereslim.criteria.obs import measure_all, without
@@ -17,29 +17,10 @@ from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.shrink_to_budget import Settings, Shrinking
 from sphereslim.pruning.trials import Trials, outputs_of
 
-BLOCKS = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: [1, 3, 8, 8] } } }
-layer { name: "first" type: "Convolution" bottom: "data" top: "first"
-        convolution_param { num_output: 8 kernel_size: 3 pad: 1 } }
-layer { name: "wide" type: "Convolution" bottom: "first" top: "wide"
-        convolution_param { num_output: 16 kernel_size: 1 } }
-layer { name: "slope" type: "PReLU" bottom: "wide" top: "wide" }
-layer { name: "each" type: "Convolution" bottom: "wide" top: "each"
-        convolution_param { num_output: 16 group: 16 kernel_size: 3 pad: 1 } }
-layer { name: "slope2" type: "PReLU" bottom: "each" top: "each" }
-layer { name: "back" type: "Convolution" bottom: "each" top: "back"
-        convolution_param { num_output: 8 kernel_size: 1 } }
-layer { name: "sum" type: "Eltwise" bottom: "first" bottom: "back" top: "sum" }
-layer { name: "out" type: "InnerProduct" bottom: "sum" top: "out" inner_product_param { num_output: 6 } }
-"""
-
 
 @pytest.fixture
 def model():
-    net = parse_net(BLOCKS)
-    opened = open_net(net)
-    randomize(opened, np.random.default_rng(0))
-    return Model(net, weights_of(opened), Groups(net))
+    return model_of(NET)
 
 
 @pytest.fixture
@@ -104,7 +85,7 @@ def test_a_refined_step_is_nearer_to_the_original_on_more_pictures(model, feeds,
 def test_a_budget_out_of_reach_and_a_net_without_groups_are_told(model, feeds, tmp_path):
     with pytest.raises(SlimError, match='budget of 10: no choice of channels costs as little, expected at least '):
         next(Shrinking(model, *feeds, tmp_path, settings()).steps([10]))
-    net = parse_net(BLOCKS.split('layer { name: "wide"')[0])
+    net = parse_net(NET.split('layer { name: "wide"')[0])
     lone = Model(net, weights_of(open_net(net)), Groups(net))
     with pytest.raises(SlimError, match='no group of channels can be pruned'):
         Shrinking(lone, *feeds, tmp_path)

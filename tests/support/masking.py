@@ -2,6 +2,7 @@
 
 import numpy as np
 from sphereslim.channels.groups import Groups
+from sphereslim.channels.surgery import prune
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.pruning.model import Model, slim
 
@@ -18,6 +19,20 @@ def masked_outputs(net, groups, mask, inputs):
                 block = net.blobs[top].data.shape[1] // len(flow.ids)
                 net.blobs[top].data[:, ~np.repeat(mask[flow.ids], block)] = 0
     return {name: np.array(net.blobs[name].data) for name in net.outputs}
+
+
+def assert_pruned_is_masked(proto, net, groups, kept, inputs):
+    """A caffe.Net with the channels `kept` {group: units} gives what it gives with the others set to zero, to 1e-5.
+
+    Returns the pruned weights.
+    """
+    (smaller,), weights = prune([proto], weights_of(net), kept, groups)
+    expected = masked_outputs(net, groups, groups.keep_mask(kept), inputs)
+    found = outputs(open_net(smaller, weights), inputs)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5 * max(1, np.abs(value).max()), err_msg=name)
+    return weights
 
 
 def _assert_true(flow, shape, name):
