@@ -51,6 +51,11 @@ COMMANDS = [
         '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 6 --judge-count 6 '
         '--test-count 4 --macs 80% --bytes 20000 --out slim',
     ),
+    (
+        'python/goals.py',
+        '{base}/deploy.prototxt {base}/final.caffemodel --images faces/aligned --count 6 --judge-count 6 '
+        '--test-count 4 --settings goals.json --pairs faces/pairs.txt --pictures faces/aligned --out goals',
+    ),
     ('python/check.py', '{base}/deploy.prototxt {base}/final.caffemodel --for bvlc'),
     ('python/groups.py', '{base}/train.prototxt {base}/deploy.prototxt'),
     (

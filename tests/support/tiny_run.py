@@ -78,6 +78,9 @@ def write_run(folder):
         'margins': {'m4': {'alpha': 0.5, **training, 'snapshot': 1}},
     }
     (folder / 'plus.json').write_text(json.dumps(plus))
+    goal = {'title': '20,000 bytes', 'page': 'page.md'}
+    goals = {'sets': {'faces': 'pairs'}, 'runs': {'small': {'bytes': '20000', 'goals': {'in fewer bits': goal}}}}
+    (folder / 'goals.json').write_text(json.dumps(goals))
 
 
 def _write_faces(faces):

@@ -41,6 +41,7 @@ from sphereslim.rewrite.fold import fold
 
 Row = dict[str, Any]  # the figures of a net
 Files = tuple[Path, Path]  # of a net: prototxt and caffemodel
+NETS = REFITTED, DISTILLED, IN_FEWER_BITS = 'fewer channels, refitted', 'distilled', 'in fewer bits'  # of a result
 
 
 class Compression:
@@ -122,7 +123,7 @@ class Compression:
             self._part = done
         else:
             raise SlimError(f'{self.request.out}: {self._shortfall_in_bits(figures)}')
-        files['in fewer bits'] = _quantized_in(result[0].parent)
+        files[IN_FEWER_BITS] = _quantized_in(result[0].parent)
         self._begin('measuring')
         self.limits = channels.limits_of(limits, step) if step else {}
         rows = self._rows(files, figures)
@@ -141,19 +142,19 @@ class Compression:
         self._begin('refitting on more pictures')
         refined = channels.refined(limits, step, self.refit)
         model = refined.model()
-        files['fewer channels, refitted'] = _files_in(refined.folder)
+        files[REFITTED] = _files_in(refined.folder)
         if self.request.train_minutes:
             self._begin(f'distilling for {self.request.train_minutes:g} minutes')
             name = f'{Path(refined.folder).name}-{self.request.train_minutes:g}-minutes'
             units, test = {group: np.array(own) for group, own in step.kept.items()}, set(map(Path, self.test.paths))
             folder = self.request.out / 'trained' / name
             model = trained(self.request, model, channels.whole(limits), units, test, folder)
-            files['distilled'] = model.save(self.request.out / 'trained' / f'{name}-net')
+            files[DISTILLED] = model.save(self.request.out / 'trained' / f'{name}-net')
         return model, files
 
     def _rows(self, files: dict[str, Files], figures: Figures) -> list[Row]:
         """The figures of the original and of nets by name, which have the same prototxt."""
-        before, after = figures.milliseconds(self.request.deploy, files['in fewer bits'][0])
+        before, after = figures.milliseconds(self.request.deploy, files[IN_FEWER_BITS][0])
         rows = [self._original_row(figures, before)]
         return rows + [self._row(name, own, figures, after, None) for name, own in files.items()]
 

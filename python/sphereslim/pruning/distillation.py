@@ -5,6 +5,7 @@ Where it is known which channels the pruned net kept, it learns the sums at the 
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -154,19 +155,21 @@ def training_net(
     return with_pictures(net, form, pictures, batch, size)
 
 
-def cpu_seconds(train: str | Path, weights: str | Path, rounds: int = 2) -> float:
-    """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up."""
+def cpu_seconds(train: str | Path, weights: str | Path, rounds: int = 5) -> float:
+    """CPU seconds of one forward and backward pass of a train prototxt, after one to warm up.
+
+    The median of some rounds: on a busy machine single ones take up to twice as long.
+    """
     net = load_net(train, weights, caffe.TRAIN)
 
-    def once() -> None:
+    def once() -> float:
+        start = time.process_time()
         net.forward()
         net.backward()
+        return time.process_time() - start
 
     once()
-    start = time.process_time()
-    for _ in range(rounds):
-        once()
-    return (time.process_time() - start) / rounds
+    return statistics.median(once() for _ in range(rounds))
 
 
 def distilled(stage: Stage, student: Model) -> Model:

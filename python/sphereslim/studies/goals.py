@@ -1,7 +1,7 @@
-"""How small one model can be made: goals of size and accuracy, each pursued by `compress`, and what is reached.
+"""How small one model can be made: runs of `compress`, and which goals of size and accuracy their nets reach.
 
-Every goal has a folder of `compress` for each seed. Figures are kept in results.json with the command that made them;
-a goal whose command is another one since is pursued again.
+Every run has a folder of `compress` for each seed. Figures are kept in results.json with the command that made them; a
+run whose command is another one since is made again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from sphereslim.compression.budgets import Budgets
 from sphereslim.compression.files import command_of
 from sphereslim.compression.request import Request
-from sphereslim.compression.run import compress
+from sphereslim.compression.run import DISTILLED, IN_FEWER_BITS, REFITTED, compress
 from sphereslim.evaluation.paired import lost_text
 from sphereslim.files import ResultsFile
 from sphereslim.report.cells import ANALYTIC, MEASURED, ReportCell, ReportTable, accuracy_text
@@ -24,29 +24,21 @@ NOTE = (
     'channels, refitting, training and rounding, without the verification.'
 )
 
-Result = dict[str, Any]  # stored figures of a goal and a seed
+Result = dict[str, Any]  # stored figures of a run
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A smaller net to make, and what is asked of it: accuracies in percent and points lost, by name of the pairs.
+    """What is asked of a net of a run: accuracies in percent and points lost, by name of the pairs.
 
-    `page` is the file that its row is written into, in a folder of pages.
+    `net` is one of `compression.run.NETS`; `page` is the file that the row is written into, in a folder of pages.
     """
 
-    key: str
+    net: str
     title: str
     page: str
-    budgets: Budgets
-    train_minutes: float = 0.0
-    seed: int = 0
     at_least: Mapping[str, float] = field(default_factory=dict)
     lost_at_most: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The folder of the goal, and what its figures are kept as."""
-        return f'{self.key}-seed-{self.seed}'
 
     def aims(self) -> str:
         """What is asked, in words."""
@@ -60,63 +52,77 @@ class Goal:
             missing.append((name, before[name]['accuracy'] - after[name]['accuracy'] - value))
         return [f'{name} {points:.2f}' for name, points in missing if points > 1e-9]
 
+    def minutes(self, cpu_seconds: Mapping[str, float]) -> float:
+        """CPU minutes of the parts of a run that the net takes."""
+        return sum(used for part, used in cpu_seconds.items() if part != 'fewer bits' or self.net == IN_FEWER_BITS) / 60
 
-def pursue(goal: Goal, base: Request, known: ResultsFile, tell: Callable[[str], object]) -> Result:
-    """The Result of a Goal, made where it is not known: as the Request `base` says, in a folder of its `out`."""
+
+@dataclass(frozen=True)
+class Run:
+    """One `compress` with a seed, and the goals that its nets are held against."""
+
+    key: str
+    goals: tuple[Goal, ...]
+    budgets: Budgets
+    train_minutes: float = 0.0
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The folder of the run, and what its figures are kept as."""
+        return f'{self.key}-seed-{self.seed}'
+
+    def has(self, net: str) -> bool:
+        """Whether the run makes a net of that name."""
+        fewer_channels = bool(self.budgets.macs or self.budgets.parameters)
+        made = {REFITTED: fewer_channels, DISTILLED: fewer_channels and self.train_minutes > 0, IN_FEWER_BITS: True}
+        return made[net]
+
+
+def pursue(run: Run, base: Request, known: ResultsFile, tell: Callable[[str], object]) -> Result:
+    """The Result of a Run, made where it is not known: as the Request `base` says, in a folder of its `out`."""
     request = replace(
-        base,
-        out=base.out / goal.name,
-        budgets=goal.budgets,
-        train_minutes=goal.train_minutes,
-        seed=goal.seed,
+        base, out=base.out / run.name, budgets=run.budgets, train_minutes=run.train_minutes, seed=run.seed
     )
     command = command_of(request)
-    stored = known.results.get(goal.name)
+    stored = known.results.get(run.name)
     if stored is None or stored['command'] != command:
-        tell(f'{goal.title}, seed {goal.seed}')
+        tell(run.name)
         found = compress(request, tell)
         stored = {
             'command': command,
-            'original': found['rows'][0],
-            'net': _made(goal, found['rows']),
+            'rows': found['rows'],
             'cpu_seconds': {part: used for part, used in found['cpu_seconds'].items() if part != 'measuring'},
         }
-        known.keep(goal.name, stored)
+        known.keep(run.name, stored)
     return dict(stored)
 
 
-def _made(goal: Goal, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of the net that a goal is about: in fewer bits only where bytes are asked for."""
-    return rows[-1] if goal.budgets.bytes else rows[-2]
+def tables(runs: Sequence[Run], results: Mapping[str, Result]) -> dict[str, list[ReportTable]]:
+    """{page: what is reached of its goals, and the commands}, of the runs that have a Result."""
+    pages: dict[str, list[tuple[Goal, Run]]] = {}
+    for run in runs:
+        for goal in run.goals if run.name in results else ():
+            pages.setdefault(goal.page, []).append((goal, run))
+    return {page: [_reached(there, results), _commands(there, results)] for page, there in pages.items()}
 
 
-def tables(goals: Sequence[Goal], results: Mapping[str, Result]) -> dict[str, list[ReportTable]]:
-    """{page: what is reached of its goals, and the commands}, of the goals that have a Result."""
-    pages: dict[str, list[ReportTable]] = {}
-    for page in dict.fromkeys(goal.page for goal in goals):
-        there = [(goal, results[goal.name]) for goal in goals if goal.page == page and goal.name in results]
-        if there:
-            pages[page] = [_reached(there), _commands(there)]
-    return pages
-
-
-def _reached(there: Sequence[tuple[Goal, Result]]) -> ReportTable:
-    sets = list(there[0][1]['original']['accuracies'])
+def _reached(there: Sequence[tuple[Goal, Run]], results: Mapping[str, Result]) -> ReportTable:
+    whole = results[there[0][1].name]['rows'][0]
+    sets = list(whole['accuracies'])
     columns = ['net', 'seed', 'MACs', 'bytes', 'CPU minutes']
     columns += [word for name in sets for word in (name, 'lost')]
-    whole = there[0][1]['original']
     first = [*map(ReportCell, ('original', '')), *_sizes(whole, whole), ReportCell('')]
     first += [cell for name in sets for cell in (_accuracy(whole, name), ReportCell(''))]
     rows = [[*first, ReportCell(''), ReportCell('')]]
-    for goal, result in there:
-        rows.append(list(_row(goal, result, sets)))
+    rows += [list(_row(goal, run, results[run.name], sets)) for goal, run in there]
     return ReportTable('Goals', [*columns, 'asked', 'missing'], rows, NOTE)
 
 
-def _row(goal: Goal, result: Result, sets: Sequence[str]) -> Iterator[ReportCell]:
-    whole, net = result['original'], result['net']
-    yield from (ReportCell(goal.title), ReportCell(str(goal.seed)), *_sizes(net, whole))
-    yield ReportCell(f'{sum(result["cpu_seconds"].values()) / 60:.1f}', MEASURED)
+def _row(goal: Goal, run: Run, result: Result, sets: Sequence[str]) -> Iterator[ReportCell]:
+    whole, net = result['rows'][0], next(row for row in result['rows'] if row['name'] == goal.net)
+    yield from (ReportCell(goal.title), ReportCell(str(run.seed)), *_sizes(net, whole))
+    yield ReportCell(f'{goal.minutes(result["cpu_seconds"]):.1f}', MEASURED)
     for name in sets:
         yield _accuracy(net, name)
         yield ReportCell(lost_text(whole['accuracies'][name], net['accuracies'][name]), MEASURED)
@@ -134,8 +140,7 @@ def _accuracy(net: Mapping[str, Any], name: str) -> ReportCell:
     return ReportCell(accuracy_text(found['accuracy'], found['error']), MEASURED)
 
 
-def _commands(there: Sequence[tuple[Goal, Result]]) -> ReportTable:
-    rows = [
-        [ReportCell(f'{goal.title}, seed {goal.seed}'), ReportCell(f'`{result["command"]}`')] for goal, result in there
-    ]
-    return ReportTable('Commands', ['net', 'made by'], rows)
+def _commands(there: Sequence[tuple[Goal, Run]], results: Mapping[str, Result]) -> ReportTable:
+    made = {run.name: results[run.name]['command'] for _, run in there}
+    rows = [[ReportCell(name), ReportCell(f'`{command}`')] for name, command in made.items()]
+    return ReportTable('Commands', ['run', 'made by'], rows)
