@@ -1,8 +1,9 @@
 """Pictures to measure on: as many as asked for, none in two samples, none of the people of a pairs file."""
 
 import pytest
-from sphereslim.data.pictures import sample_pictures, shuffled_pictures
+from sphereslim.data.pictures import list_images, pictures_below, sample_pictures, shuffled_pictures
 from sphereslim.errors import SlimError
+from sphereslim.facedata.lists import folders
 
 
 @pytest.fixture
@@ -44,3 +45,23 @@ def test_all_pictures_come_in_the_order_of_the_seed_without_the_people_of_the_pa
     (tmp_path / 'pairs.txt').write_text('1 1\nA 1 2\nB 1 C 1\n')
     left = shuffled_pictures(pictures, 3, tmp_path / 'pairs.txt')
     assert len(everything) == 20 and sorted({path.parent.name for path in left}) == list('DEFGHIJ')
+
+
+def test_pictures_of_linked_folders_are_found(pictures, tmp_path):
+    both = tmp_path / 'both'
+    both.mkdir()
+    (both / 'B').symlink_to(pictures / 'B')
+    (both / 'all').symlink_to('all-linked')
+    (both / 'all-linked').symlink_to(pictures)
+    found = [path.relative_to(both).as_posix() for path in list_images(both)]
+    assert found[:2] == ['B/B_0001.jpg', 'B/B_0002.jpg'] and found[2] == 'all/A/A_0001.jpg' and len(found) == 20
+    assert folders.pictures(both) == sorted(found)
+
+
+def test_a_folder_is_read_once_under_its_own_name_and_links_that_lead_back_end_there(pictures):
+    before = pictures_below(pictures)
+    (pictures.parent / 'elsewhere.jpg').touch()
+    links = {'0': 'J', 'up': '..', 'gone': 'no', 'A/back': '..', 'B/self': '.', 'C/next': '../D', 'D/next': '../C'}
+    for name, target in links.items():
+        (pictures / name).symlink_to(target)
+    assert pictures_below(pictures) == before

@@ -62,15 +62,40 @@ def _is_cut_short(content: bytes) -> bool:
     return content[:2] == b'\xff\xd8' and content.find(b'\xff\xd9', content.rfind(b'\xff\xda')) < 0
 
 
+def pictures_below(folder: str | Path) -> list[Path]:
+    """Sorted paths of all pictures below `folder`, those in linked folders too.
+
+    Each folder is read once, under its own name where it lies below `folder`. A link to a folder that was read, or
+    that holds `folder` itself, is passed over.
+    """
+    seen = {_identity(parent) for parent in Path(folder).resolve().parents}
+    found, starts = [], [str(folder)]
+    for start in starts:  # which grows by the links that are met
+        for here, inner, names in os.walk(start):
+            if _identity(here) in seen:
+                inner.clear()
+                continue
+            seen.add(_identity(here))
+            found += [Path(here, name) for name in names if is_picture(name)]
+            starts += sorted(path for name in inner if os.path.islink(path := os.path.join(here, name)))
+    return sorted(found)
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    """What a folder has in common with every link to it."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
 def list_images(source: str | Path, count: int | None = None) -> list[Path]:
-    """All paths, or `count` at most, evenly spread: the pictures under a folder, or those of a list file.
+    """All paths, or `count` at most, evenly spread: the pictures below a folder, or those of a list file.
 
     A list's paths are from its own folder on. What follows the path in a line of the list, such as a
     label, is passed over. SlimError where there are none, and naming a line whose picture is missing.
     """
     source = Path(source)
     if source.is_dir():
-        paths = sorted(filter(is_picture, source.rglob('*')))
+        paths = pictures_below(source)
     elif source.is_file():
         lines = enumerate(read_text(source, 'a list of pictures').splitlines(), 1)
         paths = [_listed(source, number, line.strip()) for number, line in lines if line.strip()]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sphereslim.data.pictures import is_picture
+from sphereslim.data.pictures import is_picture, pictures_below
 from sphereslim.errors import SlimError
 
 
@@ -23,9 +23,12 @@ def people(folder: str | Path) -> dict[str, list[str]]:
 
 
 def pictures(folder: str | Path) -> list[str]:
-    """Sorted paths of all pictures below `folder`, relative to it, with '/' between folders. Errors as `people`."""
+    """Sorted paths of all pictures below `folder`, relative to it, with '/' between folders, as `pictures_below`.
+
+    Errors as `people`.
+    """
     folder = _existing(folder)
-    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if is_picture(path))
+    found = sorted(path.relative_to(folder).as_posix() for path in pictures_below(folder))
     if not found:
         raise SlimError(f'{folder}: no pictures in it or below')
     return found
