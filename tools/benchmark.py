@@ -4,8 +4,9 @@
 All contenders of a row compute by turns in one process with the same threads, so that whatever else the machine does
 meets all alike. A ratio is the peer's time over the engine's, each the best of the rounds: more than 1 means that the
 engine is faster. The ratio of the CPU time used stands beside it in the JSON file. Outputs (training: the first step's
-loss) must agree with PyTorch's to 1e-4 of their largest value, or the command ends with status 1. Memory is the peak of
-a process that trains, without what it held before the net existed.
+loss) must agree to 1e-4 of their largest value with PyTorch's, or with the engine's where PyTorch does not compete.
+Otherwise there is no ratio against the contender, and the command ends with status 1, naming it, the row and by how
+much it differs. Memory is the peak of a process that trains, without what it held before the net existed.
 """
 
 import os
@@ -15,9 +16,8 @@ from pathlib import Path
 
 os.environ.setdefault('GLOG_minloglevel', '2')
 
-import numpy as np
 import torch
-from benchmarks.measuring import machine, take_turns
+from benchmarks.measuring import differences, machine, take_turns
 from benchmarks.nets import MOBILE
 from benchmarks.peers import Skipped, choose_device, inference, training
 from sphereslim.commands.arguments.parser import command_parser
@@ -60,6 +60,7 @@ FULL = [
     ('infer', MOBILE, 256),
 ]
 PEERS = ['torch', 'compiled', 'onnxruntime', 'opencv']
+TOLERANCE = 1e-4
 
 
 def main():
@@ -74,9 +75,9 @@ def main():
         tqdm.write(line(results[-1]))
         keep(report, args)
     print('\n' + text_table(*table(results), left=3))
-    wrong = [line(row) for row in results if not row['difference'] <= 1e-4]
+    wrong = [f'{title(row)}: {", ".join(disagreements(row))}' for row in results if differing(row)]
     if wrong:
-        sys.exit('benchmark: outputs differ by more than 1e-4: ' + '; '.join(wrong))
+        sys.exit(f'benchmark: outputs differ by more than {TOLERANCE:g}: ' + '; '.join(wrong))
 
 
 def keep(report, args):
@@ -89,7 +90,7 @@ def keep(report, args):
 
 
 def measure(kind, name, batch, args, device):
-    """One row as a dictionary: milliseconds by contender, ratios, difference, memory, and what was skipped."""
+    """One row as a dictionary: milliseconds by contender, ratios, differences, memory, and what was skipped."""
     compiled = args.full and not args.no_compile
     peers = [who for who in args.peers if who != 'compiled' or compiled]
     contenders = (
@@ -97,9 +98,7 @@ def measure(kind, name, batch, args, device):
     )
     skipped = {who: str(why) for who, why in contenders.items() if isinstance(why, Skipped)}
     contenders = {who: run for who, run in contenders.items() if who not in skipped}
-    outputs = {who: np.array(run()) for who, run in contenders.items()}
-    reference = outputs.get('torch', outputs['caffe'])
-    difference = max(np.abs(y.reshape(-1) - reference.reshape(-1)).max() for y in outputs.values())
+    difference = differences(contenders)
     wall, cpu = take_turns(contenders, args.seconds)
     row = {
         'kind': kind,
@@ -108,14 +107,27 @@ def measure(kind, name, batch, args, device):
         'wall_ms': wall,
         'cpu_ms': cpu,
         'skipped': skipped,
-        'ratio': {who: wall[who] / wall['caffe'] for who in wall if who != 'caffe'},
-        'cpu_ratio': {who: cpu[who] / cpu['caffe'] for who in cpu if who != 'caffe'},
-        'difference': float(difference / np.abs(reference).max()),
+        'difference': difference,
         'load': os.getloadavg()[0],
     }
+    row['ratio'], row['cpu_ratio'] = (ratios(ms, differing(row)) for ms in (wall, cpu))
     if kind == 'train' and not args.no_memory:
         row['memory_mib'] = {who: peak(who, name, batch, args.threads, args.gpu) for who in ('caffe', 'torch')}
     return row
+
+
+def ratios(ms, wrong):
+    """{peer: its time over the engine's} of all that compute the same as the engine: none of those in `wrong`."""
+    return {} if 'caffe' in wrong else {who: ms[who] / ms['caffe'] for who in ms if who not in ('caffe', *wrong)}
+
+
+def differing(row):
+    """The contenders whose outputs in a row differ from the reference's by more than is allowed, or are no numbers."""
+    return [who for who, difference in row['difference'].items() if not difference <= TOLERANCE]
+
+
+def disagreements(row):
+    return [f'{who} differs by {row["difference"][who]:.0e}' for who in differing(row)]
 
 
 def peak(who, name, batch, threads, gpu):
@@ -138,12 +150,24 @@ def table(results):
             r['net'],
             r['batch'],
             f'{r["wall_ms"]["caffe"]:.1f}',
-            *(f'{r["ratio"][who]:.2f}' if who in r['ratio'] else '-' for who in PEERS),
+            *(ratio(r, who) for who in PEERS),
             memory_ratio(r),
-            f'{r["difference"]:.0e}',
+            f'{largest_agreeing(r):.0e}',
         ]
         for r in results
     ]
+
+
+def ratio(row, who):
+    """A peer's cell: its ratio, 'differs' where it or the engine computes something else, '-' where it is not there."""
+    if who in row['ratio']:
+        return f'{row["ratio"][who]:.2f}'
+    return 'differs' if who in row['difference'] else '-'
+
+
+def largest_agreeing(row):
+    """The largest difference in a row among those that are allowed."""
+    return max((d for d in row['difference'].values() if d <= TOLERANCE), default=float('nan'))
 
 
 def memory_ratio(row):
@@ -157,7 +181,12 @@ def line(row):
     parts += [f'{who} skipped ({why})' for who, why in row['skipped'].items()]
     if 'memory_mib' in row:
         parts.append('MiB ' + ' '.join(f'{who} {mib:.0f}' for who, mib in row['memory_mib'].items()))
-    return f'{row["kind"]} {row["net"]} batch {row["batch"]}: {", ".join(parts)}, difference {row["difference"]:.0e}'
+    parts += disagreements(row)
+    return f'{title(row)}: {", ".join(parts)}, difference {largest_agreeing(row):.0e}'
+
+
+def title(row):
+    return f'{row["kind"]} {row["net"]} batch {row["batch"]}'
 
 
 def describe(machine):

@@ -2,9 +2,12 @@ import json
 import subprocess
 import sys
 
+import benchmark
+import numpy as np
 import pytest
 import torch
 import torch._dynamo  # noqa: F401 (optimizers of PyTorch 2.4 do, which fails where the stand-in is in place)
+from benchmarks import peers
 from benchmarks.peers import choose_device, training
 from repository import ROOT
 
@@ -35,9 +38,35 @@ def test_a_row_compares_the_engine_with_the_module(tmp_path):
     assert told.returncode == 0, told.stderr
     report = json.loads((tmp_path / 'report.json').read_text())
     [row] = report['rows']
-    assert (row['kind'], row['net'], row['batch']) == ('infer', 'sphereface-4', 1) and row['difference'] <= 1e-4
+    assert (row['kind'], row['net'], row['batch']) == ('infer', 'sphereface-4', 1)
+    assert row['difference']['torch'] == 0 < row['difference']['caffe'] <= 1e-4
     assert row['ratio'] == {'torch': row['wall_ms']['torch'] / row['wall_ms']['caffe']}
     assert f'{row["ratio"]["torch"]:.2f}' in (tmp_path / 'report.md').read_text()
+
+
+def test_a_contender_that_computes_something_else_is_named(monkeypatch, capsys):
+    outputs = {'caffe': [2.0, 4.00001], 'torch': [2.0, 4.0], 'onnxruntime': [2.0, 5.0], 'opencv': [float('nan'), 4.0]}
+    contenders = {who: lambda values=values: np.array(values) for who, values in outputs.items()}
+    monkeypatch.setattr(benchmark, 'inference', lambda *_: contenders)
+    monkeypatch.setattr('sys.argv', ['benchmark.py', '--only', 'infer mobile', '--seconds', '0.01'])
+    with pytest.raises(SystemExit, match='onnxruntime differs by 2e-01, opencv differs by nan') as ended:
+        benchmark.main()
+    assert 'caffe differs' not in str(ended.value) and 'torch differs' not in str(ended.value)
+    row = capsys.readouterr().out.split('\n\n')[1].splitlines()[-1]
+    assert row.split()[5:7] == ['-', 'differs'] and float(row.split()[4]) > 0
+
+
+def test_there_is_no_ratio_where_the_engine_differs_from_pytorch():
+    row = {'difference': {'caffe': 0.5, 'torch': 0.0, 'opencv': 0.0}, 'ratio': {}}
+    assert benchmark.differing(row) == ['caffe'] and benchmark.ratios({'caffe': 1, 'torch': 2}, ['caffe']) == {}
+    assert [benchmark.ratio(row, who) for who in ('torch', 'compiled', 'opencv')] == ['differs', '-', 'differs']
+
+
+def test_no_two_biases_of_a_compared_net_are_the_same(monkeypatch):
+    monkeypatch.setitem(peers._IMPORTERS, 'opencv', lambda peer, *_: peer)
+    module = peers.inference('sphereface-4', 1, 1, ['opencv'], torch.device('cpu'))['opencv']
+    biases = [tuple(values.tolist()) for name, values in module.named_parameters() if name.endswith('bias')]
+    assert len(set(biases)) == len(biases) > 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

@@ -10,6 +10,17 @@ import numpy as np
 import torch
 
 
+def differences(contenders):
+    """{contender: largest difference of its output from the reference's, as a share of that one's largest value}.
+
+    The reference is PyTorch's module where it competes, the engine otherwise. Contenders are functions that give arrays
+    of one size; what is no number in an output makes its difference none.
+    """
+    outputs = {who: np.array(run()).reshape(-1) for who, run in contenders.items()}
+    reference = outputs.get('torch', outputs['caffe'])
+    return {who: float(np.abs(y - reference).max() / np.abs(reference).max()) for who, y in outputs.items()}
+
+
 def take_turns(contenders, seconds):
     """({contender: best wall ms}, {contender: median CPU ms}) of rounds for about `seconds`, at least five."""
     wall, cpu = ({who: [] for who in contenders} for _ in range(2))

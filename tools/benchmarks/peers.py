@@ -208,12 +208,18 @@ _IMPORTERS = {'onnxruntime': _onnxruntime, 'opencv': _opencv}
 
 
 def _plausible_weights(net):
-    """Weights that keep the size of what passes, for nets whose own are not at hand."""
+    """Weights that keep the size of what passes, for nets whose own are not at hand.
+
+    No two biases are the same: PyTorch's exporter writes equal ones once, for an Identity to hand out, behind which
+    OpenCV 4's Gemm takes a bias for a whole matrix and reads past its end.
+    """
     random = np.random.default_rng(1)
     for name, layer in net.layer_dict.items():
         if layer.type in ('Convolution', 'InnerProduct'):
-            weight = net.params[name][0].data
+            weight, *bias = (blob.data for blob in net.params[name])
             weight[...] = random.normal(0, (2 / weight[0].size) ** 0.5, weight.shape)
+            for values in bias:
+                values[...] = random.normal(0, 0.1, values.shape)
         elif layer.type == 'BatchNorm':
             mean, variance, weight = net.params[name]
             mean.data[...] = random.normal(0, 0.1, mean.data.shape)
