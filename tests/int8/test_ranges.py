@@ -1,5 +1,7 @@
 """How far the steps of a blob reach."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sphereslim.errors import SlimError
@@ -33,6 +35,19 @@ def test_what_is_measured_does_not_depend_on_batches(with_outliers):
     assert (values.low, values.high) == (x.min(), x.max()) and values.counts.sum() == x.size
     assert values.mean == pytest.approx(x.mean(0), abs=1e-6) and (values.largest == np.abs(x).max(0)).all()
     assert (values.counts == whole.counts).all()
+
+
+def test_measuring_does_not_keep_what_the_blobs_of_a_batch_hold():
+    text, names = NET, [f'y{number}' for number in range(40)]
+    for bottom, top in zip(['y', *names], names):
+        text += f'layer {{ name: "{top}" type: "Power" bottom: "{bottom}" top: "{top}" }}\n'
+    x = np.random.default_rng(0).normal(size=(512, 2, 8, 8)).astype(np.float32)
+    sampler = Sampler(open_net(parse_net(text)), [{'x': x}])
+    tracemalloc.start()
+    found = measure(sampler, [sampler.after(name, name) for name in names])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert all(values.counts.sum() == x.size for values in found) and peak < 20 * x.nbytes
 
 
 @pytest.mark.parametrize('method', METHODS)

@@ -24,23 +24,28 @@ class OutputDistance:
         outputs: Sequence[str] | None = None,
     ) -> None:
         self.net, self.feed, self.outputs = net, feed, outputs
-        self.reference = self._rows(net)
+        self.reference = output_rows(net, feed, outputs)
 
     def __call__(self, net: caffe.Net | None = None) -> float:
         """The distance of another net of the same outputs, or of the original with the weights that it has by then."""
-        return cosine_distance(self._rows(net or self.net), self.reference)
+        return cosine_distance(output_rows(net or self.net, self.feed, self.outputs), self.reference)
 
-    def _rows(self, net: caffe.Net) -> np.ndarray:
-        """The outputs (pictures, dimensions), float64."""
-        rows = []
-        for batch in self.feed():
-            for name, array in batch.items():
-                net.blobs[name].reshape(*array.shape)
-                net.blobs[name].data[...] = array
-            tops = net.forward()
-            parts = [np.array(tops[name]) for name in self.outputs or sorted(tops)]
-            rows.append(np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1))
-        return np.concatenate(rows).astype(np.float64)
+
+def output_rows(
+    net: caffe.Net,
+    feed: Callable[[], Iterable[Mapping[str, np.ndarray]]],
+    outputs: Sequence[str] | None = None,
+) -> np.ndarray:
+    """What a net gives for the pictures of `feed` (pictures, dimensions), float64; arguments as of OutputDistance."""
+    rows = []
+    for batch in feed():
+        for name, array in batch.items():
+            net.blobs[name].reshape(*array.shape)
+            net.blobs[name].data[...] = array
+        tops = net.forward()
+        parts = [np.array(tops[name]) for name in outputs or sorted(tops)]
+        rows.append(np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1))
+    return np.concatenate(rows).astype(np.float64)
 
 
 def cosine_distance(rows: np.ndarray, reference: np.ndarray) -> float:

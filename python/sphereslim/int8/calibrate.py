@@ -9,7 +9,7 @@ from typing import Any
 from sphereslim.data.feed import Feed
 from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
-from sphereslim.evaluation.output_distance import OutputDistance
+from sphereslim.evaluation.output_distance import cosine_distance, output_rows
 from sphereslim.files import ResultsFile
 from sphereslim.int8.calibration import STEPS, Int8Layer
 from sphereslim.int8.points import int8_layers, rounded_blobs
@@ -125,10 +125,11 @@ def choose(
     a run that was stopped goes on. `always_float` are layers that are not asked for.
     """
     known = kept.results if kept else {}
-    distance = OutputDistance(open_net(prepared.net, prepared.weights), feed)
+    reference = output_rows(open_net(prepared.net, prepared.weights), feed)
 
     def loss(layers: Sequence[str]) -> float:
-        return distance(open_net(prepared.simulated(layers), prepared.weights))
+        simulation = open_net(prepared.simulated(layers), prepared.weights)
+        return cosine_distance(output_rows(simulation, feed), reference)
 
     def cost(layer: str) -> float:
         return float(kept.result(layer, lambda: loss([layer]))) if kept else loss([layer])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,27 +39,24 @@ class Values:
 
 def extremes(sampler: Sampler, stops: Sequence[Stop]) -> list[Values]:
     """The Values of blobs over a Sampler's batches, without counts."""
-    found: list[Values] = []
-    pictures = 0
-    for batch in sampler.blobs(stops):
-        if not found:
-            found = [_nothing_of(blob) for blob in batch]
-        pictures += len(batch[0])
-        for values, blob in zip(found, batch):
-            _extend(values, blob)
-    for values in found:
-        values.mean /= pictures
-    return found
+    found: dict[Stop, Values] = {}
+    pictures = Counter[Stop]()
+    for stop, blob in sampler.one_by_one(stops):
+        _extend(found.setdefault(stop, _nothing_of(blob)), blob)
+        pictures[stop] += len(blob)
+    for stop, values in found.items():
+        values.mean /= pictures[stop]
+    return [found[stop] for stop in stops]
 
 
 def measure(sampler: Sampler, stops: Sequence[Stop]) -> list[Values]:
     """As `extremes`, with counts; it runs the batches twice."""
-    found = extremes(sampler, stops)
-    for batch in sampler.blobs(stops):
-        for values, blob in zip(found, batch):
-            if values.low < values.high:
-                values.counts += np.histogram(blob, BINS, (values.low, values.high))[0]
-    return found
+    found = dict(zip(stops, extremes(sampler, stops)))
+    for stop, blob in sampler.one_by_one(stops):
+        values = found[stop]
+        if values.low < values.high:
+            values.counts += np.histogram(blob, BINS, (values.low, values.high))[0]
+    return [found[stop] for stop in stops]
 
 
 def _nothing_of(blob: np.ndarray) -> Values:

@@ -73,6 +73,16 @@ class Sampler:
         for batch in self._progress(self._inputs()):
             yield self._forward(batch, stops, max(stop.index for stop in stops))
 
+    def one_by_one(self, stops: Sequence[Stop]) -> Iterator[tuple[Stop, np.ndarray]]:
+        """Like `blobs`, yields (stop, its blob) for each stop of each batch, in the order of the net.
+
+        The blob is the net's own, not a copy: it holds what it should until the next one is taken.
+        """
+        for batch in self._progress(self._inputs()):
+            if self._feed is not None:
+                self._set_inputs(batch)
+            yield from self._versions(stops, 0)
+
     def onward(self, stops: Sequence[Stop]) -> Iterator[list[np.ndarray]]:
         """Like `blobs`, but each call goes on with every batch where the last one ended.
 
@@ -167,16 +177,20 @@ class Sampler:
 
     def _pass(self, stops: Sequence[Stop], start: int) -> list[np.ndarray]:
         """Copies of the stops' blobs while the net runs from layer number `start` to the last of them."""
-        found = {}
+        found = {stop: np.array(blob) for stop, blob in self._versions(stops, start)}
+        return [found[stop] for stop in stops]
+
+    def _versions(self, stops: Sequence[Stop], start: int) -> Iterator[tuple[Stop, np.ndarray]]:
+        """Each of the stops with the net's own blob, while the net runs from layer number `start` to the last one."""
         for stop in sorted(set(stops), key=lambda stop: stop.index):
             start = self._run_to(start, stop.index)
-            found[stop] = np.array(self.net.blobs[stop.blob].data)
-            if not np.isfinite(found[stop]).all():
+            blob = self.net.blobs[stop.blob].data
+            if not np.isfinite(blob).all():
                 raise SlimError(
                     f"blob '{stop.blob}' behind layer '{self.net._layer_names[stop.index]}' is not all "
                     'numbers, expected weights and pictures that give finite values'
                 )
-        return [found[stop] for stop in stops]
+            yield stop, blob
 
     def _run_to(self, start: int, end: int) -> int:
         if start <= end:
