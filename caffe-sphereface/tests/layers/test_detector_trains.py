@@ -10,6 +10,7 @@ from repository import SHARED
 
 import caffe
 from caffe.cli import convert_imageset, main
+from ssd_head import ssd_head
 
 ORL = sorted((SHARED / 'data' / 'orl').rglob('*.pgm'))
 TRANSFORM = """scale: 0.0078125 mean_value: 128
@@ -39,26 +40,8 @@ layer { name: "r2" type: "ReLU" bottom: "c2" top: "c2" }
 layer { name: "c3" type: "Convolution" bottom: "c2" top: "c3"
         convolution_param { num_output: 32 kernel_size: 3 stride: 2 pad: 1 weight_filler { type: "msra" } } }
 layer { name: "r3" type: "ReLU" bottom: "c3" top: "c3" }
-layer { name: "l" type: "Convolution" bottom: "c3" top: "l"
-        convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
-layer { name: "lp" type: "Permute" bottom: "l" top: "lp" permute_param { order: 0 order: 2 order: 3 order: 1 } }
-layer { name: "lf" type: "Flatten" bottom: "lp" top: "lf" }
-layer { name: "c" type: "Convolution" bottom: "c3" top: "c"
-        convolution_param { num_output: CLASSES kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
-layer { name: "cp" type: "Permute" bottom: "c" top: "cp" permute_param { order: 0 order: 2 order: 3 order: 1 } }
-layer { name: "cf" type: "Flatten" bottom: "cp" top: "cf" }
-layer { name: "p" type: "PriorBox" bottom: "c3" bottom: "data" top: "p"
-        prior_box_param { min_size: 16 variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 } }
-layer { name: "loss" type: "MultiBoxLoss" bottom: "lf" bottom: "cf" bottom: "p" bottom: "label" top: "loss"
-        include { phase: TRAIN } propagate_down: true propagate_down: true propagate_down: false propagate_down: false
-        multibox_loss_param { num_classes: CLASSES code_type: CENTER_SIZE overlap_threshold: 0.4 } }
-layer { name: "cr" type: "Reshape" bottom: "cf" top: "cr" include { phase: TEST }
-        reshape_param { shape { dim: 0 dim: -1 dim: CLASSES } } }
-layer { name: "s" type: "Softmax" bottom: "cr" top: "s" include { phase: TEST } softmax_param { axis: 2 } }
-layer { name: "sf" type: "Flatten" bottom: "s" top: "sf" include { phase: TEST } }
-layer { name: "found" type: "DetectionOutput" bottom: "lf" bottom: "sf" bottom: "p" top: "found"
-        include { phase: TEST } detection_output_param { num_classes: CLASSES code_type: CENTER_SIZE keep_top_k: 20
-        confidence_threshold: 0.01 nms_param { nms_threshold: 0.45 top_k: 100 } } }
+"""
+EVALUATION = """
 layer { name: "eval" type: "DetectionEvaluate" bottom: "found" bottom: "label" top: "eval" include { phase: TEST }
         detection_evaluate_param { num_classes: CLASSES overlap_threshold: 0.5 } }
 """
@@ -116,7 +99,9 @@ def trained_precision(scene, names, capfd):
     """The mean average precision that `caffe train` logs at the end of a training on scenes of named objects."""
     items = [f'item {{ name: "{name}" label: {label} }}' for label, name in enumerate(['none', *names])]
     Path('labels.prototxt').write_text('\n'.join(items))
-    Path('net.prototxt').write_text(NET + BODY.replace('CLASSES', str(len(items))))
+    head = ssd_head('c3', classes=len(items), side=16, most=20)
+    evaluation = EVALUATION.replace('CLASSES', str(len(items)))
+    Path('net.prototxt').write_text(NET + BODY + head + evaluation)
     Path('solver.prototxt').write_text(SOLVER)
     random = np.random.default_rng(0)
     make_set('train', 120, scene, random)

@@ -9,12 +9,11 @@ import torch
 
 import caffe
 from caffe.cli.main import main
-from caffe.cuda_graphs.recording import Recording
 from caffe.device import cuda_graphs, set_cuda_graphs
 from caffe.layers.activation.rectifiers import PReLU
 from caffe.net import captured
 from caffe.process_state import state
-from gpu_mode import assert_same, gpu_mode, no_waiting
+from gpu_mode import assert_same, gpu_mode, no_waiting, watch_replays
 from training_run import write_pictures
 
 FILLER = 'weight_filler { type: "xavier" }'
@@ -76,10 +75,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def replays(monkeypatch):
-    """A list that grows with every replay."""
-    seen, replay = [], Recording.replay
-    monkeypatch.setattr(Recording, 'replay', lambda self: seen.append(self) or replay(self))
-    return seen
+    return watch_replays(monkeypatch)
 
 
 @pytest.fixture

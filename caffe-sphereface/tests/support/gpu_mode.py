@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import caffe
+from caffe.cuda_graphs.recording import Recording
 from cuda_standin import cuda_standin
 
 
@@ -37,6 +38,13 @@ def no_waiting(device, but=()):
     yield
     waits = [wait for wait in device.waits[before:] if wait.kind not in but]
     assert not waits, sorted(set(waits))
+
+
+def watch_replays(monkeypatch):
+    """A list that grows with every replay of a CUDA graph."""
+    seen, replay = [], Recording.replay
+    monkeypatch.setattr(Recording, 'replay', lambda self: seen.append(self) or replay(self))
+    return seen
 
 
 def on_both(make):
