@@ -66,6 +66,20 @@ class Listed(Protocol):
     source: str
     shuffle: bool
     rand_skip: int
+    batch_size: int
+
+
+class Resized(Protocol):
+    """What the parameter of a layer states that resizes pictures."""
+
+    new_height: int
+    new_width: int
+
+
+def check_new_size(layer: DataLayer, param: Resized) -> None:
+    """An error naming the layer where pictures are to get a height without a width, or a width without a height."""
+    if bool(param.new_height) != bool(param.new_width):
+        layer.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
 
 
 def order_of_list(layer: DataLayer, param: Listed, count: int, generator: np.random.Generator) -> Order:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
-from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
+from caffe.data.feed import check_new_size, make_transformer
 from caffe.data.picture_list import PictureList, read_list, read_multi_label_list
 from caffe.data.pictures import read_picture
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.listed_data import ListedData
+from caffe.layers.support.registry import register
 from caffe.proto.caffe_pb2 import ImageDataParameter
 
 # fields of VideoData's first version, and of ImageSegData
@@ -32,7 +33,7 @@ _OF_OTHERS = (
 
 
 @register('ImageData')
-class ImageData(Layer):
+class ImageData(ListedData):
     """Batches of the pictures (N, C, H, W) and labels (N,) of a list of `path label` lines, over and over.
 
     With `label_dim` L, of Caffe-ZF, lines have L labels behind a path without spaces, and labels are (N, L).
@@ -40,37 +41,26 @@ class ImageData(Layer):
     (`new_height`, `new_width`) or cropped.
     """
 
-    bottoms = 0
-    values_from = 'files'
-    tops = 2
-
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.image_data_param
         others = [name for name in _OF_OTHERS if param.HasField(name)]
         if others and not (others == ['label_type'] and param.label_type == param.IMAGE):
             self.error(f'has {others[0]}, expected it in a layer of labels of pixels or of clips')
-        if bool(param.new_height) != bool(param.new_width):
-            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
+        check_new_size(self, param)
         try:
             log.info('image_data_layer.cpp:38', f'Opening file {param.source}')
             listing = self._read(param)
         except CaffeError as error:
             self.error(str(error))
         log.info('image_data_layer.cpp:63', f'A total of {len(listing.paths)} images.')
-        transformer, generator = make_transformer(self), own_generator()
-        order = order_of_list(self, param, len(listing.paths), generator)
+        transformer = make_transformer(self)
         load = _loader(listing, param, transformer)
-        divisible = listing.labels.ndim == 1
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=divisible)
-        self._feed.shape_tops(self, top, order.peek())
+        self.read_ahead(top, param, len(listing.paths), transformer, load, divisible=listing.labels.ndim == 1)
         log.info('image_data_layer.cpp:90', f'output data size: {",".join(map(str, top[0].shape))}')
 
     def _read(self, param: ImageDataParameter) -> PictureList:
         """The list of pictures, with the labels that this kind of layer gives."""
         return read_multi_label_list(param.source, param.label_dim) if param.label_dim > 1 else read_list(param.source)
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._feed.forward(self, top)
 
 
 @register('MultiLabelImageData')

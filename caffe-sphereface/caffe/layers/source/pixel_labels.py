@@ -8,12 +8,12 @@ import numpy as np
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer, picture_generator
-from caffe.data.feed import Feed, make_transformer, order_of_list, own_generator
+from caffe.data.feed import check_new_size, make_transformer
 from caffe.data.picture_list import AnnotatedList, PathList, read_annotated_list
 from caffe.data.pictures import read_picture
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.errors import CaffeError
-from caffe.layers.support.registry import Layer
+from caffe.layers.support.listed_data import ListedData
 from caffe.proto.caffe_pb2 import DenseImageDataParameter, ImageDataParameter
 
 
@@ -29,16 +29,13 @@ class Pair(NamedTuple):
 Read = Callable[[int, np.random.Generator], Pair]
 
 
-class PixelLabelData(Layer):
+class PixelLabelData(ListedData):
     """Batches of pictures (N, C, H, W) and of the labels of their pixels (N, 1, H, W).
 
     What transform_param crops and mirrors, it crops and mirrors in both. Subclasses give the list's parameter, and for
     it the list and the function that reads an entry.
     """
 
-    bottoms = 0
-    values_from = 'files'
-    tops = 2
     scales_pictures = False  # whether it applies the scale_factors of transform_param
 
     def list_param(self) -> DenseImageDataParameter | ImageDataParameter:
@@ -63,9 +60,8 @@ class PixelLabelData(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.list_param()
-        if bool(param.new_height) != bool(param.new_width):
-            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
-        transformer, generator = make_transformer(self, self.scales_pictures), own_generator()
+        check_new_size(self, param)
+        transformer = make_transformer(self, self.scales_pictures)
         if transformer.random_sizes:
             self.error('has random_resize_param or random_aspect_ratio_param, expected crop_size alone')
         if transformer.resizings:
@@ -77,13 +73,8 @@ class PixelLabelData(Layer):
         except CaffeError as error:
             self.error(str(error))
         log.info('base_data_layer.cpp:54', f'A total of {len(listing.paths)} examples.')
-        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, read, transformer)
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=False)
-        self._feed.shape_tops(self, top, order.peek())
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._feed.forward(self, top)
+        self.read_ahead(top, param, len(listing.paths), transformer, load, divisible=False)
 
 
 def _loader(listing: PathList, read: Read, transformer: Transformer) -> Callable[[int, Draw, NewRow], Label]:

@@ -7,12 +7,13 @@ import numpy as np
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer, picture_generator
-from caffe.data.feed import Feed, order_of_list, own_generator
+from caffe.data.feed import check_new_size
 from caffe.data.picture_list import ClipList, read_clip_list
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.data.video.clips import read_frames
 from caffe.errors import CaffeError
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.listed_data import ListedData
+from caffe.layers.support.registry import register
 from caffe.proto import caffe_pb2
 from caffe.proto.caffe_pb2 import TRAIN, VideoDataParameter
 
@@ -25,7 +26,7 @@ def is_of_segments(layer: caffe_pb2.LayerParameter) -> bool:
 
 
 @register('VideoData', when=is_of_segments)
-class SegmentData(Layer):
+class SegmentData(ListedData):
     """Batches of videos (N, S · L · C, H, W) and labels (N,): L `new_length` pictures of S `num_segments` parts each.
 
     The list has lines `folder frames label`. A picture in colour has C = 3 planes (B, G, R); FLOW has 2, those to the
@@ -34,14 +35,9 @@ class SegmentData(Layer):
     and where parts are shorter than `new_length` with frame 2.
     """
 
-    bottoms = 0
-    values_from = 'files'
-    tops = 2
-
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.video_data_param
-        if bool(param.new_height) != bool(param.new_width):
-            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
+        check_new_size(self, param)
         if not param.num_segments or param.HasField('new_length') and not param.new_length:
             self.error(f'num_segments {param.num_segments}, new_length {param.new_length}: expected at least 1')
         pattern = param.name_pattern or _PATTERNS[param.modality]
@@ -53,14 +49,8 @@ class SegmentData(Layer):
             self.error(str(error))
         log.info('video_data_layer.cpp:44', f'A total of {len(listing.paths)} videos.')
         transformer.seeds_pictures = True
-        generator = own_generator()
-        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, pattern, transformer, self.phase)
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator)
-        self._feed.shape_tops(self, top, order.peek())
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._feed.forward(self, top)
+        self.read_ahead(top, param, len(listing.paths), transformer, load)
 
 
 def name_of(pattern: str, flow: bool, number: int, axis: str = 'x') -> str:

@@ -7,18 +7,19 @@ import numpy as np
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer, picture_generator
-from caffe.data.feed import Feed, order_of_list, own_generator
+from caffe.data.feed import check_new_size
 from caffe.data.picture_list import ClipList, read_clip_list
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.data.video.clips import count_frames, read_frames, read_video
 from caffe.errors import CaffeError
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.listed_data import ListedData
+from caffe.layers.support.registry import register
 from caffe.proto import caffe_pb2
 from caffe.proto.caffe_pb2 import TRAIN, VideoDataParameter
 
 
 @register('VideoData')
-class VideoData(Layer):
+class VideoData(ListedData):
     """Batches of clips (N, 3, T, H, W) and their labels (N,), with T `new_length` frames, `sampling_rate` apart.
 
     The list has lines `folder first label` with `use_image`, whose frames are folder/000001.jpg and so on, and
@@ -32,16 +33,13 @@ class VideoData(Layer):
     left out, and all else is an error.
     """
 
-    bottoms = 0
-    values_from = 'files'
     tops = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.video_data_param
         if not param.source:
             self.error('has no source, expected a list of clips; what watches a camera or a video (SSD) is not here')
-        if bool(param.new_height) != bool(param.new_width):
-            self.error(f'new_height {param.new_height} and new_width {param.new_width}: expected both or none')
+        check_new_size(self, param)
         for what in ('new_length', 'sampling_rate', 'max_sampling_rate'):
             if not getattr(param, what):
                 self.error(f'{what} is 0, expected at least 1')
@@ -53,12 +51,8 @@ class VideoData(Layer):
         if param.use_temporal_jitter or param.use_sampling_rate_jitter:
             transformer.seeds_pictures = True
         log.info('video_data_layer.cpp:131', f'A total of {len(listing.paths)} video chunks.')
-        generator = own_generator()
-        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, transformer, self.phase)
-        divisible = listing.labels.ndim == 1
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=divisible)
-        self._feed.shape_tops(self, top, order.peek())
+        self.read_ahead(top, param, len(listing.paths), transformer, load, divisible=listing.labels.ndim == 1)
 
     def _read(self, param: VideoDataParameter) -> ClipList:
         numbered = param.use_image or not param.use_temporal_jitter
@@ -73,9 +67,6 @@ class VideoData(Layer):
             left_out = len(listing.paths) - len(kept)
             log.warning('video_data_layer.cpp:92', f'{param.source}: {left_out} clips of fewer than {least} frames')
         return listing.part(kept)
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._feed.forward(self, top)
 
 
 def clip_transformer(

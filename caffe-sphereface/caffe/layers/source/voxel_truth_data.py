@@ -7,18 +7,18 @@ import numpy as np
 from caffe import log
 from caffe.blobs.blob import Blob
 from caffe.data.augmentation import Draw, Transformer
-from caffe.data.feed import Feed, order_of_list, own_generator
 from caffe.data.picture_list import PathList, read_path_list
 from caffe.data.prefetch.batch import Label, NewRow
 from caffe.data.video.clips import read_volume
 from caffe.errors import CaffeError
 from caffe.layers.source.video_data import clip_transformer, place_clip
-from caffe.layers.support.registry import Layer, register
+from caffe.layers.support.listed_data import ListedData
+from caffe.layers.support.registry import register
 from caffe.proto.caffe_pb2 import VideoDataParameter
 
 
 @register('VideoWithVoxelTruthData')
-class VideoWithVoxelTruthData(Layer):
+class VideoWithVoxelTruthData(ListedData):
     """Batches of clips (N, C, T, H, W) and of the truth of their pixels (N, K, T, H, W), K `num_truth_channels`.
 
     The list names files of C3D's form: five whole numbers of 32 bits, (1, C + K, T, H, W), and floats or, with
@@ -26,10 +26,6 @@ class VideoWithVoxelTruthData(Layer):
     `clip_min` becomes (truth − clip_min) / (clip_max − clip_min), limited to 0 … 1. With `is_flow` a mirrored clip has
     the sign of its first truth, the flow to the right, reversed. VIDEO_SEGMENTATION_DATA is this with bytes.
     """
-
-    bottoms = 0
-    values_from = 'files'
-    tops = 2
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.video_data_param
@@ -41,14 +37,8 @@ class VideoWithVoxelTruthData(Layer):
         if param.HasField('clip_min') and not param.clip_max > param.clip_min:
             self.error(f'clip_min {param.clip_min:g} and clip_max {param.clip_max:g}: expected a larger clip_max')
         log.info('video_with_voxel_truth_data_layer.cpp:229', f'A total of {len(listing.paths)} examples.')
-        generator = own_generator()
-        order = order_of_list(self, param, len(listing.paths), generator)
         load = _loader(listing, param, transformer)
-        self._feed = Feed(self, transformer, order.step, load, param.batch_size, generator, divisible=False)
-        self._feed.shape_tops(self, top, order.peek())
-
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._feed.forward(self, top)
+        self.read_ahead(top, param, len(listing.paths), transformer, load, divisible=False)
 
 
 def _loader(
