@@ -140,17 +140,22 @@ class Course:
     last: float
 
 
+def end_parts(values: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last of so many equal parts of a curve's values, of one value at least where there is one."""
+    length = max(1, len(values) // parts)
+    return values[:length], values[-length:]
+
+
 def course(curve: Curve) -> Course | None:
     """The Course of a curve, None where its fifths hold fewer than two points each.
 
     It stays where the means of its ends are within STANDARD_ERRORS standard errors of their difference; what a curve
     does within its ends counts as scatter.
     """
-    values = curve.finite().value
-    length = len(values) // ENDS
+    ends = end_parts(curve.finite().value, ENDS)
+    length = len(ends[0])
     if length < 2:
         return None
-    ends = values[:length], values[-length:]
     first, last = (float(end.mean()) for end in ends)
     error = np.sqrt(sum(end.var(ddof=1) for end in ends) / length)
     if abs(last - first) <= STANDARD_ERRORS * error:

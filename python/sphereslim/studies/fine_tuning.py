@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sphereslim.logs.curves import end_parts
 from sphereslim.report.cells import MEASURED, PUBLISHED, ReportCell, ReportTable
 from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.pipeline_report.collect import stage_curves
@@ -39,9 +40,7 @@ def ends(points: Points) -> list[float] | None:
     """[mean loss of the first tenth, of the last tenth] of a curve [[iteration, loss], …]; None for an empty one."""
     if not len(points):
         return None
-    losses = [loss for _, loss in points]
-    part = max(1, len(losses) // SHARE)
-    return [float(np.mean(losses[:part])), float(np.mean(losses[-part:]))]
+    return [float(part.mean()) for part in end_parts(np.array([loss for _, loss in points]), SHARE)]
 
 
 def same_direction(row: dict[str, Any]) -> bool | None:
