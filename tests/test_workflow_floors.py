@@ -16,6 +16,7 @@ FLOORS = {
     'checkout': 1,  # files beside the code
     'engine': 1,  # which Caffe, loaded when it is first used
     'progress': 1,  # bars
+    'knapsack': 1,  # the choice of least loss within a budget
     'files': 1,  # written whole or not at all
     'settings': 1,  # JSON whose names and values are checked
     'net': 2,  # nets and weights on paper

@@ -1,17 +1,17 @@
 """A net made smaller step by step: every step measures anew what each group's channels are worth, cuts and refits.
 
-In a step each group is tried alone with some channels less, chosen by `criteria.obs` and made up for by the layers that
-read them; those cuts are made that lose least for what they save. Then all layers are refitted in the order of the net
-to what the original gives, on what the smaller net gives them. Along linear trunks the channels are principal
-components, of which the last leave first (`rewrite.rotate`). No step trains. In the end the layers are refitted on more
-pictures, those of each block together (`pruning.blocks`).
+In a step each group is tried alone with several numbers of channels less, chosen by `criteria.obs` and made up for by
+the layers that read them; those cuts are made whose losses add up to the least (`knapsack`). Then all layers are
+refitted in the order of the net to what the original gives, on what the smaller net gives them. Along linear trunks the
+channels are principal components, of which the last leave first (`rewrite.rotate`). No step trains. In the end the
+layers are refitted on more pictures, those of each block together (`pruning.blocks`).
 
 A folder holds every step, and a run continues behind the last one that is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,15 +28,16 @@ from sphereslim.engine import caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.output_distance import cosine_distance
 from sphereslim.files import ResultsFile
+from sphereslim.pruning.cuts import Cut, best_numbers, between
 from sphereslim.pruning.model import Model, cost, open_model, refit, slim
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.trials import Trials, outputs_of
 from sphereslim.rewrite.rotate import covariance, linear_trunks, principal_components, rotate
 
-_MOST_OF_A_GROUP = 1.25  # a step takes at most so many times its `stride` of the channels that a group had at first
+_MOST_OF_A_GROUP = 2.5  # a step takes at most so many times its `stride` of the channels that a group had at first
 _LEAST_LEFT = 8  # and leaves one in so many
+_APART = 1 / 16  # of the channels that a group had at first: how far apart the numbers are that it is tried with
 _TOGETHER = 12  # iterations in which the layers of a block are refitted together, in the end
-_LEAST_LOSS = 1e-6  # of a cut that seems to gain: then the one that saves most is best
 
 Price: TypeAlias = 'Callable[[caffe_pb2.NetParameter], float]'
 
@@ -197,30 +198,22 @@ class Shrinking:
         return refit(whole, model, kept, self._feed, self._settings.fit, self._settings.seed, every=True), kept
 
     def _chosen(self, model: Model, sizes: dict[str, int], limit: float) -> dict[str, np.ndarray]:
-        """{group: units that stay} of the cuts that lose least for what they save, as many as `limit` takes."""
-        counts = {name: self._fewer(model.groups.of(name).size, size) for name, size in sizes.items()}
-        groups = [model.groups.of(name) for name in sizes if counts[name] < model.groups.of(name).size]
+        """{group: units that stay} of the cuts whose losses add up to the least, as many as `limit` takes."""
+        tried = {name: self._tried(model.groups.of(name).size, size) for name, size in sizes.items()}
+        groups = [model.groups.of(name) for name, numbers in tried.items() if len(numbers) > 1]
         evidence = self._evidence(model, groups)
-        taken: dict[str, int] = {}
-        for name in self._ranking(model, groups, evidence, counts):
-            if _price_of(model, taken, self._settings.price) <= limit:
-                break
-            taken[name] = self._just_enough(model, taken, name, counts[name], limit)
-        return {name: self._staying(name, evidence[name], number) for name, number in taken.items()}
+        places = {name: self._places(name, own, tried[name][-1]) for name, own in evidence.items()}
+        table = self._table(model, groups, evidence, places, tried)
+        numbers = best_numbers(table, lambda found: _price_of(model, found, self._settings.price), limit)
+        return {name: _staying(places[name], number) for name, number in numbers.items() if number < tried[name][0]}
 
-    def _fewer(self, now: int, first: int) -> int:
-        """The channels left of `now` after a step, in a group that had `first`."""
-        multiple = self._settings.multiple
-        wanted = now - max(int(_MOST_OF_A_GROUP * self._settings.stride * first), 1)
-        return min(now, max(wanted // multiple * multiple, _least(first, multiple)))
-
-    def _just_enough(self, model: Model, taken: dict[str, int], name: str, count: int, limit: float) -> int:
-        """The most channels of a group that may stay beside what is `taken`, `count` at least."""
-        size, multiple = model.groups.of(name).size, self._settings.multiple
-        for number in range(size // multiple * multiple, count, -multiple):
-            if _price_of(model, taken | {name: number}, self._settings.price) <= limit:
-                return number
-        return count
+    def _tried(self, now: int, first: int) -> list[int]:
+        """The numbers of channels, falling, that a group of `now` is tried with in a step, which had `first`."""
+        multiple, least = self._settings.multiple, _least(first, self._settings.multiple)
+        most = max(int(_MOST_OF_A_GROUP * self._settings.stride * first), 1)
+        parts = max(round(most / (_APART * first)), 1)
+        wanted = [now - most * part // parts for part in range(1, parts + 1)]
+        return sorted({now, *(min(now, max(number // multiple * multiple, least)) for number in wanted)}, reverse=True)
 
     def _evidence(self, model: Model, groups: Sequence[Group]) -> dict[str, list[System]]:
         sampler, seed = model.sampler(self._feed), self._settings.seed
@@ -228,27 +221,33 @@ class Shrinking:
         measured = measure_all(contexts, self._settings.fit.places)
         return dict(zip((group.name for group in groups), measured))
 
-    def _staying(self, name: str, systems: Sequence[System], number: int) -> np.ndarray:
-        """The `number` units of a group that stay: the first components of a turned trunk, else by `obs`."""
-        return np.arange(number) if name in self._trunks else choose(systems, number)[0]
+    def _places(self, name: str, systems: Sequence[System], fewest: int) -> np.ndarray:
+        """At which place each unit of a group leaves: the last component of a turned trunk first, else by `obs`."""
+        return np.arange(systems[0].size)[::-1] if name in self._trunks else choose(systems, fewest)[1]
 
     @cached_property
     def _reference(self) -> np.ndarray:
         return outputs_of(self._original, self._test)
 
-    def _ranking(
-        self, model: Model, groups: Sequence[Group], evidence: dict[str, list[System]], counts: dict[str, int]
-    ) -> list[str]:
-        """The names of the groups, the one first whose cut loses least for what it saves."""
+    def _table(
+        self,
+        model: Model,
+        groups: Sequence[Group],
+        evidence: Mapping[str, Sequence[System]],
+        places: Mapping[str, np.ndarray],
+        tried: Mapping[str, Sequence[int]],
+    ) -> dict[str, list[Cut]]:
+        """{group: its Cuts}, of those tried and the numbers between them."""
         trials, price = Trials(model, groups, self._test, self._reference), self._settings.price
-        now = cosine_distance(outputs_of(model, self._test), self._reference)
-        worth = {}
+        now, costs = cosine_distance(outputs_of(model, self._test), self._reference), price(model.net)
+        table = {}
         for group in groups:
-            count = counts[group.name]
-            lost = trials.loss(group, evidence[group.name], self._staying(group.name, evidence[group.name], count))
-            saved = price(model.net) - _price_of(model, {group.name: count}, price)
-            worth[group.name] = max(lost - now, _LEAST_LOSS) / saved if saved > 0 else np.inf
-        return sorted(worth, key=worth.__getitem__)
+            cuts = [Cut(group.size, costs, 0.0)]
+            for number in tried[group.name][1:]:
+                lost = trials.loss(group, evidence[group.name], _staying(places[group.name], number)) - now
+                cuts.append(Cut(number, _price_of(model, {group.name: number}, price), lost))
+            table[group.name] = between(cuts, self._settings.multiple)
+        return table
 
     def _written(self, model: Model, kept: dict[str, np.ndarray], limit: float, name: str) -> Step:
         folder = self._folder / name
@@ -267,12 +266,17 @@ def turned(model: Model, feed: Feed) -> Model:
     return Model(model.net, weights, model.groups)
 
 
+def _staying(places: np.ndarray, number: int) -> np.ndarray:
+    """The `number` units of a group that stay, by the place at which each leaves."""
+    return np.flatnonzero(places >= len(places) - number)
+
+
 def _least(size: int, multiple: int) -> int:
     """The fewest channels that a group of `size` may keep."""
     return min(size, -(-max(size // _LEAST_LEFT, 1) // multiple) * multiple)
 
 
-def _price_of(model: Model, counts: dict[str, int], price: Price) -> float:
+def _price_of(model: Model, counts: Mapping[str, int], price: Price) -> float:
     """What a Model costs when as many channels stay as {group: number} says."""
     (net,) = prune_prototxt([model.net], {name: range(number) for name, number in counts.items()}, model.groups)
     return price(net)

@@ -2,8 +2,7 @@
 
 Every layer is quantized alone at every width and the distance of the outputs is measured. Distances of single
 layers are taken to add up (Zhou et al., Adaptive Quantization for Deep Neural Network, AAAI 2018). Under that
-assumption the widths that minimise the sum for a number of bytes are found by dynamic programming: layer by layer the
-least sum for every number of bytes.
+assumption the widths that minimise the sum for a number of bytes are found by dynamic programming (`knapsack`).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import numpy as np
 from sphereslim.engine import Blob, caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.files import ResultsFile
+from sphereslim.knapsack import least_losses
 from sphereslim.quantization.bits import FILTER
 from sphereslim.quantization.file import pack_network, to_bytes
 from sphereslim.quantization.indices import CODINGS
@@ -34,7 +34,6 @@ class Cost(NamedTuple):
 
 
 Quantizer: TypeAlias = 'Callable[[caffe_pb2.NetParameter, Mapping[str, int]], QuantizedNet]'  # weights, {layer: bits}
-PLACES = 100_000  # steps of the dynamic programming: of 550,000 bytes one is 6
 
 
 class NetDistance(Protocol):
@@ -102,37 +101,15 @@ def measure_costs(
 def allocate(costs: Mapping[str, Sequence[Cost]], budget: int, overhead: int) -> dict[str, int]:
     """{layer: bits} for {layer: [Cost]}: least sum of distances with overhead + sum of bytes <= budget.
 
-    Bytes above a layer's smallest width are counted in steps of a PLACES-th of what is left for them, rounded up.
     Raises SlimError when even the smallest widths do not fit.
     """
-    least = {name: min(cost.bytes for cost in points) for name, points in costs.items()}
-    free = budget - overhead - sum(least.values())
-    if free < 0:
-        raise SlimError(f'budget {budget} bytes: the smallest widths take {budget - free} bytes')
-    step = max(1, -(-free // PLACES))
-    sums = np.zeros(free // step + 1)
-    chosen: dict[str, np.ndarray] = {}
-    for name, points in costs.items():
-        sums, chosen[name] = _add_layer(sums, [(-(-(c.bytes - least[name]) // step), c.distance) for c in points])
-    place, bits = len(sums) - 1, dict.fromkeys(costs, 0)
-    for name in list(costs)[::-1]:
-        number = int(chosen[name][place])
-        bits[name] = costs[name][number].bits
-        place -= -(-(costs[name][number].bytes - least[name]) // step)
-    return bits
-
-
-def _add_layer(sums: np.ndarray, points: Sequence[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """(least sums with one more layer, number of its point) for every number of steps that may be used.
-
-    `sums` are the least sums of the layers so far, `points` (steps, distance) of the layer.
-    """
-    found = np.full((len(points), len(sums)), np.inf)
-    for row, (steps, distance) in zip(found, points):
-        if steps < len(sums):
-            row[steps:] = sums[: len(sums) - steps] + distance
-    chosen = found.argmin(axis=0)
-    return found[chosen, np.arange(len(sums))], chosen.astype(np.uint8)
+    chosen = least_losses(
+        {name: [(c.bytes, c.distance) for c in own] for name, own in costs.items()}, budget - overhead
+    )
+    if chosen is None:
+        least = overhead + sum(min(cost.bytes for cost in points) for points in costs.values())
+        raise SlimError(f'budget {budget} bytes: the smallest widths take {least} bytes')
+    return {name: costs[name][number].bits for name, number in chosen.items()}
 
 
 def fit_budget(

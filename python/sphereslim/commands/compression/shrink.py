@@ -1,9 +1,9 @@
 """Choose the channels that stay, step by step and without training, as `compress` does; refit what is left.
 
-In every step of a twentieth each group is tried with some channels less, those cuts are made that lose least for what
-they save, and all layers are refitted by least squares. A last refit takes --count pictures more. The folder then holds
-deploy.prototxt, weights.caffemodel, selection.json, and in channels/ every step, behind which a run that was stopped
-goes on. In a folded net (`fold`) the trunks of residual blocks get fewer channels too.
+In every step of a twentieth each group is tried with several numbers of channels less, those cuts are made whose losses
+add up to the least, and all layers are refitted by least squares. A last refit takes --count pictures more. The folder
+then holds deploy.prototxt, weights.caffemodel, selection.json, and in channels/ every step, behind which a run that was
+stopped goes on. In a folded net (`fold`) the trunks of residual blocks get fewer channels too.
 
 example:
   sphereslim shrink folded/deploy.prototxt folded/net.caffemodel --images faces/ --macs 70% --out slim/
