@@ -77,6 +77,7 @@ if [ -n "${FACES:-}" ]; then
 fi
 if [ "$SCALE" = faces ]; then
   faces=data/real-faces kind=-faces make+=(--border 4) # pixels, for cuts at random places
+  [ -z "${TEACHER:-}" ] || make+=(--blends 2)           # of each picture with others, for the teacher to see
 fi
 inputs=(--faces "${DATA:-$faces}")
 [ "$name" = flame ] && inputs=(${FACES:+--pictures "$FACES" --lists "$LISTS"}) # makes faces of its own, 120 pixels wide

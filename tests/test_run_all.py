@@ -116,7 +116,7 @@ def test_a_wrong_option_is_told_before_faces_are_made(tree, words, expected):
                 'CROP': 'left',
             },
             'prepare_faces.py pictures --pairs run_all.sh --crop left --teacher run_all.sh pictures/train.txt --rgb '
-            '--border 4 --out data/real-faces',
+            '--border 4 --blends 2 --out data/real-faces',
             'sphereface_prune.py --settings python/settings/sphereface-prune.faces.json --faces data/real-faces '
             '--out work/sphereface-prune-faces',
         ),

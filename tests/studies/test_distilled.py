@@ -12,6 +12,7 @@ from sphereslim.data.lists import open_taught, read_labelled
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.features import extract, open_deploy
+from sphereslim.facedata.lists.teacher import Teacher, draw_blends
 from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
@@ -85,6 +86,39 @@ def test_pictures_keep_a_border_and_the_teacher_sees_whoever_is_not_tested_on(pr
     assert np.abs(picture[:4] - picture[4]).mean() < 6
     with pytest.raises(SystemExit, match='made of other faces, pairs or settings'):
         run('prepare_faces', PREPARE.replace('--border 4', '--border 2'))
+
+
+def test_the_teacher_sees_blends_of_two_pictures_too(prepared, work, run):
+    words = PREPARE.replace('--out faces-with-teacher', '--blends 2 --out blended')
+    run('prepare_faces', words)
+    taught, plain = open_taught(work / 'blended'), open_taught(prepared)
+    names, count = [name for name, _ in read_labelled(taught.pictures)], len(plain.directions)
+    assert len(names) == 3 * count and np.array_equal(taught.directions[:count], plain.directions)
+    drawn = draw_blends(names[:count], 2)
+    assert names[count:] == [name for name, _, _ in drawn]
+    for name, first, second in (drawn[0], drawn[-1]):
+        files = 'photos/' + first, 'photos/' + second, 'blended/' + name, 'blended/aligned/' + name
+        one, other, both, seen = (cv2.imread(str(work / file)).astype(int) for file in files)
+        assert first != second and np.abs(both - (one + other) / 2).mean() < 6
+        assert seen.shape == (120, 104, 3) and np.abs(seen[4:116, 4:] - both[:, :100]).mean() < 6
+    made = (work / 'blended' / drawn[0][0]).stat().st_mtime_ns
+    run('prepare_faces', words)
+    assert (work / 'blended' / drawn[0][0]).stat().st_mtime_ns == made
+
+
+def test_blends_of_pictures_of_two_sizes_name_both(tmp_path):
+    for name, width in (('a.png', 112), ('b.png', 96)):
+        cv2.imwrite(str(tmp_path / name), np.zeros((112, width, 3), np.uint8))
+    teacher = Teacher('', lambda pictures: np.ones((len(pictures), 2)), blends=1)
+    with pytest.raises(
+        SlimError, match=r'(a\.png: is 112x112, expected 96x112 as|b\.png: is 96x112, expected 112x112 as) '
+    ):
+        teacher.teach(tmp_path, ['a.png', 'b.png'], tmp_path / 'out', np.array)
+
+
+def test_blends_without_a_teacher_are_refused(work, run):
+    with pytest.raises(SystemExit, match='--blends 1: needs --teacher'):
+        run('prepare_faces', 'photos --pairs pairs.txt --blends 1 --out none')
 
 
 def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):

@@ -20,9 +20,11 @@ import numpy as np
 from sphereslim.commands.arguments.values import from_zero
 from sphereslim.commands.ending import continues
 from sphereslim.data.preparation import InputForm
+from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.crop import ANCHORS
 from sphereslim.facedata.lists import prepare
 from sphereslim.facedata.lists.look_alikes import both_sides
+from sphereslim.facedata.lists.teacher import Teacher
 from sphereslim.files import cache_folder, check_folder, file_digest
 from sphereslim.progress import bar, counted
 
@@ -30,6 +32,8 @@ from sphereslim.progress import bar, counted
 @continues
 def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
+    if args.blends and not args.teacher:
+        raise SlimError(f'--blends {args.blends}: needs --teacher, which says what they are')
     people, pictures, bad = prepare.prepare(
         args.faces,
         args.pairs,
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         print(f'{len(bad)} pictures left out, see {args.out}/left_out.txt; the first: {bad[0]}')
 
 
-def teacher_of(args: argparse.Namespace) -> prepare.Teacher:
+def teacher_of(args: argparse.Namespace) -> Teacher:
     """The face model of --teacher."""
     form = InputForm(rgb=args.rgb, crop=args.crop)
 
@@ -63,7 +67,8 @@ def teacher_of(args: argparse.Namespace) -> prepare.Teacher:
         )
         return both_sides(found)
 
-    return prepare.Teacher(file_digest(*args.teacher) + ('-rgb' if args.rgb else ''), directions)
+    name = file_digest(*args.teacher) + ('-rgb' if args.rgb else '')
+    return Teacher(name, directions, args.blends, counted('blending', 'picture'))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,3 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--teacher', nargs=2, metavar=('DEPLOY', 'WEIGHTS'), help='keep what this face model says of the pictures'
     )
     parser.add_argument('--rgb', action='store_true', help='the teacher takes RGB instead of BGR')
+    parser.add_argument(
+        '--blends',
+        type=from_zero,
+        default=0,
+        help='let the teacher see so many blends of each picture with others, half and half, too (default 0)',
+    )

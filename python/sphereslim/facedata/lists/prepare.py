@@ -4,6 +4,7 @@ aligned/<Person>/<picture>   112×96 pictures of the people to train on and of t
 train.txt                    `path label` below aligned/, of people who are not in the pairs
 pairs.txt                    the pairs
 unlabelled.txt teacher.npy   where a teacher is given: see `data.lists.Taught`
+blends/ aligned/blends/      where the teacher sees blends too: see `teacher`
 left_out.txt                 pictures that could not be used, and why
 prepare.json                 the settings
 """
@@ -12,23 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sphereslim.data.lists import write_taught
 from sphereslim.data.pairs import people_of, read_pairs
 from sphereslim.data.pictures import read_picture
 from sphereslim.errors import SlimError
 from sphereslim.facedata.alignment.crop import crop
 from sphereslim.facedata.lists import folders, training_list
+from sphereslim.facedata.lists.teacher import Teacher
 from sphereslim.facedata.pictures import encode
+from sphereslim.facedata.threads import Progress, in_threads
 from sphereslim.files import check_claim, only_one, write_bytes, write_text
 
 
@@ -38,7 +37,7 @@ def prepare(
     out: str | Path,
     min_pictures: int = 4,
     anchor: str = 'centre',
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda results, total: results,
+    progress: Progress = lambda results, total: results,
     border: int = 0,
     teacher: Teacher | None = None,
 ) -> tuple[int, int, list[str]]:
@@ -58,8 +57,10 @@ def prepare(
     _claim(out, faces, pairs, min_pictures, anchor, border, teacher)
     unlabelled = training_list.choose(everyone, tested) if teacher else {}
     wanted = {person: everyone[person] for person in everyone if person in {*training, *tested, *unlabelled}}
+    cut = partial(crop, anchor=anchor, border=border)
     with only_one(out):
-        bad = _crop_all(Path(faces), out / 'aligned', wanted, partial(crop, anchor=anchor, border=border), progress)
+        found = in_threads(partial(_crop_person, Path(faces), out / 'aligned', cut), list(wanted.values()), progress)
+        bad = {picture: why for person in found for picture, why in person}
     _refuse_bad_pairs(bad, faces, used)
     kept = {person: [p for p in pictures if p not in bad] for person, pictures in training.items()}
     kept = training_list.choose(kept, min_pictures=min_pictures)
@@ -70,16 +71,8 @@ def prepare(
     write_text(out / 'train.txt', training_list.as_text(kept))
     if teacher:
         pictures = [picture for person in unlabelled.values() for picture in person if picture not in bad]
-        write_taught(out, pictures, teacher.directions([Path(faces, picture) for picture in pictures]))
+        teacher.teach(Path(faces), pictures, out, cut)
     return len(kept), sum(map(len, kept.values())), list(bad.values())
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A face model: `directions(picture files)` (N, dimensions) of length 1, `name` a digest of what it is."""
-
-    name: str
-    directions: Callable[[Sequence[Path]], np.ndarray]
 
 
 def _claim(
@@ -98,7 +91,7 @@ def _claim(
         'min_pictures': min_pictures,
         'crop': anchor,
         **({'border': border} if border else {}),
-        **({'teacher': teacher.name} if teacher else {}),
+        **(teacher.settings() if teacher else {}),
     }
     mark = out / 'prepare.json'
     check_claim(
@@ -111,26 +104,10 @@ def _claim(
     write_text(mark, json.dumps(settings, indent=1) + '\n')
 
 
-def _crop_all(
-    faces: Path,
-    aligned: Path,
-    people: Mapping[str, Sequence[str]],
-    cut: Callable[[np.ndarray], np.ndarray],
-    progress: Callable[[Iterable[Any], int], Iterable[Any]],
-) -> dict[str, str]:
-    """{picture: why it cannot be used} after writing all others."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = pool.map(partial(_crop_person, faces, aligned, cut), people.values())
-        try:
-            return {picture: why for found in progress(jobs, len(people)) for picture, why in found}
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
 def _crop_person(
     faces: Path, aligned: Path, cut: Callable[[np.ndarray], np.ndarray], pictures: Sequence[str]
 ) -> list[tuple[str, str]]:
+    """[(picture, why it cannot be used)] after writing all others."""
     bad = []
     for picture in pictures:
         source, target = faces / picture, aligned / picture
