@@ -164,6 +164,14 @@ def test_a_size_alone_takes_bits_and_leaves_the_channels(work):
     assert Groups(slim.read_net('slim/result/deploy.prototxt')).of('conv1').size == 16
 
 
+def test_a_finished_run_takes_its_bits_from_where_they_are(work, monkeypatch):
+    compress('--bytes', '11000')
+    before = Path('slim/result/weights.qcaffemodel').read_bytes()
+    monkeypatch.setattr('sphereslim.compression.run.quantized_to', lambda *_: pytest.fail('rounded again'))
+    compress('--bytes', '11000')
+    assert Path('slim/result/weights.qcaffemodel').read_bytes() == before
+
+
 def test_multiples_and_parameters(work):
     compress('--parameters', '70%', '--macs', '80%', '--multiple', '4')
     original, result = rows()['original'], rows()['in fewer bits']

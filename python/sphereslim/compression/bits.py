@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from sphereslim.data.feed import Feed
 from sphereslim.engine import caffe_pb2
 from sphereslim.evaluation.output_distance import OutputDistance
-from sphereslim.files import file_digest, read_bytes, write_json
+from sphereslim.files import file_digest, read_bytes, read_json, write_bytes, write_json
 from sphereslim.net.opened import open_net
 from sphereslim.net.weights import write_weights
 from sphereslim.progress import bar
@@ -24,6 +24,7 @@ from sphereslim.quantization.quantized_net import QuantizedNet
 BITS = (6, 7, 8)  # where no size is asked for: the first, which loses next to nothing, and more to keep an accuracy
 WIDTHS = range(3, 9)  # to choose from for a size
 CODING = 'lzma'
+COMPACT, DEQUANTIZED, BITS_FILE = 'weights.qcaffemodel', 'dequantized.caffemodel', 'bits.json'
 ROUNDING_BAR = partial(bar, desc='rounding layers')
 
 
@@ -71,11 +72,23 @@ class _Outline:
         return result
 
 
-def write_bits(net: QuantizedNet, folder: Path) -> dict[str, int]:
-    """Write weights.qcaffemodel, as dequantized.caffemodel what any Caffe reads, and bits.json; {layer: bits}."""
-    write_quantized(net, folder / 'weights.qcaffemodel', CODING)
-    write_weights(folder / 'dequantized.caffemodel', dequantize(net))
+def take_bits(make: Callable[[], QuantizedNet], kept: Path, folder: Path) -> dict[str, int]:
+    """Bring the files of a QuantizedNet into `folder`, from the folder `kept`, which has them or gets them made.
+
+    weights.qcaffemodel, dequantized.caffemodel, which any Caffe reads, and bits.json: {layer: bits}, which is returned.
+    """
+    if not (kept / BITS_FILE).is_file():
+        _write_bits(make(), kept)
+    for name in (COMPACT, DEQUANTIZED, BITS_FILE):
+        write_bytes(folder / name, read_bytes(kept / name))
+    return dict(read_json(kept / BITS_FILE))
+
+
+def _write_bits(net: QuantizedNet, folder: Path) -> None:
+    """Write the three files, bits.json last: where it is, the others are whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_quantized(net, folder / COMPACT, CODING)
+    write_weights(folder / DEQUANTIZED, dequantize(net))
     numbers = {layer.name: layer.blobs[0].dictionary for layer in net.layers if layer.blobs}
     bits = {name: net.dictionaries[number].bits for name, number in numbers.items() if number is not None}
-    write_json(folder / 'bits.json', bits)
-    return bits
+    write_json(folder / BITS_FILE, bits)

@@ -3,7 +3,7 @@
 <out>/original/    the original, norms folded into its weights
 <out>/channels/    steps of fewer channels
 <out>/trained/     distillations
-<out>/bits/        what fewer bits cost in each layer
+<out>/bits/        what fewer bits cost in each layer, and files of fewer bits
 <out>/result/      deploy.prototxt, weights.caffemodel, weights.qcaffemodel, dequantized.caffemodel, net.onnx
 <out>/results.json what was measured; <out>/commands.sh every step by hand; <out>/report.html
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sphereslim.channels.groups import Groups
-from sphereslim.compression.bits import BITS, quantized, quantized_to, write_bits
+from sphereslim.compression.bits import BITS, quantized, quantized_to, take_bits
 from sphereslim.compression.channels import Channels
 from sphereslim.compression.cpu_time import CpuTime
 from sphereslim.compression.files import command_of, export_onnx, write_commands
@@ -219,27 +219,29 @@ class Compression:
 
     def _fewer_bits(self, model: Model, files: Files, figures: Figures) -> dict[str, int] | None:
         """Write the quantized file beside `files`; {layer: bits}, None where it does not keep the accuracy."""
-        for words, make in self._quantizers(model, files):
-            bits = write_bits(make(), files[0].parent)
+        for size, make in self._quantizers(model, files):
+            bits = take_bits(make, self._bits_of(files) / size, files[0].parent)
             quantized_files = _quantized_in(files[0].parent)
             if self._keeps(quantized_files, figures):
                 return bits
             accuracy = self._first_accuracy(quantized_files, figures)
-            self._tell(f'{words}: {accuracy:.2f} %, less than {self.request.budgets.accuracy:g} %')
+            self._tell(f'in {size}: {accuracy:.2f} %, less than {self.request.budgets.accuracy:g} %')
         return None
 
     def _quantizers(self, model: Model, files: Files) -> Iterator[tuple[str, Callable[[], QuantizedNet]]]:
-        """(what they are, how they are made) of the nets of fewer bits, the smallest first."""
-        asked, folder = self.request.budgets.bytes, self.request.out / 'bits' / file_digest(*files)
+        """(their size in words, how they are made) of the nets of fewer bits, the smallest first."""
+        asked = self.request.budgets.bytes
         if asked is None:
             for bits in BITS if self.request.budgets.accuracy else BITS[:1]:
-                yield f'in {bits} bits', partial(quantized, model, files[0], self.refit, self.request.seed, bits)
+                yield f'{bits} bits', partial(quantized, model, files[0], self.refit, self.request.seed, bits)
             return
         size = int(asked.of(self.request.weights.stat().st_size, 'bytes'))
-        yield (
-            f'in {size:,} bytes',
-            partial(quantized_to, size, model, files, self.refit, self.test, self.request.seed, folder),
-        )
+        feeds, folder = (self.refit, self.test), self._bits_of(files)
+        yield f'{size} bytes', partial(quantized_to, size, model, files, *feeds, self.request.seed, folder)
+
+    def _bits_of(self, files: Files) -> Path:
+        """The folder of what is known about a net in fewer bits."""
+        return self.request.out / 'bits' / file_digest(*files)
 
     def _original_row(self, figures: Figures, milliseconds: float) -> Row:
         return self._row('original', (self.request.deploy, self.request.weights), figures, milliseconds, 0.0)
