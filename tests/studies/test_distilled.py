@@ -59,6 +59,13 @@ def work(tmp_path_factory):
     return folder
 
 
+BRANCH = '''
+layer { name: "branch1" type: "Convolution" bottom: "conv2" top: "branch1"
+  convolution_param { num_output: 8 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "branch2" type: "Convolution" bottom: "branch1" top: "branch2"
+  convolution_param { num_output: 12 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "sum" type: "Eltwise" bottom: "conv2" bottom: "branch2" top: "sum" }
+layer { name: "fc5"'''
 PREPARE = (
     'photos --pairs pairs.txt --min-pictures 2 --crop left --border 4 --teacher teacher.prototxt teacher.caffemodel '
     '--rgb --out faces-with-teacher'
@@ -119,6 +126,25 @@ def test_blends_of_pictures_of_two_sizes_name_both(tmp_path):
 def test_blends_without_a_teacher_are_refused(work, run):
     with pytest.raises(SystemExit, match='--blends 1: needs --teacher'):
         run('prepare_faces', 'photos --pairs pairs.txt --blends 1 --out none')
+
+
+def test_a_base_begins_as_the_one_before_that_it_contains(prepared, work, run):
+    shutil.copytree(work / 'net', work / 'larger')
+    for file in (work / 'larger').glob('[td]*.prototxt'):
+        text = file.read_text().replace('layer { name: "fc5"', BRANCH)
+        file.write_text(text.replace('"conv2" top: "fc5"', '"sum" top: "fc5"'))
+    settings = json.loads((work / 'nets.json').read_text())
+    settings['distilled']['grown'] = TRAINING | {'iterations': 3}
+    (work / 'grown.json').write_text(json.dumps(settings))
+    words = '--settings grown.json --faces faces-with-teacher --prototxt . --nets net,larger --bases --doc page.md'
+    run('sphereface_prune', f'{words} --out grown')
+    assert '| larger | the teacher alone, begun as net | 3 |' in (work / 'page.md').read_text()
+    smaller, begun = (
+        weight_layers(read_weights(work / 'grown' / file))
+        for file in ('net/distilled/final.caffemodel', 'larger/distilled/init.caffemodel')
+    )
+    assert np.array_equal(blob_array(begun['conv1'].blobs[0]), blob_array(smaller['conv1'].blobs[0]))
+    assert not blob_array(begun['branch2'].blobs[0]).any() and 'branch1' not in begun
 
 
 def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):

@@ -17,13 +17,14 @@ from sphereslim.data.random_cuts import with_random_cuts
 from sphereslim.engine import caffe, caffe_pb2
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.verification import evaluate
-from sphereslim.files import ResultsFile, read_json, write_bytes
+from sphereslim.files import ResultsFile, read_json, write_bytes, write_json
 from sphereslim.net.prototxt import read_net, with_data, write_prototxt
 from sphereslim.net.weights import read_weights
 from sphereslim.report.cells import MEASURED, ReportCell, ReportTable, accuracy_text
 from sphereslim.rewrite.distill import without_teacher
 from sphereslim.settings import checked
 from sphereslim.studies.class_centres import with_centres
+from sphereslim.studies.grown import grown
 from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.prune_runs import Base
 from sphereslim.studies.taught import taught_net
@@ -31,24 +32,29 @@ from sphereslim.training.data_init import fit_start
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
 
+_BEGUN = 'begun.json'  # of a stage that started as a smaller net: which
 SOLVER = caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999)
 
 
 @dataclass(frozen=True)
 class Start:
     """How a net learns from a teacher: `schedule`; behind a linear `head`, see `studies.taught`; whether the first
-    weights are fitted to the pictures, see `data_init`."""
+    weights are fitted to the pictures, see `data_init`; the schedule of a net that starts as a smaller one, see
+    `studies.grown`."""
 
     schedule: Schedule
     head: bool = False
     fit_start: bool = False
+    grown: Schedule | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], name: str) -> Start:
-        """From a settings file: a Schedule's values and, as they are needed, `head` and `fit_start`."""
-        own = {key: values[key] for key in ('head', 'fit_start') if key in values}
-        checked(own, {'head?': 'switch', 'fit_start?': 'switch'}, name)
+        """From a settings file: a Schedule's values and, as they are needed, `head`, `fit_start` and `grown`."""
+        own = {key: values[key] for key in ('head', 'fit_start', 'grown') if key in values}
+        checked(own, {'head?': 'switch', 'fit_start?': 'switch', 'grown?': 'settings'}, name)
         rest = {key: value for key, value in values.items() if key not in own}
+        if 'grown' in own:
+            own['grown'] = Schedule.from_dict(own['grown'], f'{name}: grown')
         return cls(Schedule.from_dict(rest, name), **own)
 
     @classmethod
@@ -64,7 +70,7 @@ def base_rows(bases: Sequence[Base]) -> list[dict[str, Any]]:
     for base in bases:
         first = base.stage()
         taught = Stage(base.plan.folder / 'distilled')
-        stages = [(taught, 'the teacher alone')] if taught.is_trained() else []
+        stages = [(taught, f'the teacher alone{_beginning(taught)}')] if taught.is_trained() else []
         stages.append((first, 'then its own labels' if stages else 'from scratch'))
         for stage, how in stages:
             result = read_json(stage.evaluation)['after']
@@ -73,6 +79,12 @@ def base_rows(bases: Sequence[Base]) -> list[dict[str, Any]]:
                 | {name: result[name] for name in ('accuracy', 'error', 'folds')}
             )
     return rows
+
+
+def _beginning(stage: Stage) -> str:
+    """What a table says of the net that a Stage started as."""
+    mark = stage.folder / _BEGUN
+    return f', begun as {read_json(mark)["as"]}' if mark.is_file() else ''
 
 
 def bases_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
@@ -95,10 +107,12 @@ def bases_table(rows: Sequence[dict[str, Any]]) -> ReportTable:
     )
 
 
-def start_base(start: Start, plan: Plan, gpu: str | None = None, heading: str = '') -> Stage:
+def start_base(
+    start: Start, plan: Plan, gpu: str | None = None, heading: str = '', smaller: Stage | None = None
+) -> Stage:
     """`start_stages` for the base training of a Plan, in its folder."""
-    folder = plan.folder / 'distilled'
-    return start_stages(start, plan.net, folder, plan.faces, plan.stages()[:1], plan.seed, plan.crop, gpu, heading)
+    stages, folder = plan.stages()[:1], plan.folder / 'distilled'
+    return start_stages(start, plan.net, folder, plan.faces, stages, plan.seed, plan.crop, gpu, heading, smaller)
 
 
 def start_stages(
@@ -111,9 +125,11 @@ def start_stages(
     crop: str = 'centre',
     gpu: str | None = None,
     heading: str = '',
+    smaller: Stage | None = None,
 ) -> Stage:
     """Train the net in the folder `net` by the teacher of `faces`, in the stage `folder`, and start `stages` from it.
 
+    It begins as the `smaller` one, trained before, where that is a part of it and the Start has a schedule for this.
     Stages that hold a training already stay as they are. Returns the trained stage. SlimError where `faces` were
     prepared without a teacher, and where the stages began without one.
     """
@@ -124,7 +140,7 @@ def start_stages(
             raise SlimError(f'{stages[0].folder}: was begun without a teacher; give another folder')
         taught = open_taught(faces.train.parent)
         if not stage.is_emitted():
-            emit(start, net, stage, taught, faces, seed)
+            emit(start, net, stage, taught, faces, seed, smaller)
         train_with_bar(stage, f'{heading}{stage.name}', gpu)
     if waiting:
         train, deploy = (read_net(net / f'{name}.prototxt') for name in ('train', 'deploy'))
@@ -141,21 +157,36 @@ def start_stages(
     return stage
 
 
-def emit(start: Start, net: Path, stage: Stage, taught: Taught, faces: Faces, seed: int) -> None:
+def emit(
+    start: Start, net: Path, stage: Stage, taught: Taught, faces: Faces, seed: int, smaller: Stage | None = None
+) -> None:
     """Write the stage that learns from the teacher."""
     deploy = read_net(net / 'deploy.prototxt')
-    train = with_data(
-        read_net(net / 'train.prototxt'), taught.pictures, f'{taught.folder}/', batch_size=start.schedule.batch
-    )
+    begun = _begun_as(smaller, deploy) if smaller and start.grown else None
+    schedule = start.grown if begun and start.grown else start.schedule
+    train = with_data(read_net(net / 'train.prototxt'), taught.pictures, f'{taught.folder}/', batch_size=schedule.batch)
     train, weights = taught_net(with_random_cuts(train, deploy, faces), deploy, taught.directions, start.head)
     stage.folder.mkdir(parents=True, exist_ok=True)
+    if smaller and begun:
+        weights.layer.extend(begun.layer)
+        write_json(stage.folder / _BEGUN, {'as': smaller.folder.parent.name})
     write_bytes(stage.init, weights.SerializeToString())
-    if start.fit_start:
-        write_prototxt(stage.train, train)
-        caffe.set_random_seed(seed)
-        opened = caffe.Net(str(stage.train), str(stage.init), caffe.TRAIN)
-        fit_start(opened)
-        opened.save(str(stage.init))
+    if start.fit_start and not begun:
+        _fit(stage, train, seed)
     solver = stage.folder / 'adam.prototxt'
     write_prototxt(solver, SOLVER)
-    stage.emit(train, deploy, solver, start.schedule, seed)
+    stage.emit(train, deploy, solver, schedule, seed)
+
+
+def _begun_as(smaller: Stage, deploy: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter | None:
+    """What a deploy net holds where it starts as a trained Stage; None where that is no part of it."""
+    return grown(deploy, read_net(smaller.deploy), without_teacher(read_weights(smaller.final)))
+
+
+def _fit(stage: Stage, train: caffe_pb2.NetParameter, seed: int) -> None:
+    """Fit the weights that a Stage starts with to its pictures."""
+    write_prototxt(stage.train, train)
+    caffe.set_random_seed(seed)
+    opened = caffe.Net(str(stage.train), str(stage.init), caffe.TRAIN)
+    fit_start(opened)
+    opened.save(str(stage.init))

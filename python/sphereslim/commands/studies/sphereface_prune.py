@@ -57,9 +57,10 @@ def run(args: argparse.Namespace) -> None:
         plans = [(base, rate, make_run(args, settings, base, rate)) for base in bases for rate in args.rates]
         for plan in [*(base.plan for base in bases), *(plan for _, _, plan in plans)]:
             pipeline.check(plan)
+        smaller = None
         for base in bases:
             if start:
-                start_base(start, base.plan, args.gpu, f'{base.name} ')
+                smaller = start_base(start, base.plan, args.gpu, f'{base.name} ', smaller)
             run_stages(base.plan, args.gpu, f'{base.name} ')
         if args.bases:
             report_bases(args, settings, bases)
