@@ -12,6 +12,7 @@ from sphereslim.errors import SlimError
 from sphereslim.evaluation.output_distance import cosine_distance
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import parse_net
+from sphereslim.net.weights import weight_layers
 from sphereslim.pruning.model import Model, cost, slim
 from sphereslim.pruning.reconstruct import Fit
 from sphereslim.pruning.shrink_to_budget import Settings, Shrinking
@@ -46,6 +47,12 @@ def test_every_step_stays_below_its_limit_and_loses_more(model, feeds, tmp_path)
     assert 0 < steps[0].loss < steps[-1].loss
     found = cosine_distance(outputs_of(steps[-1].model(), feeds[1]), outputs_of(model, feeds[1]))
     assert found == pytest.approx(steps[-1].loss)
+
+
+def test_outputs_that_are_no_numbers_are_refused(model, feeds):
+    weight_layers(model.weights)['first'].blobs[0].data[0] = float('nan')
+    with pytest.raises(SlimError, match="blob 'out' behind layer 'out' is not all numbers"):
+        outputs_of(model, feeds[1])
 
 
 def test_a_refitted_step_loses_less_than_its_cut_alone(model, feeds, tmp_path):

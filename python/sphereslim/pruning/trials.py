@@ -9,7 +9,7 @@ import numpy as np
 from sphereslim.channels.groups import Group, Member
 from sphereslim.criteria.obs import System, without
 from sphereslim.data.feed import Feed
-from sphereslim.evaluation.output_distance import cosine_distance, output_rows
+from sphereslim.evaluation.output_distance import cosine_distance
 from sphereslim.net.opened import open_net
 from sphereslim.pruning.model import Model
 from sphereslim.sampling.linear_layer import LinearLayer
@@ -61,6 +61,9 @@ class Trials:
 
 
 def outputs_of(model: Model, feed: Feed) -> np.ndarray:
-    """The first output of a Model, (pictures, dimensions) as float64."""
+    """The first output of a Model, (pictures, dimensions) as float64; SlimError where values are no numbers."""
     net = open_net(model.net, model.weights)
-    return output_rows(net, feed, net.outputs[:1])
+    sampler = Sampler(net, feed)
+    last = sampler.after(net._layer_names[-1], net.outputs[0])
+    rows = np.concatenate([blob.reshape(len(blob), -1) for (blob,) in sampler.blobs([last])])
+    return np.asarray(rows, np.float64)
