@@ -7,6 +7,7 @@ import torch
 
 from caffe.blobs.blob import Blob
 from caffe.blobs.memory_format import to_format_of
+from caffe.layers.norm import small_normalization as small
 from caffe.layers.support.parameters import add_parameter
 from caffe.layers.support.registry import Layer, register
 from caffe.proto import caffe_pb2
@@ -75,6 +76,8 @@ class _Normalisation(Layer):
         self, dy: torch.Tensor, wanted: list[bool], moments: tuple[torch.Tensor, torch.Tensor] | None
     ) -> list[torch.Tensor | None]:
         """Those of bottom, factor and offset; with `moments` (mean, variance) as constants, else as of the batch."""
+        if moments is None and small.is_small(self._x):
+            return small.gradients(dy, self._x, self._values(0), self._mean, self._factor, wanted)
         return _aten.native_batch_norm_backward(
             to_format_of(dy, self._x),
             self._x,

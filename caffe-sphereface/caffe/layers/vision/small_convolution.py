@@ -3,14 +3,19 @@
 The sums run in the same order whatever the number of threads, so small trainings repeat on any machine and stay close
 to the original for long: where an activation comes within rounding of zero, another order of summation can flip its
 sign, and a training diverges from there. Where that would cost too much, convolutions go to faster kernels.
+
+Where gradients cancel, only the rounding of the kernels is left. Tiny products, whose calls take longer than their
+computing, therefore go to NumPy, whose BLAS is OpenBLAS, the usual one of a genuine Caffe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 MOST_PRODUCTS = 1 << 25  # multiply-accumulates per forward: a few milliseconds of work at most
+TINY_PRODUCT = 1 << 14  # multiply-accumulates per picture: about a microsecond, and one thread of OpenBLAS
 
 
 def is_small(x: torch.Tensor, weight: torch.Tensor, positions: int) -> bool:
@@ -33,7 +38,7 @@ def _are_places(kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int]
 
 def forward(columns: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The outputs (N, outputs, positions) of filters (outputs, …), plus a bias (outputs) if there is one."""
-    y = torch.matmul(weight.reshape(len(weight), -1), columns)
+    y = _product_for(weight, columns.shape[2])(weight.reshape(len(weight), -1), columns)
     return y if bias is None else y.add_(bias[:, None])
 
 
@@ -50,16 +55,30 @@ def backward(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """(dx, dweight, dbias) as far as `wanted`, None otherwise; `size` is the (H, W) of the input."""
     dy = dy.reshape(len(dy), len(weight), -1)
+    product = _product_for(weight, dy.shape[2])
+    if product is _by_numpy:
+        dy = dy.contiguous()  # in another order of memory its kernels sum in another order
     dx = dweight = dbias = None
     if wanted[0]:
-        spread = torch.matmul(weight.reshape(len(weight), -1).t(), dy)
+        spread = product(weight.reshape(len(weight), -1).t(), dy)
         dx = (
             spread.reshape(*spread.shape[:2], *size)
             if _are_places(kernel, stride, pad)
             else functional.fold(spread, size, kernel, dilation, pad, stride)
         )
     if wanted[1]:
-        dweight = torch.bmm(dy, columns.transpose(1, 2)).sum(0)
+        dweight = product(dy, columns.transpose(1, 2)).sum(0)
     if wanted[2]:
-        dbias = dy.sum(2).sum(0)
+        dbias = (dy.sum(2) if product is torch.matmul else product(dy, dy.new_ones(dy.shape[2]))).sum(0)
     return dx, dweight, dbias
+
+
+def _product_for(weight: torch.Tensor, positions: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The matrix product for pictures with `positions` outputs per channel."""
+    return torch.matmul if weight.numel() * positions > TINY_PRODUCT else _by_numpy
+
+
+@np.errstate(all='ignore')
+def _by_numpy(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The product without warnings of overflow, as PyTorch's."""
+    return torch.from_numpy(np.matmul(a.numpy(), b.numpy()))
