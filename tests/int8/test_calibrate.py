@@ -238,19 +238,19 @@ def test_ncnn_computes_in_int8_what_was_simulated(work, tmp_path, feed):
 def test_caffe_train_fine_tunes_the_simulated_net(work, tmp_path):
     calibrate(work, tmp_path, '--floor', '1', '--learn-ranges')
     net = read_net(tmp_path / 'simulated.prototxt')
-    net.layer.add(name='target', type='DummyData', top=['t'], dummy_data_param={'shape': [{'dim': [1, 16]}]})
+    net.layer.add(name='target', type='DummyData', top=['t'], dummy_data_param={'shape': [{'dim': [8, 16]}]})
     net.layer.add(name='loss', type='EuclideanLoss', bottom=['fc', 't'], top=['loss'])
     net.layer[0].CopyFrom(
         type(net.layer[0])(
             name='data',
             type='DummyData',
             top=['data'],
-            dummy_data_param={'shape': [{'dim': [1, 3, 16, 16]}], 'data_filler': [{'type': 'gaussian', 'std': 0.5}]},
+            dummy_data_param={'shape': [{'dim': [8, 3, 16, 16]}], 'data_filler': [{'type': 'gaussian', 'std': 0.5}]},
         )
     )
     write_prototxt(tmp_path / 'train.prototxt', net)
     (tmp_path / 'solver.prototxt').write_text(
-        f'net: "{tmp_path}/train.prototxt" base_lr: 0.0001 lr_policy: "fixed" max_iter: 5 '
+        f'net: "{tmp_path}/train.prototxt" base_lr: 0.0001 lr_policy: "fixed" max_iter: 5 random_seed: 1 '
         f'snapshot_prefix: "{tmp_path}/s"\n'
     )
     words = ['train', '-solver', tmp_path / 'solver.prototxt', '-weights', tmp_path / 'net.caffemodel']
