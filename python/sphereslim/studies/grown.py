@@ -6,18 +6,18 @@ goes on from there instead of from the beginning. All that has to agree are name
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from sphereslim.engine import caffe_pb2
+from sphereslim.errors import SlimError
 from sphereslim.net.inputs import input_shape
 from sphereslim.net.layer_types import types_with
 from sphereslim.net.messages import copy_of
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.weights import blob_shape, fill_blob, weight_layers
-
-_AGREES = 1e-4  # of the largest output: what sums in another order may differ by
+from sphereslim.rewrite.fold_check import ROUNDING, Model, output_difference
 
 
 def grown(
@@ -36,7 +36,8 @@ def grown(
             result.layer.add().CopyFrom(held[name])
         elif name in zero:
             _fill(result.layer.add(), layer, np.zeros)
-    return result if _compute_alike((smaller, weights), (deploy, _with_anything(result, own))) else None
+    others = [layer for name, layer in own.items() if name not in held and name not in zero]
+    return result if _compute_alike((smaller, weights), (deploy, _with_anything(result, others))) else None
 
 
 def _fill(
@@ -49,13 +50,12 @@ def _fill(
 
 
 def _with_anything(
-    weights: caffe_pb2.NetParameter, own: Mapping[str, caffe_pb2.LayerParameter]
+    weights: caffe_pb2.NetParameter, others: Sequence[caffe_pb2.LayerParameter]
 ) -> caffe_pb2.NetParameter:
-    """The weights, and random ones for the other layers of `own`."""
+    """The weights, and random ones of the shapes of the other layers."""
     result, generator = copy_of(weights), np.random.default_rng(0)
-    for name, layer in own.items():
-        if name not in weight_layers(weights):
-            _fill(result.layer.add(), layer, lambda shape: generator.normal(0, 0.1, shape))
+    for layer in others:
+        _fill(result.layer.add(), layer, lambda shape: generator.normal(0, 0.1, shape))
     return result
 
 
@@ -76,15 +76,11 @@ def _source(net: caffe_pb2.NetParameter, index: int, blob: str) -> str | None:
     return None
 
 
-def _compute_alike(*nets: tuple[caffe_pb2.NetParameter, caffe_pb2.NetParameter]) -> bool:
-    """Whether two nets, each a deploy net and its weights, give the same for a random picture."""
-    shape = input_shape(nets[0][0])
-    if shape is None or shape != input_shape(nets[1][0]):
+def _compute_alike(one: Model, other: Model) -> bool:
+    """Whether two deploy nets with weights take inputs of one shape and give the same for random ones."""
+    if input_shape(one[0]) != input_shape(other[0]):
         return False
-    picture, outputs = np.random.default_rng(0).uniform(-1, 1, shape), []
-    for deploy, weights in nets:
-        opened = open_net(deploy, weights)
-        opened.blobs[opened.inputs[0]].data[...] = picture
-        outputs.append(np.array(opened.forward()[opened.outputs[0]]))
-    one, other = outputs
-    return one.shape == other.shape and bool(np.abs(one - other).max() <= _AGREES * np.abs(one).max())
+    try:
+        return max(output_difference(one, other).values()) <= ROUNDING
+    except SlimError:
+        return False  # other outputs
