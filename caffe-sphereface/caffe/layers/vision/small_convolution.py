@@ -8,7 +8,7 @@ Where gradients cancel, only the rounding of the kernels is left. Tiny products,
 computing, therefore go to NumPy, whose BLAS is OpenBLAS, the usual one of a genuine Caffe.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ def _are_places(kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int]
 
 def forward(columns: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """The outputs (N, outputs, positions) of filters (outputs, …), plus a bias (outputs) if there is one."""
-    y = _product_for(weight, columns.shape[2])(weight.reshape(len(weight), -1), columns)
+    product = _by_numpy if _is_tiny(weight, columns.shape[2]) else torch.matmul
+    y = product(weight.reshape(len(weight), -1), columns)
     return y if bias is None else y.add_(bias[:, None])
 
 
@@ -55,8 +56,9 @@ def backward(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
     """(dx, dweight, dbias) as far as `wanted`, None otherwise; `size` is the (H, W) of the input."""
     dy = dy.reshape(len(dy), len(weight), -1)
-    product = _product_for(weight, dy.shape[2])
-    if product is _by_numpy:
+    tiny = _is_tiny(weight, dy.shape[2])
+    product = _by_numpy if tiny else torch.matmul
+    if tiny:
         dy = dy.contiguous()  # in another order of memory its kernels sum in another order
     dx = dweight = dbias = None
     if wanted[0]:
@@ -69,13 +71,13 @@ def backward(
     if wanted[1]:
         dweight = product(dy, columns.transpose(1, 2)).sum(0)
     if wanted[2]:
-        dbias = (dy.sum(2) if product is torch.matmul else product(dy, dy.new_ones(dy.shape[2]))).sum(0)
+        dbias = (product(dy, dy.new_ones(dy.shape[2])) if tiny else dy.sum(2)).sum(0)
     return dx, dweight, dbias
 
 
-def _product_for(weight: torch.Tensor, positions: int) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The matrix product for pictures with `positions` outputs per channel."""
-    return torch.matmul if weight.numel() * positions > TINY_PRODUCT else _by_numpy
+def _is_tiny(weight: torch.Tensor, positions: int) -> bool:
+    """Whether the products of a picture with `positions` outputs per channel go to NumPy."""
+    return weight.numel() * positions <= TINY_PRODUCT
 
 
 @np.errstate(all='ignore')
