@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sphereslim.channels.groups import Groups
-from sphereslim.compression.bits import BITS, quantized, quantized_to, take_bits
+from sphereslim.compression.bits import BITS, COMPACT, DEQUANTIZED, quantized, quantized_to, take_bits
 from sphereslim.compression.channels import Channels
 from sphereslim.compression.cpu_time import CpuTime
 from sphereslim.compression.files import command_of, export_onnx, write_commands
@@ -127,7 +127,7 @@ class Compression:
         self._begin('measuring')
         self.limits = channels.limits_of(limits, step) if step else {}
         rows = self._rows(files, figures)
-        rows[-1]['bytes'] = result[0].with_name('weights.qcaffemodel').stat().st_size
+        rows[-1]['bytes'] = result[0].with_name(COMPACT).stat().st_size
         kept = {name: [len(own), folded.groups.of(name).size] for name, own in step.kept.items()} if step else {}
         return {'rows': rows, 'steps': [_tried(each) for each in channels.known(limits)], 'kept': kept, 'bits': bits}
 
@@ -219,8 +219,9 @@ class Compression:
 
     def _fewer_bits(self, model: Model, files: Files, figures: Figures) -> dict[str, int] | None:
         """Write the quantized file beside `files`; {layer: bits}, None where it does not keep the accuracy."""
-        for size, make in self._quantizers(model, files):
-            bits = take_bits(make, self._bits_of(files) / size, files[0].parent)
+        folder = self.request.out / 'bits' / file_digest(*files)
+        for size, make in self._quantizers(model, files, folder):
+            bits = take_bits(make, folder / size, files[0].parent)
             quantized_files = _quantized_in(files[0].parent)
             if self._keeps(quantized_files, figures):
                 return bits
@@ -228,20 +229,19 @@ class Compression:
             self._tell(f'in {size}: {accuracy:.2f} %, less than {self.request.budgets.accuracy:g} %')
         return None
 
-    def _quantizers(self, model: Model, files: Files) -> Iterator[tuple[str, Callable[[], QuantizedNet]]]:
-        """(their size in words, how they are made) of the nets of fewer bits, the smallest first."""
+    def _quantizers(self, model: Model, files: Files, folder: Path) -> Iterator[tuple[str, Callable[[], QuantizedNet]]]:
+        """(their size in words, how they are made) of the nets of fewer bits, the smallest first.
+
+        `folder` gets what bits cost in each layer.
+        """
         asked = self.request.budgets.bytes
         if asked is None:
             for bits in BITS if self.request.budgets.accuracy else BITS[:1]:
                 yield f'{bits} bits', partial(quantized, model, files[0], self.refit, self.request.seed, bits)
             return
         size = int(asked.of(self.request.weights.stat().st_size, 'bytes'))
-        feeds, folder = (self.refit, self.test), self._bits_of(files)
+        feeds = self.refit, self.test
         yield f'{size} bytes', partial(quantized_to, size, model, files, *feeds, self.request.seed, folder)
-
-    def _bits_of(self, files: Files) -> Path:
-        """The folder of what is known about a net in fewer bits."""
-        return self.request.out / 'bits' / file_digest(*files)
 
     def _original_row(self, figures: Figures, milliseconds: float) -> Row:
         return self._row('original', (self.request.deploy, self.request.weights), figures, milliseconds, 0.0)
@@ -264,7 +264,7 @@ def _files_in(folder: str | Path) -> Files:
 
 
 def _quantized_in(folder: str | Path) -> Files:
-    return Path(folder) / 'deploy.prototxt', Path(folder) / 'dequantized.caffemodel'
+    return Path(folder) / 'deploy.prototxt', Path(folder) / DEQUANTIZED
 
 
 def _tried(step: Step) -> dict[str, Any]:
