@@ -12,7 +12,7 @@ from sphereslim.data.lists import open_taught, read_labelled
 from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.evaluation.features import extract, open_deploy
-from sphereslim.facedata.lists.teacher import Teacher, draw_blends
+from sphereslim.facedata.lists.teacher import draw_blends
 from sphereslim.files import read_json
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
@@ -111,16 +111,6 @@ def test_the_teacher_sees_blends_of_two_pictures_too(prepared, work, run):
     made = (work / 'blended' / drawn[0][0]).stat().st_mtime_ns
     run('prepare_faces', words)
     assert (work / 'blended' / drawn[0][0]).stat().st_mtime_ns == made
-
-
-def test_blends_of_pictures_of_two_sizes_name_both(tmp_path):
-    for name, width in (('a.png', 112), ('b.png', 96)):
-        cv2.imwrite(str(tmp_path / name), np.zeros((112, width, 3), np.uint8))
-    teacher = Teacher('', lambda pictures: np.ones((len(pictures), 2)), blends=1)
-    with pytest.raises(
-        SlimError, match=r'(a\.png: is 112x112, expected 96x112 as|b\.png: is 96x112, expected 112x112 as) '
-    ):
-        teacher.teach(tmp_path, ['a.png', 'b.png'], tmp_path / 'out', np.array)
 
 
 def test_blends_without_a_teacher_are_refused(work, run):

@@ -13,10 +13,9 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 def in_threads(job: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> Iterator[Result]:
-    """job(item) of each, in order; `progress(results, total)` wraps their stream. An interruption leaves the rest."""
+    """job(item) of each, in order, wrapped by `progress(results, total)`. Whatever ends it leaves the rest undone."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
             yield from progress(pool.map(job, items), len(items))
-        except KeyboardInterrupt:
+        finally:
             pool.shutdown(cancel_futures=True)
-            raise
