@@ -255,25 +255,35 @@ def test_an_exploding_loss_stops_with_advice(tmp_path):
 
 
 SAYS = """import sys
-for number, loss in enumerate(%s):
-    print(f'I0101 00:00:00.0 1 solver.cpp:1] Iteration {number}, loss = {loss}', file=sys.stderr)
+for number, (loss, term) in enumerate(%s):
+    print(f'I0101 00:00:00.0 1 solver.cpp:1] Iteration {number}, loss = {loss + term}', file=sys.stderr)
+    for index, value in enumerate((term, loss)):
+        print(f'I0101 00:00:00.0 1 solver.cpp:2] Train net output #{index}: x = {value} (* 1 = 1)', file=sys.stderr)
 """
+DEAD = (87.3365, 0)
 
 
 @pytest.mark.parametrize(
-    'losses, ends',
-    [([87.3365, 87.3365, 2, 87.3365, 87.3365], None), ([3, 87.3365, 87.3365, 87.3365, 2], 3), ([3, 'nan', 2], 1)],
+    'displays, ends',
+    [
+        ([DEAD, DEAD, (2, 0), DEAD, DEAD], None),
+        ([(3, 0), DEAD, DEAD, DEAD, (2, 0)], 3),
+        ([(3, 0), (float('nan'), 0), (2, 0)], 1),
+        ([(3, 119), (2.5, 118), (2, 117), (1.5, 117)], None),
+        ([(3, 119), (87.3365, 118), (87.3365, 117), (87.3365, 117)], 3),
+    ],
+    ids=['comes back', 'stays', 'no number', 'another loss is as large', 'stays beside a large loss'],
 )
-def test_a_loss_that_stays_at_its_largest_is_given_up(losses, ends, tmp_path, monkeypatch):
-    monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: [sys.executable, '-c', SAYS % losses])
+def test_a_softmax_that_stays_at_its_largest_loss_is_given_up(displays, ends, tmp_path, monkeypatch):
+    said = SAYS % repr(displays).replace('nan', "float('nan')")
+    monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: [sys.executable, '-c', said])
     seen = []
     if ends is None:
         train('solver', tmp_path / 'log', watch=seen.append)
-        assert len(seen) == len(losses)
+        assert len(seen) == len(displays)
     else:
         with pytest.raises(SlimError, match=f'solver: the loss exploded at iteration {ends}'):
             train('solver', tmp_path / 'log', watch=seen.append)
-        assert len(seen) == ends
 
 
 def test_a_snapshot_without_its_weights_is_passed_over(tmp_path):

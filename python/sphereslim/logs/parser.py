@@ -48,6 +48,12 @@ def displayed_loss(line: str) -> tuple[int, float] | None:
     return (int(found[1]), _number(found[3])) if found else None
 
 
+def displayed_output(line: str) -> float | None:
+    """The value of a line that displays an output of the training's net, before its loss weight; else None."""
+    found = TRAIN_OUTPUT.search(line)
+    return _number(found[3]) if found else None
+
+
 class LogParser:
     """Feed it lines as they come; `runs` holds what was read so far.
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from sphereslim.engine import caffe_command
 from sphereslim.errors import SlimError
 from sphereslim.logs.lines import fatal_message
-from sphereslim.logs.parser import displayed_loss
+from sphereslim.logs.parser import displayed_loss, displayed_output
 
 _LIBC, _END_WITH_PARENT = ctypes.CDLL(None), 1  # Linux's prctl and its PR_SET_PDEATHSIG
 SAFETY_SECONDS = 300  # what a training can lose that is killed
-EXPLODED = 87.33  # -log(FLT_MIN): the softmax gives the right class no probability at all
+DEAD_SOFTMAX = 87.3365  # -log(FLT_MIN): the softmax gives the right class no probability at all
+DEAD_DISPLAYS = 3  # in a row, after which a training is stopped
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,25 @@ class Progress:
 
     iteration: int
     loss: float
+
+
+class DeadSoftmax:
+    """Counts the displays in a row that show an output at DEAD_SOFTMAX, whatever other losses add to the total."""
+
+    def __init__(self) -> None:
+        self.displays = 0
+        self._seen = True
+
+    def begin_display(self) -> None:
+        """To be called for the line with the loss, which the lines with the outputs follow."""
+        if not self._seen:
+            self.displays = 0
+        self._seen = False
+
+    def see(self, value: float) -> None:
+        """To be called for each output."""
+        if not self._seen and abs(value - DEAD_SOFTMAX) < 0.001:
+            self.displays, self._seen = self.displays + 1, True
 
 
 class SafetySnapshots:
@@ -65,7 +85,7 @@ def train(
 
     Starts from `weights` or continues from `snapshot`; `safety` asks for snapshots meanwhile. On Ctrl-C the process is
     stopped with a snapshot. SlimError tells the command's own reason when it fails, and stops the run with advice when
-    the loss is no number or stays at the value of a dead softmax (87.3365).
+    the loss is no number or an output stays at the value of a dead softmax (87.3365).
     """
     command = [*caffe_command(), 'train', f'--solver={solver}']
     command += [f'--weights={weights}'] if weights else []
@@ -110,25 +130,25 @@ def _follow(
     safety: SafetySnapshots | None,
 ) -> str:
     """Copy the process's lines to the log until it ends; the last fatal one, or where there is none the last."""
-    last, fatal, dead = '', '', 0
+    last, fatal, dead, progress = '', '', DeadSoftmax(), Progress(0, math.nan)
     with open(log, 'a', buffering=1) as file:
         for line in process.stderr or ():
             file.write(line)
             last, fatal = line.strip() or last, fatal_message(line) or fatal
-            found = displayed_loss(line)
+            found, output = displayed_loss(line), displayed_output(line)
+            if output is not None:
+                dead.see(output)
+                if dead.displays >= DEAD_DISPLAYS:
+                    raise SlimError(_advice(solver, progress))
             if found:
                 progress = Progress(*found)
-                dead = dead + 1 if _is_dead(progress.loss) else 0
-                if math.isnan(progress.loss) or dead >= 3:
+                dead.begin_display()
+                if math.isnan(progress.loss):
                     raise SlimError(_advice(solver, progress))
                 if safety:
                     safety.ask(process, progress.iteration)
                 watch(progress)
     return fatal or last
-
-
-def _is_dead(loss: float) -> bool:
-    return loss > EXPLODED - 0.01
 
 
 def _advice(solver: str | Path, progress: Progress) -> str:
