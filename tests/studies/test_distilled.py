@@ -166,6 +166,33 @@ def test_bases_go_on_from_what_the_teacher_taught(prepared, work, run):
     assert 'done' in run('sphereface_prune', words) and (start / 'final.caffemodel').stat().st_mtime_ns == made
 
 
+def test_a_pruned_net_is_taught_on_by_the_teacher(prepared, work, run):
+    settings = json.loads((work / 'nets.json').read_text())
+    settings['distilled']['taught_on'] = TRAINING | {'iterations': 3}
+    (work / 'on.json').write_text(json.dumps(settings))
+    words = '--settings on.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out on --doc page.md'
+    assert 'net at 0.5 taught-on: accuracy after training' in run('sphereface_prune', words)
+    (row,) = json.loads((work / 'page/sphereface-prune.json').read_text())['taught_on']
+    last, stage = sorted((work / 'on/net/rate-0.5').glob('*last-round'))[0], work / 'on/net/rate-0.5/taught-on'
+    base, by_labels, after = (
+        read_json(folder / 'evaluation.json')['after'] for folder in (work / 'on/net/00-base', last, stage)
+    )
+    assert row['iterations'] == 3 and row['lost'] == base['accuracy'] - after['accuracy']
+    assert row['lost_by_labels'] == base['accuracy'] - by_labels['accuracy'] and row['error'] == after['error']
+    assert 'Taught on by the teacher' in (work / 'page.md').read_text()
+    ended, begun, made = (
+        weight_layers(read_weights(file))
+        for file in (last / 'final.caffemodel', stage / 'init.caffemodel', stage / 'net.caffemodel')
+    )
+    assert np.array_equal(blob_array(begun['conv2'].blobs[0]), blob_array(ended['conv2'].blobs[0]))
+    assert blob_array(made['conv2'].blobs[0]).shape == blob_array(ended['conv2'].blobs[0]).shape
+    assert not np.array_equal(blob_array(made['conv2'].blobs[0]), blob_array(ended['conv2'].blobs[0]))
+    assert set(made) == set(ended) - {'fc6'}
+    kept = (stage / 'final.caffemodel').stat().st_mtime_ns
+    run('sphereface_prune', words)
+    assert (stage / 'final.caffemodel').stat().st_mtime_ns == kept
+
+
 def test_a_base_from_scratch_needs_no_teacher_and_cannot_get_one_later(prepared, work, run):
     words = '--settings nets.json --faces faces-with-teacher --prototxt . --nets net --rates 0.5 --out scratch'
     run('sphereface_prune', f'{words} --from-scratch --bases --doc page.md')

@@ -39,22 +39,25 @@ SOLVER = caffe_pb2.SolverParameter(type='Adam', momentum=0.9, momentum2=0.999)
 @dataclass(frozen=True)
 class Start:
     """How a net learns from a teacher: `schedule`; behind a linear `head`, see `studies.taught`; whether the first
-    weights are fitted to the pictures, see `data_init`; the schedule of a net that starts as a smaller one, see
-    `studies.grown`."""
+    weights are fitted to the pictures, see `data_init`; the schedules of a net that starts as a smaller one, see
+    `studies.grown`, and of a pruned one, see `studies.taught_on`."""
 
     schedule: Schedule
     head: bool = False
     fit_start: bool = False
     grown: Schedule | None = None
+    taught_on: Schedule | None = None
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], name: str) -> Start:
-        """From a settings file: a Schedule's values and, as they are needed, `head`, `fit_start` and `grown`."""
-        own = {key: values[key] for key in ('head', 'fit_start', 'grown') if key in values}
-        checked(own, {'head?': 'switch', 'fit_start?': 'switch', 'grown?': 'settings'}, name)
+        """From a settings file: a Schedule's values and, as they are needed, the other fields."""
+        kinds = {'head': 'switch', 'fit_start': 'switch', 'grown': 'settings', 'taught_on': 'settings'}
+        own = {key: values[key] for key in kinds if key in values}
+        checked(own, {f'{key}?': kind for key, kind in kinds.items()}, name)
         rest = {key: value for key, value in values.items() if key not in own}
-        if 'grown' in own:
-            own['grown'] = Schedule.from_dict(own['grown'], f'{name}: grown')
+        for key in ('grown', 'taught_on'):
+            if key in own:
+                own[key] = Schedule.from_dict(own[key], f'{name}: {key}')
         return cls(Schedule.from_dict(rest, name), **own)
 
     @classmethod
@@ -161,21 +164,39 @@ def emit(
     start: Start, net: Path, stage: Stage, taught: Taught, faces: Faces, seed: int, smaller: Stage | None = None
 ) -> None:
     """Write the stage that learns from the teacher."""
-    deploy = read_net(net / 'deploy.prototxt')
+    train, deploy = (read_net(net / f'{name}.prototxt') for name in ('train', 'deploy'))
     begun = _begun_as(smaller, deploy) if smaller and start.grown else None
     schedule = start.grown if begun and start.grown else start.schedule
-    train = with_data(read_net(net / 'train.prototxt'), taught.pictures, f'{taught.folder}/', batch_size=schedule.batch)
-    train, weights = taught_net(with_random_cuts(train, deploy, faces), deploy, taught.directions, start.head)
-    stage.folder.mkdir(parents=True, exist_ok=True)
+    write_taught(stage, train, deploy, schedule, taught, faces, seed, begun, start.head, start.fit_start and not begun)
     if smaller and begun:
-        weights.layer.extend(begun.layer)
         write_json(stage.folder / _BEGUN, {'as': smaller.folder.parent.name})
+
+
+def write_taught(
+    stage: Stage,
+    train: caffe_pb2.NetParameter,
+    deploy: caffe_pb2.NetParameter,
+    schedule: Schedule,
+    taught: Taught,
+    faces: Faces,
+    seed: int,
+    begun: caffe_pb2.NetParameter | None = None,
+    head: bool = False,
+    fitted: bool = False,
+) -> None:
+    """Write the training of a net by the teacher into a Stage, from the weights `begun`; `head` and `fitted` as in a
+    Start."""
+    fed = with_data(train, taught.pictures, f'{taught.folder}/', batch_size=schedule.batch)
+    learner, weights = taught_net(with_random_cuts(fed, deploy, faces), deploy, taught.directions, head)
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    if begun:
+        weights.layer.extend(begun.layer)
     write_bytes(stage.init, weights.SerializeToString())
-    if start.fit_start and not begun:
-        _fit(stage, train, seed)
+    if fitted:
+        _fit(stage, learner, seed)
     solver = stage.folder / 'adam.prototxt'
     write_prototxt(solver, SOLVER)
-    stage.emit(train, deploy, solver, schedule, seed)
+    stage.emit(learner, deploy, solver, schedule, seed)
 
 
 def _begun_as(smaller: Stage, deploy: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter | None:

@@ -74,11 +74,11 @@ def _row(
         'error': result['error'],
         'lost': before['accuracy'] - result['accuracy'],
         'lost_error': lost_error(before, result),
-        'published': _published(printed, base.name, rate),
+        'published': published_of(printed, base.name, rate),
     }
 
 
-def _published(printed: dict[str, Any], name: str, rate: float | None) -> dict[str, Any]:
+def published_of(printed: dict[str, Any], name: str, rate: float | None) -> dict[str, Any]:
     """{params, lost, forward_ratio, backward_ratio} that the source prints, as far as it does."""
     found = {row.get('rate'): row for row in printed['comparison'] if row['net'].lower() == name}
     whole = found.get(None) or next((row for row in printed['base_models'] if row['net'].lower() == name), None)

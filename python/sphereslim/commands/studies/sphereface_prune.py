@@ -33,6 +33,7 @@ from sphereslim.studies.pipeline import run_stages
 from sphereslim.studies.prune_figures import base_figures, channel_figures, course_figures
 from sphereslim.studies.prune_runs import Base, convolution_groups, whole_times
 from sphereslim.studies.sphereface_prune import comparison, comparison_figure
+from sphereslim.studies.taught_on import taught_rows, taught_table, teach_on
 from sphereslim.training.schedule import Schedule
 
 TRAININGS = ('base', 'fine_tune', 'last_round')
@@ -66,8 +67,11 @@ def run(args: argparse.Namespace) -> None:
             report_bases(args, settings, bases)
             return
         for base, rate, plan in plans:
-            run_stages(plan, args.gpu, f'{base.name} at {rate:g} ')
-        report(args, settings, bases, plans)
+            heading = f'{base.name} at {rate:g} '
+            run_stages(plan, args.gpu, heading)
+            if start and start.taught_on:
+                teach_on(start.taught_on, plan, args.gpu, heading)
+        report(args, settings, bases, plans, taught=bool(start and start.taught_on))
 
 
 def report_bases(args: argparse.Namespace, settings: dict[str, Any], bases: Sequence[Base]) -> None:
@@ -124,6 +128,7 @@ def report(
     settings: dict[str, Any],
     bases: Sequence[Base],
     plans: Sequence[tuple[Base, float, pipeline.Plan]],
+    taught: bool,
 ) -> None:
     """Write the page of all runs into --out, and print its table."""
     out = Path(args.out)
@@ -137,8 +142,11 @@ def report(
     )
     printed = read_json(PUBLISHED / 'sphereface_prune.json')
     table, data = comparison(bases, plans, speed, printed)
-    found, curves = base_rows(bases), curve_rows(plans, PUBLISHED)
-    tables = [table, bases_table(found), curves_table(curves)]
+    figures = {'rows': data, 'bases': base_rows(bases), 'curves': curve_rows(plans, PUBLISHED)}
+    tables = [table, bases_table(figures['bases']), curves_table(figures['curves'])]
+    if taught:
+        figures['taught_on'] = taught_rows(plans, printed)
+        tables.insert(1, taught_table(figures['taught_on']))
     facts = [
         ('settings', f'{args.settings}; nets at {settings["width"]:g} of their width'),
         ('faces', f'{bases[0].plan.faces.count} pictures of {bases[0].plan.faces.people} people'),
@@ -156,9 +164,9 @@ def report(
             *base_figures(bases, PUBLISHED),
             *channel_figures(plans),
         ],
-        {'rows': data, 'bases': found, 'curves': curves},
+        figures,
     )
-    tell(args, tables, {'rows': data, 'bases': found, 'curves': curves, 'settings': settings})
+    tell(args, tables, figures | {'settings': settings})
     print(f'report: {page} (also report.md and report.json beside it)')
 
 
