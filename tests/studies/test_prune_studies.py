@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from sphereslim.data.pairs import write_few
+from sphereslim.data.pairs import pair_lines, write_few
+from sphereslim.files import read_json
 from sphereslim.net.opened import open_net, weights_of
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import blob_array, read_weights, weight_layers
@@ -53,6 +54,16 @@ def test_sphereface_prune_reports_every_net_and_rate(work, run):
     pictures = {path.stem for path in (work / 'sp').glob('*.png')}
     assert pictures == {'accuracy-size', 'course-net', 'loss-net', 'channels-net-0.5'}
     assert 'done' in run('sphereface_prune', words)
+
+
+def test_stages_between_are_verified_on_some_of_the_pairs(work, run):
+    (work / 'few.json').write_text(json.dumps(json.loads((work / 'nets.json').read_text()) | {'stage_pairs': 1}))
+    run('sphereface_prune', '--settings few.json --faces faces --prototxt . --nets net --rates 0.5 --out few')
+    stages = [work / 'few/net/00-base', *sorted((work / 'few/net/rate-0.5').glob('0*'))]
+    pairs = [read_json(stage / 'evaluation.json')['after']['pairs'] for stage in stages]
+    folds, count, _ = pair_lines(work / 'faces/pairs.txt')
+    whole = 2 * folds * count
+    assert pairs == [whole, 2 * folds, 2 * folds, whole] and count > 1
 
 
 def test_entropy_reports_nets_and_single_layers(work, run):

@@ -221,7 +221,7 @@ class Compression:
         """Write the quantized file beside `files`; {layer: bits}, None where it does not keep the accuracy."""
         folder = self.request.out / 'bits' / file_digest(*files)
         for size, make in self._quantizers(model, files, folder):
-            bits = take_bits(make, folder / size, files[0].parent)
+            bits = take_bits(make, folder / size.replace(' ', '-'), files[0].parent)
             quantized_files = _quantized_in(files[0].parent)
             if self._keeps(quantized_files, figures):
                 return bits

@@ -15,6 +15,7 @@ from sphereslim.channels.groups import Groups
 from sphereslim.channels.surgery import prune
 from sphereslim.criteria import criterion as find_criterion
 from sphereslim.data.lists import Faces
+from sphereslim.data.pairs import pair_lines, write_few
 from sphereslim.data.preparation import InputForm
 from sphereslim.data.random_cuts import with_random_cuts
 from sphereslim.engine import caffe, caffe_pb2
@@ -39,8 +40,9 @@ class Plan:
 
     `start` is a trained stage's folder to begin from, in place of a base training; `own` holds the Schedules of layers
     that are not fine-tuned by `fine_tune`. Without `last_round` the last layer's stage is the end. `crop` is how
-    pictures are verified, see `lfw.InputForm`. With `fit_start` the first weights of the base are fitted to the
-    pictures, see `data_init`.
+    pictures are verified, see `lfw.InputForm`; stages between the base and the end are verified on `stage_pairs`
+    matched and as many mismatched pairs of each fold, where given. With `fit_start` the first weights of the base are
+    fitted to the pictures, see `data_init`.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Plan:
     own: dict[str, Schedule] | None = None
     crop: str = 'centre'
     fit_start: bool = False
+    stage_pairs: int | None = None
 
     def stages(self) -> list[Stage]:
         """The Stage of the base, of every layer, and of the last round, in order."""
@@ -158,9 +161,18 @@ def evaluate_stage(plan: Plan, stage: Stage, moment: str, **how: Any) -> dict[st
     return ResultsFile(stage.evaluation).result(
         moment,
         lambda: evaluate(
-            stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, form=InputForm(crop=plan.crop), **how
+            stage.deploy, weights, _pairs_for(plan, stage), plan.faces.pictures, form=InputForm(crop=plan.crop), **how
         ).as_dict(),
     )
+
+
+def _pairs_for(plan: Plan, stage: Stage) -> Path:
+    """The pairs that a stage is verified on."""
+    stages = plan.stages()
+    if plan.stage_pairs is None or stage.folder in (stages[0].folder, stages[-1].folder):
+        return plan.faces.pairs
+    folds, count, _ = pair_lines(plan.faces.pairs)
+    return write_few(plan.faces.pairs, plan.folder / 'stage_pairs.txt', folds, min(count, plan.stage_pairs))
 
 
 def check(plan: Plan) -> None:

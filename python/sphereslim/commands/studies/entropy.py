@@ -35,7 +35,14 @@ from sphereslim.studies.prune_figures import base_figures, channel_figures, cour
 from sphereslim.studies.prune_runs import Base, whole_times
 from sphereslim.training.schedule import Schedule
 
-SETTINGS = {'batches': 'count', 'seed': 'whole', 'time_batch': 'count', 'nets': 'settings', 'single': 'settings'}
+SETTINGS = {
+    'batches': 'count',
+    'seed': 'whole',
+    'time_batch': 'count',
+    'stage_pairs?': 'count',
+    'nets': 'settings',
+    'single': 'settings',
+}
 NET = {
     'net': 'text',
     'layers': 'texts',
@@ -111,6 +118,7 @@ def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, 
         fit_start=chosen.get('fit_start', False),
         base=schedules['base'],
         fine_tune=schedules['fine_tune'],
+        stage_pairs=settings.get('stage_pairs'),
     )
     return Base(name, plan, source)
 

@@ -44,6 +44,7 @@ SETTINGS = {
     'time_batch': 'count',
     'distilled?': 'settings',
     'scratch?': 'settings',
+    'stage_pairs?': 'count',
     **dict.fromkeys(TRAININGS, 'settings'),
 }
 
@@ -112,6 +113,7 @@ def make_base(args: argparse.Namespace, settings: dict[str, Any], faces: Faces, 
         base=values['base'],
         fine_tune=values['fine_tune'],
         last_round=None,
+        stage_pairs=settings.get('stage_pairs'),
     )
     return Base(source.name, plan, source)
 
