@@ -286,6 +286,22 @@ def test_a_softmax_that_stays_at_its_largest_loss_is_given_up(displays, ends, tm
             train('solver', tmp_path / 'log', watch=seen.append)
 
 
+@pytest.mark.parametrize(
+    'asked, root, said',
+    [
+        ('bf16', '', 'caffe train failed: .*--precision=bf16'),
+        ('bf16', '/built', 'TRAINING_PRECISION=bf16: a genuine Caffe has one precision'),
+    ],
+)
+def test_trainings_are_computed_in_the_precision_asked_for(asked, root, said, tmp_path, monkeypatch):
+    words = [sys.executable, '-c', 'import sys; sys.exit(" ".join(sys.argv[1:]))']
+    monkeypatch.setattr('sphereslim.training.caffe_train.caffe_command', lambda: words)
+    monkeypatch.setenv('TRAINING_PRECISION', asked)
+    monkeypatch.setenv('CAFFE_ROOT', root)
+    with pytest.raises(SlimError, match=said):
+        train('solver', tmp_path / 'log')
+
+
 def test_a_snapshot_without_its_weights_is_passed_over(tmp_path):
     stage = make_stage(tmp_path / 'one', snapshot=2)
     for name in ('snapshot_iter_2.solverstate', 'snapshot_iter_2.caffemodel', 'snapshot_iter_4.solverstate'):

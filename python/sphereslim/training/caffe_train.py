@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sphereslim.engine import caffe_command
+from sphereslim.engine import caffe_command, caffe_root
 from sphereslim.errors import SlimError
 from sphereslim.logs.lines import fatal_message
 from sphereslim.logs.parser import displayed_loss, displayed_output
@@ -85,12 +85,14 @@ def train(
 
     Starts from `weights` or continues from `snapshot`; `safety` asks for snapshots meanwhile. On Ctrl-C the process is
     stopped with a snapshot. SlimError tells the command's own reason when it fails, and stops the run with advice when
-    the loss is no number or an output stays at the value of a dead softmax (87.3365).
+    the loss is no number or an output stays at the value of a dead softmax (87.3365). The variable TRAINING_PRECISION
+    goes to its -precision.
     """
     command = [*caffe_command(), 'train', f'--solver={solver}']
     command += [f'--weights={weights}'] if weights else []
     command += [f'--snapshot={snapshot}'] if snapshot else []
     command += [f'--gpu={gpu}'] if gpu is not None else []
+    command += _precision()
     # the log is read here, however quiet the rest of the workflow is asked to be
     environment = {**os.environ, 'GLOG_logtostderr': '1', 'GLOG_minloglevel': '0'}
     # a session of its own, so that Ctrl-C reaches the process only through here
@@ -113,6 +115,14 @@ def train(
         raise
     if process.wait():
         raise SlimError(f'{solver}: caffe train failed: {last} (the whole log: {log})')
+
+
+def _precision() -> list[str]:
+    """What TRAINING_PRECISION adds to the command."""
+    asked = os.environ.get('TRAINING_PRECISION')
+    if asked and caffe_root():
+        raise SlimError(f'TRAINING_PRECISION={asked}: a genuine Caffe has one precision, expected none to be asked for')
+    return [f'--precision={asked}'] if asked else []
 
 
 def _prepare() -> None:
