@@ -40,8 +40,8 @@ class Plan:
 
     `start` is a trained stage's folder to begin from, in place of a base training; `own` holds the Schedules of layers
     that are not fine-tuned by `fine_tune`. Without `last_round` the last layer's stage is the end. `crop` is how
-    pictures are verified, see `lfw.InputForm`; stages between the base and the end are verified on `stage_pairs`
-    matched and as many mismatched pairs of each fold, where given. With `fit_start` the first weights of the base are
+    pictures are verified, see `lfw.InputForm`; on all pairs the base and the end, and on `stage_pairs` matched and as
+    many mismatched pairs of each fold, where given, all before. With `fit_start` the first weights of the base are
     fitted to the pictures, see `data_init`.
     """
 
@@ -161,15 +161,16 @@ def evaluate_stage(plan: Plan, stage: Stage, moment: str, **how: Any) -> dict[st
     return ResultsFile(stage.evaluation).result(
         moment,
         lambda: evaluate(
-            stage.deploy, weights, _pairs_for(plan, stage), plan.faces.pictures, form=InputForm(crop=plan.crop), **how
+            stage.deploy, weights, _pairs_for(plan, stage, moment), plan.faces.pictures, form=InputForm(crop=plan.crop), **how
         ).as_dict(),
     )
 
 
-def _pairs_for(plan: Plan, stage: Stage) -> Path:
+def _pairs_for(plan: Plan, stage: Stage, moment: str) -> Path:
     """The pairs that a stage is verified on."""
     stages = plan.stages()
-    if plan.stage_pairs is None or stage.folder in (stages[0].folder, stages[-1].folder):
+    is_end = moment == 'after' and stage.folder in (stages[0].folder, stages[-1].folder)
+    if plan.stage_pairs is None or is_end:
         return plan.faces.pairs
     folds, count, _ = pair_lines(plan.faces.pairs)
     return write_few(plan.faces.pairs, plan.folder / 'stage_pairs.txt', folds, min(count, plan.stage_pairs))
