@@ -15,7 +15,8 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import parse_net
-from sphereslim.studies.sphereface_plus_report import rows, strength, table_text, verdicts
+from sphereslim.studies.sphereface_plus_report import rows, table_text, tables
+from sphereslim.studies.sphereface_plus_term import strength, term_table, verdicts
 from tiny_run import write_run
 
 TERM = """layer { name: "in" type: "Input" top: "data" top: "label"
@@ -68,6 +69,24 @@ def test_one_run_has_no_spread():
     margin = _margin([91], [90]) | {'released': 1}
     assert rows({'margins': [margin]})[0][5] == ''
     assert 'too seldom to tell: +1.00 points over 1 seed;' in verdicts({'margins': [margin]})[0]
+
+
+def test_the_term_is_told_by_gains_and_angles():
+    margin = _margin([91, 92, 93], [90, 90, 92], []) | {'strength': {'turn_degrees': 0.031}}
+    margin['without'][0]['centres'][-1] = [3, 90.2, 70.7]
+    (row,) = term_table({'margins': [margin, _margin([91, 92, 93], [])]}).rows
+    assert [cell.text for cell in row] == [
+        'm4',
+        '1',
+        '1.33 ± 0.33',
+        '1.00 ± 0.25; 2.00 ± 0.25; 1.00 ± 0.25',
+        '90.500',
+        '90.400',
+        '71.000',
+        '70.900',
+        '0.031',
+    ]
+    assert [table.title for table in tables({'margins': [_margin([91, 92, 93], [])]})] == ['The table of runs']
 
 
 def test_the_told_turn_is_the_gradients_length():

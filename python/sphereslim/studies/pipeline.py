@@ -161,7 +161,12 @@ def evaluate_stage(plan: Plan, stage: Stage, moment: str, **how: Any) -> dict[st
     return ResultsFile(stage.evaluation).result(
         moment,
         lambda: evaluate(
-            stage.deploy, weights, _pairs_for(plan, stage, moment), plan.faces.pictures, form=InputForm(crop=plan.crop), **how
+            stage.deploy,
+            weights,
+            _pairs_for(plan, stage, moment),
+            plan.faces.pictures,
+            form=InputForm(crop=plan.crop),
+            **how,
         ).as_dict(),
     )
 

@@ -1,7 +1,6 @@
-"""The report of SphereFace+ runs: the published table of runs beside ours, and what the inter-class term does."""
+"""The report of SphereFace+ runs: the published table of runs beside ours; `sphereface_plus_term` has what the term does."""
 
 from collections.abc import Callable, Sequence
-from math import degrees
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -17,6 +16,7 @@ from sphereslim.report.text_tables import text_table
 from sphereslim.report.write import write_report
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
+from sphereslim.studies.sphereface_plus_term import strength, term_table, verdicts
 from sphereslim.training.stage import Stage
 
 COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released', 'lost to the base')
@@ -60,22 +60,6 @@ def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, publishe
     return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
 
 
-def strength(margin: dict[str, Any], people: int) -> dict[str, float]:
-    """How far AMONG's formula lets a class row turn in a run, and how much of its bound the distance has reached.
-
-    A row's gradient is 4 alpha / (M D^2) of its way from the unit mean row for each of its pictures in a batch of M;
-    D, averaged over the classes, is 2 M (1 - |mean row|^2), hence at most 2 M.
-    """
-    curves = margin['with'][0]['curves']
-    distances, rates = ([value for _, value in curves.get(name, [])] for name in ('inter-class distance', 'lr'))
-    if not distances:
-        return {}
-    distance = mean(distances)
-    path = margin['iterations'] * mean(rates) / (1 - margin['momentum'])
-    turn = degrees(path * 4 * margin['alpha'] / (people * distance**2))
-    return {'turn_degrees': turn, 'distance': distance, 'bound': 2 * margin['batch']}
-
-
 def _run(plan: sphereface_plus.Plan, stage: Stage, start: Sequence[float]) -> dict[str, Any]:
     centres = stage.folder / 'centres.json'
     return {
@@ -116,50 +100,6 @@ def table_text(report: dict[str, Any]) -> str:
     return '\n'.join([text_table(COLUMNS, rows(report), left=2), *verdicts(report)])
 
 
-def verdicts(report: dict[str, Any]) -> list[str]:
-    """A sentence for every margin that also trained without the term: whether verification gained, with the spread."""
-    found = []
-    for margin in report['margins']:
-        pairs = list(zip(margin['with'], margin['without']))
-        if not pairs:
-            continue
-        gains = [a['accuracy'] - b['accuracy'] for a, b in pairs]
-        said = f'{margin["name"]}: with the term (alpha {margin["alpha"]:g}) verification {_change(gains)}'
-        each = [loss_text(gain, error) for gain, error in zip(gains, margin['gain_errors']) if error is not None]
-        found.append(f'{said}; each seed over the same pairs {", ".join(each)}.' if each else f'{said}.')
-        found += _seen(margin)
-    return found
-
-
-def _change(gains: Sequence[float]) -> str:
-    """What `gains` say, in points, one of each seed; within two standard errors of their mean is no clear change."""
-    said = f'{mean(gains):+.2f} points over {len(gains)} seed{"s" if len(gains) > 1 else ""}'
-    if len(gains) < 3:
-        return f'was measured too seldom to tell: {said}'
-    spread = stdev(gains)
-    error = spread / len(gains) ** 0.5
-    clear = 'gained' if mean(gains) > 2 * error else 'lost' if mean(gains) < -2 * error else 'shows no clear change'
-    return f'{clear}: {said}, deviation {spread:.2f}'
-
-
-def _seen(margin: dict[str, Any]) -> list[str]:
-    """A sentence on what the term did to the class centres, beside what its formula lets it do."""
-    strength = margin['strength']
-    ends = [
-        mean(run['centres'][-1][1] for run in margin[kind] if run['centres'])
-        for kind in ('with', 'without')
-        if any(run['centres'] for run in margin[kind])
-    ]
-    if len(ends) < 2 or not strength:
-        return []
-    return [
-        f'{margin["name"]}: at the end the mean angle between class centres is {ends[0]:.4f} degrees with the term '
-        f'and {ends[1]:.4f} without. By its formula, 4 alpha / (M D^2), the term turns a class centre by about '
-        f'{strength["turn_degrees"]:.3f} degrees over the whole run, and the distance D is at '
-        f'{strength["distance"]:.2f} of the {strength["bound"]:g} that it can reach.'
-    ]
-
-
 def runs_table(report: dict[str, Any]) -> ReportTable:
     """The ReportTable of runs: ours and the published ones."""
     cells = [
@@ -177,6 +117,12 @@ def runs_table(report: dict[str, Any]) -> ReportTable:
     return ReportTable('The table of runs', list(COLUMNS), cells, note)
 
 
+def tables(report: dict[str, Any]) -> list[ReportTable]:
+    """The ReportTables of runs and, where a margin also trained without the term, of what it does."""
+    term = term_table(report)
+    return [runs_table(report), *([term] if term.rows else [])]
+
+
 def write(report: dict[str, Any], folder: Path, command: str) -> Path:
     """Write the report into `folder`; the path of the page."""
     facts = [
@@ -189,7 +135,7 @@ def write(report: dict[str, Any], folder: Path, command: str) -> Path:
         folder,
         report['title'],
         facts,
-        [runs_table(report)],
+        tables(report),
         figures,
         report | {'command': command},
         verdicts(report),

@@ -6,7 +6,6 @@ Every run is a stage folder below --out. Stop it at any moment; the same command
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from sphereslim.settings import checked, read_settings
 from sphereslim.studies import sphereface_plus
 from sphereslim.studies.distilled import Start, start_stages
 from sphereslim.studies.page import keep_on_page
-from sphereslim.studies.sphereface_plus_report import collect, runs_table, table_text, verdicts, write
+from sphereslim.studies.sphereface_plus_report import collect, table_text, tables, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
@@ -128,7 +127,5 @@ def run(args: argparse.Namespace) -> None:
         page = write(found, plan.folder, command_line())
     print(table_text(found))
     if args.doc:
-        table = runs_table(found)
-        table = replace(table, note=' '.join([table.note, *verdicts(found)]))
-        keep_on_page(args.doc, 'sphereface-plus', [table], found)
+        keep_on_page(args.doc, 'sphereface-plus', tables(found), found)
     print(f'report: {page} (also report.md and report.json beside it)')
