@@ -158,15 +158,11 @@ def seeded_net(prototxt: str | Path, seed: int, weights: str | Path | None = Non
 def evaluate_stage(plan: Plan, stage: Stage, moment: str, **how: Any) -> dict[str, Any]:
     """Accuracy of a stage `before` (its init) or `after` training, kept in its evaluation.json and read from there."""
     weights = {'before': stage.init, 'after': stage.final}[moment]
+    form = InputForm(crop=plan.crop)
     return ResultsFile(stage.evaluation).result(
         moment,
         lambda: evaluate(
-            stage.deploy,
-            weights,
-            _pairs_for(plan, stage, moment),
-            plan.faces.pictures,
-            form=InputForm(crop=plan.crop),
-            **how,
+            stage.deploy, weights, _pairs_for(plan, stage, moment), plan.faces.pictures, form=form, **how
         ).as_dict(),
     )
 

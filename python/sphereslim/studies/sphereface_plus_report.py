@@ -1,4 +1,4 @@
-"""The report of SphereFace+ runs: the published table of runs beside ours; `sphereface_plus_term` has what the term does."""
+"""The report of SphereFace+ runs: the published table of runs beside ours, and what the term does beside both."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
