@@ -207,6 +207,8 @@ def test_a_base_from_scratch_needs_no_teacher_and_cannot_get_one_later(prepared,
 def test_all_margins_start_from_one_teaching(prepared, work, run):
     run('sphereface_plus', '--settings plus.json --faces faces-with-teacher --out plus --doc page.md')
     assert '| m4 | ours' in (work / 'page.md').read_text()
+    (margin,) = json.loads((work / 'page/sphereface-plus.json').read_text())['margins']
+    assert set(margin['with'][0]) == {'accuracy', 'centres'}
     assert (work / 'plus/distilled/final.caffemodel').is_file()
     assert (work / 'plus/base-m4/init.caffemodel').is_file()
 

@@ -123,6 +123,19 @@ def tables(report: dict[str, Any]) -> list[ReportTable]:
     return [runs_table(report), *([term] if term.rows else [])]
 
 
+def figures_of(report: dict[str, Any]) -> dict[str, Any]:
+    """What a page keeps of a report: all but the curves, and where it was made."""
+    margins = [
+        margin
+        | {
+            kind: [{name: value for name, value in run.items() if name != 'curves'} for run in margin[kind]]
+            for kind in ('with', 'without')
+        }
+        for margin in report['margins']
+    ]
+    return {name: value for name, value in report.items() if name != 'folder'} | {'margins': margins}
+
+
 def write(report: dict[str, Any], folder: Path, command: str) -> Path:
     """Write the report into `folder`; the path of the page."""
     facts = [
