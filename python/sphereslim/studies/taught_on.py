@@ -40,7 +40,8 @@ def teach_on(schedule: Schedule, plan: Plan, gpu: str | None = None, heading: st
     if not stage.is_emitted():
         nets = read_net(last.train), read_net(last.deploy)
         write_taught(stage, *nets, schedule, taught, plan.faces, plan.seed, read_weights(last.final))
-    train_with_bar(stage, f'{heading}{stage.name}', gpu)
+    if not stage.is_trained():
+        train_with_bar(stage, f'{heading}{stage.name}', gpu)
     weights = stage.folder / 'net.caffemodel'
     write_bytes(weights, without_teacher(read_weights(stage.final)).SerializeToString())
     result = ResultsFile(stage.evaluation).result(
