@@ -18,11 +18,12 @@ from sphereslim.pruning import sensitivity_plot
 from sphereslim.pruning.sensitivity import Row
 from sphereslim.quantization import sweep
 from sphereslim.report.drawing import colours, panels, write_beside
-from sphereslim.studies import entropy, prune_figures, sphereface_plus_report, sphereface_prune
+from sphereslim.studies import entropy, prune_figures, sphereface_prune
 from sphereslim.studies.flame import report as flame_report
 from sphereslim.studies.one_shot import page
 from sphereslim.studies.pipeline_report.figures import channels, figures
 from sphereslim.studies.pipeline_report.published import printed_for
+from sphereslim.studies.sphereface_plus import report as sphereface_plus_report
 
 LAYERS = ('conv1_1', 'conv2_1', 'conv3_1', 'conv4_1')
 ENTRIES = ('vgg11bn', 'fire', 'dwpw', 'flame', 'flame-shrink', 'flame-shallow', 'flame-shrink-shallow', 'distilled')

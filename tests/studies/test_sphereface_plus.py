@@ -15,8 +15,8 @@ from sphereslim.engine import caffe
 from sphereslim.errors import SlimError
 from sphereslim.net.opened import open_net
 from sphereslim.net.prototxt import parse_net
-from sphereslim.studies.sphereface_plus_report import rows, table_text, tables
-from sphereslim.studies.sphereface_plus_term import strength, term_table, verdicts
+from sphereslim.studies.sphereface_plus.report import rows, table_text, tables
+from sphereslim.studies.sphereface_plus.term import strength, term_table, verdicts
 from tiny_run import write_run
 
 TERM = """layer { name: "in" type: "Input" top: "data" top: "label"

@@ -15,7 +15,7 @@ from sphereslim.logs.parser import parse_log
 from sphereslim.logs.trainings import trainings
 from sphereslim.net.heads import advanced, per_forward, with_alpha, with_classes, with_falling_lambda, with_head
 from sphereslim.net.prototxt import parse_net, read_solver, write_prototxt
-from sphereslim.studies.sphereface_plus import centre_angles
+from sphereslim.studies.sphereface_plus.training import centre_angles
 from sphereslim.training.caffe_train import train
 from sphereslim.training.schedule import Schedule, solver_for
 from sphereslim.training.stage import Stage

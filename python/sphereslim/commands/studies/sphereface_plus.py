@@ -17,10 +17,10 @@ from sphereslim.errors import SlimError
 from sphereslim.files import check_folder, only_one, read_json
 from sphereslim.net.engine_check import check_engine
 from sphereslim.settings import checked, read_settings
-from sphereslim.studies import sphereface_plus
 from sphereslim.studies.distilled import Start, start_stages
 from sphereslim.studies.page import keep_on_page
-from sphereslim.studies.sphereface_plus_report import collect, figures_of, table_text, tables, write
+from sphereslim.studies.sphereface_plus import training
+from sphereslim.studies.sphereface_plus.report import collect, figures_of, table_text, tables, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--gpu', help='GPU number, several with commas (a full batch each), or all')
 
 
-def make_plan(args: argparse.Namespace) -> sphereface_plus.Plan:
+def make_plan(args: argparse.Namespace) -> training.Plan:
     """The Plan of the settings file with what the command line changes."""
     values = read_settings(args.settings, SETTINGS)
     names = args.margins.split(',') if args.margins else list(values['margins'])
@@ -58,7 +58,7 @@ def make_plan(args: argparse.Namespace) -> sphereface_plus.Plan:
         chosen = dict(checked(values['margins'][name], MARGIN, f'{args.settings}: {name}'))
         alpha = chosen.pop('alpha')
         head = Path(values['heads']) / name / 'train.prototxt'
-        margins.append(sphereface_plus.Margin(name, head, alpha, schedule(args, chosen, name)))
+        margins.append(training.Margin(name, head, alpha, schedule(args, chosen, name)))
     runs = values['runs'] if args.runs is None else args.runs
     if runs < 1:
         raise SlimError(f'--runs {runs}: expected at least 1')
@@ -67,7 +67,7 @@ def make_plan(args: argparse.Namespace) -> sphereface_plus.Plan:
         [net / 'train.prototxt', net / 'deploy.prototxt', *(margin.head for margin in margins)],
         [net / 'solver.prototxt'],
     )
-    return sphereface_plus.Plan(
+    return training.Plan(
         Path(args.out), net, open_faces(args.faces), base, tuple(margins), runs, tuple(values['compared'])
     )
 
@@ -84,14 +84,14 @@ def schedule(args: argparse.Namespace, values: dict[str, Any], name: str) -> Sch
     return Schedule(**{**vars(made), 'iter_size': max(1, made.iter_size // gpus)})
 
 
-def finish(plan: sphereface_plus.Plan, stage: Stage, title: str, gpu: str | None, **how: Any) -> None:
+def finish(plan: training.Plan, stage: Stage, title: str, gpu: str | None, **how: Any) -> None:
     """Train and verify a stage unless that is done."""
     if not stage.is_trained():
         train_with_bar(stage, title, gpu, **how)
-    print(f'{title}: accuracy {sphereface_plus.accuracy(plan, stage)["accuracy"]:.2f} %', flush=True)
+    print(f'{title}: accuracy {training.accuracy(plan, stage)["accuracy"]:.2f} %', flush=True)
 
 
-def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
+def train_all(plan: training.Plan, gpu: str | None) -> None:
     """Bases and runs of every margin."""
     total = sum(1 + len(plan.runs_of(margin)) for margin in plan.margins)
     place = 0
@@ -99,18 +99,18 @@ def train_all(plan: sphereface_plus.Plan, gpu: str | None) -> None:
         place += 1
         base = plan.base_of(margin)
         if not base.is_emitted():
-            sphereface_plus.emit_base(plan, margin, base)
+            training.emit_base(plan, margin, base)
         finish(plan, base, f'[{place}/{total}] {base.name}', gpu)
         for stage, seed, alpha in plan.runs_of(margin):
             place += 1
             if not stage.is_emitted():
-                sphereface_plus.emit_run(plan, margin, stage, seed, alpha)
+                training.emit_run(plan, margin, stage, seed, alpha)
             finish(
                 plan,
                 stage,
                 f'[{place}/{total}] {margin.name}/{stage.name}',
                 gpu,
-                harvest=lambda snapshots, stage=stage: sphereface_plus.measure_centres(stage, snapshots),
+                harvest=lambda snapshots, stage=stage: training.measure_centres(stage, snapshots),
             )
 
 

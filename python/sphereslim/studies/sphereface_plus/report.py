@@ -14,9 +14,9 @@ from sphereslim.report.cells import MEASURED, PUBLISHED, Figure, ReportCell, Rep
 from sphereslim.report.drawing import panels
 from sphereslim.report.text_tables import text_table
 from sphereslim.report.write import write_report
-from sphereslim.studies import sphereface_plus
 from sphereslim.studies.pipeline_report.collect import stage_curves
-from sphereslim.studies.sphereface_plus_term import strength, term_table, verdicts
+from sphereslim.studies.sphereface_plus import training
+from sphereslim.studies.sphereface_plus.term import strength, term_table, verdicts
 from sphereslim.training.stage import Stage
 
 COLUMNS = ('margin', 'whose', 'base', 'runs', 'mean', 'deviation', 'released', 'lost to the base')
@@ -25,7 +25,7 @@ SIZE = (4.6, 3.2)
 Points = Sequence[Sequence[float]]  # (iteration, value)
 
 
-def collect(plan: sphereface_plus.Plan, published: dict[str, Any]) -> dict[str, Any]:
+def collect(plan: training.Plan, published: dict[str, Any]) -> dict[str, Any]:
     """What the report shows, as plain values, from the stages of a plus.Plan and the published figures."""
     return {
         'title': f'SphereFace+ on {plan.net.name}',
@@ -37,12 +37,12 @@ def collect(plan: sphereface_plus.Plan, published: dict[str, Any]) -> dict[str, 
     }
 
 
-def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, published: dict[str, Any]) -> dict[str, Any]:
+def _margin(plan: training.Plan, margin: training.Margin, published: dict[str, Any]) -> dict[str, Any]:
     runs = plan.runs_of(margin)
-    number, _ = sphereface_plus.release(plan, margin)
-    start = [0, *sphereface_plus.base_angles(plan, margin)]
-    base = sphereface_plus.accuracy(plan, plan.base_of(margin))
-    judged = [sphereface_plus.accuracy(plan, stage) for stage, _, _ in runs]
+    number, _ = training.release(plan, margin)
+    start = [0, *training.base_angles(plan, margin)]
+    base = training.accuracy(plan, plan.base_of(margin))
+    judged = [training.accuracy(plan, stage) for stage, _, _ in runs]
     found = {
         'name': margin.name,
         'alpha': margin.alpha,
@@ -57,13 +57,13 @@ def _margin(plan: sphereface_plus.Plan, margin: sphereface_plus.Margin, publishe
         'gain_errors': [lost_error(*both) for both in zip(judged[plan.runs :], judged)],
         'published': {'base': published['pretrained_lfw'].get(margin.name), **published['runs'].get(margin.name, {})},
     }
-    return found | {'strength': strength(found, plan.faces.people) if sphereface_plus.is_among(margin) else {}}
+    return found | {'strength': strength(found, plan.faces.people) if training.is_among(margin) else {}}
 
 
-def _run(plan: sphereface_plus.Plan, stage: Stage, start: Sequence[float]) -> dict[str, Any]:
+def _run(plan: training.Plan, stage: Stage, start: Sequence[float]) -> dict[str, Any]:
     centres = stage.folder / 'centres.json'
     return {
-        'accuracy': sphereface_plus.accuracy(plan, stage)['accuracy'],
+        'accuracy': training.accuracy(plan, stage)['accuracy'],
         'centres': [start, *read_json(centres)] if centres.is_file() else [],
         'curves': {name: points for name, points in stage_curves(stage).items() if name in CURVES},
     }

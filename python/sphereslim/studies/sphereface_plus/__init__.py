@@ -1,0 +1,1 @@
+"""SphereFace+: its trainings, what the inter-class term does, the report of both."""
