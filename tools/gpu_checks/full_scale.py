@@ -16,11 +16,12 @@ from sphereslim.data.lists import Faces
 from sphereslim.engine import caffe
 from sphereslim.files import read_json
 from sphereslim.rewrite.scaled import scaled_folder
-from sphereslim.studies import pipeline, sphereface_plus
+from sphereslim.studies import pipeline
 from sphereslim.studies.flame import run as flame
 from sphereslim.studies.flame.lists import Lists
 from sphereslim.studies.flame.nets import VARIANTS
 from sphereslim.studies.flame.settings import read_settings
+from sphereslim.studies.sphereface_plus import training
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage
 
@@ -84,16 +85,14 @@ class _Sources:
         values = read_json(SETTINGS / 'sphereface-plus.full.json')
         for name, chosen in list(values['margins'].items())[-1 if self.tiny else 0 :]:
             schedule = self._short({key: value for key, value in chosen.items() if key != 'alpha'})
-            margin = sphereface_plus.Margin(
-                name, ROOT / values['heads'] / name / 'train.prototxt', chosen['alpha'], schedule
-            )
+            margin = training.Margin(name, ROOT / values['heads'] / name / 'train.prototxt', chosen['alpha'], schedule)
             folder, net = self.folder / f'plus-{name}', self._net(values['net'])
-            plan = sphereface_plus.Plan(folder, net, self.faces, self._short(values['base']), (margin,), 1, ())
+            plan = training.Plan(folder, net, self.faces, self._short(values['base']), (margin,), 1, ())
             base = plan.base_of(margin)
-            sphereface_plus.emit_base(plan, margin, base)
+            training.emit_base(plan, margin, base)
             yield f'sphereface-plus {name} base', base
             ((stage, seed, alpha),) = plan.runs_of(margin)
-            sphereface_plus.emit_run(plan, margin, stage, seed, alpha)
+            training.emit_run(plan, margin, stage, seed, alpha)
             yield f'sphereface-plus {name}', stage
 
     def flame(self) -> Iterator[tuple[str, Stage]]:
