@@ -150,14 +150,17 @@ def start_stages(
         begun = with_centres(train, deploy, without_teacher(read_weights(stage.final)), faces, crop)
         for other in waiting:
             write_bytes(other.init, begun.SerializeToString())
+    tell_accuracy(stage, stages[0].init, faces, crop, heading)
+    return stage
+
+
+def tell_accuracy(stage: Stage, weights: Path, faces: Faces, crop: str, heading: str) -> None:
+    """Verify what a Stage learned from the teacher, `weights` without that, unless it is known; print the accuracy."""
     result = ResultsFile(stage.evaluation).result(
         'after',
-        lambda: evaluate(
-            stage.deploy, stages[0].init, faces.pairs, faces.pictures, form=InputForm(crop=crop)
-        ).as_dict(),
+        lambda: evaluate(stage.deploy, weights, faces.pairs, faces.pictures, form=InputForm(crop=crop)).as_dict(),
     )
     print(f'{heading}{stage.name}: accuracy after training {result["accuracy"]:.2f} %', flush=True)
-    return stage
 
 
 def emit(
@@ -167,9 +170,10 @@ def emit(
     train, deploy = (read_net(net / f'{name}.prototxt') for name in ('train', 'deploy'))
     begun = _begun_as(smaller, deploy) if smaller and start.grown else None
     schedule = start.grown if begun and start.grown else start.schedule
-    write_taught(stage, train, deploy, schedule, taught, faces, seed, begun, start.head, start.fit_start and not begun)
     if smaller and begun:
+        stage.folder.mkdir(parents=True, exist_ok=True)
         write_json(stage.folder / _BEGUN, {'as': smaller.folder.parent.name})
+    write_taught(stage, train, deploy, schedule, taught, faces, seed, begun, start.head, start.fit_start and not begun)
 
 
 def write_taught(

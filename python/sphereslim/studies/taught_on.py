@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sphereslim.data.lists import open_taught
-from sphereslim.data.preparation import InputForm
 from sphereslim.evaluation.paired import lost_error
-from sphereslim.evaluation.verification import evaluate
-from sphereslim.files import ResultsFile, write_bytes
+from sphereslim.files import write_bytes
 from sphereslim.net.prototxt import read_net
 from sphereslim.net.weights import read_weights
 from sphereslim.report.cells import MEASURED, PUBLISHED, ReportCell, ReportTable, accuracy_text, loss_text
 from sphereslim.rewrite.distill import without_teacher
-from sphereslim.studies.distilled import write_taught
+from sphereslim.studies.distilled import tell_accuracy, write_taught
 from sphereslim.studies.pipeline import Plan
 from sphereslim.studies.prune_runs import Base, accuracy_of, last_stage
 from sphereslim.studies.sphereface_prune import published_of
@@ -36,21 +34,17 @@ def teach_on(schedule: Schedule, plan: Plan, gpu: str | None = None, heading: st
     The stage's `net.caffemodel` is what is verified: the net without the teacher. SlimError where the faces were
     prepared without a teacher, or the plan is not finished.
     """
-    stage, last, taught = stage_of(plan), last_stage(plan), open_taught(plan.faces.train.parent)
+    stage = stage_of(plan)
+    weights = stage.folder / 'net.caffemodel'
     if not stage.is_emitted():
+        last, taught = last_stage(plan), open_taught(plan.faces.train.parent)
         nets = read_net(last.train), read_net(last.deploy)
         write_taught(stage, *nets, schedule, taught, plan.faces, plan.seed, read_weights(last.final))
     if not stage.is_trained():
         train_with_bar(stage, f'{heading}{stage.name}', gpu)
-    weights = stage.folder / 'net.caffemodel'
-    write_bytes(weights, without_teacher(read_weights(stage.final)).SerializeToString())
-    result = ResultsFile(stage.evaluation).result(
-        'after',
-        lambda: evaluate(
-            stage.deploy, weights, plan.faces.pairs, plan.faces.pictures, form=InputForm(crop=plan.crop)
-        ).as_dict(),
-    )
-    print(f'{heading}{stage.name}: accuracy after training {result["accuracy"]:.2f} %', flush=True)
+    if not weights.is_file():
+        write_bytes(weights, without_teacher(read_weights(stage.final)).SerializeToString())
+    tell_accuracy(stage, weights, plan.faces, plan.crop, heading)
 
 
 def taught_rows(runs: Sequence[tuple[Base, float, Plan]], printed: dict[str, Any]) -> list[dict[str, Any]]:

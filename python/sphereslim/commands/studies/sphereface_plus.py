@@ -20,7 +20,7 @@ from sphereslim.settings import checked, read_settings
 from sphereslim.studies.distilled import Start, start_stages
 from sphereslim.studies.page import keep_on_page
 from sphereslim.studies.sphereface_plus import training
-from sphereslim.studies.sphereface_plus.report import collect, figures_of, table_text, tables, write
+from sphereslim.studies.sphereface_plus.report import collect, page_values, table_text, tables, write
 from sphereslim.training.schedule import SETTINGS as SCHEDULE
 from sphereslim.training.schedule import Schedule
 from sphereslim.training.stage import Stage, train_with_bar
@@ -127,5 +127,5 @@ def run(args: argparse.Namespace) -> None:
         page = write(found, plan.folder, command_line())
     print(table_text(found))
     if args.doc:
-        keep_on_page(args.doc, 'sphereface-plus', tables(found), figures_of(found))
+        keep_on_page(args.doc, 'sphereface-plus', tables(found), page_values(found))
     print(f'report: {page} (also report.md and report.json beside it)')

@@ -1,4 +1,4 @@
-"""The report of SphereFace+ runs: the published table of runs beside ours, and what the term does beside both."""
+"""The report of SphereFace+ runs: the published table of runs beside ours, tables and figures of what the term does."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ Points = Sequence[Sequence[float]]  # (iteration, value)
 
 
 def collect(plan: training.Plan, published: dict[str, Any]) -> dict[str, Any]:
-    """What the report shows, as plain values, from the stages of a plus.Plan and the published figures."""
+    """What the report shows, as plain values, from the stages of a Plan and the published figures."""
     return {
         'title': f'SphereFace+ on {plan.net.name}',
         'net': str(plan.net),
@@ -123,7 +123,7 @@ def tables(report: dict[str, Any]) -> list[ReportTable]:
     return [runs_table(report), *([term] if term.rows else [])]
 
 
-def figures_of(report: dict[str, Any]) -> dict[str, Any]:
+def page_values(report: dict[str, Any]) -> dict[str, Any]:
     """What a page keeps of a report: all but the curves, and where it was made."""
     margins = [
         margin

@@ -49,7 +49,7 @@ def term_table(report: dict[str, Any]) -> ReportTable:
 
 def _cells(margin: dict[str, Any]) -> list[ReportCell]:
     gains = _gains(margin)
-    error = stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else None
+    error = _standard_error(gains) if len(gains) > 1 else None
     angles = [_angle(margin[kind], place) for place in (1, 2) for kind in ('with', 'without')]
     turned = margin['strength'].get('turn_degrees')
     return [
@@ -65,6 +65,11 @@ def _cells(margin: dict[str, Any]) -> list[ReportCell]:
 def _gains(margin: dict[str, Any]) -> list[float]:
     """Points that each seed gains by the term."""
     return [a['accuracy'] - b['accuracy'] for a, b in zip(margin['with'], margin['without'])]
+
+
+def _standard_error(gains: Sequence[float]) -> float:
+    """That of the mean of two `gains` or more."""
+    return stdev(gains) / len(gains) ** 0.5
 
 
 def _angle(runs: Sequence[dict[str, Any]], place: int) -> float | None:
@@ -92,10 +97,9 @@ def _change(gains: Sequence[float]) -> str:
     said = f'{mean(gains):+.2f} points over {len(gains)} seed{"s" if len(gains) > 1 else ""}'
     if len(gains) < 3:
         return f'was measured too seldom to tell: {said}'
-    spread = stdev(gains)
-    error = spread / len(gains) ** 0.5
+    error = _standard_error(gains)
     clear = 'gained' if mean(gains) > 2 * error else 'lost' if mean(gains) < -2 * error else 'shows no clear change'
-    return f'{clear}: {said}, deviation {spread:.2f}'
+    return f'{clear}: {said}, deviation {stdev(gains):.2f}'
 
 
 def _seen(margin: dict[str, Any]) -> list[str]:
